@@ -1,0 +1,25 @@
+//! The contract between planner and executor: a [`Plan`] is the program that every rank will run, as plain data.
+//!
+//! In comes nothing but the plan itself; out come its canonical JSON and hash ([`json`]), its readable text ([`text`]),
+//! its structural verdict ([`check`]), its walk instruction by instruction ([`walk`]), its bytes at every boundary
+//! ([`ledger`]) and its meaning ([`reference`], all ranks in one process, in f64). No file, clock or environment is touched here.
+
+pub mod body;
+pub mod json;
+pub mod ledger;
+pub mod mesh;
+pub mod op;
+pub mod program;
+pub mod schedule;
+pub mod tensor;
+pub mod walk;
+
+pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
+pub use mesh::{Axis, Group, GroupId, Mesh, Rank};
+pub use op::{Op, Reduce};
+pub use program::{
+    Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Parameter, Plan, Prediction, Recompute,
+    Role, RolePrediction, Slot, Transfer, TransferKind, Training,
+};
+pub use schedule::Schedule;
+pub use tensor::{Dtype, Layout, Layouts, Lives, Tensor, TensorId, View};

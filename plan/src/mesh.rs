@@ -1,0 +1,127 @@
+//! The mesh of ranks: its axes, the order in which ranks are numbered, and the groups that communicate.
+//!
+//! Ranks are numbered with `pp` outermost, then `dp`, then `tp` innermost (`rank = (pp * DP + dp) * TP + tp`), so that
+//! the chattiest axis stays inside a node. A group is a set of axes; who belongs to it is computed, never listed.
+
+use serde::{Deserialize, Serialize};
+
+/// One axis of the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Axis {
+    /// Data parallel: replicas that see different sequences.
+    Dp,
+    /// Pipeline parallel: consecutive stages of layers.
+    Pp,
+    /// Tensor parallel: shards of each matrix (and of the sequence between them).
+    Tp,
+}
+
+/// The sizes of all axes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Mesh {
+    /// Replicas.
+    pub dp: u32,
+    /// Context-parallel ranks; always 1 today, named so that plans keep their shape.
+    pub cp: u32,
+    /// Pipeline stages.
+    pub pp: u32,
+    /// Tensor-parallel ranks.
+    pub tp: u32,
+}
+
+/// A rank's place on the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rank {
+    /// Coordinate on `dp`.
+    pub dp: u32,
+    /// Coordinate on `pp`: the stage.
+    pub pp: u32,
+    /// Coordinate on `tp`.
+    pub tp: u32,
+}
+
+/// Names a [`Group`] in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GroupId(pub u32);
+
+/// Ranks that differ only in the coordinates on `axes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// The group's name in instructions.
+    pub id: GroupId,
+    /// A readable name: `tp`, `dp`, `world`.
+    pub name: String,
+    /// The axes the members differ in, sorted.
+    pub axes: Vec<Axis>,
+}
+
+impl Mesh {
+    /// Number of ranks.
+    pub fn ranks(&self) -> u32 {
+        self.dp * self.cp * self.pp * self.tp
+    }
+
+    /// Number of ranks along one axis.
+    pub fn size(&self, axis: Axis) -> u32 {
+        match axis {
+            Axis::Dp => self.dp,
+            Axis::Pp => self.pp,
+            Axis::Tp => self.tp,
+        }
+    }
+
+    /// The coordinates of a rank number.
+    pub fn place(&self, rank: u32) -> Rank {
+        Rank { dp: rank / self.tp % self.dp, pp: rank / (self.tp * self.dp), tp: rank % self.tp }
+    }
+
+    /// The number of the rank at these coordinates.
+    pub fn rank(&self, place: Rank) -> u32 {
+        (place.pp * self.dp + place.dp) * self.tp + place.tp
+    }
+
+    /// The ranks of `group` that `rank` belongs to, ascending (so a member's index is its coordinate on the group's axes).
+    pub fn members(&self, group: &Group, rank: u32) -> Vec<u32> {
+        let own = self.place(rank);
+        (0..self.ranks())
+            .filter(|&other| {
+                let place = self.place(other);
+                let same = |axis| group.axes.contains(&axis) || own.on(axis) == place.on(axis);
+                same(Axis::Dp) && same(Axis::Pp) && same(Axis::Tp)
+            })
+            .collect()
+    }
+
+    /// Number of members of a group.
+    pub fn group_size(&self, group: &Group) -> u32 {
+        group.axes.iter().map(|&axis| self.size(axis)).product()
+    }
+}
+
+impl Rank {
+    /// The coordinate on one axis.
+    pub fn on(&self, axis: Axis) -> u32 {
+        match axis {
+            Axis::Dp => self.dp,
+            Axis::Pp => self.pp,
+            Axis::Tp => self.tp,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensor_parallel_ranks_are_neighbours() {
+        let mesh = Mesh { dp: 3, cp: 1, pp: 2, tp: 4 };
+        let tp = Group { id: GroupId(0), name: "tp".into(), axes: vec![Axis::Tp] };
+        assert_eq!(mesh.members(&tp, 6), [4, 5, 6, 7]);
+        for rank in 0..mesh.ranks() {
+            assert_eq!(mesh.rank(mesh.place(rank)), rank);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The instruction set: every operation a rank can be asked to do, with its operands and shapes.
+//!
+//! Each variant documents its signature as `(inputs; updates) -> outputs`. *Updates* are changed in place: accumulators
+//! and state. Dimensions are local: `B` sequences of the micro-batch, `S` positions, `H` hidden, `A` attention heads on this
+//! rank, `D` their width, `V` vocabulary rows on this rank. What an operation *means* is in `reference/ops`, what it costs and
+//! how it may be sharded in the planner's `ops`, how libtorch computes it in the executor's `ops`: one file each, same name.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Axis, GroupId};
+
+/// How a collective combines values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reduce {
+    /// Sum over the members.
+    Sum,
+    /// Maximum over the members.
+    Max,
+}
+
+/// Which half of a sample an instruction reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tokens {
+    /// The tokens at positions `0..S`.
+    Inputs,
+    /// The tokens at positions `1..=S`: what the model should say.
+    Targets,
+}
+
+/// One operation with its attributes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Op {
+    /// `() -> ids[B, S]` (i64). Sequence `b` is sample `step * global + micro_batch * (DP * B) + dp * B + b` of the data order.
+    Tokens {
+        /// Inputs or targets.
+        which: Tokens,
+    },
+    /// `(ids[B, S], table[V, H]) -> y[B, S, H]`. With `vocab` set, this rank holds rows `r * V..(r + 1) * V` for its
+    /// coordinate `r` on that axis, and ids of other ranks give zero rows (so `y` is partial over the axis).
+    Embedding {
+        /// The axis over which rows are sharded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vocab: Option<Axis>,
+    },
+    /// `(dy[B, S, H], ids[B, S]; dtable[V, H]) -> ()`: adds the gradient rows of the ids this rank holds.
+    EmbeddingBackward {
+        /// The axis over which rows are sharded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vocab: Option<Axis>,
+    },
+    /// `(x[B, S, H], weight[H], bias[H]) -> (y[B, S, H], mean[B, S], rstd[B, S])`, biased variance.
+    LayerNorm {
+        /// Added to the variance.
+        eps: f64,
+    },
+    /// `(dy, x, weight, mean, rstd; dweight[H], dbias[H]) -> dx`.
+    LayerNormBackward {},
+    /// `(x[B, S, K], weight[N, K]) -> y[B, S, N]`, or with a third input `bias[N]` added.
+    Linear {},
+    /// `(dy[B, S, N], weight[N, K]) -> dx[B, S, K]`.
+    LinearBackwardInput {},
+    /// `(dy[B, S, N], x[B, S, K]; dweight[N, K]) -> ()`: adds `dyᵀ x`.
+    LinearBackwardWeight {},
+    /// `(x[B, S, N], bias[N]) -> y[B, S, N]`.
+    Bias {},
+    /// `(dy[B, S, N]; dbias[N]) -> ()`: adds the sum over `B` and `S`.
+    BiasBackward {},
+    /// `(qkv[B, S, A * 3 * D]) -> (q[B, A, S, D], k[B, A, S, D], v[B, A, S, D])`. `qkv` holds `[q, k, v]` per head; the first
+    /// `rotary` entries of each q and k row are rotated by their position, half against half (GPT-NeoX's convention).
+    SplitHeads {
+        /// Width `D` of a head.
+        head_dim: u64,
+        /// Rotated entries of a head, even; 0 for none.
+        rotary: u64,
+        /// Base of the rotation frequencies.
+        base: f64,
+    },
+    /// `(dq, dk, dv) -> dqkv`: the transpose of [`Op::SplitHeads`].
+    SplitHeadsBackward {
+        /// Width `D` of a head.
+        head_dim: u64,
+        /// Rotated entries of a head.
+        rotary: u64,
+        /// Base of the rotation frequencies.
+        base: f64,
+    },
+    /// `(q, k, v) -> (o[B, S, A * D], lse[B, A, S])`: causal softmax attention scaled by `1 / sqrt(D)`.
+    Attention {},
+    /// `(do[B, S, A * D], q, k, v, o, lse) -> (dq, dk, dv)`.
+    AttentionBackward {},
+    /// `(x) -> y`, exact (erf) GELU.
+    Gelu {},
+    /// `(dy, x) -> dx`.
+    GeluBackward {},
+    /// `(a, b, …) -> y`: the sum of two or more tensors of one shape.
+    Add {},
+    /// `(logits[B, S, V]) -> max[B, S]`: the largest logit of this rank's rows.
+    CrossEntropyMax {},
+    /// `(logits[B, S, V], targets[B, S], max[B, S]) -> terms[2, B, S]`: `terms[0]` is the sum of `exp(logit - max)` over this
+    /// rank's rows, `terms[1]` the target's `logit - max`, zero where another rank holds the target.
+    CrossEntropyTerms {
+        /// The axis over which rows are sharded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vocab: Option<Axis>,
+    },
+    /// `(terms[2, B, S]; report[2]) -> ()`: adds `scale / replicas * sum(ln(terms[0]) - terms[1])` to `report[0]`.
+    CrossEntropyLoss {
+        /// One over the tokens of the global batch.
+        scale: f64,
+        /// Ranks that add this same loss.
+        replicas: u64,
+    },
+    /// `(logits, targets, max, terms) -> dlogits[B, S, V]`: `scale * (softmax - onehot)`.
+    CrossEntropyBackward {
+        /// One over the tokens of the global batch.
+        scale: f64,
+        /// The axis over which rows are sharded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vocab: Option<Axis>,
+    },
+    /// `(x) -> y`: this rank's piece of dimension `dim` along `axis`, as a tensor of its own.
+    Slice {
+        /// The axis whose coordinate chooses the piece.
+        axis: Axis,
+        /// The dimension that is cut.
+        dim: usize,
+    },
+    /// `(src; dst) -> ()`: `dst = src` in the type of `dst`.
+    Cast {},
+    /// `(; x) -> ()`: `x = 0`.
+    Zero {},
+    /// `(x; report[2]) -> ()`: adds `sum(x²) / replicas` to `report[1]`.
+    SumSquares {
+        /// Ranks that add this same sum.
+        replicas: u64,
+    },
+    /// `(report[2]; factor[1]) -> ()`: `factor = min(1, max_norm / (sqrt(report[1]) + 1e-6))`, or 1 without a limit.
+    ClipFactor {
+        /// The largest gradient norm.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_norm: Option<f64>,
+    },
+    /// `(factor[1]; weight, m, v, gradient) -> ()`: scales `gradient` by `factor` in place, then one AdamW update with the
+    /// rate of this step and bias corrections of `step + 1`.
+    AdamW {
+        /// Decay of the first moment.
+        beta1: f64,
+        /// Decay of the second moment.
+        beta2: f64,
+        /// Added to the denominator.
+        eps: f64,
+        /// Decoupled weight decay.
+        weight_decay: f64,
+    },
+    /// `(x) -> y`, or `(; x) -> ()` in place.
+    AllReduce {
+        /// Who takes part.
+        group: GroupId,
+        /// How values combine.
+        reduce: Reduce,
+    },
+    /// `(x) -> y`, or `(x; y) -> ()` into an existing tensor: members' pieces joined along `dim`.
+    AllGather {
+        /// Who takes part.
+        group: GroupId,
+        /// The dimension that grows.
+        dim: usize,
+    },
+    /// `(x) -> y`: the sum over members, of which each keeps its piece of `dim`.
+    ReduceScatter {
+        /// Who takes part.
+        group: GroupId,
+        /// The dimension that is cut.
+        dim: usize,
+    },
+}
+
+impl Op {
+    /// The group of a collective; none for local operations.
+    pub fn group(&self) -> Option<GroupId> {
+        match *self {
+            Op::AllReduce { group, .. } | Op::AllGather { group, .. } | Op::ReduceScatter { group, .. } => Some(group),
+            _ => None,
+        }
+    }
+
+    /// The operation's name as it stands in JSON and text: `linear_backward_input`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Tokens { .. } => "tokens",
+            Op::Embedding { .. } => "embedding",
+            Op::EmbeddingBackward { .. } => "embedding_backward",
+            Op::LayerNorm { .. } => "layer_norm",
+            Op::LayerNormBackward {} => "layer_norm_backward",
+            Op::Linear {} => "linear",
+            Op::LinearBackwardInput {} => "linear_backward_input",
+            Op::LinearBackwardWeight {} => "linear_backward_weight",
+            Op::Bias {} => "bias",
+            Op::BiasBackward {} => "bias_backward",
+            Op::SplitHeads { .. } => "split_heads",
+            Op::SplitHeadsBackward { .. } => "split_heads_backward",
+            Op::Attention {} => "attention",
+            Op::AttentionBackward {} => "attention_backward",
+            Op::Gelu {} => "gelu",
+            Op::GeluBackward {} => "gelu_backward",
+            Op::Add {} => "add",
+            Op::CrossEntropyMax {} => "cross_entropy_max",
+            Op::CrossEntropyTerms { .. } => "cross_entropy_terms",
+            Op::CrossEntropyLoss { .. } => "cross_entropy_loss",
+            Op::CrossEntropyBackward { .. } => "cross_entropy_backward",
+            Op::Slice { .. } => "slice",
+            Op::Cast {} => "cast",
+            Op::Zero {} => "zero",
+            Op::SumSquares { .. } => "sum_squares",
+            Op::ClipFactor { .. } => "clip_factor",
+            Op::AdamW { .. } => "adam_w",
+            Op::AllReduce { .. } => "all_reduce",
+            Op::AllGather { .. } => "all_gather",
+            Op::ReduceScatter { .. } => "reduce_scatter",
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The plan as a whole: mesh, tensors, bodies, one role for each pipeline stage, and what training needs beside the program.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Body, BodyId, Dtype, Group, Mesh, Schedule, Tensor, TensorId, Wire};
+
+/// A whole execution plan: what a worker needs beside its rank.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of this format.
+    pub schema: u32,
+    /// Name of the experiment.
+    pub experiment: String,
+    /// Identities, as hexadecimal BLAKE3.
+    pub hashes: Hashes,
+    /// The engine whose lowering this is: `pleach`, `neox`, `megatron`, ….
+    pub engine: String,
+    /// The mesh of ranks.
+    pub mesh: Mesh,
+    /// ZeRO stage, 0 or 1.
+    pub zero: u32,
+    /// Whether the residual stream is sharded over the sequence between tensor-parallel regions.
+    pub sequence_parallel: bool,
+    /// What forward keeps.
+    pub recompute: Recompute,
+    /// Groups that communicate.
+    pub groups: Vec<Group>,
+    /// Named sizes, for readers: batch, sequence, hidden, heads, ….
+    pub dims: BTreeMap<String, u64>,
+    /// All tensors; index is id.
+    pub tensors: Vec<Tensor>,
+    /// Parameters of the model, with their initial values.
+    pub parameters: Vec<Parameter>,
+    /// Groups of parameters that are reduced and updated as one.
+    pub buckets: Vec<Bucket>,
+    /// All bodies; index is id.
+    pub bodies: Vec<Body>,
+    /// One role for each pipeline stage; index is the stage.
+    pub roles: Vec<Role>,
+    /// The static tensor `[loss, squared gradient norm]` that a step leaves behind on every rank.
+    pub report: TensorId,
+    /// What training needs beside the program.
+    pub training: Training,
+    /// The data and its order.
+    pub data: DataPlan,
+    /// What the planner expects of this plan; not part of any hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<Prediction>,
+}
+
+/// The identities a run is recorded under.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashes {
+    /// Model, data, training, seed, precision.
+    pub experiment: String,
+    /// The program: everything in the plan but `hashes`, `data` and `prediction`.
+    pub placement: String,
+}
+
+/// What forward keeps for backward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recompute {
+    /// Everything that backward reads.
+    None,
+    /// Only each layer's input; backward computes the rest again.
+    Full,
+}
+
+/// How a parameter starts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Init {
+    /// Independent normal values from a counter over logical indices.
+    Normal {
+        /// Standard deviation.
+        std: f64,
+    },
+    /// All zero.
+    Zeros,
+    /// All one.
+    Ones,
+}
+
+/// One parameter of the model (for a `Layered` tensor: one for each layer).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Logical name; `{layer}` stands for the layer's number: `layers.{layer}.attention.qkv.weight`.
+    pub name: String,
+    /// The local shard: a view into its bucket's weights.
+    pub tensor: TensorId,
+    /// Its gradient: a view into its bucket's gradients.
+    pub gradient: TensorId,
+    /// Logical, unsharded dimensions.
+    pub dims: Vec<u64>,
+    /// The dimension that tensor parallelism cuts; none where every rank holds it whole.
+    pub shard: Option<usize>,
+    /// Initial values.
+    pub init: Init,
+    /// Index of its bucket.
+    pub bucket: usize,
+}
+
+/// Parameters of one block that share layout, type and weight decay: one flat storage, reduced and updated as one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// A readable name: `layer.matrices`.
+    pub name: String,
+    /// Flat weights in compute type.
+    pub weights: TensorId,
+    /// Flat gradients in accumulation type.
+    pub gradients: TensorId,
+    /// Flat weights in master type; none where `weights` serve (then the optimizer updates those, or under ZeRO their slice).
+    pub master: Option<TensorId>,
+    /// First moments, whole or (ZeRO) this replica's slice.
+    pub m: TensorId,
+    /// Second moments, likewise.
+    pub v: TensorId,
+    /// Elements in use; the rest of the flat storage pads it to a multiple of the replicas and stays zero.
+    pub length: u64,
+}
+
+/// What one pipeline stage does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Role {
+    /// The stage.
+    pub stage: u32,
+    /// First and last layer it holds.
+    pub layers: [u32; 2],
+    /// Static tensors it holds (`Layered` ones once for each of its layers).
+    pub statics: Vec<TensorId>,
+    /// One step, in order.
+    pub slots: Vec<Slot>,
+}
+
+/// One entry of a role's program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Slot {
+    /// Runs a body.
+    Call(Call),
+    /// Begins a transfer to or from another stage; computing goes on meanwhile.
+    Start(Transfer),
+    /// Waits until the transfer with this token has ended: a sent storage ends here, a received value is on its wire from here.
+    Wait(u32),
+    /// A place in the step that the interpreters act upon.
+    Mark(Mark),
+}
+
+/// A body's call: once for its block, or for each layer of a range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// What to run.
+    pub body: BodyId,
+    /// First and last layer, for bodies of the block `layer`; the body's kind says in which direction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<[u32; 2]>,
+    /// Virtual pipeline chunk; always 0 today.
+    #[serde(default)]
+    pub chunk: u32,
+    /// Which micro-batch of the step.
+    #[serde(default)]
+    pub micro_batch: u32,
+}
+
+/// Direction of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransferKind {
+    /// Takes the wire's value away and gives it to the peer.
+    Send,
+    /// Brings a value of the peer's onto the wire.
+    Receive,
+}
+
+/// A point-to-point transfer between equal coordinates of two stages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Unique in the role; [`Slot::Wait`] names it.
+    pub token: u32,
+    /// Direction.
+    pub kind: TransferKind,
+    /// The other stage.
+    pub peer: u32,
+    /// Which wire.
+    pub wire: Wire,
+    /// Which micro-batch.
+    pub micro_batch: u32,
+    /// A tensor of the shape and type that travels.
+    pub tensor: TensorId,
+}
+
+/// A place in the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// The first slot.
+    StepBegin,
+    /// All gradients are there.
+    Optimizer,
+    /// The last slot: parameters are those of the next step.
+    StepEnd,
+}
+
+/// What training needs beside the program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    /// Seed of initial values and data order.
+    pub seed: u64,
+    /// Length of the run in steps.
+    pub steps: u64,
+    /// Sequences of a step over all replicas.
+    pub global_batch: u64,
+    /// Sequences a rank works on at once.
+    pub micro_batch: u64,
+    /// Micro-batches of a step on each replica.
+    pub micro_steps: u32,
+    /// Positions of a sequence.
+    pub sequence: u64,
+    /// Learning rate.
+    pub schedule: Schedule,
+    /// Type of activations and matrices.
+    pub compute: Dtype,
+    /// Type of gradient accumulators, moments and master weights.
+    pub accumulate: Dtype,
+    /// Save every so many steps; none for only at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<u64>,
+    /// Checkpoints to keep.
+    pub checkpoint_keep: u32,
+}
+
+/// The mix and the identity of its order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataPlan {
+    /// The dataset's name.
+    pub name: String,
+    /// Where the data comes from, as the spec says it.
+    pub source: String,
+    /// How text becomes ids: `bytes`.
+    pub tokenizer: String,
+    /// Vocabulary rows of the model.
+    pub vocab: u64,
+    /// The components with their shares.
+    pub mix: Vec<Component>,
+    /// Hash over the order of all samples of the run; set when the data is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<String>,
+}
+
+/// One component of the mix.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    /// Its name in the mix.
+    pub name: String,
+    /// Which files of the source belong to it.
+    pub files: Vec<String>,
+    /// Its share as an exact fraction: numerator, denominator.
+    pub weight: [u64; 2],
+    /// BLAKE3 of its token file; set when the data is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+/// What the planner expects.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// One step, in picoseconds.
+    pub step_ps: u64,
+    /// Lower and upper end of the 90 % band of the step, in picoseconds.
+    pub band_ps: [u64; 2],
+    /// For each role, in order.
+    pub roles: Vec<RolePrediction>,
+    /// What the figures rest on.
+    pub assumptions: Vec<String>,
+}
+
+/// What the planner expects of one stage's ranks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolePrediction {
+    /// Largest sum of live named storages, in bytes.
+    pub named_peak: u64,
+    /// Largest sum of live named storages and the running kernel's workspace, in bytes.
+    pub allocated_peak: u64,
+    /// What the process or device shows beside: context, libraries, allocator, in bytes.
+    pub overhead: u64,
+}
