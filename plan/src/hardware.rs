@@ -1,0 +1,269 @@
+//! What a device can do: the table that a machine writes about itself (`pleach-worker calibrate`) or that is shipped for a GPU.
+//!
+//! The executor fills a [`Hardware`] by measuring, the planner reads it; as text it is TOML (`hardware/*.toml`). Rates are in
+//! FLOP/s and bytes/s, times in seconds, sizes in bytes. Every figure carries its source; a measured one says `measured`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Dtype;
+
+/// The version of this format.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that the cost model knows about one kind of device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hardware {
+    /// Version of the format: [`SCHEMA`].
+    pub schema: u32,
+    /// The name that a cluster's `device` says: `a100_40g`, `this_machine`.
+    pub name: String,
+    /// A sentence for readers: what it is and where the figures come from.
+    pub about: String,
+    /// GPU or CPU.
+    pub kind: Kind,
+    /// Set in tables that a machine wrote: how far its repeated measurements lie from their median.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Spread>,
+    /// Capacity and bandwidth.
+    pub memory: Memory,
+    /// What every instruction costs beside its work: launch on a GPU, dispatch on a CPU; in seconds.
+    pub launch: Figure,
+    /// Cores that all ranks of the machine share; none for GPUs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<Cores>,
+    /// What the process or device holds beside the program's own storages.
+    pub overhead: Overhead,
+    /// The network and the links inside a node; none where all ranks share one machine's memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub links: Option<Links>,
+    /// Matrix products, for each type.
+    #[serde(default)]
+    pub gemm: Vec<Gemm>,
+    /// Attention kernels, for each type and direction.
+    #[serde(default)]
+    pub attention: Vec<Attention>,
+    /// Operations limited by memory whose rate was measured apart; the others run at the memory's rate.
+    #[serde(default)]
+    pub elementwise: Vec<Elementwise>,
+    /// Collectives inside a node, for each operation and group size.
+    #[serde(default)]
+    pub collective: Vec<Collective>,
+    /// Point-to-point transfers inside a node, by size; empty where `links` says it.
+    #[serde(default)]
+    pub transfer: Vec<SizePoint>,
+}
+
+/// What kind of device it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A GPU: each rank has one to itself.
+    Gpu,
+    /// A CPU: the ranks of a machine share its cores and memory.
+    Cpu,
+}
+
+/// One figure with its source beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figure {
+    /// The figure.
+    pub value: f64,
+    /// Who says so: a data sheet, a paper's table, `measured`.
+    pub source: String,
+}
+
+/// Ends of the middle 90 % of repeated measurements, relative to their median: `low = -0.05, high = 0.12`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spread {
+    /// The 5 % quantile, below zero: the fastest runs.
+    pub low: f64,
+    /// The 95 % quantile, above zero: the slowest runs.
+    pub high: f64,
+}
+
+/// Memory of one device (a CPU: of the machine).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Bytes.
+    pub capacity: Figure,
+    /// Bytes per second that operations limited by memory reach, reads and writes together (a CPU: one thread).
+    pub bandwidth: Figure,
+}
+
+/// The cores that all ranks of one machine share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cores {
+    /// How many.
+    pub count: u32,
+    /// How much slower each rank's work becomes when so many ranks work at once; rising in `active`, beginning with
+    /// `{ active = 1, slowdown = 1.0 }`. Beyond the last point slowdown grows with `active`.
+    pub contention: Vec<Contention>,
+}
+
+/// One measured point of contention.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contention {
+    /// Ranks that work at the same time, one thread each.
+    pub active: u32,
+    /// Time of the same work, over its time alone; at least 1.
+    pub slowdown: f64,
+}
+
+/// Bytes beside the program's storages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overhead {
+    /// Device context and loaded kernels; on a CPU the resident size of a worker before its first tensor.
+    pub context: Figure,
+    /// The communication library's buffers, for all groups together.
+    pub communication: Figure,
+}
+
+/// How devices are joined. A spec's cluster may name other bandwidths; efficiencies and latencies are taken from here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Links {
+    /// Advertised bandwidth of one device to the others of its node, one direction.
+    pub intra_node: Figure,
+    /// The part of it that large collectives reach (bus bandwidth over advertised).
+    pub intra_efficiency: Figure,
+    /// Seconds before the first byte of a transfer inside a node.
+    pub intra_latency: Figure,
+    /// Advertised bandwidth of a node's network, one direction, all ports.
+    pub inter_node: Figure,
+    /// The part of it that large collectives reach.
+    pub inter_efficiency: Figure,
+    /// Seconds for each hop between nodes.
+    pub inter_latency: Figure,
+}
+
+/// Matrix products of one type: `2 m n k` FLOPs.
+///
+/// With `points`, the time is interpolated between them; otherwise it is `launch + 2mnk / rate`, never less than the
+/// operands' bytes over the memory's bandwidth.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gemm {
+    /// Type of the operands.
+    pub dtype: Dtype,
+    /// Peak of the data sheet in FLOP/s, dense; what utilisation is measured against. None on a CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<Figure>,
+    /// FLOP/s that large products reach.
+    pub rate: Figure,
+    /// Rows and columns of the tile that one multiprocessor works on, and how many of those there are: products that do not
+    /// fill the last wave lose the rest of it. None on a CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<Tiles>,
+    /// Measured products.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub points: Vec<GemmPoint>,
+}
+
+/// How a product is cut over multiprocessors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tiles {
+    /// Rows of a tile.
+    pub rows: u32,
+    /// Columns of a tile.
+    pub columns: u32,
+    /// Tiles that run at the same time.
+    pub processors: u32,
+}
+
+/// Which product of a linear layer it is; they read their operands in different orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// `y[m, n] = x[m, k] weight[n, k]ᵀ`.
+    Forward,
+    /// `dx[m, n] = dy[m, k] weight[k, n]`.
+    Input,
+    /// `dweight[m, n] += dy[k, m]ᵀ x[k, n]`.
+    Weight,
+}
+
+/// One measured product on one thread (or one GPU), the others idle: median seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GemmPoint {
+    /// Which product.
+    pub form: Form,
+    /// Rows of the result.
+    pub m: u64,
+    /// Columns of the result.
+    pub n: u64,
+    /// Length of the sums.
+    pub k: u64,
+    /// Median time.
+    pub seconds: f64,
+}
+
+/// Forward or backward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// `attention`.
+    Forward,
+    /// `attention_backward`.
+    Backward,
+}
+
+/// One attention kernel. FLOPs are those of the full square, not halved for causality: `4 B A S² D` forward, `10 B A S² D`
+/// backward (five products, of which one is the recomputed scores).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attention {
+    /// Type of queries, keys and values.
+    pub dtype: Dtype,
+    /// Forward or backward.
+    pub direction: Direction,
+    /// FLOP/s at lengths that matter.
+    pub rate: Figure,
+}
+
+/// The rate of one operation that memory (or, on a CPU, its arithmetic) limits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Elementwise {
+    /// The operation's name as in a plan: `gelu`, `layer_norm_backward`, `adam_w`.
+    pub op: String,
+    /// Type of its first operand.
+    pub dtype: Dtype,
+    /// Bytes of all operands and results over the time, launch taken off.
+    pub rate: Figure,
+}
+
+/// A collective's time over its size, for one group size; `seconds` is the median over repetitions of the slowest member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collective {
+    /// `all_reduce`, `all_gather` or `reduce_scatter`.
+    pub op: String,
+    /// Members of the group, all in one node.
+    pub ranks: u32,
+    /// The part of each member's core that it keeps busy: processor time over (wall time × members), 0 to 1. Zero on a GPU.
+    #[serde(default)]
+    pub busy: f64,
+    /// Where the points come from.
+    pub source: String,
+    /// Sizes, rising, with their times. A size is that of the whole tensor: what is reduced, or what has been gathered.
+    pub points: Vec<SizePoint>,
+}
+
+/// A size and the time that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SizePoint {
+    /// Bytes.
+    pub bytes: u64,
+    /// Seconds.
+    pub seconds: f64,
+}
