@@ -145,8 +145,8 @@ pub struct Links {
 
 /// Matrix products of one type: `2 m n k` FLOPs.
 ///
-/// With `points`, the time is interpolated between them; otherwise it is `launch + 2mnk / rate`, never less than the
-/// operands' bytes over the memory's bandwidth.
+/// With `points`, the time is interpolated between them. With `tiles`, it is the launch and the waves of the best tile shape
+/// (or the operands' bytes over the memory's bandwidth, where that is longer). Otherwise it is `launch + 2mnk / rate`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Gemm {
@@ -157,8 +157,7 @@ pub struct Gemm {
     pub peak: Option<Figure>,
     /// FLOP/s that large products reach.
     pub rate: Figure,
-    /// Rows and columns of the tile that one multiprocessor works on, and how many of those there are: products that do not
-    /// fill the last wave lose the rest of it. None on a CPU.
+    /// How a product is cut over multiprocessors: one that does not fill the last wave loses the rest of it. None on a CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tiles: Option<Tiles>,
     /// Measured products.
@@ -167,15 +166,17 @@ pub struct Gemm {
 }
 
 /// How a product is cut over multiprocessors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tiles {
-    /// Rows of a tile.
-    pub rows: u32,
-    /// Columns of a tile.
-    pub columns: u32,
-    /// Tiles that run at the same time.
+    /// Multiprocessors: tiles that run at the same time.
     pub processors: u32,
+    /// Filling and draining a tile's pipeline costs as much as so many steps of `k`.
+    pub prologue: u32,
+    /// Rows and columns of the tiles there are.
+    pub shapes: Vec<[u32; 2]>,
+    /// Where the shape of this model comes from.
+    pub source: String,
 }
 
 /// Which product of a linear layer it is; they read their operands in different orders.
