@@ -1,1 +1,8 @@
-//! (being written)
+//! What the `pleach` program and its worker share of the outside world, without libtorch: files in, files out.
+//!
+//! Initial values ([`init`]), token files and the corpus they are made from ([`data`]), the order in which samples are
+//! dealt ([`order`]), checkpoints ([`checkpoint`]), the folder of a run ([`run`]) and models for other programs
+//! ([`export`]). Whatever is written is written aside and renamed, and whatever is read is checked before it is believed.
+
+pub mod init;
+pub mod region;

@@ -1,0 +1,191 @@
+//! Initial values of parameters: a function of seed, name and logical index alone, so that no placement changes them.
+//!
+//! In come the seed, the parameter's logical name and shape, and which piece of it is wanted; out come the values of that
+//! piece. Element `i` of the flat logical tensor owns bytes `16 i .. 16 i + 16` of a BLAKE3 output stream that seed and
+//! name open; two uniforms made of them become one normal value by Box and Muller. Transcendental functions come from
+//! `libm`, so every machine gets the same bits.
+
+use pleach_plan::Init;
+
+use crate::region::Region;
+pub use crate::region::Shard;
+
+/// Bytes of the stream that belong to one element.
+const BYTES_PER_ELEMENT: usize = 16;
+/// Elements that are drawn from the stream at once.
+const BLOCK: usize = 4096;
+/// Separates these streams from all other uses of BLAKE3.
+const CONTEXT: &str = "pleach 2026 initial values of parameters";
+/// Weight of the lowest of the 53 bits that make a uniform.
+const UNIT: f64 = 1.0 / (1u64 << 53) as f64;
+
+/// Normal values with mean 0 and deviation `std` for the whole tensor, or for the piece `shard` in the piece's own order.
+///
+/// # Panics
+/// If `logical_dims` cannot be cut as `shard` says; a plan that passed its checks never asks that.
+pub fn fill_normal(
+    seed: u64,
+    name: &str,
+    logical_dims: &[u64],
+    shard: Option<Shard>,
+    std: f64,
+) -> Vec<f64> {
+    let region = region(name, logical_dims, shard);
+    let mut stream = blake3::Hasher::new_derive_key(CONTEXT)
+        .update(&seed.to_le_bytes())
+        .update(name.as_bytes())
+        .finalize_xof();
+    let mut values = Vec::with_capacity(region.elements() as usize);
+    let mut bytes = vec![0; BLOCK * BYTES_PER_ELEMENT];
+    for run in region.runs(0..region.elements()) {
+        stream.set_position(run.start * BYTES_PER_ELEMENT as u64);
+        let mut left = (run.end - run.start) as usize;
+        while left > 0 {
+            let taken = left.min(BLOCK);
+            let drawn = &mut bytes[..taken * BYTES_PER_ELEMENT];
+            stream.fill(drawn);
+            values.extend(
+                drawn
+                    .chunks_exact(BYTES_PER_ELEMENT)
+                    .map(|pair| std * normal(pair)),
+            );
+            left -= taken;
+        }
+    }
+    values
+}
+
+/// The initial values that a plan asks for, of the whole parameter or of the piece `shard`.
+///
+/// # Panics
+/// As [`fill_normal`].
+pub fn fill(
+    seed: u64,
+    name: &str,
+    logical_dims: &[u64],
+    shard: Option<Shard>,
+    init: &Init,
+) -> Vec<f64> {
+    let constant = |value| vec![value; region(name, logical_dims, shard).elements() as usize];
+    match *init {
+        Init::Normal { std } => fill_normal(seed, name, logical_dims, shard, std),
+        Init::Zeros => constant(0.0),
+        Init::Ones => constant(1.0),
+    }
+}
+
+fn region(name: &str, dims: &[u64], shard: Option<Shard>) -> Region {
+    Region::new(dims, shard)
+        .unwrap_or_else(|| panic!("`{name}` of shape {dims:?} cannot be cut as {shard:?}"))
+}
+
+/// One standard normal value from 16 random bytes.
+fn normal(pair: &[u8]) -> f64 {
+    let word =
+        |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("half of 16 bytes is 8 bytes"));
+    // The first uniform excludes 0, whose logarithm is infinite; the second excludes 1, which is the same angle as 0.
+    let radius = ((word(&pair[..8]) >> 11) + 1) as f64 * UNIT;
+    let turn = (word(&pair[8..]) >> 11) as f64 * UNIT;
+    libm::sqrt(-2.0 * libm::log(radius)) * libm::cos(2.0 * core::f64::consts::PI * turn)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_shard_is_a_slice_of_the_whole(
+            seed: u64,
+            mut dims in proptest::collection::vec(1u64..7, 1..4),
+            dim in any::<prop::sample::Index>(),
+            count in 1u64..5,
+        ) {
+            let dim = dim.index(dims.len());
+            dims[dim] *= count;
+            let whole = fill_normal(seed, "layers.3.mlp.up.weight", &dims, None, 0.5);
+            let inner: u64 = dims[dim + 1..].iter().product();
+            let piece = dims[dim] / count;
+            for index in 0..count {
+                let shard = fill_normal(seed, "layers.3.mlp.up.weight", &dims, Some(Shard { dim, index, count }), 0.5);
+                let slice: Vec<f64> = (0u64..)
+                    .zip(&whole)
+                    .filter(|(flat, _)| flat / inner % dims[dim] / piece == index)
+                    .map(|(_, &value)| value)
+                    .collect();
+                prop_assert_eq!(shard, slice);
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_normal() {
+        let values = fill_normal(7, "head.weight", &[200_000], None, 0.02);
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let moment = |power: i32| {
+            values
+                .iter()
+                .map(|value| ((value - mean) / 0.02).powi(power))
+                .sum::<f64>()
+                / count
+        };
+        assert!(mean.abs() < 5.0 * 0.02 / count.sqrt(), "mean {mean}");
+        assert!((moment(2) - 1.0).abs() < 0.02, "variance {}", moment(2));
+        assert!(moment(3).abs() < 0.03, "skewness {}", moment(3));
+        assert!((moment(4) - 3.0).abs() < 0.1, "kurtosis {}", moment(4));
+        assert!(
+            values
+                .windows(2)
+                .map(|two| two[0] * two[1])
+                .sum::<f64>()
+                .abs()
+                / count
+                < 1e-2 * 0.02 * 0.02
+        );
+    }
+
+    #[test]
+    fn seed_and_name_open_different_streams() {
+        let base = fill_normal(1, "a", &[64], None, 1.0);
+        assert_eq!(base, fill_normal(1, "a", &[8, 8], None, 1.0));
+        assert_ne!(base, fill_normal(2, "a", &[64], None, 1.0));
+        assert_ne!(base, fill_normal(1, "b", &[64], None, 1.0));
+    }
+
+    #[test]
+    fn the_stream_is_the_one_that_older_checkpoints_began_with() {
+        let values = fill_normal(42, "embedding.weight", &[256, 4], None, 1.0);
+        let bits: Vec<u64> = [0, 1, 1023]
+            .iter()
+            .map(|&index| f64::to_bits(values[index]))
+            .collect();
+        assert_eq!(
+            bits,
+            [
+                4607894784689617654,
+                4608599200593011992,
+                4596221496151447567
+            ]
+        );
+    }
+
+    #[test]
+    fn constants_have_the_size_of_the_piece() {
+        let shard = Some(Shard {
+            dim: 0,
+            index: 1,
+            count: 2,
+        });
+        assert_eq!(
+            fill(1, "head.norm.bias", &[6], shard, &Init::Zeros),
+            [0.0; 3]
+        );
+        assert_eq!(
+            fill(1, "head.norm.weight", &[6], None, &Init::Ones),
+            [1.0; 6]
+        );
+    }
+}
