@@ -1,2 +1,82 @@
-//! (being written)
-fn main() {}
+//! The `pleach` binary: reads files, calls the language and the planner, prints, launches workers.
+//!
+//! In comes the command line, out come data on stdout, everything else on stderr, and an exit code that scripts may rely on.
+//! Nothing here computes a plan or touches a tensor, and no libtorch is linked: checking and planning start in milliseconds.
+
+mod arguments;
+mod commands;
+mod exit;
+mod failure;
+mod fault;
+mod launch;
+mod machine;
+mod progress;
+mod screen;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command, Global};
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
+use exit::Exit;
+use failure::{Failure, Outcome};
+use screen::Screen;
+
+fn main() -> ExitCode {
+    let asked_json = std::env::args_os().any(|argument| argument == "--json");
+    fault::install_hook(asked_json);
+    let result = std::panic::catch_unwind(|| match parse(asked_json) {
+        Ok(arguments) => answer(&arguments),
+        Err(exit) => exit,
+    });
+    // The hook has told what happened.
+    result.unwrap_or(Exit::Machine).into()
+}
+
+/// Reads the command line; help and version are answered here, a wrong line is told here.
+fn parse(asked_json: bool) -> Result<Arguments, Exit> {
+    let choice = if screen::wants_color(arguments::Color::Auto, true) { ColorChoice::Auto } else { ColorChoice::Never };
+    let parsed = Arguments::command().color(choice).try_get_matches();
+    let error = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(arguments) => return Ok(arguments),
+        Err(error) => error,
+    };
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Err(Exit::Fine);
+    }
+    if asked_json {
+        let screen = Screen::new(&Global { json: true, ..Global::default() });
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        screen.failure(&Failure::wish("pleach::command_line", message).help("`pleach --help` lists what can be said"));
+    } else {
+        let _ = error.print();
+    }
+    Err(Exit::Wish)
+}
+
+fn answer(arguments: &Arguments) -> Exit {
+    let screen = Screen::new(&arguments.global);
+    match enter(&arguments.global).and_then(|()| dispatch(&screen, arguments)) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            screen.failure(&failure);
+            failure.exit
+        }
+    }
+}
+
+fn enter(global: &Global) -> Outcome<()> {
+    match &global.directory {
+        Some(folder) => std::env::set_current_dir(folder).map_err(|error| Failure::reading(folder, &error)),
+        None => Ok(()),
+    }
+}
+
+fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
+    let global = &arguments.global;
+    match &arguments.command {
+        Command::Doctor => commands::doctor::doctor(screen),
+        _ => Ok(Exit::Machine),
+    }
+}

@@ -1,0 +1,267 @@
+//! The command line as types: what can be written there, and what it means in one sentence each.
+//!
+//! In comes `argv`, out come [`Arguments`]. Global flags stand before or after the subcommand. A wrong command line is the
+//! reader's slip, so it ends with exit code 1, as a wrong spec does.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Compiles a written experiment into a plan, shows what it costs, and runs it.
+#[derive(Debug, Parser)]
+#[command(name = "pleach", version, propagate_version = true, max_term_width = 80)]
+#[command(after_help = "Exit codes: 0 fine, 1 the spec or the wish is at fault, 2 the program or the machine is,\n\
+                        10 the run ended on a fault and can be resumed, 75 stopped after saving.")]
+pub struct Arguments {
+    /// Flags that every command understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command understands, before or after its name.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Print one JSON value instead of a screen; errors become one array of diagnostics
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// How notes and progress are written to stderr
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    pub log_format: LogFormat,
+    /// Say nothing but the answer and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// When to use colour (NO_COLOR wins over FORCE_COLOR, this flag over both)
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: Color,
+    /// Write no progress line
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// Work in this folder
+    #[arg(short = 'C', global = true, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Answer every question with yes
+    #[arg(long, global = true)]
+    pub yes: bool,
+    /// Replace a value of the spec: --set train.steps=10 (may be repeated)
+    #[arg(long = "set", global = true, value_name = "PATH=VALUE", value_parser = parse_setting)]
+    pub settings: Vec<Setting>,
+}
+
+/// One `--set PATH=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The dotted path inside the experiment.
+    pub path: String,
+    /// Its new value, as text of the language.
+    pub value: String,
+}
+
+/// How notes are written to stderr.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless the environment says otherwise.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Report all problems of a spec at once
+    Check(CheckArguments),
+    /// Show what a spec would do and cost: no GPU, no network, no side effects
+    Plan(Box<PlanArguments>),
+    /// Print the identity of an experiment
+    Hash(FileArguments),
+    /// Show a value with its formula and the origin of each part, or the page of a diagnostic
+    Explain(ExplainArguments),
+    /// Execute a plan; from a spec: plan, show, ask, run
+    Run(RunArguments),
+    /// Go on with a run from its last complete checkpoint
+    Resume(ResumeArguments),
+    /// Write a run's model for another program
+    Export(ExportArguments),
+    /// Measure this machine, so that plans for it rest on its own figures
+    Calibrate(CalibrateArguments),
+    /// Say what is here and what is missing, with the command that brings it
+    Doctor,
+    /// List past runs
+    Runs,
+}
+
+/// Arguments of `check`.
+#[derive(Args, Debug)]
+pub struct CheckArguments {
+    /// Specs
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// One spec.
+#[derive(Args, Debug)]
+pub struct FileArguments {
+    /// The spec
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Arguments of `plan`.
+#[derive(Args, Debug)]
+pub struct PlanArguments {
+    /// The spec
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Show so many runners-up
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub top: usize,
+    /// Say why a choice was not taken: --why-not "tp = 8"
+    #[arg(long, value_name = "CHOICE")]
+    pub why_not: Option<String>,
+    /// Show memory stage by stage and kind by kind
+    #[arg(long)]
+    pub memory: bool,
+    /// Write the chosen plan to a file that `pleach run` takes
+    #[arg(long, value_name = "PLAN.json")]
+    pub out: Option<PathBuf>,
+    /// Write the simulated step as a Chrome/Perfetto trace
+    #[arg(long, value_name = "TRACE.json")]
+    pub trace: Option<PathBuf>,
+    /// Print an intermediate value of the compiler instead of the screen
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub emit: Option<Emit>,
+}
+
+/// Intermediate values with a text form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Emit {
+    /// The model graph after differentiation.
+    Graph,
+    /// The chosen placement.
+    Placement,
+    /// The program of every rank.
+    Program,
+}
+
+/// Arguments of `explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArguments {
+    /// A spec, or the code of a diagnostic (pleach::heads::indivisible)
+    #[arg(value_name = "FILE|CODE")]
+    pub subject: String,
+    /// The value's dotted path: train.lr.peak
+    #[arg(value_name = "PATH")]
+    pub path: Option<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Args, Debug)]
+pub struct RunArguments {
+    /// A spec, or a plan written by `pleach plan --out`
+    #[arg(value_name = "FILE|PLAN.json")]
+    pub file: PathBuf,
+    /// Go on from the last complete checkpoint, where there is one
+    #[arg(long)]
+    pub resume: bool,
+    /// End after so many steps of the run (the schedule stays that of the whole run)
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+}
+
+/// Arguments of `resume`.
+#[derive(Args, Debug)]
+pub struct ResumeArguments {
+    /// The run's folder
+    #[arg(value_name = "RUN_DIR")]
+    pub directory: PathBuf,
+    /// End after so many steps of the run
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+}
+
+/// Arguments of `export`.
+#[derive(Args, Debug)]
+pub struct ExportArguments {
+    /// The run's folder
+    #[arg(value_name = "RUN_DIR")]
+    pub directory: PathBuf,
+    /// For which program
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    pub to: ExportTarget,
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Programs that a run can be written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportTarget {
+    /// Hugging Face transformers.
+    Hf,
+}
+
+/// Arguments of `calibrate`.
+#[derive(Args, Debug)]
+pub struct CalibrateArguments {
+    /// Write the table here instead of the user's cache folder
+    #[arg(long, value_name = "TABLE.toml")]
+    pub out: Option<PathBuf>,
+    /// Ranks that share the machine while it is measured
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub ranks: u32,
+}
+
+fn parse_setting(text: &str) -> Result<Setting, String> {
+    match text.split_once('=') {
+        Some((path, value)) if !path.trim().is_empty() && !value.trim().is_empty() => {
+            Ok(Setting { path: path.trim().to_owned(), value: value.trim().to_owned() })
+        }
+        _ => Err("write PATH=VALUE, as in train.steps=10".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_on_both_sides() {
+        let before = Arguments::try_parse_from(["pleach", "--json", "--set", "train.steps=10", "check", "a"]).unwrap();
+        let after = Arguments::try_parse_from(["pleach", "check", "a", "--json", "--set", "train.steps = 10"]).unwrap();
+        assert!(before.global.json && after.global.json);
+        assert_eq!(before.global.settings, after.global.settings);
+    }
+
+    #[test]
+    fn a_setting_needs_both_sides() {
+        assert!(parse_setting("train.steps").is_err());
+        assert!(parse_setting("=3").is_err());
+        assert_eq!(parse_setting("a=b=c").unwrap().value, "b=c");
+    }
+}

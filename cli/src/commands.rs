@@ -1,0 +1,3 @@
+//! The commands: one file each, from arguments to an exit code.
+
+pub mod doctor;

@@ -1,0 +1,187 @@
+//! How a job ended: which rank was first, what it and the others said about it, and which exit code that is.
+//!
+//! The first to go is known from the order in which processes ended here, not from clocks. Its own record says most; a worker
+//! that was killed leaves none, and then the records of those who waited for it name the instruction and the peer.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use super::event::Record;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Exit code of a worker that saved and stopped because it was told to.
+pub const PREEMPTED: i32 = 75;
+
+/// Lines of a failed worker's log that are shown.
+const SHOWN_LINES: usize = 12;
+
+/// What is known of one rank when all have ended.
+#[derive(Clone, Debug)]
+pub struct Rank {
+    /// Its number.
+    pub rank: u32,
+    /// How its process ended.
+    pub status: ExitStatus,
+    /// What it said about it.
+    pub record: Option<Record>,
+    /// Its log.
+    pub log: PathBuf,
+    /// Whether it ended before we told anyone to stop.
+    pub unasked: bool,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// All ranks did what they were asked.
+    Done,
+    /// All ranks saved and stopped.
+    Preempted,
+    /// At least one rank failed; in the order in which they ended.
+    Failed(Vec<Rank>),
+    /// We were told to stop a second time, or the ranks could not save.
+    Aborted(Vec<Rank>),
+}
+
+impl Ending {
+    /// Judges the ranks, given in the order in which they ended.
+    pub fn judge(ranks: Vec<Rank>, told: u32) -> Self {
+        if ranks.iter().all(|rank| rank.status.success()) {
+            Self::Done
+        } else if ranks.iter().all(|rank| matches!(rank.status.code(), Some(0 | PREEMPTED))) {
+            Self::Preempted
+        } else if told > 1 {
+            Self::Aborted(ranks)
+        } else {
+            Self::Failed(ranks)
+        }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Done => Exit::Fine,
+            Self::Preempted => Exit::Preempted,
+            Self::Failed(_) | Self::Aborted(_) => Exit::Fault,
+        }
+    }
+
+    /// The failure to show, where there is one; `resume` is the command that goes on with the run.
+    pub fn failure(&self, resume: &str) -> Option<Failure> {
+        match self {
+            Self::Done | Self::Preempted => None,
+            Self::Aborted(_) => Some(
+                Failure::fault("pleach::run::aborted", "the run was stopped before it could save")
+                    .help(format!("`{resume}` goes on from the last complete checkpoint")),
+            ),
+            Self::Failed(ranks) => Some(describe(ranks, resume)),
+        }
+    }
+}
+
+fn describe(ranks: &[Rank], resume: &str) -> Failure {
+    let failed: Vec<&Rank> = ranks.iter().filter(|rank| rank.unasked && !rank.status.success()).collect();
+    let first = root(&failed).unwrap_or(&ranks[0]);
+    let record = first.record.as_ref();
+    let said = record.map_or_else(|| how(first.status), |record| record.message.clone());
+    let place = first_place(first, ranks);
+    let message = format!("rank {} of {} stopped{place}: {said}", first.rank, ranks.len());
+    let mut detail: Vec<String> = ranks.iter().filter(|rank| rank.rank != first.rank).map(line).collect();
+    detail.extend(log_tail(first));
+    let help = match record.and_then(|record| record.help.as_deref()) {
+        Some(help) => format!("{help}\n`{resume}` goes on from the last complete checkpoint"),
+        None => format!("`{resume}` goes on from the last complete checkpoint; the log is {}", first.log.display()),
+    };
+    let code = record.and_then(|record| record.code.as_deref()).unwrap_or("pleach::run::worker_lost");
+    Failure::fault(code, message).detail(detail.join("\n")).help(help)
+}
+
+/// The rank that the others died of: the first that ended by a signal or without blaming a peer, else the first at all.
+fn root<'r>(failed: &[&'r Rank]) -> Option<&'r Rank> {
+    let blames = |rank: &&&Rank| rank.record.as_ref().is_some_and(|record| record.peer.is_some());
+    failed.iter().find(|rank| !blames(rank)).or(failed.first()).copied()
+}
+
+/// ` at <instruction>`: its own, or where another waited for it.
+fn first_place(first: &Rank, ranks: &[Rank]) -> String {
+    let own = first.record.as_ref().and_then(|record| record.instruction.as_ref());
+    if let Some(instruction) = own {
+        let peer = first.record.as_ref().and_then(|record| record.peer);
+        let peer = peer.map_or_else(String::new, |peer| format!(" with rank {peer}"));
+        return format!(" at {instruction}{peer}");
+    }
+    let waiting = ranks.iter().find_map(|rank| {
+        let record = rank.record.as_ref()?;
+        (record.peer == Some(first.rank)).then_some((rank.rank, record.instruction.as_ref()?))
+    });
+    waiting.map_or_else(String::new, |(rank, instruction)| format!(" while rank {rank} waited for it at {instruction}"))
+}
+
+/// One line for a rank that is not the first.
+fn line(rank: &Rank) -> String {
+    let Some(record) = &rank.record else { return format!("rank {}: {}", rank.rank, how(rank.status)) };
+    let at = record.instruction.as_ref().map_or_else(String::new, |instruction| format!(" at {instruction}"));
+    let peer = record.peer.map_or_else(String::new, |peer| format!(", peer rank {peer}"));
+    let step = record.step.map_or_else(String::new, |step| format!(" in step {step}"));
+    format!("rank {}: {}{step}{at}{peer}", rank.rank, record.message)
+}
+
+/// How a process ended, in words.
+pub fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => "ended early without an error".to_owned(),
+        (Some(PREEMPTED), _) => "saved and stopped".to_owned(),
+        (Some(code), _) => format!("ended with code {code}"),
+        (None, Some(libc::SIGKILL)) => "was killed (SIGKILL: by hand, or by the kernel for memory)".to_owned(),
+        (None, Some(libc::SIGTERM)) => "was told to stop (SIGTERM)".to_owned(),
+        (None, Some(signal)) => format!("crashed on signal {signal}"),
+        (None, None) => "ended in a way the system does not tell".to_owned(),
+    }
+}
+
+/// The last lines of the log, headed by its name.
+fn log_tail(rank: &Rank) -> Vec<String> {
+    let text = std::fs::read(&rank.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let tail = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+    if tail.is_empty() {
+        return Vec::new();
+    }
+    let head = format!("last lines of {}:", rank.log.display());
+    std::iter::once(head).chain(tail.iter().map(|line| format!("  {line}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rank(rank: u32, raw: i32, peer: Option<u32>) -> Rank {
+        let record = peer.map(|peer| Record {
+            message: "the connection closed".into(),
+            instruction: Some("layer.forward[3] all_reduce".into()),
+            peer: Some(peer),
+            ..Record::default()
+        });
+        let status = ExitStatus::from_raw(raw);
+        Rank { rank, status, record, log: "log/rank-0.txt".into(), unasked: true }
+    }
+
+    #[test]
+    fn the_killed_rank_is_named_with_the_instruction_of_who_waited() {
+        // The survivor can end first: it noticed before the kernel told us of the kill.
+        let ending = Ending::judge(vec![rank(0, 10 << 8, Some(2)), rank(2, libc::SIGKILL, None)], 0);
+        assert_eq!(ending.exit(), Exit::Fault);
+        let failure = ending.failure("pleach resume runs/x").unwrap();
+        let message = &failure.diagnostics[0].message;
+        assert!(message.starts_with("rank 2 of 2 stopped while rank 0 waited for it at layer.forward[3]"), "{message}");
+    }
+
+    #[test]
+    fn saving_on_request_is_no_failure() {
+        let ending = Ending::judge(vec![rank(0, PREEMPTED << 8, None), rank(1, PREEMPTED << 8, None)], 1);
+        assert_eq!(ending.exit(), Exit::Preempted);
+        assert!(ending.failure("").is_none());
+    }
+}

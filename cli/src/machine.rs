@@ -1,0 +1,141 @@
+//! This machine: what it has, and the table of what it can do.
+//!
+//! In come `/proc` and the control group's limits, out come [`Machine`] and the [`Hardware`] of the cluster device
+//! `this_machine`: measured by `pleach calibrate` and kept in the user's cache for each kind of machine, or a cautious table
+//! that is compiled in and says of itself that it was not measured here.
+
+use std::path::{Path, PathBuf};
+
+use pleach_plan::hardware::Hardware;
+
+use crate::failure::{Failure, Outcome};
+
+/// The table for a machine that has not been measured.
+const ASSUMED: &str = include_str!("../../hardware/this_machine.toml");
+
+/// What a machine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The processor's name.
+    pub processor: String,
+    /// Cores that this process may use.
+    pub cores: usize,
+    /// Bytes of memory that this process may use: the machine's, or less by its control group.
+    pub memory: u64,
+}
+
+/// Where a table came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The figures.
+    pub hardware: Hardware,
+    /// The measured table's file; none where the figures are assumed.
+    pub file: Option<PathBuf>,
+}
+
+impl Machine {
+    /// Looks at this machine.
+    pub fn here() -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let total = field(&read("/proc/meminfo"), "MemTotal").and_then(kibibytes).unwrap_or(0);
+        let limit = read("/sys/fs/cgroup/memory.max").trim().parse::<u64>().unwrap_or(u64::MAX);
+        Self {
+            processor: field(&read("/proc/cpuinfo"), "model name").unwrap_or(std::env::consts::ARCH).to_owned(),
+            cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            memory: total.min(limit),
+        }
+    }
+
+    /// A name for machines that are alike in what a measurement depends on.
+    ///
+    /// Memory counts in whole GiB, because the kernel's own share of it changes between boots.
+    pub fn key(&self) -> String {
+        let text = format!("{}\n{}\n{}", self.processor, self.cores, self.memory >> 30);
+        blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+    }
+
+    /// Where the measured table of this machine is kept.
+    pub fn table_path(&self) -> Outcome<PathBuf> {
+        Ok(cache_folder()?.join("machines").join(format!("{}.toml", self.key())))
+    }
+
+    /// The table to plan with: measured, or else assumed with this machine's own cores and memory.
+    pub fn table(&self) -> Outcome<Table> {
+        if let Ok(path) = self.table_path()
+            && path.is_file()
+        {
+            return Ok(Table { hardware: read_table(&path)?, file: Some(path) });
+        }
+        let mut hardware: Hardware = toml::from_str(ASSUMED).expect("the compiled-in table is a table");
+        if let Some(cores) = &mut hardware.cores {
+            cores.count = u32::try_from(self.cores).unwrap_or(u32::MAX);
+        }
+        if self.memory > 0 {
+            hardware.memory.capacity.value = self.memory as f64;
+            hardware.memory.capacity.source = "asked of this machine".to_owned();
+        }
+        Ok(Table { hardware, file: None })
+    }
+}
+
+/// The user's folder for what can be made again.
+pub fn cache_folder() -> Outcome<PathBuf> {
+    let named = std::env::var_os("PLEACH_CACHE").filter(|value| !value.is_empty()).map(PathBuf::from);
+    named.or_else(|| dirs::cache_dir().map(|cache| cache.join("pleach"))).ok_or_else(|| {
+        Failure::machine("pleach::machine::cache", "this user has no cache folder").help("set HOME or PLEACH_CACHE")
+    })
+}
+
+/// Reads a measured table.
+pub fn read_table(path: &Path) -> Outcome<Hardware> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::reading(path, &error))?;
+    let broken = |why: String| {
+        Failure::machine("pleach::machine::table", format!("`{}` is not a table of this version", path.display()))
+            .detail(why)
+            .help("`pleach calibrate` measures again and writes a new one")
+    };
+    let hardware: Hardware = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
+    if hardware.schema == pleach_plan::hardware::SCHEMA {
+        Ok(hardware)
+    } else {
+        Err(broken(format!("it has schema {}, this program reads {}", hardware.schema, pleach_plan::hardware::SCHEMA)))
+    }
+}
+
+/// The value of `name : value` or `name: value` in a `/proc` file.
+fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+    line.split_once(':').map(|(_, value)| value.trim())
+}
+
+fn kibibytes(text: &str) -> Option<u64> {
+    text.split_whitespace().next()?.parse::<u64>().ok().map(|count| count * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proc_files_are_read() {
+        let text = "processor\t: 0\nmodel name\t: Some CPU @ 2.5 GHz\nMemTotal:       1024 kB\n";
+        assert_eq!(field(text, "model name"), Some("Some CPU @ 2.5 GHz"));
+        assert_eq!(field(text, "MemTotal").and_then(kibibytes), Some(1 << 20));
+        assert_eq!(field(text, "Mem"), None);
+    }
+
+    #[test]
+    fn unlike_machines_have_unlike_keys() {
+        let one = Machine { processor: "a".into(), cores: 2, memory: 8 << 30 };
+        let slightly_less = Machine { memory: (8 << 30) + 4096, ..one.clone() };
+        let other = Machine { cores: 4, ..one.clone() };
+        assert_eq!(one.key(), slightly_less.key());
+        assert_ne!(one.key(), other.key());
+    }
+
+    #[test]
+    fn the_assumed_table_says_that_it_was_not_measured() {
+        let hardware: Hardware = toml::from_str(ASSUMED).unwrap();
+        assert!(hardware.about.contains("not measured"));
+    }
+}

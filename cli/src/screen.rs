@@ -1,0 +1,136 @@
+//! The screen: data to stdout, everything else to stderr, colour only where it is wanted.
+//!
+//! In come the global flags, `NO_COLOR`, `FORCE_COLOR` and whether the streams are terminals; every other module prints
+//! through here, so that `--json`, `-q` and a closed pipe are handled in one place.
+
+pub mod diagnostic;
+pub mod figures;
+
+use std::io::{IsTerminal, Write};
+
+use serde_json::{Value, json};
+
+use crate::arguments::{Color, Global, LogFormat};
+use crate::failure::Failure;
+
+/// Where and how things are printed.
+#[derive(Clone, Debug)]
+pub struct Screen {
+    /// One JSON value instead of a screen.
+    pub json: bool,
+    /// Colour on stdout.
+    pub color_out: bool,
+    /// Colour on stderr.
+    pub color_err: bool,
+    /// A progress line that is drawn over itself.
+    pub live: bool,
+    /// No progress at all.
+    pub no_progress: bool,
+    /// Notes and progress as JSON lines.
+    pub json_log: bool,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Screen {
+    /// Decides from flags, environment and streams.
+    pub fn new(global: &Global) -> Self {
+        let json_log = global.log_format == LogFormat::Json;
+        let terminal = std::io::stderr().is_terminal();
+        Self {
+            json: global.json,
+            color_out: wants_color(global.color, std::io::stdout().is_terminal()),
+            color_err: wants_color(global.color, terminal),
+            live: terminal && !global.no_progress && !global.quiet && !json_log,
+            no_progress: global.no_progress || global.quiet,
+            json_log,
+            quiet: global.quiet,
+            verbose: global.verbose,
+        }
+    }
+
+    /// The answer, to stdout, with a line end. A reader who closed the pipe has seen enough.
+    pub fn data(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let line_end = if text.ends_with('\n') { "" } else { "\n" };
+        if write!(out, "{text}{line_end}").and_then(|()| out.flush()).is_err() {
+            std::process::exit(0);
+        }
+    }
+
+    /// The answer as one JSON value.
+    pub fn data_json(&self, value: &Value) {
+        self.data(&serde_json::to_string_pretty(value).expect("a JSON value always serialises"));
+    }
+
+    /// A note to stderr, unless quiet.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.log("info", text);
+        }
+    }
+
+    /// A note that only `-v` shows.
+    pub fn detail(&self, text: &str) {
+        if self.verbose {
+            self.log("debug", text);
+        }
+    }
+
+    /// Something the reader should look at, also when quiet.
+    pub fn warn(&self, text: &str) {
+        let text = if self.json_log { text.to_owned() } else { format!("warning: {text}") };
+        self.log("warning", &text);
+    }
+
+    /// A failure: snippets and help for people, one array for programs; stderr in both cases.
+    pub fn failure(&self, failure: &Failure) {
+        if self.json {
+            let all: Vec<Value> = failure.diagnostics.iter().map(diagnostic::Diagnostic::json).collect();
+            self.line(&serde_json::to_string_pretty(&all).expect("a JSON value always serialises"));
+            return;
+        }
+        for diagnostic in &failure.diagnostics {
+            self.line(diagnostic.text(self.color_err).trim_end());
+        }
+    }
+
+    /// Whether a question can be asked: both ends are a terminal.
+    pub fn can_ask(&self) -> bool {
+        !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks on the terminal; anything but yes is no.
+    pub fn ask(&self, question: &str) -> bool {
+        let mut err = std::io::stderr().lock();
+        let _ = write!(err, "{question} [y/N] ").and_then(|()| err.flush());
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+    }
+
+    fn log(&self, level: &str, text: &str) {
+        if self.json_log {
+            self.line(&json!({"level": level, "message": text}).to_string());
+        } else {
+            self.line(text);
+        }
+    }
+
+    /// One line to stderr as it stands.
+    pub fn line(&self, text: &str) {
+        // A closed stderr leaves nobody to tell.
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+}
+
+/// `--color` over `NO_COLOR` over `FORCE_COLOR` over the stream.
+pub fn wants_color(flag: Color, terminal: bool) -> bool {
+    let set = |name| std::env::var_os(name).is_some_and(|value: std::ffi::OsString| !value.is_empty());
+    match flag {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto if set("NO_COLOR") => false,
+        Color::Auto => set("FORCE_COLOR") || terminal,
+    }
+}
