@@ -77,6 +77,7 @@ fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
     let global = &arguments.global;
     match &arguments.command {
         Command::Doctor => commands::doctor::doctor(screen),
+        Command::Calibrate(arguments) => commands::calibrate::calibrate(screen, arguments),
         _ => Ok(Exit::Machine),
     }
 }

@@ -41,8 +41,8 @@ pub enum Ending {
     Preempted,
     /// At least one rank failed; in the order in which they ended.
     Failed(Vec<Rank>),
-    /// We were told to stop a second time, or the ranks could not save.
-    Aborted(Vec<Rank>),
+    /// We were told to stop, and at least one rank ended without saving.
+    Aborted,
 }
 
 impl Ending {
@@ -52,8 +52,8 @@ impl Ending {
             Self::Done
         } else if ranks.iter().all(|rank| matches!(rank.status.code(), Some(0 | PREEMPTED))) {
             Self::Preempted
-        } else if told > 1 {
-            Self::Aborted(ranks)
+        } else if told > 0 && ranks.iter().all(|rank| obeyed(rank.status)) {
+            Self::Aborted
         } else {
             Self::Failed(ranks)
         }
@@ -64,24 +64,28 @@ impl Ending {
         match self {
             Self::Done => Exit::Fine,
             Self::Preempted => Exit::Preempted,
-            Self::Failed(_) | Self::Aborted(_) => Exit::Fault,
+            Self::Failed(_) | Self::Aborted => Exit::Fault,
         }
     }
 
-    /// The failure to show, where there is one; `resume` is the command that goes on with the run.
-    pub fn failure(&self, resume: &str) -> Option<Failure> {
+    /// The failure to show, where there is one; `help` says how to go on.
+    pub fn failure(&self, help: &str) -> Option<Failure> {
         match self {
             Self::Done | Self::Preempted => None,
-            Self::Aborted(_) => Some(
-                Failure::fault("pleach::run::aborted", "the run was stopped before it could save")
-                    .help(format!("`{resume}` goes on from the last complete checkpoint")),
-            ),
-            Self::Failed(ranks) => Some(describe(ranks, resume)),
+            Self::Aborted => {
+                Some(Failure::fault("pleach::run::aborted", "stopped on request before everything was saved").help(help))
+            }
+            Self::Failed(ranks) => Some(describe(ranks, help)),
         }
     }
 }
 
-fn describe(ranks: &[Rank], resume: &str) -> Failure {
+/// Whether a process ended as it does when it is told to.
+fn obeyed(status: ExitStatus) -> bool {
+    matches!(status.code(), Some(0 | PREEMPTED)) || matches!(status.signal(), Some(libc::SIGTERM | libc::SIGKILL))
+}
+
+fn describe(ranks: &[Rank], help: &str) -> Failure {
     let failed: Vec<&Rank> = ranks.iter().filter(|rank| rank.unasked && !rank.status.success()).collect();
     let first = root(&failed).unwrap_or(&ranks[0]);
     let record = first.record.as_ref();
@@ -91,8 +95,8 @@ fn describe(ranks: &[Rank], resume: &str) -> Failure {
     let mut detail: Vec<String> = ranks.iter().filter(|rank| rank.rank != first.rank).map(line).collect();
     detail.extend(log_tail(first));
     let help = match record.and_then(|record| record.help.as_deref()) {
-        Some(help) => format!("{help}\n`{resume}` goes on from the last complete checkpoint"),
-        None => format!("`{resume}` goes on from the last complete checkpoint; the log is {}", first.log.display()),
+        Some(own) => format!("{own}\n{help}"),
+        None => help.to_owned(),
     };
     let code = record.and_then(|record| record.code.as_deref()).unwrap_or("pleach::run::worker_lost");
     Failure::fault(code, message).detail(detail.join("\n")).help(help)
@@ -173,7 +177,7 @@ mod tests {
         // The survivor can end first: it noticed before the kernel told us of the kill.
         let ending = Ending::judge(vec![rank(0, 10 << 8, Some(2)), rank(2, libc::SIGKILL, None)], 0);
         assert_eq!(ending.exit(), Exit::Fault);
-        let failure = ending.failure("pleach resume runs/x").unwrap();
+        let failure = ending.failure("").unwrap();
         let message = &failure.diagnostics[0].message;
         assert!(message.starts_with("rank 2 of 2 stopped while rank 0 waited for it at layer.forward[3]"), "{message}");
     }
