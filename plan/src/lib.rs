@@ -5,6 +5,7 @@
 //! ([`ledger`]) and its meaning ([`reference`], all ranks in one process, in f64). No file, clock or environment is touched here.
 
 pub mod body;
+pub mod check;
 pub mod hardware;
 pub mod json;
 pub mod ledger;

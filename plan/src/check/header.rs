@@ -1,0 +1,136 @@
+//! The frame of a plan: mesh, groups, training figures, and which stage holds which layers.
+
+use crate::check::fault::{Faults, Place, What};
+use crate::json::SCHEMA;
+use crate::{Plan, Slot};
+
+/// The most ranks, and the most layers of a stage.
+const RANKS: u64 = 1 << 20;
+const LAYERS: u64 = 1 << 16;
+/// The most instructions that a stage may run in a step.
+const UNROLLED: u64 = 1 << 28;
+/// Sizes of the training stay below this, so that products of two of them can be counted.
+const SIZE: u64 = 1 << 31;
+
+/// Checks mesh, groups, training and the shape of roles.
+pub fn header(plan: &Plan, faults: &mut Faults) {
+    if plan.schema != SCHEMA {
+        faults.push(Place::default(), What::Schema { found: plan.schema, known: SCHEMA });
+    }
+    mesh(plan, faults);
+    groups(plan, faults);
+    training(plan, faults);
+    roles(plan, faults);
+    if faults.is_empty() {
+        unrolled(plan, faults);
+    }
+}
+
+fn number(faults: &mut Faults, holds: bool, field: &'static str, value: impl ToString, law: &'static str) {
+    if !holds {
+        faults.push(Place::default(), What::Number { field, value: value.to_string(), law });
+    }
+}
+
+fn mesh(plan: &Plan, faults: &mut Faults) {
+    let mesh = plan.mesh;
+    for (field, size) in [("mesh.dp", mesh.dp), ("mesh.pp", mesh.pp), ("mesh.tp", mesh.tp)] {
+        number(faults, size > 0, field, size, "it must be at least 1");
+    }
+    number(faults, mesh.cp == 1, "mesh.cp", mesh.cp, "context parallelism is not there yet: it must be 1");
+    number(faults, plan.zero <= 1, "zero", plan.zero, "it must be 0 or 1");
+    let ranks = [mesh.dp, mesh.cp, mesh.pp, mesh.tp].iter().try_fold(1_u64, |product, &size| {
+        product.checked_mul(u64::from(size)).filter(|&product| product <= RANKS)
+    });
+    if ranks.is_none() {
+        let what = What::Ranks { dp: mesh.dp, cp: mesh.cp, pp: mesh.pp, tp: mesh.tp, limit: RANKS };
+        faults.push(Place::default(), what);
+    }
+}
+
+fn groups(plan: &Plan, faults: &mut Faults) {
+    for (index, group) in plan.groups.iter().enumerate() {
+        if group.id.0 as usize != index {
+            faults.push(Place::named(&group.name), What::Index { table: "groups", index, id: group.id.0 });
+        }
+        if !group.axes.is_sorted_by(|left, right| left < right) {
+            faults.push(Place::named(&group.name), What::Axes { axes: group.axes.clone() });
+        }
+    }
+}
+
+fn training(plan: &Plan, faults: &mut Faults) {
+    let training = &plan.training;
+    let sizes = [
+        ("training.global_batch", training.global_batch),
+        ("training.micro_batch", training.micro_batch),
+        ("training.micro_steps", u64::from(training.micro_steps)),
+        ("training.sequence", training.sequence),
+    ];
+    for (field, value) in sizes {
+        number(faults, (1..SIZE).contains(&value), field, value, "it must be at least 1 and less than 2^31");
+    }
+    let product =
+        u128::from(training.micro_batch) * u128::from(training.micro_steps) * u128::from(plan.mesh.dp);
+    if product != u128::from(training.global_batch) {
+        let what = What::Batch {
+            global: training.global_batch,
+            micro: training.micro_batch,
+            steps: training.micro_steps,
+            dp: plan.mesh.dp,
+            product,
+        };
+        faults.push(Place::default(), what);
+    }
+}
+
+fn roles(plan: &Plan, faults: &mut Faults) {
+    if plan.roles.len() != plan.mesh.pp as usize {
+        faults.push(Place::default(), What::Roles { roles: plan.roles.len(), pp: plan.mesh.pp });
+    }
+    let mut next = 0_u64;
+    for (index, role) in plan.roles.iter().enumerate() {
+        let place = Place { stage: Some(role.stage), ..Place::default() };
+        if role.stage as usize != index {
+            faults.push(place.clone(), What::Index { table: "roles", index, id: role.stage });
+        }
+        let [first, last] = role.layers;
+        if u64::from(first) != next || last < first {
+            faults.push(place.clone(), What::Layers { first, last, next });
+        }
+        let count = u64::from(last.saturating_sub(first)) + 1;
+        if count > LAYERS {
+            faults.push(place, What::TooMany { count, things: "layers", limit: LAYERS });
+        }
+        next = u64::from(last) + 1;
+    }
+}
+
+/// Refuses roles whose step is too long to walk, and calls that name no body or no layer of their stage.
+fn unrolled(plan: &Plan, faults: &mut Faults) {
+    for role in &plan.roles {
+        let mut instructions = 0_u64;
+        for (slot, entry) in role.slots.iter().enumerate() {
+            let Slot::Call(call) = entry else { continue };
+            let place = Place::slot(role.stage, slot);
+            let Some(body) = plan.bodies.get(call.body.0 as usize) else {
+                let id = u64::from(call.body.0);
+                faults.push(place, What::Unknown { table: "body", id, count: plan.bodies.len() });
+                continue;
+            };
+            let [first, last] = call.layers.unwrap_or([role.layers[0]; 2]);
+            let inside = role.layers[0] <= first && first <= last && last <= role.layers[1];
+            if !inside || call.layers.is_some() != (body.block == "layer") {
+                let what = What::CallLayers { block: body.block.clone(), layers: call.layers, held: role.layers };
+                faults.push(place, what);
+                continue;
+            }
+            let visits = u64::from(last - first) + 1;
+            instructions = instructions.saturating_add(visits * (body.code.len() as u64 + 1));
+        }
+        if instructions > UNROLLED {
+            let what = What::TooMany { count: instructions, things: "instructions in a step", limit: UNROLLED };
+            faults.push(Place { stage: Some(role.stage), ..Place::default() }, what);
+        }
+    }
+}

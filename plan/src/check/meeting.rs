@@ -1,0 +1,224 @@
+//! All roles together: transfers meet their counterparts, collectives that span stages meet each other, and the step ends.
+//!
+//! Members of one stage run the same code and always meet; so it is enough to advance one abstract rank for each stage until
+//! all are done or nobody can go on. A transfer's start never blocks. A wait blocks until the peer has begun its side: the n-th
+//! send from one stage to another meets the n-th receive there, as on an ordered channel for each direction.
+
+use std::collections::BTreeMap;
+
+use crate::check::fault::{Faults, Place, What};
+use crate::walk::{Event, Visit, walk};
+use crate::{Axis, Dtype, GroupId, Instr, Plan, Transfer, TransferKind};
+
+/// Checks that all roles together reach the end of the step.
+pub fn meeting(plan: &Plan, faults: &mut Faults) {
+    let mut stages: Vec<Stage> = plan.roles.iter().map(|role| Stage::new(plan, role.stage)).collect();
+    let mut channels = Channels::default();
+    loop {
+        let mut moved = false;
+        for stage in &mut stages {
+            moved |= stage.advance(&mut channels, faults);
+        }
+        let met = meet(plan, &mut stages, faults);
+        if !moved && !met {
+            break;
+        }
+        if !faults.is_empty() {
+            return;
+        }
+    }
+    let standing: Vec<String> = stages.iter().filter_map(Stage::standing).collect();
+    if !standing.is_empty() {
+        faults.push(Place::default(), What::Deadlock { stages: standing });
+    }
+    channels.unpaired(faults);
+}
+
+/// What a stage cannot pass alone.
+enum Point<'p> {
+    Start(usize, &'p Transfer),
+    Wait(usize, u32),
+    Collective(Visit<'p>, usize, &'p Instr),
+}
+
+struct Stage<'p> {
+    plan: &'p Plan,
+    number: u32,
+    points: Box<dyn Iterator<Item = Point<'p>> + 'p>,
+    next: Option<Point<'p>>,
+    /// Transfers of this stage by token: the channel and the position in it.
+    tokens: BTreeMap<u32, (Channel, TransferKind, usize)>,
+}
+
+/// Sending and receiving stage.
+type Channel = (u32, u32);
+
+impl<'p> Stage<'p> {
+    fn new(plan: &'p Plan, number: u32) -> Self {
+        let points = walk(plan, &plan.roles[number as usize]).filter_map(move |event| match event {
+            Event::Start(slot, transfer) => Some(Point::Start(slot, transfer)),
+            Event::Wait(slot, token) => Some(Point::Wait(slot, token)),
+            Event::Run(visit, index, instr) if spans(plan, instr) => Some(Point::Collective(visit, index, instr)),
+            _ => None,
+        });
+        let mut points: Box<dyn Iterator<Item = Point<'p>> + 'p> = Box::new(points);
+        let next = points.next();
+        Stage { plan, number, points, next, tokens: BTreeMap::new() }
+    }
+
+    fn step(&mut self) {
+        self.next = self.points.next();
+    }
+
+    /// Goes on until something blocks; says whether it moved at all.
+    fn advance(&mut self, channels: &mut Channels<'p>, faults: &mut Faults) -> bool {
+        let mut moved = false;
+        loop {
+            match self.next {
+                Some(Point::Start(slot, transfer)) => {
+                    let place = Place::slot(self.number, slot);
+                    let entry = channels.post(self.plan, self.number, place, transfer, faults);
+                    self.tokens.insert(transfer.token, entry);
+                }
+                Some(Point::Wait(_, token)) if channels.done(self.tokens.get(&token)) => {}
+                _ => return moved,
+            }
+            self.step();
+            moved = true;
+        }
+    }
+
+    /// Where an unfinished stage stands.
+    fn standing(&self) -> Option<String> {
+        let number = self.number;
+        Some(match self.next.as_ref()? {
+            Point::Start(slot, _) => format!("stage {number} is at slot {slot}"),
+            Point::Wait(slot, token) => {
+                let (side, peer) = match self.tokens.get(token) {
+                    Some((channel, TransferKind::Send, _)) => ("receives", channel.1),
+                    Some((channel, TransferKind::Receive, _)) => ("sends", channel.0),
+                    None => ("knows", number),
+                };
+                format!("stage {number} waits at slot {slot} for token {token} until stage {peer} {side}")
+            }
+            Point::Collective(visit, index, instr) => {
+                let (slot, body) = (visit.slot, &visit.body.name);
+                format!("stage {number} waits at slot {slot} in {body} instruction {index} ({}) for other stages", instr.op.name())
+            }
+        })
+    }
+}
+
+/// Whether an instruction needs other stages.
+fn spans(plan: &Plan, instr: &Instr) -> bool {
+    instr.op.group().is_some_and(|group| plan.mesh.pp > 1 && plan.groups[group.0 as usize].axes.contains(&Axis::Pp))
+}
+
+/// Lets all stages pass that stand at a collective of one group.
+fn meet<'p>(plan: &'p Plan, stages: &mut [Stage<'p>], faults: &mut Faults) -> bool {
+    let group = |stage: &Stage<'p>| match &stage.next {
+        Some(Point::Collective(_, _, instr)) => instr.op.group(),
+        _ => None,
+    };
+    let Some(first) = stages.first().and_then(group) else {
+        return false;
+    };
+    if !stages.iter().all(|stage| group(stage) == Some(first)) {
+        return false;
+    }
+    compare(plan, stages, first, faults);
+    stages.iter_mut().for_each(Stage::step);
+    true
+}
+
+fn compare<'p>(plan: &'p Plan, stages: &[Stage<'p>], group: GroupId, faults: &mut Faults) {
+    let kinds: Vec<_> = stages.iter().filter_map(|stage| kind(plan, stage)).collect();
+    for (stage, found) in stages.iter().zip(&kinds).skip(1) {
+        if *found != kinds[0] {
+            let say = |kind: &(String, &[u64], Dtype)| format!("{} of {:?} {:?}", kind.0, kind.1, kind.2);
+            let what = What::Collective {
+                group: plan.groups[group.0 as usize].name.clone(),
+                first: stages[0].number,
+                left: say(&kinds[0]),
+                second: stage.number,
+                right: say(found),
+            };
+            faults.push(Place { stage: Some(stage.number), ..Place::default() }, what);
+        }
+    }
+}
+
+/// What must be equal for all members of a collective: operation, shape and type of what each gives.
+fn kind<'p>(plan: &'p Plan, stage: &Stage<'p>) -> Option<(String, &'p [u64], Dtype)> {
+    let Some(Point::Collective(_, _, instr)) = &stage.next else {
+        return None;
+    };
+    let given = instr.ins.first().or(instr.updates.first())?;
+    let tensor = &plan.tensors[given.0 as usize];
+    Some((format!("{:?}", instr.op), &tensor.dims, tensor.dtype))
+}
+
+/// Transfers in the order in which they were begun, for each direction between two stages.
+#[derive(Default)]
+struct Channels<'p> {
+    sends: BTreeMap<Channel, Vec<(Place, &'p Transfer)>>,
+    receives: BTreeMap<Channel, Vec<(Place, &'p Transfer)>>,
+}
+
+impl<'p> Channels<'p> {
+    fn post(
+        &mut self,
+        plan: &Plan,
+        stage: u32,
+        place: Place,
+        transfer: &'p Transfer,
+        faults: &mut Faults,
+    ) -> (Channel, TransferKind, usize) {
+        let (channel, own, other) = match transfer.kind {
+            TransferKind::Send => ((stage, transfer.peer), &mut self.sends, &self.receives),
+            TransferKind::Receive => ((transfer.peer, stage), &mut self.receives, &self.sends),
+        };
+        let queue = own.entry(channel).or_default();
+        let index = queue.len();
+        if let Some((_, counterpart)) = other.get(&channel).and_then(|queue| queue.get(index)) {
+            let pair = match transfer.kind {
+                TransferKind::Send => (describe(plan, transfer), describe(plan, counterpart)),
+                TransferKind::Receive => (describe(plan, counterpart), describe(plan, transfer)),
+            };
+            if pair.0 != pair.1 {
+                let (from, to) = channel;
+                faults.push(place.clone(), What::Transfer { from, to, index, sent: pair.0, expected: pair.1 });
+            }
+        }
+        queue.push((place, transfer));
+        (channel, transfer.kind, index)
+    }
+
+    /// Whether the counterpart of a transfer has been begun.
+    fn done(&self, entry: Option<&(Channel, TransferKind, usize)>) -> bool {
+        entry.is_some_and(|(channel, kind, index)| {
+            let others = match kind {
+                TransferKind::Send => &self.receives,
+                TransferKind::Receive => &self.sends,
+            };
+            others.get(channel).is_some_and(|queue| queue.len() > *index)
+        })
+    }
+
+    fn unpaired(&self, faults: &mut Faults) {
+        for (mine, others) in [(&self.sends, &self.receives), (&self.receives, &self.sends)] {
+            for (channel, queue) in mine {
+                let met = others.get(channel).map_or(0, Vec::len);
+                for (place, transfer) in queue.iter().skip(met) {
+                    let what = format!("{:?} of micro-batch {}", transfer.wire, transfer.micro_batch);
+                    faults.push(place.clone(), What::Unpaired { kind: transfer.kind, what, peer: transfer.peer });
+                }
+            }
+        }
+    }
+}
+
+fn describe(plan: &Plan, transfer: &Transfer) -> String {
+    let tensor = &plan.tensors[transfer.tensor.0 as usize];
+    format!("{:?} of micro-batch {} as {:?} {:?}", transfer.wire, transfer.micro_batch, tensor.dims, tensor.dtype)
+}

@@ -1,0 +1,69 @@
+//! The signature of every operation: one file for each family, as in `reference/ops`.
+
+mod adam_w;
+mod add;
+mod attention;
+mod bias;
+mod cast;
+mod collective;
+mod cross_entropy;
+mod embedding;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod norm;
+mod slice;
+mod split_heads;
+mod tokens;
+mod zero;
+
+use crate::check::signature::{Misfit, Signature};
+use crate::{Instr, Op, Plan};
+
+/// What an instruction's operation wants, given how many operands it has (some take a variable number).
+///
+/// # Errors
+/// An attribute that makes no sense. The mesh and the groups must have been checked before.
+pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
+    let (reads, updates) = (instr.ins.len(), instr.updates.len());
+    match &instr.op {
+        Op::Tokens { .. } => Ok(tokens::tokens(plan)),
+        Op::Embedding { .. } => Ok(embedding::forward()),
+        Op::EmbeddingBackward { .. } => Ok(embedding::backward()),
+        Op::LayerNorm { eps } => layer_norm::forward(*eps),
+        Op::LayerNormBackward {} => Ok(layer_norm::backward()),
+        Op::Linear {} => Ok(linear::forward(reads)),
+        Op::LinearBackwardInput {} => Ok(linear::backward_input()),
+        Op::LinearBackwardWeight {} => Ok(linear::backward_weight()),
+        Op::Bias {} => Ok(bias::forward()),
+        Op::BiasBackward {} => Ok(bias::backward()),
+        Op::SplitHeads { head_dim, rotary, base } => split_heads::forward(*head_dim, *rotary, *base),
+        Op::SplitHeadsBackward { head_dim, rotary, base } => split_heads::backward(*head_dim, *rotary, *base),
+        Op::Attention {} => Ok(attention::forward()),
+        Op::AttentionBackward {} => Ok(attention::backward()),
+        Op::Gelu {} => Ok(gelu::forward()),
+        Op::GeluBackward {} => Ok(gelu::backward()),
+        Op::Add {} => Ok(add::add(reads)),
+        Op::CrossEntropyMax {} => Ok(cross_entropy::max()),
+        Op::CrossEntropyTerms { .. } => Ok(cross_entropy::terms()),
+        Op::CrossEntropyLoss { scale, replicas } => cross_entropy::loss(*scale, *replicas),
+        Op::CrossEntropyBackward { scale, .. } => cross_entropy::backward(*scale),
+        Op::Slice { axis, dim } => Ok(slice::slice(u64::from(plan.mesh.size(*axis)), *dim)),
+        Op::Cast {} => Ok(cast::cast()),
+        Op::Zero {} => Ok(zero::zero()),
+        Op::SumSquares { replicas } => norm::sum_squares(*replicas),
+        Op::ClipFactor { max_norm } => norm::clip_factor(*max_norm),
+        Op::AdamW { beta1, beta2, eps, weight_decay } => adam_w::adam_w([*beta1, *beta2], *eps, *weight_decay),
+        Op::AllReduce { .. } => Ok(collective::all_reduce(updates)),
+        Op::AllGather { group, dim } => collective::all_gather(plan, *group, *dim, updates),
+        Op::ReduceScatter { group, dim } => collective::reduce_scatter(plan, *group, *dim),
+    }
+}
+
+/// Refuses an attribute that breaks its law.
+fn law(holds: bool, name: &'static str, value: impl ToString, law: &'static str) -> Result<(), Misfit> {
+    match holds {
+        true => Ok(()),
+        false => Err(Misfit::Attribute { name, value: value.to_string(), law }),
+    }
+}
