@@ -9,9 +9,17 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Compiles a written experiment into a plan, shows what it costs, and runs it.
 #[derive(Debug, Parser)]
-#[command(name = "pleach", version, propagate_version = true, max_term_width = 80)]
-#[command(after_help = "Exit codes: 0 fine, 1 the spec or the wish is at fault, 2 the program or the machine is,\n\
-                        10 the run ended on a fault and can be resumed, 75 stopped after saving.")]
+#[command(
+    name = "pleach",
+    version,
+    propagate_version = true,
+    max_term_width = 80
+)]
+#[command(
+    after_help = "Exit codes: 0 fine, 1 the spec or the wish is at fault, 2 the program or\n\
+    the machine is, 10 the run ended on a fault and can be resumed, 75 stopped\n\
+    after saving."
+)]
 pub struct Arguments {
     /// Flags that every command understands.
     #[command(flatten)]
@@ -28,7 +36,13 @@ pub struct Global {
     #[arg(long, global = true)]
     pub json: bool,
     /// How notes and progress are written to stderr
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
     pub log_format: LogFormat,
     /// Say nothing but the answer and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -232,9 +246,10 @@ pub struct CalibrateArguments {
 
 fn parse_setting(text: &str) -> Result<Setting, String> {
     match text.split_once('=') {
-        Some((path, value)) if !path.trim().is_empty() && !value.trim().is_empty() => {
-            Ok(Setting { path: path.trim().to_owned(), value: value.trim().to_owned() })
-        }
+        Some((path, value)) if !path.trim().is_empty() && !value.trim().is_empty() => Ok(Setting {
+            path: path.trim().to_owned(),
+            value: value.trim().to_owned(),
+        }),
         _ => Err("write PATH=VALUE, as in train.steps=10".to_owned()),
     }
 }
@@ -252,8 +267,24 @@ mod tests {
 
     #[test]
     fn global_flags_stand_on_both_sides() {
-        let before = Arguments::try_parse_from(["pleach", "--json", "--set", "train.steps=10", "check", "a"]).unwrap();
-        let after = Arguments::try_parse_from(["pleach", "check", "a", "--json", "--set", "train.steps = 10"]).unwrap();
+        let before = Arguments::try_parse_from([
+            "pleach",
+            "--json",
+            "--set",
+            "train.steps=10",
+            "check",
+            "a",
+        ])
+        .unwrap();
+        let after = Arguments::try_parse_from([
+            "pleach",
+            "check",
+            "a",
+            "--json",
+            "--set",
+            "train.steps = 10",
+        ])
+        .unwrap();
         assert!(before.global.json && after.global.json);
         assert_eq!(before.global.settings, after.global.settings);
     }

@@ -23,17 +23,26 @@ pub type Outcome<T> = Result<T, Failure>;
 impl Failure {
     /// The reader can mend it: exit code 1.
     pub fn wish(code: &str, message: impl Into<String>) -> Self {
-        Self { exit: Exit::Wish, diagnostics: vec![Diagnostic::error(code, message)] }
+        Self {
+            exit: Exit::Wish,
+            diagnostics: vec![Diagnostic::error(code, message)],
+        }
     }
 
     /// The machine or the program is at fault: exit code 2.
     pub fn machine(code: &str, message: impl Into<String>) -> Self {
-        Self { exit: Exit::Machine, ..Self::wish(code, message) }
+        Self {
+            exit: Exit::Machine,
+            ..Self::wish(code, message)
+        }
     }
 
     /// The run stopped and can be resumed: exit code 10.
     pub fn fault(code: &str, message: impl Into<String>) -> Self {
-        Self { exit: Exit::Fault, ..Self::wish(code, message) }
+        Self {
+            exit: Exit::Fault,
+            ..Self::wish(code, message)
+        }
     }
 
     /// Adds what to do about it to the last diagnostic.
@@ -56,51 +65,92 @@ impl Failure {
     pub fn reading(path: &Path, error: &std::io::Error) -> Self {
         let shown = path.display();
         match error.kind() {
-            std::io::ErrorKind::NotFound => Self::wish("pleach::file::missing", format!("there is no file `{shown}`"))
-                .help(nearest_help(path)),
-            std::io::ErrorKind::IsADirectory => {
-                Self::wish("pleach::file::folder", format!("`{shown}` is a folder, not a file"))
-                    .help("name a file inside it")
-            }
-            std::io::ErrorKind::PermissionDenied => {
-                Self::wish("pleach::file::permission", format!("`{shown}` may not be read by this user"))
-                    .help(format!("`chmod u+r {shown}`, or run as its owner"))
-            }
-            std::io::ErrorKind::InvalidData => {
-                Self::wish("pleach::file::text", format!("`{shown}` is not text in UTF-8")).help("save it as UTF-8")
-            }
-            _ => Self::machine("pleach::file::read", format!("`{shown}` could not be read: {error}")),
+            std::io::ErrorKind::NotFound => Self::wish(
+                "pleach::file::missing",
+                format!("there is no file `{shown}`"),
+            )
+            .help(nearest_help(path)),
+            std::io::ErrorKind::IsADirectory => Self::wish(
+                "pleach::file::folder",
+                format!("`{shown}` is a folder, not a file"),
+            )
+            .help("name a file inside it"),
+            std::io::ErrorKind::PermissionDenied => Self::wish(
+                "pleach::file::permission",
+                format!("`{shown}` may not be read by this user"),
+            )
+            .help(format!("`chmod u+r {shown}`, or run as its owner")),
+            std::io::ErrorKind::InvalidData => Self::wish(
+                "pleach::file::text",
+                format!("`{shown}` is not text in UTF-8"),
+            )
+            .help("save it as UTF-8"),
+            _ => Self::machine(
+                "pleach::file::read",
+                format!("`{shown}` could not be read: {error}"),
+            ),
         }
     }
 
     /// A file or folder that could not be written.
     pub fn writing(path: &Path, error: &std::io::Error) -> Self {
         let shown = path.display();
-        Self::machine("pleach::file::write", format!("`{shown}` could not be written: {error}"))
-            .help("the folder must exist, be writable and have room; nothing was changed")
+        Self::machine(
+            "pleach::file::write",
+            format!("`{shown}` could not be written: {error}"),
+        )
+        .help("the folder must exist, be writable and have room; nothing was changed")
     }
 }
 
 /// Names the file in the same folder that looks most like the missing one, or says where the path was looked up.
 fn nearest_help(path: &Path) -> String {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let wanted = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let wanted = path
+        .file_name()
+        .map(|name| name.to_string_lossy().to_lowercase())
+        .unwrap_or_default();
     let Ok(entries) = std::fs::read_dir(folder) else {
         return format!("there is no folder `{}` either", folder.display());
     };
-    let mut names: Vec<String> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
-    let like = names.iter().map(|name| (strsim::damerau_levenshtein(&name.to_lowercase(), &wanted), name)).min();
+    let like = names
+        .iter()
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&name.to_lowercase(), &wanted),
+                name,
+            )
+        })
+        .min();
     match like {
         Some((distance, name)) if distance <= (wanted.chars().count() / 3).max(1) => {
             format!("did you mean `{}`?", folder.join(name).display())
         }
         _ => {
-            let specs: Vec<&String> = names.iter().filter(|name| name.ends_with(".pleach")).take(8).collect();
+            let specs: Vec<&String> = names
+                .iter()
+                .filter(|name| name.ends_with(".pleach"))
+                .take(8)
+                .collect();
             if specs.is_empty() {
-                return format!("`{}` holds no spec; -C DIR changes the folder", folder.display());
+                return format!(
+                    "`{}` holds no spec; -C DIR changes the folder",
+                    folder.display()
+                );
             }
-            let list = specs.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let list = specs
+                .into_iter()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
             format!("`{}` holds {list}", folder.display())
         }
     }

@@ -47,20 +47,34 @@ impl Rendezvous {
     /// cannot pass for our job, because it lacks the secret.
     pub fn new(ranks: u32) -> Outcome<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).map_err(|error| {
-            Failure::machine("pleach::launch::port", format!("no port of 127.0.0.1 could be bound: {error}"))
+        let port = TcpListener::bind(("127.0.0.1", 0))
+            .and_then(|listener| listener.local_addr())
+            .map_err(|error| {
+                Failure::machine(
+                    "pleach::launch::port",
+                    format!("no port of 127.0.0.1 could be bound: {error}"),
+                )
                 .help("`ulimit -n` and the firewall decide; `ss -ltn` lists what listens")
-        })?;
-        Ok(Self { secret: secret()?, port: port.port(), threads: (cores / ranks as usize).max(1) })
+            })?;
+        Ok(Self {
+            secret: secret()?,
+            port: port.port(),
+            threads: (cores / ranks as usize).max(1),
+        })
     }
 }
 
 /// 256 bits from the system's generator, in hexadecimal.
 fn secret() -> Outcome<String> {
     let mut bits = [0_u8; 32];
-    std::fs::File::open("/dev/urandom").and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bits)).map_err(
-        |error| Failure::machine("pleach::launch::random", format!("the system gives no random bits: {error}")),
-    )?;
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut bits))
+        .map_err(|error| {
+            Failure::machine(
+                "pleach::launch::random",
+                format!("the system gives no random bits: {error}"),
+            )
+        })?;
     Ok(bits.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

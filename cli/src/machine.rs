@@ -37,10 +37,17 @@ impl Machine {
     /// Looks at this machine.
     pub fn here() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let total = field(&read("/proc/meminfo"), "MemTotal").and_then(kibibytes).unwrap_or(0);
-        let limit = read("/sys/fs/cgroup/memory.max").trim().parse::<u64>().unwrap_or(u64::MAX);
+        let total = field(&read("/proc/meminfo"), "MemTotal")
+            .and_then(kibibytes)
+            .unwrap_or(0);
+        let limit = read("/sys/fs/cgroup/memory.max")
+            .trim()
+            .parse::<u64>()
+            .unwrap_or(u64::MAX);
         Self {
-            processor: field(&read("/proc/cpuinfo"), "model name").unwrap_or(std::env::consts::ARCH).to_owned(),
+            processor: field(&read("/proc/cpuinfo"), "model name")
+                .unwrap_or(std::env::consts::ARCH)
+                .to_owned(),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory: total.min(limit),
         }
@@ -56,7 +63,9 @@ impl Machine {
 
     /// Where the measured table of this machine is kept.
     pub fn table_path(&self) -> Outcome<PathBuf> {
-        Ok(cache_folder()?.join("machines").join(format!("{}.toml", self.key())))
+        Ok(cache_folder()?
+            .join("machines")
+            .join(format!("{}.toml", self.key())))
     }
 
     /// The table to plan with: measured, or else assumed with this machine's own cores and memory.
@@ -64,9 +73,13 @@ impl Machine {
         if let Ok(path) = self.table_path()
             && path.is_file()
         {
-            return Ok(Table { hardware: read_table(&path)?, file: Some(path) });
+            return Ok(Table {
+                hardware: read_table(&path)?,
+                file: Some(path),
+            });
         }
-        let mut hardware: Hardware = toml::from_str(ASSUMED).expect("the compiled-in table is a table");
+        let mut hardware: Hardware =
+            toml::from_str(ASSUMED).expect("the compiled-in table is a table");
         if let Some(cores) = &mut hardware.cores {
             cores.count = u32::try_from(self.cores).unwrap_or(u32::MAX);
         }
@@ -74,42 +87,63 @@ impl Machine {
             hardware.memory.capacity.value = self.memory as f64;
             hardware.memory.capacity.source = "asked of this machine".to_owned();
         }
-        Ok(Table { hardware, file: None })
+        Ok(Table {
+            hardware,
+            file: None,
+        })
     }
 }
 
 /// The user's folder for what can be made again.
 pub fn cache_folder() -> Outcome<PathBuf> {
-    let named = std::env::var_os("PLEACH_CACHE").filter(|value| !value.is_empty()).map(PathBuf::from);
-    named.or_else(|| dirs::cache_dir().map(|cache| cache.join("pleach"))).ok_or_else(|| {
-        Failure::machine("pleach::machine::cache", "this user has no cache folder").help("set HOME or PLEACH_CACHE")
-    })
+    let named = std::env::var_os("PLEACH_CACHE")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from);
+    named
+        .or_else(|| dirs::cache_dir().map(|cache| cache.join("pleach")))
+        .ok_or_else(|| {
+            Failure::machine("pleach::machine::cache", "this user has no cache folder")
+                .help("set HOME or PLEACH_CACHE")
+        })
 }
 
 /// Reads a measured table.
 pub fn read_table(path: &Path) -> Outcome<Hardware> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::reading(path, &error))?;
     let broken = |why: String| {
-        Failure::machine("pleach::machine::table", format!("`{}` is not a table of this version", path.display()))
-            .detail(why)
-            .help("`pleach calibrate` measures again and writes a new one")
+        Failure::machine(
+            "pleach::machine::table",
+            format!("`{}` is not a table of this version", path.display()),
+        )
+        .detail(why)
+        .help("`pleach calibrate` measures again and writes a new one")
     };
     let hardware: Hardware = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
     if hardware.schema == pleach_plan::hardware::SCHEMA {
         Ok(hardware)
     } else {
-        Err(broken(format!("it has schema {}, this program reads {}", hardware.schema, pleach_plan::hardware::SCHEMA)))
+        Err(broken(format!(
+            "it has schema {}, this program reads {}",
+            hardware.schema,
+            pleach_plan::hardware::SCHEMA
+        )))
     }
 }
 
 /// The value of `name : value` or `name: value` in a `/proc` file.
 fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
-    let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+    let line = text
+        .lines()
+        .find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
     line.split_once(':').map(|(_, value)| value.trim())
 }
 
 fn kibibytes(text: &str) -> Option<u64> {
-    text.split_whitespace().next()?.parse::<u64>().ok().map(|count| count * 1024)
+    text.split_whitespace()
+        .next()?
+        .parse::<u64>()
+        .ok()
+        .map(|count| count * 1024)
 }
 
 #[cfg(test)]
@@ -126,9 +160,19 @@ mod tests {
 
     #[test]
     fn unlike_machines_have_unlike_keys() {
-        let one = Machine { processor: "a".into(), cores: 2, memory: 8 << 30 };
-        let slightly_less = Machine { memory: (8 << 30) + 4096, ..one.clone() };
-        let other = Machine { cores: 4, ..one.clone() };
+        let one = Machine {
+            processor: "a".into(),
+            cores: 2,
+            memory: 8 << 30,
+        };
+        let slightly_less = Machine {
+            memory: (8 << 30) + 4096,
+            ..one.clone()
+        };
+        let other = Machine {
+            cores: 4,
+            ..one.clone()
+        };
         assert_eq!(one.key(), slightly_less.key());
         assert_ne!(one.key(), other.key());
     }

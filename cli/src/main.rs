@@ -9,6 +9,7 @@ mod exit;
 mod failure;
 mod fault;
 mod launch;
+mod loader;
 mod machine;
 mod progress;
 mod screen;
@@ -34,7 +35,11 @@ fn main() -> ExitCode {
 
 /// Reads the command line; help and version are answered here, a wrong line is told here.
 fn parse(asked_json: bool) -> Result<Arguments, Exit> {
-    let choice = if screen::wants_color(arguments::Color::Auto, true) { ColorChoice::Auto } else { ColorChoice::Never };
+    let choice = if screen::wants_color(arguments::Color::Auto, true) {
+        ColorChoice::Auto
+    } else {
+        ColorChoice::Never
+    };
     let parsed = Arguments::command().color(choice).try_get_matches();
     let error = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => return Ok(arguments),
@@ -45,10 +50,21 @@ fn parse(asked_json: bool) -> Result<Arguments, Exit> {
         return Err(Exit::Fine);
     }
     if asked_json {
-        let screen = Screen::new(&Global { json: true, ..Global::default() });
+        let screen = Screen::new(&Global {
+            json: true,
+            ..Global::default()
+        });
         let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        screen.failure(&Failure::wish("pleach::command_line", message).help("`pleach --help` lists what can be said"));
+        let message = text
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches("error: ")
+            .to_owned();
+        screen.failure(
+            &Failure::wish("pleach::command_line", message)
+                .help("`pleach --help` lists what can be said"),
+        );
     } else {
         let _ = error.print();
     }
@@ -68,7 +84,9 @@ fn answer(arguments: &Arguments) -> Exit {
 
 fn enter(global: &Global) -> Outcome<()> {
     match &global.directory {
-        Some(folder) => std::env::set_current_dir(folder).map_err(|error| Failure::reading(folder, &error)),
+        Some(folder) => {
+            std::env::set_current_dir(folder).map_err(|error| Failure::reading(folder, &error))
+        }
         None => Ok(()),
     }
 }

@@ -35,7 +35,11 @@ pub struct Measured {
 impl Measured {
     /// Median seconds of a step, the first ones left out.
     pub fn step_seconds(&self) -> Option<f64> {
-        let counted = self.seconds.get(WARMUP..).filter(|rest| !rest.is_empty()).unwrap_or(&self.seconds);
+        let counted = self
+            .seconds
+            .get(WARMUP..)
+            .filter(|rest| !rest.is_empty())
+            .unwrap_or(&self.seconds);
         let mut sorted = counted.to_vec();
         sorted.sort_by(f64::total_cmp);
         sorted.get(sorted.len() / 2).copied()
@@ -57,8 +61,17 @@ impl<'s> Progress<'s> {
     /// For a run that ends after `steps` steps on so many ranks.
     pub fn new(screen: &'s Screen, steps: u64, ranks: u32) -> Self {
         let bar = screen.live.then(|| live_bar(steps, screen.color_err));
-        let measured = Measured { peak_bytes: vec![None; ranks as usize], ..Measured::default() };
-        Self { screen, steps, bar, last_line: None, measured }
+        let measured = Measured {
+            peak_bytes: vec![None; ranks as usize],
+            ..Measured::default()
+        };
+        Self {
+            screen,
+            steps,
+            bar,
+            last_line: None,
+            measured,
+        }
     }
 
     /// Takes one event in.
@@ -66,7 +79,9 @@ impl<'s> Progress<'s> {
         match event {
             Event::Ready { step } if rank == 0 => self.ready(*step),
             Event::Step(step) if rank == 0 => self.step(step),
-            Event::Checkpoint { step } if rank == 0 => self.say(&format!("checkpoint at step {step}")),
+            Event::Checkpoint { step } if rank == 0 => {
+                self.say(&format!("checkpoint at step {step}"))
+            }
             Event::Done { step, peak_bytes } => {
                 self.measured.last_step = self.measured.last_step.max(*step);
                 self.peak(rank, *peak_bytes);
@@ -85,7 +100,11 @@ impl<'s> Progress<'s> {
     fn ready(&mut self, step: u64) {
         self.measured.first_step = Some(step);
         self.measured.last_step = step;
-        self.say(&format!("ranks have met; next is step {} of {}", step + 1, self.steps));
+        self.say(&format!(
+            "ranks have met; next is step {} of {}",
+            step + 1,
+            self.steps
+        ));
         if let Some(bar) = &self.bar {
             bar.set_position(step);
         }
@@ -95,14 +114,18 @@ impl<'s> Progress<'s> {
         let measured = &mut self.measured;
         measured.seconds.push(step.seconds);
         measured.last_step = step.step;
-        measured.loss = Some([measured.loss.map_or(step.loss, |[first, _]| first), step.loss]);
+        measured.loss = Some([
+            measured.loss.map_or(step.loss, |[first, _]| first),
+            step.loss,
+        ]);
         self.peak(0, step.memory_bytes);
         if let Some(bar) = &self.bar {
             bar.set_position(step.step);
             bar.set_message(self.text(step));
             return;
         }
-        let due = self.last_line.is_none_or(|last| last.elapsed() >= INTERVAL) || step.step == self.steps;
+        let due =
+            self.last_line.is_none_or(|last| last.elapsed() >= INTERVAL) || step.step == self.steps;
         if due && !self.screen.no_progress {
             self.last_line = Some(Instant::now());
             self.line(step);
@@ -122,13 +145,20 @@ impl<'s> Progress<'s> {
                 "eta_s": self.eta(step)});
             self.screen.line(&value.to_string());
         } else {
-            self.screen.note(&format!("step {}/{}  {}", step.step, self.steps, self.text(step)));
+            self.screen.note(&format!(
+                "step {}/{}  {}",
+                step.step,
+                self.steps,
+                self.text(step)
+            ));
         }
     }
 
     /// The line without the step: fits in 80 columns behind a bar of 12.
     fn text(&self, step: &Step) -> String {
-        let memory = step.memory_bytes.map_or_else(String::new, |bytes| format!("  {}", figures::bytes(bytes)));
+        let memory = step
+            .memory_bytes
+            .map_or_else(String::new, |bytes| format!("  {}", figures::bytes(bytes)));
         format!(
             "loss {}  grad {}  {} tok/s{memory}  ETA {}",
             figures::number(step.loss),
@@ -158,7 +188,8 @@ fn live_bar(steps: u64, color: bool) -> ProgressBar {
     let style = ProgressStyle::with_template(&format!("{bar} {{pos}}/{{len}} {{msg}}"))
         .expect("the template is well formed")
         .progress_chars("━╸ ");
-    ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(5)).with_style(style)
+    ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(5))
+        .with_style(style)
 }
 
 #[cfg(test)]
@@ -167,9 +198,19 @@ mod tests {
 
     #[test]
     fn the_first_steps_do_not_count() {
-        let measured = Measured { seconds: vec![9.0, 8.0, 1.0, 1.1, 1.2], ..Measured::default() };
+        let measured = Measured {
+            seconds: vec![9.0, 8.0, 1.0, 1.1, 1.2],
+            ..Measured::default()
+        };
         assert_eq!(measured.step_seconds(), Some(1.1));
         assert_eq!(Measured::default().step_seconds(), None);
-        assert_eq!(Measured { seconds: vec![2.0], ..Measured::default() }.step_seconds(), Some(2.0));
+        assert_eq!(
+            Measured {
+                seconds: vec![2.0],
+                ..Measured::default()
+            }
+            .step_seconds(),
+            Some(2.0)
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! In come the global flags, `NO_COLOR`, `FORCE_COLOR` and whether the streams are terminals; every other module prints
 //! through here, so that `--json`, `-q` and a closed pipe are handled in one place.
 
+pub mod comparison;
 pub mod diagnostic;
 pub mod figures;
 
@@ -53,7 +54,10 @@ impl Screen {
     pub fn data(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         let line_end = if text.ends_with('\n') { "" } else { "\n" };
-        if write!(out, "{text}{line_end}").and_then(|()| out.flush()).is_err() {
+        if write!(out, "{text}{line_end}")
+            .and_then(|()| out.flush())
+            .is_err()
+        {
             std::process::exit(0);
         }
     }
@@ -79,14 +83,22 @@ impl Screen {
 
     /// Something the reader should look at, also when quiet.
     pub fn warn(&self, text: &str) {
-        let text = if self.json_log { text.to_owned() } else { format!("warning: {text}") };
+        let text = if self.json_log {
+            text.to_owned()
+        } else {
+            format!("warning: {text}")
+        };
         self.log("warning", &text);
     }
 
     /// A failure: snippets and help for people, one array for programs; stderr in both cases.
     pub fn failure(&self, failure: &Failure) {
         if self.json {
-            let all: Vec<Value> = failure.diagnostics.iter().map(diagnostic::Diagnostic::json).collect();
+            let all: Vec<Value> = failure
+                .diagnostics
+                .iter()
+                .map(diagnostic::Diagnostic::json)
+                .collect();
             self.line(&serde_json::to_string_pretty(&all).expect("a JSON value always serialises"));
             return;
         }
@@ -126,7 +138,8 @@ impl Screen {
 
 /// `--color` over `NO_COLOR` over `FORCE_COLOR` over the stream.
 pub fn wants_color(flag: Color, terminal: bool) -> bool {
-    let set = |name| std::env::var_os(name).is_some_and(|value: std::ffi::OsString| !value.is_empty());
+    let set =
+        |name| std::env::var_os(name).is_some_and(|value: std::ffi::OsString| !value.is_empty());
     match flag {
         Color::Always => true,
         Color::Never => false,

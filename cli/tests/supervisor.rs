@@ -17,20 +17,35 @@ use support::{pleach, stderr};
 /// Writes a stand-in worker.
 fn worker(folder: &Path, body: &str) -> std::path::PathBuf {
     let path = folder.join("worker.sh");
-    fs::write(&path, format!("#!/bin/sh\necho $$ > {}/pid-$RANK\n{body}\n", folder.display())).unwrap();
+    fs::write(
+        &path,
+        format!(
+            "#!/bin/sh\necho $$ > {}/pid-$RANK\n{body}\n",
+            folder.display()
+        ),
+    )
+    .unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
 
 fn calibrate(folder: &Path, body: &str) -> Command {
     let mut command = pleach(folder);
-    command.args(["calibrate", "--ranks", "3", "--out", "table.toml"]).env("PLEACH_WORKER", worker(folder, body));
+    command
+        .args(["calibrate", "--ranks", "3", "--out", "table.toml"])
+        .env("PLEACH_WORKER", worker(folder, body));
     command
 }
 
 /// Process ids that the stand-ins wrote down.
 fn pids(folder: &Path) -> Vec<u32> {
-    let read = |rank: u32| fs::read_to_string(folder.join(format!("pid-{rank}"))).ok()?.trim().parse().ok();
+    let read = |rank: u32| {
+        fs::read_to_string(folder.join(format!("pid-{rank}")))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    };
     (0..3).filter_map(read).collect()
 }
 
@@ -48,7 +63,11 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn start(mut command: Command, folder: &Path) -> Child {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     until("three workers start", || pids(folder).len() == 3);
     child
 }
@@ -64,12 +83,26 @@ fn a_death_ends_the_others_and_is_named() {
     );
     let begun = Instant::now();
     let output = calibrate(folder.path(), &body).output().unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
-    assert_eq!(output.status.code(), Some(2), "a calibration cannot be resumed");
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "a calibration cannot be resumed"
+    );
     let said = stderr(&output).replace('\n', " ").replace("  │ ", "");
     assert!(said.contains("rank 1 of 3 stopped"), "{said}");
-    assert!(said.contains("layer.forward[3] all_reduce") && said.contains("SIGKILL"), "{said}");
-    assert!(said.contains("out of luck"), "the log's last lines are shown: {said}");
+    assert!(
+        said.contains("layer.forward[3] all_reduce") && said.contains("SIGKILL"),
+        "{said}"
+    );
+    assert!(
+        said.contains("out of luck"),
+        "the log's last lines are shown: {said}"
+    );
     assert!(pids(folder.path()).into_iter().all(|pid| !alive(pid)));
     assert!(!folder.path().join("table.toml").exists());
 }
@@ -77,11 +110,19 @@ fn a_death_ends_the_others_and_is_named() {
 #[test]
 fn no_worker_outlives_a_killed_supervisor() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = start(calibrate(folder.path(), "trap '' TERM INT; while :; do sleep 0.1; done"), folder.path());
+    let mut child = start(
+        calibrate(
+            folder.path(),
+            "trap '' TERM INT; while :; do sleep 0.1; done",
+        ),
+        folder.path(),
+    );
     child.kill().unwrap();
     child.wait().unwrap();
     let left = pids(folder.path());
-    until("workers die with their supervisor", || left.iter().all(|&pid| !alive(pid)));
+    until("workers die with their supervisor", || {
+        left.iter().all(|&pid| !alive(pid))
+    });
 }
 
 #[test]
@@ -90,7 +131,10 @@ fn a_request_to_stop_is_passed_on() {
     let body = "trap 'exit 75' TERM\nwhile :; do sleep 0.05; done";
     let child = start(calibrate(folder.path(), body), folder.path());
     std::thread::sleep(Duration::from_millis(200));
-    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     assert_ne!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(pids(folder.path()).into_iter().all(|pid| !alive(pid)));
@@ -106,10 +150,23 @@ fn workers_get_their_environment_and_no_secret_in_argv() {
     let output = calibrate(folder.path(), &body).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let environment = fs::read_to_string(folder.path().join("env-2")).unwrap();
-    for wanted in ["RANK=2", "LOCAL_RANK=2", "WORLD_SIZE=3", "MASTER_ADDR=127.0.0.1", "MASTER_PORT=", "OMP_NUM_THREADS="] {
-        assert!(environment.lines().any(|line| line.starts_with(wanted)), "{wanted}");
+    for wanted in [
+        "RANK=2",
+        "LOCAL_RANK=2",
+        "WORLD_SIZE=3",
+        "MASTER_ADDR=127.0.0.1",
+        "MASTER_PORT=",
+        "OMP_NUM_THREADS=",
+    ] {
+        assert!(
+            environment.lines().any(|line| line.starts_with(wanted)),
+            "{wanted}"
+        );
     }
-    let secret = environment.lines().find_map(|line| line.strip_prefix("PLEACH_SECRET=")).unwrap();
+    let secret = environment
+        .lines()
+        .find_map(|line| line.strip_prefix("PLEACH_SECRET="))
+        .unwrap();
     assert_eq!(secret.len(), 64);
     let argv = fs::read_to_string(folder.path().join("argv-2")).unwrap();
     assert!(!argv.contains(secret));
@@ -118,7 +175,11 @@ fn workers_get_their_environment_and_no_secret_in_argv() {
 #[test]
 fn a_missing_worker_names_the_command_that_builds_it() {
     let folder = tempfile::tempdir().unwrap();
-    let output = pleach(folder.path()).args(["calibrate"]).env("PLEACH_WORKER", "nowhere").output().unwrap();
+    let output = pleach(folder.path())
+        .args(["calibrate"])
+        .env("PLEACH_WORKER", "nowhere")
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("PLEACH_WORKER names `nowhere`"));
 }

@@ -24,18 +24,35 @@ pub fn calibrate(screen: &Screen, arguments: &CalibrateArguments) -> Outcome<Exi
     };
     let aside = PathBuf::from(format!("{}.part", target.display()));
     let logs = cache_folder()?.join("machines").join("log");
-    for folder in [target.parent(), Some(logs.as_path())].into_iter().flatten() {
+    for folder in [target.parent(), Some(logs.as_path())]
+        .into_iter()
+        .flatten()
+    {
         std::fs::create_dir_all(folder).map_err(|error| Failure::writing(folder, &error))?;
     }
     screen.note("measuring this machine; other work on it now would be taken for slowness");
-    let job = Job { worker, arguments: worker_arguments(&aside), ranks: arguments.ranks, logs };
+    let job = Job {
+        worker,
+        arguments: worker_arguments(&aside),
+        ranks: arguments.ranks,
+        logs,
+    };
     let ending = supervise(&job, &mut |_, _| {})?;
     if ending.exit() != Exit::Fine {
         let _ = std::fs::remove_file(&aside);
         let help = "nothing was changed; `pleach calibrate` begins again";
-        let stopped = || Failure::machine("pleach::calibrate::stopped", "stopped on request before the end").help(help);
+        let stopped = || {
+            Failure::machine(
+                "pleach::calibrate::stopped",
+                "stopped on request before the end",
+            )
+            .help(help)
+        };
         let failure = ending.failure(help).unwrap_or_else(stopped);
-        return Err(Failure { exit: Exit::Machine, ..failure });
+        return Err(Failure {
+            exit: Exit::Machine,
+            ..failure
+        });
     }
     keep(screen, &aside, &target)
 }
@@ -53,9 +70,19 @@ fn keep(screen: &Screen, aside: &Path, target: &Path) -> Outcome<Exit> {
         return Ok(Exit::Fine);
     }
     for gemm in &table.gemm {
-        screen.data(&format!("products, {:?}: {:.1} GFLOP/s", gemm.dtype, gemm.rate.value / 1e9).to_lowercase());
+        screen.data(
+            &format!(
+                "products, {:?}: {:.1} GFLOP/s",
+                gemm.dtype,
+                gemm.rate.value / 1e9
+            )
+            .to_lowercase(),
+        );
     }
-    screen.data(&format!("memory: {}/s", figures::bytes(table.memory.bandwidth.value as u64)));
+    screen.data(&format!(
+        "memory: {}/s",
+        figures::bytes(table.memory.bandwidth.value as u64)
+    ));
     screen.data(&format!("table: {}", target.display()));
     Ok(Exit::Fine)
 }

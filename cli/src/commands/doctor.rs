@@ -22,8 +22,18 @@ struct Finding {
 /// Looks at everything and tells. What is missing only matters to `run`, so the exit code is 2 where something is.
 pub fn doctor(screen: &Screen) -> Outcome<Exit> {
     let machine = Machine::here();
-    let findings = [processor(&machine), memory(&machine), worker(), calibration(&machine), cache()];
-    let exit = if findings.iter().all(|finding| finding.fine) { Exit::Fine } else { Exit::Machine };
+    let findings = [
+        processor(&machine),
+        memory(&machine),
+        worker(),
+        calibration(&machine),
+        cache(),
+    ];
+    let exit = if findings.iter().all(|finding| finding.fine) {
+        Exit::Fine
+    } else {
+        Exit::Machine
+    };
     if screen.json {
         let rows = findings.iter().map(|finding| {
             json!({"what": finding.what, "fine": finding.fine, "found": finding.found, "help": finding.help})
@@ -31,8 +41,17 @@ pub fn doctor(screen: &Screen) -> Outcome<Exit> {
         screen.data_json(&rows.collect());
         return Ok(exit);
     }
-    for Finding { what, fine, found, help } in &findings {
-        screen.data(&format!("{} {what:<12} {found}", if *fine { "ok     " } else { "missing" }));
+    for Finding {
+        what,
+        fine,
+        found,
+        help,
+    } in &findings
+    {
+        screen.data(&format!(
+            "{} {what:<12} {found}",
+            if *fine { "ok     " } else { "missing" }
+        ));
         if let Some(help) = help {
             screen.data(&format!("                     {help}"));
         }
@@ -41,17 +60,35 @@ pub fn doctor(screen: &Screen) -> Outcome<Exit> {
 }
 
 fn processor(machine: &Machine) -> Finding {
-    let found = format!("{}, {} cores for this process", machine.processor, machine.cores);
-    Finding { what: "processor", fine: true, found, help: None }
+    let found = format!(
+        "{}, {} cores for this process",
+        machine.processor, machine.cores
+    );
+    Finding {
+        what: "processor",
+        fine: true,
+        found,
+        help: None,
+    }
 }
 
 fn memory(machine: &Machine) -> Finding {
-    Finding { what: "memory", fine: machine.memory > 0, found: figures::bytes(machine.memory), help: None }
+    Finding {
+        what: "memory",
+        fine: machine.memory > 0,
+        found: figures::bytes(machine.memory),
+        help: None,
+    }
 }
 
 /// The worker starts only if its libtorch is found, so asking its version tells about both.
 fn worker() -> Finding {
-    let finding = |fine, found, help| Finding { what: "worker", fine, found, help };
+    let finding = |fine, found, help| Finding {
+        what: "worker",
+        fine,
+        found,
+        help,
+    };
     match find::worker() {
         Err(failure) => {
             let diagnostic = &failure.diagnostics[0];
@@ -69,33 +106,58 @@ fn worker() -> Finding {
 }
 
 fn version(worker: &Path) -> Result<String, String> {
-    let output = Command::new(worker).arg("--version").output().map_err(|error| error.to_string())?;
+    let output = Command::new(worker)
+        .arg("--version")
+        .output()
+        .map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
         Ok(text(&output.stdout).lines().collect::<Vec<_>>().join(", "))
     } else {
-        Err(text(&output.stderr).lines().next().unwrap_or("it ended with an error").to_owned())
+        Err(text(&output.stderr)
+            .lines()
+            .next()
+            .unwrap_or("it ended with an error")
+            .to_owned())
     }
 }
 
 fn calibration(machine: &Machine) -> Finding {
-    let finding = |fine, found, help| Finding { what: "calibration", fine, found, help };
+    let finding = |fine, found, help| Finding {
+        what: "calibration",
+        fine,
+        found,
+        help,
+    };
     match machine.table() {
         Ok(table) => match table.file {
-            Some(path) => finding(true, format!("{}: {}", path.display(), table.hardware.about), None),
+            Some(path) => finding(
+                true,
+                format!("{}: {}", path.display(), table.hardware.about),
+                None,
+            ),
             None => finding(
                 true,
                 "none; plans for this machine rest on an assumed table".into(),
                 Some("`pleach calibrate` measures it".into()),
             ),
         },
-        Err(failure) => finding(false, failure.diagnostics[0].message.clone(), failure.diagnostics[0].help.clone()),
+        Err(failure) => finding(
+            false,
+            failure.diagnostics[0].message.clone(),
+            failure.diagnostics[0].help.clone(),
+        ),
     }
 }
 
 fn cache() -> Finding {
     match cache_folder() {
-        Ok(path) => Finding { what: "cache", fine: true, found: path.display().to_string(), help: None },
+        Ok(path) => Finding {
+            what: "cache",
+            fine: true,
+            found: path.display().to_string(),
+            help: None,
+        },
         Err(failure) => Finding {
             what: "cache",
             fine: false,

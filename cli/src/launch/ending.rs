@@ -50,7 +50,10 @@ impl Ending {
     pub fn judge(ranks: Vec<Rank>, told: u32) -> Self {
         if ranks.iter().all(|rank| rank.status.success()) {
             Self::Done
-        } else if ranks.iter().all(|rank| matches!(rank.status.code(), Some(0 | PREEMPTED))) {
+        } else if ranks
+            .iter()
+            .all(|rank| matches!(rank.status.code(), Some(0 | PREEMPTED)))
+        {
             Self::Preempted
         } else if told > 0 && ranks.iter().all(|rank| obeyed(rank.status)) {
             Self::Aborted
@@ -72,9 +75,13 @@ impl Ending {
     pub fn failure(&self, help: &str) -> Option<Failure> {
         match self {
             Self::Done | Self::Preempted => None,
-            Self::Aborted => {
-                Some(Failure::fault("pleach::run::aborted", "stopped on request before everything was saved").help(help))
-            }
+            Self::Aborted => Some(
+                Failure::fault(
+                    "pleach::run::aborted",
+                    "stopped on request before everything was saved",
+                )
+                .help(help),
+            ),
             Self::Failed(ranks) => Some(describe(ranks, help)),
         }
     }
@@ -82,35 +89,62 @@ impl Ending {
 
 /// Whether a process ended as it does when it is told to.
 fn obeyed(status: ExitStatus) -> bool {
-    matches!(status.code(), Some(0 | PREEMPTED)) || matches!(status.signal(), Some(libc::SIGTERM | libc::SIGKILL))
+    matches!(status.code(), Some(0 | PREEMPTED))
+        || matches!(status.signal(), Some(libc::SIGTERM | libc::SIGKILL))
 }
 
 fn describe(ranks: &[Rank], help: &str) -> Failure {
-    let failed: Vec<&Rank> = ranks.iter().filter(|rank| rank.unasked && !rank.status.success()).collect();
+    let failed: Vec<&Rank> = ranks
+        .iter()
+        .filter(|rank| rank.unasked && !rank.status.success())
+        .collect();
     let first = root(&failed).unwrap_or(&ranks[0]);
     let record = first.record.as_ref();
     let said = record.map_or_else(|| how(first.status), |record| record.message.clone());
     let place = first_place(first, ranks);
-    let message = format!("rank {} of {} stopped{place}: {said}", first.rank, ranks.len());
-    let mut detail: Vec<String> = ranks.iter().filter(|rank| rank.rank != first.rank).map(line).collect();
+    let message = format!(
+        "rank {} of {} stopped{place}: {said}",
+        first.rank,
+        ranks.len()
+    );
+    let mut detail: Vec<String> = ranks
+        .iter()
+        .filter(|rank| rank.rank != first.rank)
+        .map(line)
+        .collect();
     detail.extend(log_tail(first));
     let help = match record.and_then(|record| record.help.as_deref()) {
         Some(own) => format!("{own}\n{help}"),
         None => help.to_owned(),
     };
-    let code = record.and_then(|record| record.code.as_deref()).unwrap_or("pleach::run::worker_lost");
-    Failure::fault(code, message).detail(detail.join("\n")).help(help)
+    let code = record
+        .and_then(|record| record.code.as_deref())
+        .unwrap_or("pleach::run::worker_lost");
+    Failure::fault(code, message)
+        .detail(detail.join("\n"))
+        .help(help)
 }
 
 /// The rank that the others died of: the first that ended by a signal or without blaming a peer, else the first at all.
 fn root<'r>(failed: &[&'r Rank]) -> Option<&'r Rank> {
-    let blames = |rank: &&&Rank| rank.record.as_ref().is_some_and(|record| record.peer.is_some());
-    failed.iter().find(|rank| !blames(rank)).or(failed.first()).copied()
+    let blames = |rank: &&&Rank| {
+        rank.record
+            .as_ref()
+            .is_some_and(|record| record.peer.is_some())
+    };
+    failed
+        .iter()
+        .find(|rank| !blames(rank))
+        .or(failed.first())
+        .copied()
 }
 
 /// ` at <instruction>`: its own, or where another waited for it.
 fn first_place(first: &Rank, ranks: &[Rank]) -> String {
-    let own = first.record.as_ref().and_then(|record| record.instruction.as_ref());
+    let own = first
+        .record
+        .as_ref()
+        .and_then(|record| record.instruction.as_ref());
     if let Some(instruction) = own {
         let peer = first.record.as_ref().and_then(|record| record.peer);
         let peer = peer.map_or_else(String::new, |peer| format!(" with rank {peer}"));
@@ -120,15 +154,26 @@ fn first_place(first: &Rank, ranks: &[Rank]) -> String {
         let record = rank.record.as_ref()?;
         (record.peer == Some(first.rank)).then_some((rank.rank, record.instruction.as_ref()?))
     });
-    waiting.map_or_else(String::new, |(rank, instruction)| format!(" while rank {rank} waited for it at {instruction}"))
+    waiting.map_or_else(String::new, |(rank, instruction)| {
+        format!(" while rank {rank} waited for it at {instruction}")
+    })
 }
 
 /// One line for a rank that is not the first.
 fn line(rank: &Rank) -> String {
-    let Some(record) = &rank.record else { return format!("rank {}: {}", rank.rank, how(rank.status)) };
-    let at = record.instruction.as_ref().map_or_else(String::new, |instruction| format!(" at {instruction}"));
-    let peer = record.peer.map_or_else(String::new, |peer| format!(", peer rank {peer}"));
-    let step = record.step.map_or_else(String::new, |step| format!(" in step {step}"));
+    let Some(record) = &rank.record else {
+        return format!("rank {}: {}", rank.rank, how(rank.status));
+    };
+    let at = record
+        .instruction
+        .as_ref()
+        .map_or_else(String::new, |instruction| format!(" at {instruction}"));
+    let peer = record
+        .peer
+        .map_or_else(String::new, |peer| format!(", peer rank {peer}"));
+    let step = record
+        .step
+        .map_or_else(String::new, |step| format!(" in step {step}"));
     format!("rank {}: {}{step}{at}{peer}", rank.rank, record.message)
 }
 
@@ -138,7 +183,9 @@ pub fn how(status: ExitStatus) -> String {
         (Some(0), _) => "ended early without an error".to_owned(),
         (Some(PREEMPTED), _) => "saved and stopped".to_owned(),
         (Some(code), _) => format!("ended with code {code}"),
-        (None, Some(libc::SIGKILL)) => "was killed (SIGKILL: by hand, or by the kernel for memory)".to_owned(),
+        (None, Some(libc::SIGKILL)) => {
+            "was killed (SIGKILL: by hand, or by the kernel for memory)".to_owned()
+        }
         (None, Some(libc::SIGTERM)) => "was told to stop (SIGTERM)".to_owned(),
         (None, Some(signal)) => format!("crashed on signal {signal}"),
         (None, None) => "ended in a way the system does not tell".to_owned(),
@@ -147,14 +194,21 @@ pub fn how(status: ExitStatus) -> String {
 
 /// The last lines of the log, headed by its name.
 fn log_tail(rank: &Rank) -> Vec<String> {
-    let text = std::fs::read(&rank.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let text = std::fs::read(&rank.log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let tail = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
     if tail.is_empty() {
         return Vec::new();
     }
     let head = format!("last lines of {}:", rank.log.display());
-    std::iter::once(head).chain(tail.iter().map(|line| format!("  {line}"))).collect()
+    std::iter::once(head)
+        .chain(tail.iter().map(|line| format!("  {line}")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -169,22 +223,38 @@ mod tests {
             ..Record::default()
         });
         let status = ExitStatus::from_raw(raw);
-        Rank { rank, status, record, log: "log/rank-0.txt".into(), unasked: true }
+        Rank {
+            rank,
+            status,
+            record,
+            log: "log/rank-0.txt".into(),
+            unasked: true,
+        }
     }
 
     #[test]
     fn the_killed_rank_is_named_with_the_instruction_of_who_waited() {
         // The survivor can end first: it noticed before the kernel told us of the kill.
-        let ending = Ending::judge(vec![rank(0, 10 << 8, Some(2)), rank(2, libc::SIGKILL, None)], 0);
+        let ending = Ending::judge(
+            vec![rank(0, 10 << 8, Some(2)), rank(2, libc::SIGKILL, None)],
+            0,
+        );
         assert_eq!(ending.exit(), Exit::Fault);
         let failure = ending.failure("").unwrap();
         let message = &failure.diagnostics[0].message;
-        assert!(message.starts_with("rank 2 of 2 stopped while rank 0 waited for it at layer.forward[3]"), "{message}");
+        assert!(
+            message
+                .starts_with("rank 2 of 2 stopped while rank 0 waited for it at layer.forward[3]"),
+            "{message}"
+        );
     }
 
     #[test]
     fn saving_on_request_is_no_failure() {
-        let ending = Ending::judge(vec![rank(0, PREEMPTED << 8, None), rank(1, PREEMPTED << 8, None)], 1);
+        let ending = Ending::judge(
+            vec![rank(0, PREEMPTED << 8, None), rank(1, PREEMPTED << 8, None)],
+            1,
+        );
         assert_eq!(ending.exit(), Exit::Preempted);
         assert!(ending.failure("").is_none());
     }

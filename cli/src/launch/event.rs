@@ -88,10 +88,23 @@ mod tests {
     #[test]
     fn events_are_read_and_newer_ones_skipped() {
         let step = r#"{"event":"step","step":3,"loss":5.5,"grad_norm":1.0,"seconds":0.5,"tokens_per_s":9.0,"more":1}"#;
-        assert!(matches!(parse(step), Some(Event::Step(Step { step: 3, memory_bytes: None, .. }))));
+        assert!(matches!(
+            parse(step),
+            Some(Event::Step(Step {
+                step: 3,
+                memory_bytes: None,
+                ..
+            }))
+        ));
         let failed = r#"{"event":"failed","message":"lost","instruction":"layer.forward[3] all_reduce","peer":1}"#;
-        assert!(matches!(parse(failed), Some(Event::Failed(Record { peer: Some(1), .. }))));
-        assert_eq!(parse(r#"{"event":"weather","sun":true}"#), Some(Event::Other));
+        assert!(matches!(
+            parse(failed),
+            Some(Event::Failed(Record { peer: Some(1), .. }))
+        ));
+        assert_eq!(
+            parse(r#"{"event":"weather","sun":true}"#),
+            Some(Event::Other)
+        );
         assert_eq!(parse("[W socket.cpp] hello"), None);
     }
 }

@@ -22,19 +22,32 @@ pub fn worker() -> Outcome<PathBuf> {
             "pleach::launch::worker_missing",
             format!("{VARIABLE} names `{}`, which is not a file", path.display()),
         )
-        .help(format!("unset {VARIABLE} to use the worker beside pleach, or name one that exists")));
+        .help(format!(
+            "unset {VARIABLE} to use the worker beside pleach, or name one that exists"
+        )));
     }
     let program = std::env::current_exe().unwrap_or_default();
     let places = places(&program);
-    places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| missing(&places))
+    places
+        .iter()
+        .find(|place| place.is_file())
+        .cloned()
+        .ok_or_else(|| missing(&places))
 }
 
 /// Where a worker is looked for, in order.
 fn places(program: &Path) -> Vec<PathBuf> {
-    let Some(folder) = program.parent() else { return Vec::new() };
+    let Some(folder) = program.parent() else {
+        return Vec::new();
+    };
     let mut places = vec![folder.join(NAME)];
-    if let (Some(target), Some(profile)) = (folder.parent(), folder.file_name().and_then(|name| name.to_str())) {
-        let others = ["release", "debug"].into_iter().filter(|&other| other != profile && is_profile(profile));
+    if let (Some(target), Some(profile)) = (
+        folder.parent(),
+        folder.file_name().and_then(|name| name.to_str()),
+    ) {
+        let others = ["release", "debug"]
+            .into_iter()
+            .filter(|&other| other != profile && is_profile(profile));
         places.extend(others.map(|other| target.join(other).join(NAME)));
     }
     places
@@ -45,10 +58,17 @@ fn is_profile(name: &str) -> bool {
 }
 
 fn missing(places: &[PathBuf]) -> Failure {
-    let looked = places.iter().map(|place| format!("no {}", place.display())).collect::<Vec<_>>().join("\n");
-    Failure::machine("pleach::launch::worker_missing", "the worker program `pleach-worker` is not there")
-        .detail(looked)
-        .help("build it: `cargo xtask setup && cargo build --release -p pleach-executor`")
+    let looked = places
+        .iter()
+        .map(|place| format!("no {}", place.display()))
+        .collect::<Vec<_>>()
+        .join("\n");
+    Failure::machine(
+        "pleach::launch::worker_missing",
+        "the worker program `pleach-worker` is not there",
+    )
+    .detail(looked)
+    .help("build it: `cargo xtask setup && cargo build --release -p pleach-executor`")
 }
 
 #[cfg(test)]
@@ -58,7 +78,16 @@ mod tests {
     #[test]
     fn the_other_profile_is_looked_at_second() {
         let found = places(Path::new("/p/target/debug/pleach"));
-        assert_eq!(found, [PathBuf::from("/p/target/debug/pleach-worker"), "/p/target/release/pleach-worker".into()]);
-        assert_eq!(places(Path::new("/usr/bin/pleach")), [PathBuf::from("/usr/bin/pleach-worker")]);
+        assert_eq!(
+            found,
+            [
+                PathBuf::from("/p/target/debug/pleach-worker"),
+                "/p/target/release/pleach-worker".into()
+            ]
+        );
+        assert_eq!(
+            places(Path::new("/usr/bin/pleach")),
+            [PathBuf::from("/usr/bin/pleach-worker")]
+        );
     }
 }

@@ -29,11 +29,21 @@ impl Worker {
     pub fn start(job: &Job, shared: &Rendezvous, rank: u32) -> Outcome<Self> {
         let log = job.logs.join(format!("rank-{rank}.txt"));
         let stderr = File::create(&log).map_err(|error| Failure::writing(&log, &error))?;
-        let child = command(job, shared, rank, stderr).spawn().map_err(|error| {
-            Failure::machine("pleach::launch::start", format!("`{}` could not be started: {error}", job.worker.display()))
+        let child = command(job, shared, rank, stderr)
+            .spawn()
+            .map_err(|error| {
+                Failure::machine(
+                    "pleach::launch::start",
+                    format!("`{}` could not be started: {error}", job.worker.display()),
+                )
                 .help("`pleach doctor` says whether the worker is built and runs here")
-        })?;
-        Ok(Self { rank, log, child, status: None })
+            })?;
+        Ok(Self {
+            rank,
+            log,
+            child,
+            status: None,
+        })
     }
 
     /// The pipe that its events come through; there once.
@@ -62,7 +72,8 @@ impl Worker {
     /// Sends a signal to it and all it started, unless it has ended.
     pub fn signal(&mut self, signal: libc::c_int) {
         if self.collect().is_none() {
-            let group = libc::pid_t::try_from(self.child.id()).expect("a process id fits the system's own type");
+            let group = libc::pid_t::try_from(self.child.id())
+                .expect("a process id fits the system's own type");
             // SAFETY: kill takes plain numbers; the child is not collected yet, so the id is still its own.
             unsafe { libc::kill(-group, signal) };
         }
@@ -85,7 +96,12 @@ pub fn wait_uncollected(id: u32) {
         // SAFETY: an all-zero siginfo_t is valid, and waitid only writes to it.
         let done = unsafe {
             let mut info: libc::siginfo_t = std::mem::zeroed();
-            libc::waitid(libc::P_PID, id, &raw mut info, libc::WEXITED | libc::WNOWAIT)
+            libc::waitid(
+                libc::P_PID,
+                id,
+                &raw mut info,
+                libc::WEXITED | libc::WNOWAIT,
+            )
         };
         if done == 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
             return;
@@ -120,9 +136,18 @@ fn command(job: &Job, shared: &Rendezvous, rank: u32, stderr: File) -> Command {
 /// Asks for SIGKILL when the parent ends; gives up if it has ended already.
 fn die_with(parent: u32) -> io::Result<()> {
     // SAFETY: prctl with these arguments and getppid touch no memory of ours.
-    let (asked, now) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), libc::getppid()) };
+    let (asked, now) = unsafe {
+        (
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL),
+            libc::getppid(),
+        )
+    };
     if asked != 0 {
         return Err(io::Error::last_os_error());
     }
-    if u32::try_from(now) == Ok(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    if u32::try_from(now) == Ok(parent) {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
 }

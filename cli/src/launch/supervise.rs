@@ -44,11 +44,19 @@ enum Message {
 pub fn supervise(job: &Job, listen: &mut dyn FnMut(u32, Event)) -> Outcome<Ending> {
     let shared = Rendezvous::new(job.ranks)?;
     let (sender, inbox) = mpsc::channel();
-    let mut signals = Signals::new([SIGINT, SIGTERM])
-        .map_err(|error| Failure::machine("pleach::launch::signals", format!("signals cannot be handled: {error}")))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| {
+        Failure::machine(
+            "pleach::launch::signals",
+            format!("signals cannot be handled: {error}"),
+        )
+    })?;
     let handle = signals.handle();
     let signal_sender = sender.clone();
-    std::thread::spawn(move || signals.forever().for_each(|_| drop(signal_sender.send(Message::Signal))));
+    std::thread::spawn(move || {
+        signals
+            .forever()
+            .for_each(|_| drop(signal_sender.send(Message::Signal)))
+    });
     let mut workers = Vec::new();
     for rank in 0..job.ranks {
         let mut worker = Worker::start(job, &shared, rank)?;
@@ -110,7 +118,15 @@ impl State {
     fn new(workers: Vec<Worker>) -> Self {
         let ranks = workers.len();
         let records = vec![None; ranks];
-        Self { workers, records, order: Vec::new(), open_pipes: ranks, failed: None, stopping: None, told: 0 }
+        Self {
+            workers,
+            records,
+            order: Vec::new(),
+            open_pipes: ranks,
+            failed: None,
+            stopping: None,
+            told: 0,
+        }
     }
 
     fn run(&mut self, inbox: &Receiver<Message>, listen: &mut dyn FnMut(u32, Event)) {
@@ -136,7 +152,9 @@ impl State {
             Some(SIGTERM) => failed + KILL,
             Some(_) => failed + LIMIT,
         };
-        let patience = deadline.saturating_duration_since(Instant::now()).max(PAUSE);
+        let patience = deadline
+            .saturating_duration_since(Instant::now())
+            .max(PAUSE);
         match inbox.recv_timeout(patience) {
             Ok(message) => Some(message),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
@@ -144,7 +162,9 @@ impl State {
     }
 
     fn hear(&mut self, rank: u32, line: &str, listen: &mut dyn FnMut(u32, Event)) {
-        let Some(event) = event::parse(line) else { return };
+        let Some(event) = event::parse(line) else {
+            return;
+        };
         if let Event::Failed(record) = &event {
             self.records[rank as usize].get_or_insert_with(|| record.clone());
             self.failed.get_or_insert_with(Instant::now);
@@ -157,7 +177,9 @@ impl State {
             if worker.status().is_some() {
                 continue;
             }
-            let Some(status) = worker.collect() else { continue };
+            let Some(status) = worker.collect() else {
+                continue;
+            };
             self.order.push((worker.rank, self.stopping.is_none()));
             if !matches!(status.code(), Some(0 | PREEMPTED)) {
                 self.failed.get_or_insert_with(Instant::now);
@@ -167,14 +189,26 @@ impl State {
 
     fn told_to_stop(&mut self) {
         self.told += 1;
-        let signal = if self.told > 1 { libc::SIGKILL } else { SIGTERM };
-        self.workers.iter_mut().for_each(|worker| worker.signal(signal));
+        let signal = if self.told > 1 {
+            libc::SIGKILL
+        } else {
+            SIGTERM
+        };
+        self.workers
+            .iter_mut()
+            .for_each(|worker| worker.signal(signal));
     }
 
     fn escalate(&mut self) {
-        let signal = if self.stopping.is_none() { SIGTERM } else { libc::SIGKILL };
+        let signal = if self.stopping.is_none() {
+            SIGTERM
+        } else {
+            libc::SIGKILL
+        };
         self.stopping = Some(signal);
-        self.workers.iter_mut().for_each(|worker| worker.signal(signal));
+        self.workers
+            .iter_mut()
+            .for_each(|worker| worker.signal(signal));
         self.collect();
     }
 
@@ -194,8 +228,16 @@ impl State {
     fn ending(mut self) -> Ending {
         let ranks = self.order.iter().map(|&(rank, unasked)| {
             let worker = &self.workers[rank as usize];
-            let status = worker.status().expect("a rank is in the order only once it has been collected");
-            Rank { rank, status, record: self.records[rank as usize].take(), log: worker.log.clone(), unasked }
+            let status = worker
+                .status()
+                .expect("a rank is in the order only once it has been collected");
+            Rank {
+                rank,
+                status,
+                record: self.records[rank as usize].take(),
+                log: worker.log.clone(),
+                unasked,
+            }
         });
         Ending::judge(ranks.collect(), self.told)
     }

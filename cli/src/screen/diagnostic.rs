@@ -25,7 +25,13 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error without a place in a text.
     pub fn error(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), detail: None, help: None, rendered: None }
+        Self {
+            code: code.to_owned(),
+            message: message.into(),
+            detail: None,
+            help: None,
+            rendered: None,
+        }
     }
 
     /// The screen form.
@@ -33,14 +39,28 @@ impl Diagnostic {
         if let Some((text, _)) = &self.rendered {
             return text.clone();
         }
-        let (red, cyan, reset) = if color { ("\x1b[31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
+        let (red, cyan, reset) = if color {
+            ("\x1b[31m", "\x1b[36m", "\x1b[0m")
+        } else {
+            ("", "", "")
+        };
         let mut text = format!("{red}{}{reset}\n\n", self.code);
-        push_wrapped(&mut text, &format!("  {red}×{reset} "), "  │ ", &self.message);
+        push_wrapped(
+            &mut text,
+            &format!("  {red}×{reset} "),
+            "  │ ",
+            &self.message,
+        );
         for line in self.detail.iter().flat_map(|detail| detail.lines()) {
             let _ = writeln!(text, "  │ {line}");
         }
         if let Some(help) = &self.help {
-            push_wrapped(&mut text, &format!("  {cyan}help:{reset} "), "        ", help);
+            push_wrapped(
+                &mut text,
+                &format!("  {cyan}help:{reset} "),
+                "        ",
+                help,
+            );
         }
         text
     }
@@ -87,7 +107,12 @@ mod tests {
     #[test]
     fn long_messages_stay_within_eighty_columns() {
         let diagnostic = Diagnostic::error("pleach::x", "a word ".repeat(60).trim_end().to_owned());
-        assert!(diagnostic.text(false).lines().all(|line| line.chars().count() <= 80));
+        assert!(
+            diagnostic
+                .text(false)
+                .lines()
+                .all(|line| line.chars().count() <= 80)
+        );
         assert_eq!(diagnostic.text(false).matches("word").count(), 60);
     }
 

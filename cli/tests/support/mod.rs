@@ -17,7 +17,10 @@ pub fn pleach(folder: &Path) -> Command {
 
 /// Runs it to its end.
 pub fn run(folder: &Path, arguments: &[&str]) -> Output {
-    pleach(folder).args(arguments).output().expect("the binary starts")
+    pleach(folder)
+        .args(arguments)
+        .output()
+        .expect("the binary starts")
 }
 
 /// Its stderr as text.
