@@ -14,6 +14,7 @@ pub mod op;
 pub mod program;
 pub mod schedule;
 pub mod tensor;
+pub mod trace;
 pub mod walk;
 
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};

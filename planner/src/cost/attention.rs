@@ -1,0 +1,84 @@
+//! Attention: one kernel at its measured rate, or an engine's batched products around a softmax over stored scores.
+
+use pleach_plan::hardware::{Direction, Form};
+use pleach_plan::{Instr, Op};
+
+use super::Costs;
+use crate::engine::AttentionKernel;
+use super::work::Work;
+
+/// Dimensions of an attention: sequences, heads of this rank, positions, width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Sequences times heads.
+    pub matrices: u64,
+    /// Positions.
+    pub sequence: u64,
+    /// Width of a head.
+    pub width: u64,
+}
+
+impl Shape {
+    /// FLOPs of the whole square: two products forward; backward five, of which one computes the scores again.
+    pub fn flops(self, direction: Direction) -> f64 {
+        let product = 2.0 * self.matrices as f64 * (self.sequence * self.sequence * self.width) as f64;
+        match direction {
+            Direction::Forward => 2.0 * product,
+            Direction::Backward => 5.0 * product,
+        }
+    }
+
+    /// Bytes of one matrix of scores for each head and sequence, in 16 bits.
+    pub fn scores(self) -> u64 {
+        2 * self.matrices * self.sequence * self.sequence
+    }
+}
+
+impl Costs<'_> {
+    /// The dimensions of an attention instruction, from its queries `[B, A, S, D]`.
+    pub fn attention_shape(&self, instr: &Instr) -> Option<Shape> {
+        let queries = match instr.op {
+            Op::Attention {} => instr.ins.first(),
+            Op::AttentionBackward {} => instr.ins.get(1),
+            _ => None,
+        }?;
+        match self.plan.tensors[queries.0 as usize].dims[..] {
+            [batch, heads, sequence, width] => Some(Shape { matrices: batch * heads, sequence, width }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn attention(&self, instr: &Instr, work: &Work) -> f64 {
+        let direction = if matches!(instr.op, Op::Attention {}) { Direction::Forward } else { Direction::Backward };
+        let Some(shape) = self.attention_shape(instr) else { return self.streaming(instr, work) };
+        match self.engine.attention {
+            AttentionKernel::Flash => self.flash(instr, work, shape, direction),
+            AttentionKernel::StoredScores => self.stored(instr, shape, direction),
+        }
+    }
+
+    fn flash(&self, instr: &Instr, work: &Work, shape: Shape, direction: Direction) -> f64 {
+        let dtype = self.dtype(instr);
+        let table = self.hardware.attention.iter().find(|own| own.dtype == dtype && own.direction == direction);
+        // Without a table of its own: causal, so half the square, at half the rate of large products.
+        let rate = table.map_or_else(|| self.products.rate(dtype), |own| own.rate.value);
+        let streamed = (work.bytes_read + work.bytes_written) as f64 / self.hardware.memory.bandwidth.value;
+        self.hardware.launch.value + (shape.flops(direction) / rate).max(streamed)
+    }
+
+    /// Forward: scores, softmax, values. Backward: two products each for scores and values, and softmax's derivative.
+    fn stored(&self, instr: &Instr, shape: Shape, direction: Direction) -> f64 {
+        let Shape { matrices, sequence, width } = shape;
+        let dtype = self.dtype(instr);
+        let rows = 2.0 * (matrices * sequence * width) as f64;
+        let bytes = shape.scores() as f64 + 2.0 * rows;
+        let wide = self.products.product(Form::Forward, [sequence, sequence, width], matrices, bytes, dtype);
+        let deep = self.products.product(Form::Forward, [sequence, width, sequence], matrices, bytes, dtype);
+        let pass = shape.scores() as f64 / self.hardware.memory.bandwidth.value;
+        let launch = self.hardware.launch.value;
+        match direction {
+            Direction::Forward => wide + deep + launch + 2.0 * pass,
+            Direction::Backward => wide + 3.0 * deep + launch + 3.0 * pass,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What an instruction costs: a device's table, an engine's choices and the mesh in, integer picoseconds out.
+//!
+//! Matrix products come from [`gemm`], attention from [`attention`], everything that memory limits from its bytes, and
+//! collectives and transfers from [`links`]. A [`Costs`] is made for one plan; the same functions price candidates, drive the
+//! simulation and label the trace, so the three cannot disagree.
+
+pub mod attention;
+pub mod gemm;
+pub mod links;
+pub mod topology;
+pub mod work;
+
+use pleach_dsl::experiment::Cluster;
+use pleach_plan::hardware::Hardware;
+use pleach_plan::{Axis, Dtype, GroupId, Instr, Op, Plan, TensorId, Transfer};
+
+use crate::engine::{self, Engine};
+use gemm::Products;
+use links::Links;
+use topology::Geometry;
+use work::Work;
+
+/// Picoseconds in a second.
+pub const PICO: f64 = 1e12;
+
+/// What an instruction occupies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// The device's arithmetic or memory.
+    Compute,
+    /// Links to other devices, while the device waits.
+    Communication,
+}
+
+/// The cost of one instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Time with nobody else on the machine, in picoseconds.
+    pub ps: u64,
+    /// What it occupies.
+    pub class: Class,
+    /// Millionths of a core that it keeps busy, on machines whose ranks share cores.
+    pub busy: u32,
+    /// Whether all stages take part, so that it ends for all at once.
+    pub world: bool,
+}
+
+/// Prices the instructions of one plan.
+pub struct Costs<'a> {
+    plan: &'a Plan,
+    hardware: &'a Hardware,
+    engine: &'static Engine,
+    products: Products<'a>,
+    links: Links<'a>,
+    groups: Vec<Geometry>,
+}
+
+/// Seconds as picoseconds, rounded.
+pub fn picoseconds(seconds: f64) -> u64 {
+    libm::round(seconds * PICO) as u64
+}
+
+impl<'a> Costs<'a> {
+    /// Makes ready to price a plan on a cluster of such devices. An engine that is not known is priced as `pleach`.
+    pub fn new(plan: &'a Plan, hardware: &'a Hardware, cluster: &Cluster) -> Self {
+        let ranks_per_node = u32::try_from(cluster.gpus_per_node).unwrap_or(u32::MAX).max(1);
+        Costs {
+            plan,
+            hardware,
+            engine: engine::find(&plan.engine).unwrap_or(&engine::PLEACH),
+            products: Products::new(hardware),
+            links: Links::new(hardware, cluster),
+            groups: plan.groups.iter().map(|group| Geometry::of(&plan.mesh, group, ranks_per_node)).collect(),
+        }
+    }
+
+    /// Ranks of a node.
+    pub fn ranks_per_node(&self) -> u32 {
+        self.links.ranks_per_node()
+    }
+
+    /// The plan that is priced.
+    pub fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    /// The device's table.
+    pub fn hardware(&self) -> &'a Hardware {
+        self.hardware
+    }
+
+    /// The engine whose choices hold.
+    pub fn engine(&self) -> &'static Engine {
+        self.engine
+    }
+
+    /// The cost of one instruction.
+    pub fn instr(&self, instr: &Instr) -> Cost {
+        if let Some(group) = instr.op.group() {
+            return self.collective(instr, group);
+        }
+        let ps = picoseconds(self.seconds(instr));
+        Cost { ps, class: Class::Compute, busy: 1_000_000, world: false }
+    }
+
+    /// The time of a transfer between stages, in picoseconds.
+    pub fn transfer(&self, stage: u32, transfer: &Transfer) -> u64 {
+        let bytes = self.plan.tensors[transfer.tensor.0 as usize].bytes();
+        let crossing = topology::crossing(&self.plan.mesh, stage, transfer.peer, self.links.ranks_per_node());
+        picoseconds(self.links.transfer(bytes, crossing))
+    }
+
+    fn collective(&self, instr: &Instr, group: GroupId) -> Cost {
+        let geometry = self.geometry(group);
+        let tensor = instr.ins.iter().chain(&instr.updates).chain(&instr.outs);
+        let bytes = tensor.map(|&id| self.size(id)).max().unwrap_or(0);
+        let (seconds, busy) = self.links.collective(instr.op.name(), bytes, geometry);
+        let axes = self.plan.groups.iter().find(|candidate| candidate.id == group).map(|found| &found.axes);
+        let world = self.plan.mesh.pp > 1 && axes.is_some_and(|axes| axes.contains(&Axis::Pp));
+        Cost {
+            ps: picoseconds(seconds),
+            class: Class::Communication,
+            busy: libm::round(busy.clamp(0.0, 1.0) * 1e6) as u32,
+            world,
+        }
+    }
+
+    /// Bytes of a tensor's values, whoever owns their storage.
+    pub(crate) fn size(&self, id: TensorId) -> u64 {
+        let tensor = &self.plan.tensors[id.0 as usize];
+        tensor.elements() * tensor.dtype.bytes()
+    }
+
+    fn geometry(&self, group: GroupId) -> &Geometry {
+        let index = self.plan.groups.iter().position(|candidate| candidate.id == group);
+        &self.groups[index.expect("the plan lists every group its instructions name")]
+    }
+
+    fn seconds(&self, instr: &Instr) -> f64 {
+        let work = work::work(instr, self.plan);
+        match &instr.op {
+            Op::Linear {} | Op::LinearBackwardInput {} => self.products.seconds(instr, &work, self.dtype(instr)),
+            Op::LinearBackwardWeight {} => self.weight_gradient(instr, &work),
+            Op::Attention {} | Op::AttentionBackward {} => self.attention(instr, &work),
+            _ => self.streaming(instr, &work),
+        }
+    }
+
+    fn weight_gradient(&self, instr: &Instr, work: &Work) -> f64 {
+        let product = self.products.seconds(instr, work, self.dtype(instr));
+        if self.engine.fused_weight_gradient {
+            return product;
+        }
+        let gradient: u64 = instr.updates.iter().map(|&id| self.size(id)).sum();
+        product + self.hardware.launch.value + 3.0 * gradient as f64 / self.hardware.memory.bandwidth.value
+    }
+
+    /// What memory limits: its bytes over the rate, and the engine's extra passes.
+    fn streaming(&self, instr: &Instr, work: &Work) -> f64 {
+        let bytes = (work.bytes_read + work.bytes_written) as f64;
+        let dtype = self.dtype(instr);
+        let own = self.hardware.elementwise.iter().find(|own| own.op == instr.op.name() && own.dtype == dtype);
+        let rate = own.map_or(self.hardware.memory.bandwidth.value, |own| own.rate.value);
+        let (passes, launches) = self.passes(instr);
+        self.hardware.launch.value * launches + bytes * passes / rate
+    }
+
+    fn passes(&self, instr: &Instr) -> (f64, f64) {
+        match &instr.op {
+            Op::SplitHeads { .. } | Op::SplitHeadsBackward { .. } => (self.engine.rotary_passes, self.engine.rotary_passes),
+            Op::Add {} if self.engine.pairwise_sums && instr.ins.len() > 2 => {
+                let terms = instr.ins.len() as f64;
+                (3.0 * (terms - 1.0) / (terms + 1.0), terms - 1.0)
+            }
+            _ => (1.0, 1.0),
+        }
+    }
+
+    /// The type in which an instruction computes: that of its first operand.
+    fn dtype(&self, instr: &Instr) -> Dtype {
+        let operands = instr.ins.iter().chain(&instr.updates).chain(&instr.outs);
+        let floating = |dtype: &Dtype| *dtype != Dtype::I64;
+        operands.map_while(|id| self.plan.tensors.get(id.0 as usize)).map(|tensor| tensor.dtype).find(floating).unwrap_or(Dtype::F32)
+    }
+}

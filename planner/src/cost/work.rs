@@ -1,0 +1,41 @@
+//! The work of an instruction, read off its operands: FLOPs, bytes, and the dimensions of its matrix product.
+
+use pleach_plan::{Instr, Op, Plan, TensorId};
+
+/// What an instruction does and moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Floating point operations of its products.
+    pub flops: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// `[m, n, k, batch]` of its matrix product.
+    pub gemm: Option<[u64; 4]>,
+}
+
+/// The work of one instruction of a plan.
+pub fn work(instr: &Instr, plan: &Plan) -> Work {
+    let size = |id: &TensorId| {
+        let tensor = &plan.tensors[id.0 as usize];
+        tensor.elements() * tensor.dtype.bytes()
+    };
+    let sum = |ids: &[TensorId]| ids.iter().map(size).sum::<u64>();
+    let gemm = product(instr, plan);
+    let flops = gemm.map_or(0, |[m, n, k, batch]| 2 * m * n * k * batch);
+    Work { flops, bytes_read: sum(&instr.ins) + sum(&instr.updates), bytes_written: sum(&instr.outs) + sum(&instr.updates), gemm }
+}
+
+fn product(instr: &Instr, plan: &Plan) -> Option<[u64; 4]> {
+    let dims = |id: &TensorId| &plan.tensors[id.0 as usize].dims;
+    let rows = |id: &TensorId| dims(id).iter().rev().skip(1).product::<u64>();
+    let last = |id: &TensorId| dims(id).last().copied().unwrap_or(1);
+    let (first, second) = (instr.ins.first()?, instr.ins.get(1)?);
+    match instr.op {
+        Op::Linear {} => Some([rows(first), dims(second)[0], last(first), 1]),
+        Op::LinearBackwardInput {} => Some([rows(first), last(second), last(first), 1]),
+        Op::LinearBackwardWeight {} => Some([last(first), last(second), rows(first), 1]),
+        _ => None,
+    }
+}

@@ -1,0 +1,209 @@
+//! Memory of a stage by kind: lifetimes of the plan, plus what an engine and a device hold beside them.
+//!
+//! Live bytes are those of `plan::ledger`, found without unrolling: a body is walked once, a call for `n` layers repeats its net
+//! change. On top come named extras, each visible in the result: scores that an engine stores, its reduction bucket, the
+//! allocator's slack, the device's context and the communication library.
+
+use std::collections::BTreeMap;
+
+use pleach_plan::hardware::Kind;
+use pleach_plan::{Body, Call, Op, Plan, Role, Slot, TensorId, TransferKind, ledger};
+
+use crate::cost::Costs;
+use crate::engine::AttentionKernel;
+
+/// Bytes of one stage's ranks at their peak, by kind; the six sum to `peak`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageMemory {
+    /// Weights in compute type.
+    pub parameters: u64,
+    /// Gradient accumulators.
+    pub gradients: u64,
+    /// Master weights and moments.
+    pub optimizer: u64,
+    /// What forward left for backward and what is being worked on, at the peak.
+    pub activations: u64,
+    /// Kernels' workspace at the peak, small static tensors, an engine's reduction bucket.
+    pub buffers: u64,
+    /// Context, libraries, allocator.
+    pub overhead: u64,
+    /// What the device shows.
+    pub peak: u64,
+    /// Largest sum of live named storages (as in `plan::ledger`, with the engine's stored scores).
+    pub named: u64,
+    /// The same with the running kernel's workspace: what live tensors hold at the peak.
+    pub allocated: u64,
+}
+
+/// How a body changes and peaks, relative to its entry.
+#[derive(Clone, Copy, Debug, Default)]
+struct Shape {
+    net: i64,
+    named: i64,
+    inside: i64,
+    workspace: i64,
+}
+
+/// The memory of every stage, in order.
+pub fn stages(costs: &Costs<'_>) -> Vec<StageMemory> {
+    let plan = costs.plan();
+    let sizes = sizes(costs);
+    let shapes: Vec<Shape> = plan.bodies.iter().map(|body| shape(costs, &sizes, body)).collect();
+    plan.roles.iter().map(|role| stage(costs, &sizes, &shapes, role)).collect()
+}
+
+/// Bytes of every tensor's own storage; where an engine stores scores they live exactly as long as `lse`.
+fn sizes(costs: &Costs<'_>) -> Vec<u64> {
+    let plan = costs.plan();
+    let mut sizes: Vec<u64> = plan.tensors.iter().map(pleach_plan::Tensor::bytes).collect();
+    if costs.engine().attention == AttentionKernel::StoredScores {
+        for instr in plan.bodies.iter().flat_map(|body| &body.code).filter(|instr| matches!(instr.op, Op::Attention {})) {
+            if let (Some(lse), Some(shape)) = (instr.outs.get(1), costs.attention_shape(instr)) {
+                let id = lse.0 as usize;
+                sizes[id] = plan.tensors[id].bytes() + shape.scores();
+            }
+        }
+    }
+    sizes
+}
+
+fn shape(costs: &Costs<'_>, sizes: &[u64], body: &Body) -> Shape {
+    let sum = |ids: &[TensorId]| ids.iter().map(|id| sizes[id.0 as usize] as i64).sum::<i64>();
+    let mut shape = Shape { named: i64::MIN, inside: i64::MIN, ..Shape::default() };
+    for instr in &body.code {
+        let workspace = (instr.workspace + costs.extra_workspace(instr)) as i64;
+        let inside = shape.net + sum(&instr.outs) + workspace;
+        if inside > shape.inside {
+            (shape.inside, shape.workspace) = (inside, workspace);
+        }
+        shape.net += sum(&instr.outs) - sum(&instr.frees);
+        shape.named = shape.named.max(shape.net);
+    }
+    shape
+}
+
+/// The peaks of a role's step: live before each slot, and the highest instant with its workspace.
+#[derive(Clone, Copy, Debug)]
+struct Peaks {
+    live: i64,
+    named: i64,
+    inside: i64,
+    workspace: i64,
+}
+
+impl Peaks {
+    fn at(&mut self, inside: i64, workspace: i64, named: i64) {
+        if inside > self.inside {
+            (self.inside, self.workspace) = (inside, workspace);
+        }
+        self.named = self.named.max(named);
+    }
+
+    fn call(&mut self, shape: &Shape, call: &Call) {
+        let layers = call.layers.map_or(1, |[first, last]| i64::from(last - first) + 1);
+        if shape.inside == i64::MIN {
+            return;
+        }
+        let highest = self.live + ((layers - 1) * shape.net).max(0);
+        self.at(highest + shape.inside, shape.workspace, highest + shape.named);
+        self.live += layers * shape.net;
+    }
+}
+
+fn peaks(sizes: &[u64], shapes: &[Shape], statics: u64, slots: &[Slot]) -> Peaks {
+    let start = statics as i64;
+    let mut peaks = Peaks { live: start, named: start, inside: start, workspace: 0 };
+    let mut sent = BTreeMap::new();
+    for slot in slots {
+        match slot {
+            Slot::Call(call) => peaks.call(&shapes[call.body.0 as usize], call),
+            Slot::Start(transfer) => {
+                let size = sizes[transfer.tensor.0 as usize] as i64;
+                match transfer.kind {
+                    TransferKind::Send => {
+                        sent.insert(transfer.token, size);
+                    }
+                    TransferKind::Receive => peaks.live += size,
+                }
+                peaks.at(peaks.live, 0, peaks.live);
+            }
+            Slot::Wait(token) => peaks.live -= sent.get(token).copied().unwrap_or(0),
+            Slot::Mark(_) => {}
+        }
+    }
+    peaks
+}
+
+fn stage(costs: &Costs<'_>, sizes: &[u64], shapes: &[Shape], role: &Role) -> StageMemory {
+    let plan = costs.plan();
+    let statics = ledger::statics(plan, role);
+    let peaks = peaks(sizes, shapes, statics, &role.slots);
+    let [parameters, gradients, optimizer] = kinds(plan, role);
+    let others = statics - parameters - gradients - optimizer;
+    let bucket = bucket(costs, gradients);
+    let activations = (peaks.inside - peaks.workspace) as u64 - statics;
+    let buffers = others + peaks.workspace as u64 + bucket;
+    let allocated = peaks.inside as u64 + bucket;
+    let overhead = overhead(costs, allocated);
+    StageMemory {
+        parameters,
+        gradients,
+        optimizer,
+        activations,
+        buffers,
+        overhead,
+        peak: allocated + overhead,
+        named: peaks.named as u64,
+        allocated,
+    }
+}
+
+/// Static bytes of weights, of gradients, and of what the optimizer keeps.
+fn kinds(plan: &Plan, role: &Role) -> [u64; 3] {
+    let layers = u64::from(role.layers[1] - role.layers[0] + 1);
+    let bytes = |id: TensorId| {
+        let tensor = &plan.tensors[id.0 as usize];
+        let copies = if tensor.lives == pleach_plan::Lives::Layered { layers } else { 1 };
+        if role.statics.contains(&id) { copies * tensor.bytes() } else { 0 }
+    };
+    let mut kinds = [0; 3];
+    for bucket in &plan.buckets {
+        kinds[0] += bytes(bucket.weights);
+        kinds[1] += bytes(bucket.gradients);
+        kinds[2] += bytes(bucket.m) + bytes(bucket.v) + bucket.master.map_or(0, bytes);
+    }
+    kinds
+}
+
+/// The engine's flat buffer for reducing gradients, never larger than the gradients.
+fn bucket(costs: &Costs<'_>, gradients: u64) -> u64 {
+    let plan = costs.plan();
+    let size = plan.buckets.first().map_or(4, |bucket| plan.tensors[bucket.gradients.0 as usize].dtype.bytes());
+    let wanted = costs.engine().gradient_bucket.map_or(0, |elements| elements * size);
+    if plan.mesh.dp > 1 { wanted.min(gradients) } else { 0 }
+}
+
+fn overhead(costs: &Costs<'_>, allocated: u64) -> u64 {
+    let hardware = costs.hardware();
+    let communication = if costs.plan().mesh.ranks() > 1 { hardware.overhead.communication.value } else { 0.0 };
+    let slack = match hardware.kind {
+        Kind::Gpu => costs.engine().allocator_slack,
+        Kind::Cpu => 0.0,
+    };
+    libm::round(hardware.overhead.context.value + communication + slack * allocated as f64) as u64
+}
+
+impl Costs<'_> {
+    /// What an engine's kernels take beyond the plan's workspace: raw scores and their gradients, a weight gradient of its own.
+    fn extra_workspace(&self, instr: &pleach_plan::Instr) -> u64 {
+        let scores = || self.attention_shape(instr).map_or(0, crate::cost::attention::Shape::scores);
+        match instr.op {
+            Op::Attention {} if self.engine().attention == AttentionKernel::StoredScores => scores(),
+            Op::AttentionBackward {} if self.engine().attention == AttentionKernel::StoredScores => 2 * scores(),
+            Op::LinearBackwardWeight {} if !self.engine().fused_weight_gradient => {
+                instr.updates.iter().map(|&id| self.size(id)).sum()
+            }
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! From slots to timed actions: each role's step as a flat list of work, transfers and meetings.
+//!
+//! Bodies are priced once; a call for `n` layers is `n` times its body. On a device of its own only the sums matter, on shared
+//! cores the alternation of computing and communicating does, so there neighbours are joined only where they are alike.
+
+use std::collections::BTreeMap;
+
+use pleach_plan::walk::visits;
+use pleach_plan::{BodyKind, Call, Mark, Plan, Slot, Transfer, TransferKind, Wire};
+
+use super::{Detail, Place};
+use crate::cost::{Class, Cost, Costs};
+
+/// One thing that a role does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Runs for a while.
+    Work(Work),
+    /// Meets all other stages, then runs with them.
+    Meet(Work),
+    /// Begins its side of a message.
+    Start(Side),
+    /// Waits for the end of its side of a message.
+    Wait(Side),
+}
+
+/// Time that something takes alone on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Picoseconds.
+    pub ps: u64,
+    /// What it occupies.
+    pub class: Class,
+    /// Millionths of a core.
+    pub busy: u32,
+    /// Whether it is done once a step.
+    pub once: bool,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// One side of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// Index in [`Program::messages`].
+    pub message: usize,
+    /// Sending or receiving.
+    pub kind: TransferKind,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// A transfer between two stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The stage that sends.
+    pub from: u32,
+    /// The stage that receives.
+    pub to: u32,
+    /// How long it takes.
+    pub ps: u64,
+}
+
+/// A step of all roles, ready to run.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// For each role, in order.
+    pub roles: Vec<Vec<Action>>,
+    /// All transfers.
+    pub messages: Vec<Message>,
+    /// Whether senders and receivers stand still while a message travels.
+    pub blocking: bool,
+    /// Cores that are shared; none where each rank has a device.
+    pub sharing: Option<Sharing>,
+}
+
+/// Who shares cores, and how they slow each other down.
+#[derive(Clone, Debug)]
+pub struct Sharing {
+    /// For each role: the nodes that it lies on, with the number of its ranks there.
+    pub nodes: Vec<Vec<(u32, u32)>>,
+    /// Slow-down over working ranks, in millionths: rising points.
+    pub curve: Vec<(u64, u64)>,
+}
+
+/// What one run of a body costs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Sum over its instructions that compute.
+    pub compute: u64,
+    /// Sum over its collectives.
+    pub communication: u64,
+    /// Runs of instructions that are alike, in order.
+    pub runs: Vec<Cost>,
+}
+
+/// Prices a body once.
+pub fn summary(costs: &Costs<'_>, body: &pleach_plan::Body) -> Summary {
+    let mut summary = Summary::default();
+    for cost in body.code.iter().map(|instr| costs.instr(instr)) {
+        match cost.class {
+            Class::Compute => summary.compute += cost.ps,
+            Class::Communication => summary.communication += cost.ps,
+        }
+        match summary.runs.last_mut() {
+            Some(last) if alike(last, &cost) => last.ps += cost.ps,
+            _ => summary.runs.push(cost),
+        }
+    }
+    summary
+}
+
+fn alike(one: &Cost, other: &Cost) -> bool {
+    !one.world && !other.world && one.class == other.class && one.busy == other.busy
+}
+
+impl Program {
+    /// Compiles all roles of a plan.
+    pub fn of(costs: &Costs<'_>, detail: Detail) -> Self {
+        let plan = costs.plan();
+        let summaries = plan.bodies.iter().map(|body| summary(costs, body)).collect();
+        let sharing = sharing(costs);
+        let mut compiler = Compiler { costs, detail, summaries, shared: sharing.is_some(), keys: BTreeMap::new(), messages: Vec::new() };
+        let roles = plan.roles.iter().map(|role| compiler.role(role.stage, &role.slots)).collect();
+        Program { roles, messages: compiler.messages, blocking: costs.engine().blocking_transfers, sharing }
+    }
+}
+
+struct Compiler<'c, 'p> {
+    costs: &'c Costs<'p>,
+    detail: Detail,
+    summaries: Vec<Summary>,
+    shared: bool,
+    keys: BTreeMap<(u32, u32, Wire, u32), usize>,
+    messages: Vec<Message>,
+}
+
+impl Compiler<'_, '_> {
+    fn role(&mut self, stage: u32, slots: &[Slot]) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let mut tokens = BTreeMap::new();
+        for (index, slot) in slots.iter().enumerate() {
+            let place = Place { slot: index, layer: None, instruction: None };
+            match slot {
+                Slot::Call(call) => {
+                    let kind = self.costs.plan().bodies[call.body.0 as usize].kind;
+                    let once = !matches!(kind, BodyKind::Forward | BodyKind::Backward);
+                    self.call(index, call, once, &mut actions);
+                }
+                Slot::Start(transfer) => {
+                    let side = Side { message: self.message(stage, transfer), kind: transfer.kind, place };
+                    tokens.insert(transfer.token, side);
+                    actions.push(Action::Start(side));
+                }
+                Slot::Wait(token) => actions.extend(tokens.get(token).map(|&side| Action::Wait(Side { place, ..side }))),
+                Slot::Mark(Mark::StepBegin | Mark::Optimizer | Mark::StepEnd) => {}
+            }
+        }
+        actions
+    }
+
+    fn message(&mut self, stage: u32, transfer: &Transfer) -> usize {
+        let (from, to) = match transfer.kind {
+            TransferKind::Send => (stage, transfer.peer),
+            TransferKind::Receive => (transfer.peer, stage),
+        };
+        let ps = self.costs.transfer(stage, transfer);
+        let messages = &mut self.messages;
+        *self.keys.entry((from, to, transfer.wire, transfer.micro_batch)).or_insert_with(|| {
+            messages.push(Message { from, to, ps });
+            messages.len() - 1
+        })
+    }
+
+    fn call(&self, slot: usize, call: &Call, once: bool, actions: &mut Vec<Action>) {
+        match self.detail {
+            Detail::Instructions => self.instructions(slot, call, once, actions),
+            Detail::Calls => self.whole(slot, call, once, actions),
+        }
+    }
+
+    fn instructions(&self, slot: usize, call: &Call, once: bool, actions: &mut Vec<Action>) {
+        for visit in visits(self.costs.plan(), slot, call) {
+            for (index, instr) in visit.body.code.iter().enumerate() {
+                let place = Place { slot, layer: visit.layer, instruction: Some(index) };
+                actions.push(action(self.costs.instr(instr), once, place));
+            }
+        }
+    }
+
+    fn whole(&self, slot: usize, call: &Call, once: bool, actions: &mut Vec<Action>) {
+        let summary = &self.summaries[call.body.0 as usize];
+        let layers = call.layers.map_or(1, |[first, last]| u64::from(last - first) + 1);
+        let place = Place { slot, layer: None, instruction: None };
+        if self.shared || summary.runs.iter().any(|cost| cost.world) {
+            for _ in 0..layers {
+                actions.extend(summary.runs.iter().map(|&cost| action(cost, once, place)));
+            }
+            return;
+        }
+        for (ps, class) in [(summary.compute, Class::Compute), (summary.communication, Class::Communication)] {
+            let work = Work { ps: ps * layers, class, busy: 0, once, place };
+            actions.extend((ps > 0).then_some(Action::Work(work)));
+        }
+    }
+}
+
+fn action(cost: Cost, once: bool, place: Place) -> Action {
+    let work = Work { ps: cost.ps, class: cost.class, busy: cost.busy, once, place };
+    if cost.world { Action::Meet(work) } else { Action::Work(work) }
+}
+
+/// Who shares cores on a CPU cluster.
+fn sharing(costs: &Costs<'_>) -> Option<Sharing> {
+    let cores = costs.hardware().cores.as_ref()?;
+    let plan = costs.plan();
+    let per_node = costs.ranks_per_node();
+    let width = plan.mesh.dp * plan.mesh.tp;
+    let nodes = |stage: u32| {
+        let mut counts = BTreeMap::new();
+        for rank in stage * width..(stage + 1) * width {
+            *counts.entry(rank / per_node).or_insert(0u32) += 1;
+        }
+        counts.into_iter().collect()
+    };
+    let million = |value: f64| libm::round(value * 1e6) as u64;
+    let mut curve: Vec<(u64, u64)> =
+        cores.contention.iter().map(|point| (u64::from(point.active) * 1_000_000, million(point.slowdown.max(1.0)))).collect();
+    if curve.is_empty() {
+        let count = u64::from(cores.count.max(1)) * 1_000_000;
+        curve = vec![(1_000_000, 1_000_000), (count.max(1_000_001), 1_000_000)];
+    }
+    Some(Sharing { nodes: stages(plan).map(nodes).collect(), curve })
+}
+
+fn stages(plan: &Plan) -> impl Iterator<Item = u32> + '_ {
+    plan.roles.iter().map(|role| role.stage)
+}
