@@ -1,0 +1,70 @@
+//! How often each id occurs, and what that says about the text: its unigram entropy.
+//!
+//! In come tokens; out come counts and nats per token. A model that knows nothing but these frequencies has the entropy
+//! as its loss, so a trained model must come out below.
+
+use serde::{Deserialize, Serialize};
+
+/// How often each id from 0 to 255 occurs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Counts(Vec<u64>);
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts(vec![0; 256])
+    }
+}
+
+impl Counts {
+    /// Counts these tokens too.
+    pub fn add(&mut self, tokens: &[u8]) {
+        for &token in tokens {
+            self.0[usize::from(token)] += 1;
+        }
+    }
+
+    /// All tokens.
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The counts by id.
+    pub fn by_id(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+/// The entropy, in nats per token, of texts mixed with these shares (which are scaled to sum to one).
+pub fn mixed_entropy(parts: &[(f64, &Counts)]) -> f64 {
+    let whole: f64 = parts.iter().map(|(share, _)| share).sum();
+    let mut frequencies = vec![0.0; 256];
+    for (share, counts) in parts {
+        let unit = share / whole / (counts.total().max(1) as f64);
+        for (frequency, &count) in frequencies.iter_mut().zip(counts.by_id()) {
+            *frequency += unit * count as f64;
+        }
+    }
+    frequencies
+        .iter()
+        .filter(|&&frequency| frequency > 0.0)
+        .map(|&p| -p * libm::log(p))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entropy_of_known_texts() {
+        let mut even = Counts::default();
+        even.add(b"abcdabcd");
+        assert!((mixed_entropy(&[(0.3, &even)]) - 4f64.ln()).abs() < 1e-12);
+        let mut single = Counts::default();
+        single.add(b"zzz");
+        assert_eq!(mixed_entropy(&[(1.0, &single)]), 0.0);
+        let half = -0.5 * 0.5f64.ln() - 4.0 * 0.125 * 0.125f64.ln();
+        assert!((mixed_entropy(&[(2.0, &even), (2.0, &single)]) - half).abs() < 1e-12);
+    }
+}

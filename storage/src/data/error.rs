@@ -1,0 +1,124 @@
+//! What can be wrong with data: each message says which file, what was expected there, and what to do.
+
+use std::path::PathBuf;
+
+use crate::files::FileError;
+
+/// Why data could not be prepared or read.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The system refused.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A source that this program cannot read.
+    #[error(
+        "the source `{source_name}` cannot be prepared here; this version reads `cargo:dependencies`"
+    )]
+    Source {
+        /// As the spec says it.
+        source_name: String,
+    },
+    /// Ids that this program cannot make.
+    #[error("the tokenizer `{tokenizer}` is not available here; this version has `bytes`")]
+    Tokenizer {
+        /// As the spec says it.
+        tokenizer: String,
+    },
+    /// No lock file at or above a folder.
+    #[error(
+        "there is no Cargo.lock in {} or above it; `cargo:dependencies` reads the sources that a Cargo.lock pins, \
+         so keep the spec inside a Cargo workspace (`cargo generate-lockfile` writes a missing lock)",
+        from.display()
+    )]
+    NoLock {
+        /// Where the search began.
+        from: PathBuf,
+    },
+    /// Cargo could not list the packages.
+    #[error(
+        "the dependencies of {} cannot be listed: {reason}\nthe first preparation needs the network once, or \
+         `cargo fetch --locked` done before",
+        manifest.display()
+    )]
+    Cargo {
+        /// The workspace's manifest.
+        manifest: PathBuf,
+        /// What Cargo said.
+        reason: String,
+    },
+    /// A glob that does not parse.
+    #[error("`{glob}`, a file pattern of the component `{component}`, does not parse: {reason}")]
+    Glob {
+        /// The component.
+        component: String,
+        /// The pattern.
+        glob: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No patterns, and no component that the source knows by that name.
+    #[error(
+        "the component `{component}` says no files, and `cargo:dependencies` knows only `code`, `prose` and `licences` \
+         by name; give it patterns, such as `**/*.rs`"
+    )]
+    UnknownComponent {
+        /// The component.
+        component: String,
+    },
+    /// Nothing matched.
+    #[error(
+        "no file of the source belongs to the component `{component}` ({globs}); a file belongs to the first component \
+         of the mix that matches it"
+    )]
+    Empty {
+        /// The component.
+        component: String,
+        /// Its patterns.
+        globs: String,
+    },
+    /// A document beyond what an `.idx` file can say.
+    #[error("{} has {bytes} bytes; a token file holds documents of at most 2147483646", path.display())]
+    DocumentTooLong {
+        /// The document.
+        path: PathBuf,
+        /// Its size.
+        bytes: usize,
+    },
+    /// A token file that is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and what is there.
+        problem: String,
+    },
+    /// The data is not that which the plan was made for.
+    #[error(
+        "the component `{component}` of the data in {} is not that of the plan: {found} instead of {wanted}; plan again, \
+         or run where the same Cargo.lock is",
+        folder.display()
+    )]
+    Mismatch {
+        /// The component.
+        component: String,
+        /// The prepared data.
+        folder: PathBuf,
+        /// What is there.
+        found: String,
+        /// What the plan names.
+        wanted: String,
+    },
+    /// The system has no cache folder for this user.
+    #[error("this user has no cache folder; set HOME or XDG_CACHE_HOME")]
+    NoCache,
+}
+
+impl DataError {
+    /// A token file or its index that cannot be believed, with a cure that fits prepared data.
+    pub(super) fn damaged(path: &std::path::Path, problem: impl std::fmt::Display) -> DataError {
+        DataError::Damaged {
+            path: path.to_path_buf(),
+            problem: format!("{problem}; delete the folder and prepare the data again"),
+        }
+    }
+}

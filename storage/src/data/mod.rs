@@ -1,0 +1,125 @@
+//! The text a model is trained on: prepared once per lock file, kept in the user's cache, checked whenever it is opened.
+//!
+//! In come the source and the mix of a plan; out comes a [`Prepared`] folder: one token file for each component, with
+//! counts and fingerprints in `data.json`. The folder's name is a hash of the lock file, the patterns and the rules of
+//! preparation, so a second checkout finds it without Cargo and without a network. It is written beside its place under
+//! a file lock and renamed last; whoever is killed in between leaves nothing that is ever read.
+
+mod cargo;
+mod corpus;
+mod counts;
+mod error;
+mod mix;
+mod prepared;
+mod tokens;
+mod writer;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use pleach_plan::DataPlan;
+
+pub use counts::Counts;
+pub use error::DataError;
+pub use prepared::{Prepared, PreparedComponent};
+pub use tokens::{TokenFile, Width};
+
+use crate::files::{At, remove_folder, sync_folder, sync_parent};
+use mix::Mix;
+
+/// Counts the changes of what is taken from a corpus and how; another number makes another folder.
+const RULES: u64 = 1;
+/// The source that this version reads.
+const CARGO_DEPENDENCIES: &str = "cargo:dependencies";
+
+/// Where prepared data is kept: `pleach/data` in the user's cache folder.
+///
+/// # Errors
+/// The user has none.
+pub fn default_cache() -> Result<PathBuf, DataError> {
+    dirs::cache_dir()
+        .map(|cache| cache.join("pleach").join("data"))
+        .ok_or(DataError::NoCache)
+}
+
+/// Prepares the data of a plan, or finds it prepared. `from` is the spec's folder (its workspace's lock file counts),
+/// `cache` is [`default_cache`] but for tests.
+///
+/// # Errors
+/// An unknown source or tokenizer, no lock file, Cargo's own troubles, a component without files, or the system's.
+pub fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepared, DataError> {
+    if data.source != CARGO_DEPENDENCIES {
+        return Err(DataError::Source {
+            source_name: data.source.clone(),
+        });
+    }
+    if data.tokenizer != "bytes" {
+        return Err(DataError::Tokenizer {
+            tokenizer: data.tokenizer.clone(),
+        });
+    }
+    let mix = Mix::new(&data.mix)?;
+    let (lock, content) = cargo::find_lock(from)?;
+    let key = key(&content, data, &mix);
+    let folder = cache.join(&key);
+    if let Ok(prepared) = whole(&folder) {
+        return Ok(prepared);
+    }
+    fs::create_dir_all(cache).at("create", cache)?;
+    let guard_path = cache.join(format!("{key}.lock"));
+    let guard = File::create(&guard_path).at("create", &guard_path)?;
+    guard.lock().at("lock", &guard_path)?;
+    // Somebody else may have prepared it while this process waited.
+    if let Ok(prepared) = whole(&folder) {
+        return Ok(prepared);
+    }
+    prepare(&folder, data, &mix, &cargo::packages(&lock)?)?;
+    whole(&folder)
+}
+
+/// A prepared folder that has every byte it should have; a damaged one is prepared again.
+fn whole(folder: &Path) -> Result<Prepared, DataError> {
+    let prepared = Prepared::open(folder)?;
+    prepared.verify()?;
+    Ok(prepared)
+}
+
+/// Writes the folder aside and gives it its name when it is whole; what was there was not whole and goes.
+fn prepare(
+    folder: &Path,
+    data: &DataPlan,
+    mix: &Mix,
+    packages: &[cargo::Package],
+) -> Result<(), DataError> {
+    let partial = folder.with_extension("partial");
+    remove_folder(&partial)?;
+    fs::create_dir_all(&partial).at("create", &partial)?;
+    let components = corpus::write(&partial, packages, &data.mix, mix)?;
+    prepared::write(&partial, &data.source, components)?;
+    sync_folder(&partial)?;
+    remove_folder(folder)?;
+    fs::rename(&partial, folder).at("rename", &partial)?;
+    sync_parent(folder)?;
+    Ok(())
+}
+
+/// The identity of what will be prepared.
+fn key(lock: &str, data: &DataPlan, mix: &Mix) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    part(&RULES.to_le_bytes());
+    part(data.source.as_bytes());
+    part(lock.as_bytes());
+    for (component, globs) in data.mix.iter().zip(&mix.globs) {
+        part(component.name.as_bytes());
+        part(&(globs.len() as u64).to_le_bytes());
+        globs.iter().for_each(|glob| part(glob.as_bytes()));
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests;

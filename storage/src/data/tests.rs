@@ -1,0 +1,304 @@
+//! Preparation from small invented packages and from this workspace's own lock file, and token files that are broken on purpose.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pleach_plan::{Component, DataPlan};
+use proptest::prelude::*;
+
+use super::cargo::Package;
+use super::*;
+
+fn plan(components: &[(&str, &[&str])]) -> DataPlan {
+    let component = |(name, files): &(&str, &[&str])| Component {
+        name: (*name).to_owned(),
+        files: files.iter().map(|&file| file.to_owned()).collect(),
+        weight: [1, components.len() as u64],
+        fingerprint: None,
+    };
+    DataPlan {
+        name: "text".into(),
+        source: CARGO_DEPENDENCIES.into(),
+        tokenizer: "bytes".into(),
+        vocab: 256,
+        mix: components.iter().map(component).collect(),
+        order: None,
+    }
+}
+
+fn package(root: &Path, name: &str, files: &[(&str, &[u8])]) -> Package {
+    let root = root.join(name);
+    for (path, content) in files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    Package { root }
+}
+
+fn prepared(folder: &Path, data: &DataPlan, packages: &[Package]) -> Result<Prepared, DataError> {
+    let folder = folder.join("prepared");
+    prepare(&folder, data, &Mix::new(&data.mix)?, packages)?;
+    whole(&folder)
+}
+
+fn sample(folder: &Path) -> (Prepared, DataPlan) {
+    let packages = [
+        package(
+            folder,
+            "a-1.0.0",
+            &[
+                ("src/lib.rs", b"fn a() {}"),
+                ("src/b.rs", b"x\0y"),
+                ("LICENSE", b"Do as you like."),
+                (".hidden.rs", b"hidden"),
+                ("src/binary.rs", b"\xff\xfe"),
+                ("src/empty.rs", b""),
+            ],
+        ),
+        package(
+            folder,
+            "b-2.0.0",
+            &[
+                ("LICENSE", b"Do as you like."),
+                ("src/lib.rs", b"fn b() {}"),
+            ],
+        ),
+    ];
+    let data = plan(&[("code", &[]), ("licences", &[])]);
+    (prepared(folder, &data, &packages).unwrap(), data)
+}
+
+#[test]
+fn documents_stand_in_order_and_what_is_no_text_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prepared, _) = sample(folder.path());
+    let code = prepared.tokens(0).unwrap();
+    assert_eq!(code.bytes(), b"xy\0fn a() {}\0fn b() {}\0");
+    assert_eq!(code.document(1), Some(3..13));
+    assert_eq!(code.document(3), None);
+    let [code, licences] = &prepared.components[..] else {
+        panic!("two components")
+    };
+    assert_eq!(
+        (
+            code.skipped_not_text,
+            code.skipped_nul_bytes,
+            code.documents
+        ),
+        (1, 1, 3)
+    );
+    assert_eq!((licences.documents, licences.skipped_repeated), (1, 1));
+    assert_eq!(licences.counts.total(), licences.tokens);
+}
+
+#[test]
+fn a_plan_is_stamped_with_its_data_and_refuses_other_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prepared, mut data) = sample(folder.path());
+    prepared.check(&data).unwrap();
+    prepared.stamp(&mut data);
+    prepared.check(&data).unwrap();
+    data.mix[1].fingerprint = Some("0".into());
+    let error = prepared.check(&data).unwrap_err().to_string();
+    assert!(
+        error.contains("`licences`") && error.contains("0; plan again"),
+        "{error}"
+    );
+    data.mix.truncate(1);
+    assert!(prepared.check(&data).is_err());
+}
+
+#[test]
+fn a_component_without_files_is_an_error_that_leaves_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let packages = [package(
+        folder.path(),
+        "a-1.0.0",
+        &[("src/lib.rs", b"fn a() {}")],
+    )];
+    let data = plan(&[("code", &[]), ("poems", &["**/*.verse"])]);
+    let error = prepared(folder.path(), &data, &packages)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`poems`") && error.contains("**/*.verse"),
+        "{error}"
+    );
+    assert!(!folder.path().join("prepared").exists());
+}
+
+#[test]
+fn one_flipped_bit_is_found_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (prepared, _) = sample(folder.path());
+    let path = prepared.tokens(1).unwrap().path().to_path_buf();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[3] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let error = prepared.verify().unwrap_err().to_string();
+    assert!(
+        error.contains("1-licences.bin") && error.contains("BLAKE3"),
+        "{error}"
+    );
+}
+
+#[test]
+fn this_workspace_has_text_and_a_second_build_does_not_ask_cargo() {
+    let cache = tempfile::tempdir().unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let data = plan(&[("licences", &["LICENSE*"]), ("prose", &["README.md"])]);
+    let first = build(&data, here, cache.path()).unwrap();
+    assert!(
+        first
+            .components
+            .iter()
+            .all(|component| component.documents > 50),
+        "{first:?}"
+    );
+    let entropy = first.unigram_entropy(&data);
+    assert!((2.5..3.8).contains(&entropy), "{entropy}");
+    let description = first.folder.join("data.json");
+    let written = fs::metadata(&description).unwrap().modified().unwrap();
+    let second = build(&data, here, cache.path()).unwrap();
+    assert_eq!(first.components, second.components);
+    assert_eq!(
+        fs::metadata(&description).unwrap().modified().unwrap(),
+        written
+    );
+    fs::write(second.tokens(0).unwrap().path(), b"damaged").unwrap();
+    assert_eq!(
+        build(&data, here, cache.path()).unwrap().components,
+        first.components
+    );
+}
+
+#[test]
+fn what_cannot_be_prepared_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = |data: &DataPlan| {
+        build(data, folder.path(), folder.path())
+            .unwrap_err()
+            .to_string()
+    };
+    let mut data = plan(&[("code", &[])]);
+    assert!(build(&data).contains("no Cargo.lock"), "{}", build(&data));
+    data.tokenizer = "hf:gpt2".into();
+    assert!(build(&data).contains("`hf:gpt2`"), "{}", build(&data));
+    data.source = "hf:the_pile".into();
+    assert!(build(&data).contains("`hf:the_pile`"), "{}", build(&data));
+}
+
+/// A valid pair of files with one sequence of three tokens and one of two.
+fn valid(folder: &Path) -> PathBuf {
+    let path = folder.join("tokens.bin");
+    let mut writer = writer::TokenWriter::create(&path).unwrap();
+    writer.document("ab", &path).unwrap();
+    writer.document("c", &path).unwrap();
+    writer.finish().unwrap();
+    path
+}
+
+#[test]
+fn broken_indexes_are_errors_with_the_file_and_the_reason() {
+    let broken = |change: fn(&mut Vec<u8>), reason: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = valid(folder.path());
+        let index = path.with_extension("idx");
+        let mut bytes = fs::read(&index).unwrap();
+        change(&mut bytes);
+        fs::write(&index, bytes).unwrap();
+        let error = TokenFile::open(&path).unwrap_err().to_string();
+        assert!(
+            error.contains("tokens.idx") && error.contains(reason),
+            "{reason}: {error}"
+        );
+    };
+    broken(|bytes| bytes.truncate(20), "too few for a header");
+    broken(
+        |bytes| bytes.truncate(60),
+        "60 bytes, but its header says 2 sequences",
+    );
+    broken(|bytes| bytes[0] = b'X', "no token index");
+    broken(
+        |bytes| bytes[..8].copy_from_slice(b"TNTIDX\0\0"),
+        "old cached format",
+    );
+    broken(|bytes| bytes[9] = 2, "version 2, expected 1");
+    broken(|bytes| bytes[17] = 6, "type code 6");
+    broken(|bytes| bytes[18..26].fill(0xff), "sequences");
+    broken(|bytes| bytes[26..34].fill(0xff), "document entries");
+    broken(
+        |bytes| bytes[34..38].copy_from_slice(&(-1i32).to_le_bytes()),
+        "sequence 0 has -1",
+    );
+    broken(|bytes| bytes[50] = 9, "expected byte 3");
+    broken(|bytes| bytes[17] = 8, "expected byte 6");
+}
+
+#[test]
+fn a_truncated_token_file_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = valid(folder.path());
+    fs::write(&path, b"ab\0").unwrap();
+    let error = TokenFile::open(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("describes 5 bytes") && error.contains("has 3"),
+        "{error}"
+    );
+    fs::remove_file(&path).unwrap();
+    assert!(
+        TokenFile::open(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("tokens.bin")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn no_index_makes_the_reader_panic(
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        length in 0usize..90,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = valid(folder.path());
+        let index = path.with_extension("idx");
+        let mut bytes = fs::read(&index).unwrap();
+        bytes.resize(length.max(1), 0);
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        fs::write(&index, bytes).unwrap();
+        if let Ok(file) = TokenFile::open(&path) {
+            prop_assert_eq!(file.len(), 5 / file.width().bytes());
+            prop_assert!((0..file.documents()).all(|number| file.document(number).is_some()));
+        }
+    }
+}
+
+#[test]
+fn reads_what_megatron_tools_wrote() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/vectors");
+    let path = vectors.join("tiny_text_document.bin");
+    if !path.exists() {
+        eprintln!("skipped: {} is not there", path.display());
+        return;
+    }
+    let file = TokenFile::open(&path).unwrap();
+    assert_eq!(
+        (file.width(), file.documents(), file.len()),
+        (Width::U16, 3, 13)
+    );
+    assert_eq!(file.document(1), Some(4..7));
+    let mut tokens = [0; 3];
+    assert!(file.read(4, &mut tokens));
+    let bytes: Vec<u8> = tokens
+        .iter()
+        .flat_map(|&token| (token as u16).to_le_bytes())
+        .collect();
+    assert_eq!(bytes, &file.bytes()[8..14]);
+    assert!(!file.read(11, &mut tokens));
+}
