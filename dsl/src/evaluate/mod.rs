@@ -1,0 +1,197 @@
+//! Formulas to values: expressions and [`Surroundings`] in, a [`Value`] or the reason for none out.
+//!
+//! The evaluator knows no names of its own. Whoever calls it says what a path means: the resolver walks its cells, a requirement asks the
+//! planner's scope. A mistake is reported once, to the surroundings; what depends on it stops silently with [`Stop::Poisoned`].
+
+mod builtins;
+mod operators;
+mod power;
+mod units;
+mod value;
+
+pub use builtins::BUILTINS;
+pub use power::{Note, draw};
+pub use units::{UNIT_WORDS, Unit, find_unit};
+pub use value::Value;
+
+use crate::problem::Problem;
+use crate::quantity::{Dimension, Quantity};
+use crate::syntax::{Amount, Expression, ExpressionKind, Name, Operator, Path, Place};
+
+/// Why a formula has no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Something it depends on was reported already.
+    Poisoned,
+    /// It depends on a name that the planner will settle.
+    Open(String),
+}
+
+/// What the names of a formula mean.
+pub trait Surroundings {
+    /// The value of a path.
+    fn look_up(&mut self, path: &Path) -> Result<Value, Stop>;
+    /// The tokens of one sequence, asked by the unit at a place.
+    fn sequence(&mut self, unit: &Name) -> Result<Quantity, Stop>;
+    /// Takes a mistake.
+    fn report(&mut self, problem: Problem);
+    /// Sees the value of each part, for the picture under a failed requirement.
+    fn note(&mut self, _place: Place, _value: &Value) {}
+}
+
+/// Evaluates a formula.
+pub fn evaluate(expression: &Expression, around: &mut dyn Surroundings) -> Result<Value, Stop> {
+    let place = expression.place;
+    match &expression.kind {
+        ExpressionKind::Amount(amount) => evaluate_amount(amount, place, around),
+        ExpressionKind::Text(text) => Ok(Value::Text(text.clone())),
+        ExpressionKind::Truth(truth) => Ok(Value::Truth(*truth)),
+        ExpressionKind::Auto => Ok(Value::Auto),
+        ExpressionKind::Path(path) => {
+            let value = around.look_up(path)?;
+            around.note(last_part(path), &value);
+            Ok(value)
+        }
+        ExpressionKind::Call(name, arguments) => {
+            let value = builtins::call(name, arguments, around)?;
+            around.note(name.place, &value);
+            Ok(value)
+        }
+        ExpressionKind::List(items) => evaluate_list(items, around),
+        ExpressionKind::Choose(condition, yes, no) => {
+            let chosen = if evaluate_truth(condition, around)? {
+                yes
+            } else {
+                no
+            };
+            evaluate(chosen, around)
+        }
+        ExpressionKind::Negate(inner) => operators::negate(inner, around),
+        ExpressionKind::Not(inner) => Ok(Value::Truth(!evaluate_truth(inner, around)?)),
+        ExpressionKind::Binary(operator, at, left, right) => {
+            let value = evaluate_binary(*operator, *at, left, right, around)?;
+            around.note(*at, &value);
+            Ok(value)
+        }
+        ExpressionKind::Amend(path, _) => Err(misplaced(
+            around,
+            path.place,
+            &format!("`{} {{ … }}`", path.text),
+        )),
+        ExpressionKind::Table(_) => Err(misplaced(around, place, "a table")),
+        ExpressionKind::Broken => Err(Stop::Poisoned),
+    }
+}
+
+/// Evaluates a condition.
+pub fn evaluate_truth(
+    expression: &Expression,
+    around: &mut dyn Surroundings,
+) -> Result<bool, Stop> {
+    match evaluate(expression, around)? {
+        Value::Truth(truth) => Ok(truth),
+        other => {
+            let title = format!(
+                "a condition is true or false, but this is {}",
+                other.in_words()
+            );
+            let problem = Problem::error(
+                "pleach::condition::not_truth",
+                title,
+                expression.place,
+                format!("this is {}", other.show()),
+            );
+            around.report(problem.help("compare it: `==`, `!=`, `<`, `<=`, `>` or `>=`"));
+            Err(Stop::Poisoned)
+        }
+    }
+}
+
+/// Evaluates every item, so that each mistake in a list is found.
+fn evaluate_list(items: &[Expression], around: &mut dyn Surroundings) -> Result<Value, Stop> {
+    let results: Vec<Result<Value, Stop>> =
+        items.iter().map(|item| evaluate(item, around)).collect();
+    Ok(Value::List(results.into_iter().collect::<Result<_, _>>()?))
+}
+
+/// `and` and `or` look at their right side only where it matters; all others at both, so that each mistake is found.
+fn evaluate_binary(
+    operator: Operator,
+    at: Place,
+    left: &Expression,
+    right: &Expression,
+    around: &mut dyn Surroundings,
+) -> Result<Value, Stop> {
+    match operator {
+        Operator::And => Ok(Value::Truth(
+            evaluate_truth(left, around)? && evaluate_truth(right, around)?,
+        )),
+        Operator::Or => Ok(Value::Truth(
+            evaluate_truth(left, around)? || evaluate_truth(right, around)?,
+        )),
+        operator => {
+            let first = evaluate(left, around);
+            let second = evaluate(right, around);
+            operators::apply(
+                operator,
+                at,
+                (&first?, left.place),
+                (&second?, right.place),
+                around,
+            )
+        }
+    }
+}
+
+/// A literal in base units.
+fn evaluate_amount(
+    amount: &Amount,
+    place: Place,
+    around: &mut dyn Surroundings,
+) -> Result<Value, Stop> {
+    let Some(name) = &amount.unit else {
+        return Ok(Value::Number(Quantity::new(
+            amount.value.clone(),
+            Dimension::NONE,
+        )));
+    };
+    match find_unit(&name.text) {
+        Some(Unit::Fixed(factor, dimension)) => Ok(Value::Number(Quantity::new(
+            &amount.value * factor,
+            dimension,
+        ))),
+        Some(Unit::Sequence) => {
+            let tokens = around.sequence(name)?;
+            Ok(Value::Number(Quantity {
+                value: &amount.value * &tokens.value,
+                ..tokens
+            }))
+        }
+        None => {
+            around.report(units::unknown_unit(amount, name, place));
+            Err(Stop::Poisoned)
+        }
+    }
+}
+
+/// The last name of a path: the picture points at `gpus_per_node` in `cluster.gpus_per_node`.
+fn last_part(path: &Path) -> Place {
+    let last = path.parts().last().map_or(0, str::len);
+    Place {
+        start: path.place.end - last.min(path.place.end),
+        ..path.place
+    }
+}
+
+/// A section or a table where a value is wanted.
+fn misplaced(around: &mut dyn Surroundings, place: Place, what: &str) -> Stop {
+    let title = format!("{what} cannot be part of a formula");
+    let problem = Problem::error(
+        "pleach::value::section",
+        title,
+        place,
+        "a value is wanted here",
+    );
+    around.report(problem.help("bind it to a field on a line of its own: `field = …`"));
+    Stop::Poisoned
+}

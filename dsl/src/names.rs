@@ -1,0 +1,26 @@
+//! "Did you mean": what a name that nobody knows was probably meant to be.
+
+use strsim::damerau_levenshtein;
+
+/// The known name that is nearest to a written one: equal but for case first, then by edit distance, up to a third of its length.
+pub fn nearest<'names>(
+    written: &str,
+    known: impl Iterator<Item = &'names str>,
+) -> Option<&'names str> {
+    let lower = written.to_lowercase();
+    let allowed = (written.chars().count() / 3).max(1);
+    let mut best: Option<(usize, &str)> = None;
+    for name in known {
+        if name.to_lowercase() == lower {
+            return Some(name);
+        }
+        let distance = damerau_levenshtein(written, name);
+        if distance <= allowed
+            && distance < name.chars().count()
+            && best.is_none_or(|(least, _)| distance < least)
+        {
+            best = Some((distance, name));
+        }
+    }
+    best.map(|(_, name)| name)
+}

@@ -1,0 +1,266 @@
+//! Numbers with dimensions: exact rationals until the cost model takes over.
+//!
+//! A [`Quantity`] is a rational number of base units (tokens, steps, bytes, FLOP, seconds, US dollars, watts). Multiplying and dividing
+//! make new dimensions; adding and comparing want equal ones. Counts (GPUs, nodes, layers, parameters) have no dimension.
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero};
+
+/// Names of the base dimensions, in the order of [`Dimension`]'s exponents.
+const BASES: [&str; 7] = [
+    "tokens", "steps", "bytes", "FLOP", "seconds", "usd", "watts",
+];
+
+/// Exponents of the base dimensions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dimension([i8; 7]);
+
+impl Dimension {
+    /// A plain number.
+    pub const NONE: Dimension = Dimension([0; 7]);
+    /// Tokens.
+    pub const TOKENS: Dimension = Dimension([1, 0, 0, 0, 0, 0, 0]);
+    /// Optimizer steps.
+    pub const STEPS: Dimension = Dimension([0, 1, 0, 0, 0, 0, 0]);
+    /// Bytes.
+    pub const BYTES: Dimension = Dimension([0, 0, 1, 0, 0, 0, 0]);
+    /// Floating-point operations.
+    pub const FLOP: Dimension = Dimension([0, 0, 0, 1, 0, 0, 0]);
+    /// Seconds.
+    pub const SECONDS: Dimension = Dimension([0, 0, 0, 0, 1, 0, 0]);
+    /// US dollars.
+    pub const USD: Dimension = Dimension([0, 0, 0, 0, 0, 1, 0]);
+    /// Watts.
+    pub const WATTS: Dimension = Dimension([0, 0, 0, 0, 0, 0, 1]);
+
+    /// The dimension of a product.
+    pub fn times(self, other: Dimension) -> Dimension {
+        Dimension(std::array::from_fn(|base| {
+            self.0[base].saturating_add(other.0[base])
+        }))
+    }
+
+    /// The dimension of a quotient.
+    pub fn over(self, other: Dimension) -> Dimension {
+        Dimension(std::array::from_fn(|base| {
+            self.0[base].saturating_sub(other.0[base])
+        }))
+    }
+
+    /// The dimension of a square root, where the exponents are even.
+    pub fn root(self) -> Option<Dimension> {
+        let even = self.0.iter().all(|exponent| exponent % 2 == 0);
+        even.then(|| Dimension(self.0.map(|exponent| exponent / 2)))
+    }
+
+    /// The dimension in words, as a message says it: `an amount of memory`, `a plain number`.
+    pub fn in_words(self) -> String {
+        let known = [
+            (Dimension::NONE, "a plain number"),
+            (Dimension::TOKENS, "an amount of tokens"),
+            (Dimension::STEPS, "a number of steps"),
+            (Dimension::BYTES, "an amount of memory"),
+            (Dimension::FLOP, "an amount of computation"),
+            (Dimension::SECONDS, "a time"),
+            (Dimension::USD, "an amount of money"),
+            (Dimension::WATTS, "a power"),
+            (Dimension::BYTES.over(Dimension::SECONDS), "a bandwidth"),
+            (
+                Dimension::FLOP.over(Dimension::SECONDS),
+                "a computing speed",
+            ),
+            (Dimension::USD.over(Dimension::SECONDS), "a price per time"),
+            (Dimension::TOKENS.over(Dimension::STEPS), "tokens per step"),
+            (
+                Dimension::TOKENS.over(Dimension::SECONDS),
+                "tokens per second",
+            ),
+        ];
+        let found = known.iter().find(|(dimension, _)| *dimension == self);
+        found.map_or_else(
+            || format!("an amount of {}", self.symbol()),
+            |(_, words)| (*words).to_string(),
+        )
+    }
+
+    /// The base units as a formula: `bytes/seconds`; empty for a plain number.
+    pub fn symbol(self) -> String {
+        let part = |wanted: fn(i8) -> bool| {
+            let names = BASES
+                .iter()
+                .zip(self.0)
+                .filter(|(_, exponent)| wanted(*exponent));
+            let powers = names.map(|(name, exponent)| match exponent.unsigned_abs() {
+                1 => (*name).to_string(),
+                power => format!("{name}^{power}"),
+            });
+            powers.collect::<Vec<_>>().join("·")
+        };
+        match (part(|exponent| exponent > 0), part(|exponent| exponent < 0)) {
+            (above, below) if below.is_empty() => above,
+            (above, below) if above.is_empty() => format!("1/{below}"),
+            (above, below) => format!("{above}/{below}"),
+        }
+    }
+}
+
+/// An exact number of base units.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantity {
+    /// How many base units.
+    pub value: BigRational,
+    /// Of what.
+    pub dimension: Dimension,
+    /// Whether a square root or a logarithm has left the exact rationals on the way here.
+    pub approximate: bool,
+}
+
+impl Quantity {
+    /// An exact quantity.
+    pub fn new(value: BigRational, dimension: Dimension) -> Quantity {
+        Quantity {
+            value,
+            dimension,
+            approximate: false,
+        }
+    }
+
+    /// A plain count: ranks, GPUs, layers, sequences of a micro-batch.
+    pub fn count(value: u64) -> Quantity {
+        Quantity::new(whole(value), Dimension::NONE)
+    }
+
+    /// An amount of memory.
+    pub fn bytes(value: u64) -> Quantity {
+        Quantity::new(whole(value), Dimension::BYTES)
+    }
+
+    /// A measured or predicted figure; none where it is not finite.
+    pub fn measured(value: f64, dimension: Dimension) -> Option<Quantity> {
+        BigRational::from_f64(value).map(|value| Quantity {
+            value,
+            dimension,
+            approximate: true,
+        })
+    }
+
+    /// The nearest floating-point number of base units.
+    pub fn to_f64(&self) -> f64 {
+        to_f64(&self.value)
+    }
+
+    /// The value, where it is a whole number that fits.
+    pub fn to_u64(&self) -> Option<u64> {
+        if self.value.is_integer() {
+            self.value.to_integer().to_u64()
+        } else {
+            None
+        }
+    }
+}
+
+/// A whole number as a rational.
+pub fn whole(value: u64) -> BigRational {
+    BigRational::from_integer(BigInt::from(value))
+}
+
+/// The nearest floating-point number.
+pub fn to_f64(value: &BigRational) -> f64 {
+    value.to_f64().unwrap_or(f64::NAN)
+}
+
+/// A number for a reader: whole numbers in full with thousands separated, others to four significant digits or so.
+pub fn show(value: &BigRational) -> String {
+    if value.is_integer() {
+        return grouped(&value.to_integer());
+    }
+    let approximate = to_f64(value);
+    let size = approximate.abs();
+    if value.is_zero() || (1e-3..1e15).contains(&size) {
+        let digits = if size >= 1.0 { 2 } else { 4 };
+        let text = format!("{approximate:.digits$}");
+        return text.trim_end_matches('0').trim_end_matches('.').to_string();
+    }
+    format!("{approximate:e}")
+}
+
+/// Digits in groups of three from five digits on: `150,000`, but `2048`.
+fn grouped(value: &BigInt) -> String {
+    let digits = value.abs().to_string();
+    if digits.len() < 5 {
+        return value.to_string();
+    }
+    let mut text = if value.is_negative() {
+        "-".to_string()
+    } else {
+        String::new()
+    };
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A quantity for a reader, in the unit that suits its size: `38.3 GiB`, `75 days`, `3,145,728 tokens`.
+pub fn show_quantity(quantity: &Quantity) -> String {
+    let scales: &[(&str, f64)] = match quantity.dimension {
+        Dimension::NONE => return show(&quantity.value),
+        Dimension::BYTES => &[
+            ("TiB", 1_099_511_627_776.0),
+            ("GiB", 1_073_741_824.0),
+            ("MiB", 1_048_576.0),
+            ("KiB", 1024.0),
+            ("bytes", 1.0),
+        ],
+        Dimension::SECONDS => &[
+            ("days", 86_400.0),
+            ("hours", 3600.0),
+            ("minutes", 60.0),
+            ("s", 1.0),
+            ("ms", 1e-3),
+            ("us", 1e-6),
+        ],
+        dimension => return format!("{} {}", show(&quantity.value), dimension.symbol()),
+    };
+    let size = quantity.to_f64();
+    let fits = scales.iter().find(|(_, scale)| size.abs() >= *scale);
+    let (unit, scale) = fits.or(scales.last()).expect("every table has a last row");
+    let number = format!("{:.2}", size / scale);
+    let number = number.trim_end_matches('0').trim_end_matches('.');
+    format!("{number} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimensions_multiply_and_divide() {
+        let batch = Dimension::TOKENS.over(Dimension::STEPS);
+        assert_eq!(Dimension::TOKENS.over(batch), Dimension::STEPS);
+        assert_eq!(batch.times(Dimension::STEPS), Dimension::TOKENS);
+        assert_eq!(batch.symbol(), "tokens/steps");
+        assert_eq!(
+            Dimension::BYTES.over(Dimension::SECONDS).in_words(),
+            "a bandwidth"
+        );
+        assert_eq!(Dimension::TOKENS.root(), None);
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(show(&whole(150_000)), "150,000");
+        assert_eq!(show(&whole(2048)), "2048");
+        assert_eq!(show(&BigRational::new(64.into(), 6.into())), "10.67");
+        assert_eq!(show(&BigRational::new(11.into(), 2.into())), "5.5");
+        assert_eq!(show_quantity(&Quantity::bytes(40 << 30)), "40 GiB");
+        assert_eq!(
+            show_quantity(&Quantity::new(whole(6_480_000), Dimension::SECONDS)),
+            "75 days"
+        );
+    }
+}

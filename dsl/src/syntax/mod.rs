@@ -1,0 +1,175 @@
+//! The tree of a file: what the parser gives and the resolver reads. Every node knows its [`Place`].
+
+mod expression;
+
+pub use expression::{Amount, Expression, ExpressionKind, Operator, Path, Row, Table};
+
+/// A stretch of text in one file, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Index of the file in the sources of this load.
+    pub file: usize,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+impl Place {
+    /// The smallest place that holds both; they are in one file.
+    pub fn to(self, other: Place) -> Place {
+        Place {
+            file: self.file,
+            start: self.start.min(other.start),
+            end: self.end.max(other.end),
+        }
+    }
+}
+
+/// A file: its imports and declarations, in order.
+#[derive(Clone, Debug, Default)]
+pub struct File {
+    /// `import "…" as …`.
+    pub imports: Vec<Import>,
+    /// `experiment name { … }` and its like.
+    pub declarations: Vec<Declaration>,
+}
+
+/// An import.
+#[derive(Clone, Debug)]
+pub struct Import {
+    /// The path as written.
+    pub path: String,
+    /// Where that path stands.
+    pub place: Place,
+    /// The name behind `as`.
+    pub alias: Option<Name>,
+}
+
+/// A name and where it stands.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// The name.
+    pub text: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// What is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A run.
+    Experiment,
+    /// Many runs.
+    Sweep,
+    /// A model.
+    Model,
+    /// A dataset.
+    Dataset,
+    /// Machines.
+    Cluster,
+    /// A pipeline schedule.
+    Schedule,
+}
+
+impl Kind {
+    /// The word of the language.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Experiment => "experiment",
+            Kind::Sweep => "sweep",
+            Kind::Model => "model",
+            Kind::Dataset => "dataset",
+            Kind::Cluster => "cluster",
+            Kind::Schedule => "schedule",
+        }
+    }
+}
+
+/// A named declaration.
+#[derive(Clone, Debug)]
+pub struct Declaration {
+    /// What it declares.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Name,
+    /// What it extends.
+    pub base: Option<Path>,
+    /// Its entries.
+    pub block: Block,
+    /// From its kind to its closing brace.
+    pub place: Place,
+}
+
+/// The entries between two braces.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// The entries, in order.
+    pub entries: Vec<Entry>,
+    /// From brace to brace.
+    pub place: Place,
+}
+
+/// One entry of a block.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// `name { … }`: edits the section that is there.
+    Section {
+        /// The section.
+        name: Name,
+        /// The edits.
+        block: Block,
+    },
+    /// `path = value`.
+    Binding {
+        /// The field.
+        path: Path,
+        /// Its formula.
+        value: Expression,
+        /// The whole entry.
+        place: Place,
+    },
+    /// `path in choices`.
+    Domain {
+        /// The field.
+        path: Path,
+        /// The choices.
+        value: Expression,
+        /// The whole entry.
+        place: Place,
+    },
+    /// `let name = value`.
+    Constant {
+        /// The name.
+        name: Name,
+        /// Its formula.
+        value: Expression,
+    },
+    /// `require condition because "…"`.
+    Require {
+        /// The law.
+        condition: Expression,
+        /// Its reason.
+        because: Option<String>,
+        /// The whole entry.
+        place: Place,
+    },
+    /// `minimize a within 2% then b`.
+    Objective {
+        /// The goals, in order.
+        goals: Vec<Goal>,
+        /// The whole entry.
+        place: Place,
+    },
+}
+
+/// One goal of an objective.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// Whether it is made large; a goal without a word takes that of the goal before it.
+    pub maximize: bool,
+    /// What is made small or large.
+    pub metric: Expression,
+    /// How far from the best still counts as best: 0.02 for `within 2%`.
+    pub within: Option<Expression>,
+}
