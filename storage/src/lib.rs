@@ -7,4 +7,5 @@
 pub mod data;
 pub mod files;
 pub mod init;
+pub mod order;
 pub mod region;

@@ -23,6 +23,7 @@ pub use counts::Counts;
 pub use error::DataError;
 pub use prepared::{Prepared, PreparedComponent};
 pub use tokens::{TokenFile, Width};
+pub use writer::{TokenWriter, Written};
 
 use crate::files::{At, remove_folder, sync_folder, sync_parent};
 use mix::Mix;

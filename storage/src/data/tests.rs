@@ -192,7 +192,7 @@ fn what_cannot_be_prepared_is_said() {
 /// A valid pair of files with one sequence of three tokens and one of two.
 fn valid(folder: &Path) -> PathBuf {
     let path = folder.join("tokens.bin");
-    let mut writer = writer::TokenWriter::create(&path).unwrap();
+    let mut writer = TokenWriter::create(&path).unwrap();
     writer.document("ab", &path).unwrap();
     writer.document("c", &path).unwrap();
     writer.finish().unwrap();

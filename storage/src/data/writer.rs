@@ -17,7 +17,7 @@ const U8_CODE: u8 = 1;
 const SEPARATOR: u8 = 0;
 
 /// A token file while it is written.
-pub(super) struct TokenWriter {
+pub struct TokenWriter {
     path: PathBuf,
     file: BufWriter<File>,
     hasher: blake3::Hasher,
@@ -27,7 +27,7 @@ pub(super) struct TokenWriter {
 }
 
 /// What is known of a token file once it is written.
-pub(super) struct Written {
+pub struct Written {
     /// Documents.
     pub documents: u64,
     /// Tokens, separators included.

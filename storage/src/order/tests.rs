@@ -1,0 +1,151 @@
+//! The order as a whole: epochs are covered exactly, and samples do not depend on how they are asked for.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::data::TokenWriter;
+
+/// A component whose tokens count up from 1 (modulo 127), so that content tells the position.
+fn part(folder: &Path, name: &str, weight: [u64; 2], tokens: u64) -> Part {
+    let path = folder.join(format!("{name}.bin"));
+    let text: String = (1..tokens)
+        .map(|number| char::from((number % 127) as u8))
+        .collect();
+    let text = text.replace('\0', "\u{1}");
+    let mut writer = TokenWriter::create(&path).unwrap();
+    writer.document(&text, &path).unwrap();
+    let written = writer.finish().unwrap();
+    assert_eq!(written.tokens, tokens);
+    let tokens = TokenFile::open(&path).unwrap();
+    Part {
+        name: name.into(),
+        weight,
+        fingerprint: written.fingerprint,
+        tokens,
+    }
+}
+
+fn order(folder: &Path, seed: u64, sequence: u64, total: u64) -> Order {
+    let parts = vec![
+        part(folder, "code", [7, 10], 701),
+        part(folder, "prose", [3, 10], 203),
+    ];
+    Order::new(seed, sequence, parts, total).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn every_epoch_covers_every_window_once(seed: u64, sequence in 3u64..40) {
+        let folder = tempfile::tempdir().unwrap();
+        let order = order(folder.path(), seed, sequence, 2000);
+        let mut visits = std::collections::BTreeMap::<(usize, u64), Vec<u64>>::new();
+        for sample in 0..2000 {
+            let Window { component, epoch, window } = order.window(sample).unwrap();
+            visits.entry((component, epoch)).or_default().push(window);
+        }
+        for (component, tokens) in [(0, 701), (1, 203)] {
+            let windows = (tokens - 1) / sequence;
+            let epochs = visits.keys().filter(|key| key.0 == component).count() as u64;
+            for epoch in 0..epochs {
+                let mut seen = visits[&(component, epoch)].clone();
+                seen.sort_unstable();
+                let whole: Vec<u64> = (0..windows).collect();
+                X
+            }
+        }
+    }
+
+    #[test]
+    fn a_sample_does_not_depend_on_who_asks(seed: u64, samples in proptest::collection::vec(0u64..300, 1..40)) {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (order(folder.path(), seed, 16, 300), order(folder.path(), seed, 16, 9000));
+        let (mut mine, mut theirs) = ([0; 17], [0; 17]);
+        for sample in samples {
+            one.sample(sample, &mut mine).unwrap();
+            other.sample(sample, &mut theirs).unwrap();
+            prop_assert_eq!(mine, theirs);
+        }
+    }
+}
+
+#[test]
+fn a_sample_is_its_window_and_the_next_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = order(folder.path(), 3, 16, 100);
+    let mut tokens = [0; 17];
+    for sample in 0..100 {
+        let Window {
+            component, window, ..
+        } = order.window(sample).unwrap();
+        order.sample(sample, &mut tokens).unwrap();
+        let file = order.parts[component].tokens.bytes();
+        let start = (window * 16) as usize;
+        assert!(
+            tokens
+                .iter()
+                .zip(&file[start..=start + 16])
+                .all(|(a, b)| *a == i64::from(*b))
+        );
+    }
+}
+
+#[test]
+fn the_hash_knows_seed_length_and_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let hash = |seed, sequence, samples| {
+        order(folder.path(), seed, sequence, 500)
+            .hash(samples)
+            .unwrap()
+    };
+    let base = hash(1, 16, 200);
+    assert_eq!(base, hash(1, 16, 200));
+    assert_eq!(base, order(folder.path(), 1, 16, 200).hash(200).unwrap());
+    assert_ne!(base, hash(2, 16, 200));
+    assert_ne!(base, hash(1, 17, 200));
+    assert_ne!(base, hash(1, 16, 199));
+    let other = vec![
+        part(folder.path(), "code", [7, 10], 702),
+        part(folder.path(), "prose", [3, 10], 203),
+    ];
+    assert_ne!(
+        base,
+        Order::new(1, 16, other, 500).unwrap().hash(200).unwrap()
+    );
+}
+
+#[test]
+fn what_is_not_there_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = order(folder.path(), 1, 16, 50);
+    let error = order.sample(50, &mut [0; 17]).unwrap_err().to_string();
+    assert_eq!(error, "sample 50 was asked for, the run has 50");
+    let error = order.sample(1, &mut [0; 16]).unwrap_err().to_string();
+    assert_eq!(error, "a sample has 17 tokens, the room for it 16");
+    let short = vec![part(folder.path(), "tiny", [1, 1], 16)];
+    let error = Order::new(1, 16, short, 50).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the component `tiny` has 16 tokens, a sample of this run needs 17"
+    );
+}
+
+#[test]
+fn the_entropy_of_the_targets_is_that_of_their_frequencies() {
+    let folder = tempfile::tempdir().unwrap();
+    // Ten windows whose targets are all tokens but the first.
+    let order = Order::new(1, 127, vec![part(folder.path(), "code", [1, 1], 1271)], 10).unwrap();
+    let mut counts = [0u64; 256];
+    order.parts[0].tokens.bytes()[1..]
+        .iter()
+        .for_each(|&id| counts[usize::from(id)] += 1);
+    let frequencies = counts
+        .iter()
+        .map(|&count| count as f64 / 1270.0)
+        .filter(|&p| p > 0.0);
+    let wanted: f64 = frequencies.map(|p| -p * p.ln()).sum();
+    let found = order.unigram_entropy(10).unwrap();
+    assert!((found - wanted).abs() < 1e-12, "{found} {wanted}");
+}
