@@ -1,2 +1,53 @@
-//! (being written)
-fn main() {}
+//! The checkout's own commands: `cargo xtask demo`, `test`, `bench` and `setup`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::process::Failure;
+use xtask::{bench, demo, setup, suite};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "What can be done with this checkout",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Shows in some minutes what pleach is: a plan, an error, a training run that is killed and goes on
+    Demo,
+    /// Checks format and lints, builds everything and runs all tests
+    Test,
+    /// Measures cold commands, and one rank's training speed against PyTorch
+    Bench,
+    /// Brings in libtorch 2.11: finds it or fetches it into the user's cache
+    Setup {
+        /// Also make the Python environment that tests compare with (4.9 GB)
+        #[arg(long)]
+        python: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Task::Demo => demo::run().map(|()| true),
+        Task::Test => suite::run(),
+        Task::Bench => bench::run().map(|()| true),
+        Task::Setup { python } => setup::run(python).map(|()| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => complain(&failure),
+    }
+}
+
+fn complain(failure: &Failure) -> ExitCode {
+    eprintln!("error: {failure}");
+    ExitCode::FAILURE
+}
