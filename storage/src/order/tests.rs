@@ -53,7 +53,8 @@ proptest! {
                 let mut seen = visits[&(component, epoch)].clone();
                 seen.sort_unstable();
                 let whole: Vec<u64> = (0..windows).collect();
-                X
+                let part = epoch + 1 == epochs && seen.iter().is_sorted_by(|a, b| a < b);
+                prop_assert!(seen == whole || part && seen.iter().all(|&window| window < windows));
             }
         }
     }
