@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use pleach_plan::hardware::Kind;
-use pleach_plan::{Body, Call, Op, Plan, Role, Slot, TensorId, TransferKind, ledger};
+use pleach_plan::{Body, BodyKind, Call, Op, Plan, Role, Slot, TensorId, TransferKind, ledger};
 
 use crate::cost::Costs;
 use crate::engine::AttentionKernel;
@@ -50,6 +50,14 @@ pub fn stages(costs: &Costs<'_>) -> Vec<StageMemory> {
     let sizes = sizes(costs);
     let shapes: Vec<Shape> = plan.bodies.iter().map(|body| shape(costs, &sizes, body)).collect();
     plan.roles.iter().map(|role| stage(costs, &sizes, &shapes, role)).collect()
+}
+
+/// Bytes that one forward of a block leaves behind for its backward.
+pub fn frame(costs: &Costs<'_>, block: &str) -> u64 {
+    let sizes = sizes(costs);
+    let forward = |body: &&Body| body.block == block && body.kind == BodyKind::Forward;
+    let net = |body: &Body| shape(costs, &sizes, body).net;
+    costs.plan().bodies.iter().filter(forward).map(net).sum::<i64>().max(0) as u64
 }
 
 /// Bytes of every tensor's own storage; where an engine stores scores they live exactly as long as `lse`.

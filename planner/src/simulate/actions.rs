@@ -211,7 +211,7 @@ fn action(cost: Cost, once: bool, place: Place) -> Action {
 }
 
 /// Who shares cores on a CPU cluster.
-fn sharing(costs: &Costs<'_>) -> Option<Sharing> {
+pub fn sharing(costs: &Costs<'_>) -> Option<Sharing> {
     let cores = costs.hardware().cores.as_ref()?;
     let plan = costs.plan();
     let per_node = costs.ranks_per_node();

@@ -1,0 +1,84 @@
+//! One placement, evaluated: its plan emitted, its memory walked, its step simulated.
+
+use pleach_dsl::experiment::Experiment;
+use pleach_plan::Plan;
+use pleach_plan::hardware::{Hardware, Kind};
+
+use super::figures::Scoped;
+use crate::cost::Costs;
+use crate::memory::{self, StageMemory};
+use crate::placement::Placement;
+use crate::simulate::{self, Detail, Simulation};
+
+/// A placement with its plan and figures.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    /// The placement.
+    pub placement: Placement,
+    /// Its program.
+    pub plan: Plan,
+    /// Its memory, for each stage.
+    pub memory: Vec<StageMemory>,
+    /// Bytes of one rank that may be used.
+    pub capacity: u64,
+    /// Its step.
+    pub simulation: Simulation,
+}
+
+/// Emits the plan of a placement.
+///
+/// # Errors
+/// The placement has no plan; the text says why.
+pub fn emit(experiment: &Experiment, placement: &Placement) -> Result<Plan, String> {
+    crate::program::emit(experiment, placement).map_err(|error| error.to_string())
+}
+
+/// Bytes that one rank may use: what the spec says of its device, or the device's table; on a CPU the ranks of a node share it.
+pub fn capacity(experiment: &Experiment, hardware: &Hardware) -> u64 {
+    let table = libm::floor(hardware.memory.capacity.value) as u64;
+    let own = match hardware.kind {
+        Kind::Gpu => table,
+        Kind::Cpu => table / experiment.cluster.gpus_per_node.max(1),
+    };
+    experiment.cluster.memory.unwrap_or(own)
+}
+
+/// Evaluates one placement as it stands, also where it does not fit.
+///
+/// # Errors
+/// It has no plan, or its plan stands still.
+pub fn evaluate(experiment: &Experiment, hardware: &Hardware, placement: &Placement) -> Result<Evaluated, String> {
+    let plan = emit(experiment, placement)?;
+    let costs = Costs::new(&plan, hardware, &experiment.cluster);
+    let memory = memory::stages(&costs);
+    let simulation = simulate::run(&costs, Detail::Calls).map_err(|stuck| stuck.to_string())?;
+    let capacity = capacity(experiment, hardware);
+    Ok(Evaluated { placement: placement.clone(), plan, memory, capacity, simulation })
+}
+
+impl Evaluated {
+    /// Bytes of the fullest rank.
+    pub fn peak(&self) -> u64 {
+        self.memory.iter().map(|stage| stage.peak).max().unwrap_or(0)
+    }
+
+    /// The fullest stage.
+    pub fn fullest(&self) -> usize {
+        let peak = self.peak();
+        self.memory.iter().position(|stage| stage.peak == peak).unwrap_or(0)
+    }
+
+    /// Whether every rank has room.
+    pub fn fits(&self) -> bool {
+        self.peak() <= self.capacity
+    }
+
+    /// The figures under a spec's names.
+    pub fn scope<'e>(&self, experiment: &'e Experiment) -> Scoped<'e> {
+        let mut scope = Scoped::of(experiment, &self.placement);
+        scope.peak = Some(self.peak());
+        scope.capacity = Some(self.capacity);
+        scope.step = Some(self.simulation.step);
+        scope
+    }
+}

@@ -1,0 +1,250 @@
+//! The search: an experiment and a device in, the best placement out, with what came near it and why the rest did not.
+//!
+//! Branch and bound. [`space`] lists what is possible, [`bound`] gives each a lower bound of time and memory from bodies priced
+//! once per shape, and candidates are emitted and simulated in the order of their bounds until the bound passes the best found.
+//! So the answer is the optimum of the simulation, and everything printed has been simulated. Ties break by the canonical order.
+
+pub mod bound;
+pub mod evaluate;
+pub mod figures;
+pub mod space;
+pub mod why;
+pub mod wishes;
+
+use std::collections::BTreeMap;
+
+use pleach_dsl::experiment::Experiment;
+use pleach_plan::hardware::Hardware;
+
+use crate::placement::Placement;
+use bound::{Bound, Key, Priced};
+pub use evaluate::Evaluated;
+pub use space::Rejected;
+use wishes::Wish;
+
+/// What is asked of a search.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many alternatives to return beside the best.
+    pub alternatives: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { alternatives: 3 }
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The best placement; the one that needs least memory where none fits.
+    pub chosen: Evaluated,
+    /// The next best, in order.
+    pub alternatives: Vec<Evaluated>,
+    /// What was left out, and why.
+    pub rejected: Vec<Rejected>,
+    /// Placements that the spec allows on this cluster, impossible ones included.
+    pub candidates: u64,
+    /// Those of them that were found to fit.
+    pub feasible: u64,
+    /// Those that were simulated.
+    pub simulated: u64,
+}
+
+/// There is no placement at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no placement is possible: {}", reasons(rejected))]
+pub struct Nowhere {
+    /// Every reason.
+    pub rejected: Vec<Rejected>,
+}
+
+fn reasons(rejected: &[Rejected]) -> String {
+    let all: Vec<String> = rejected.iter().map(|region| format!("{}: {}", region.what, region.why)).collect();
+    all.join("; ")
+}
+
+struct Candidate<'s> {
+    placement: &'s Placement,
+    bound: Bound,
+    value: f64,
+}
+
+struct Search<'e> {
+    experiment: &'e Experiment,
+    hardware: &'e Hardware,
+    wish: Wish<'e>,
+    found: Vec<Evaluated>,
+    misfits: Vec<Evaluated>,
+    fates: BTreeMap<(String, &'static str), Fate>,
+    simulated: u64,
+}
+
+/// How many placements of a region had one fate, and the one that came nearest.
+struct Fate {
+    count: u64,
+    nearest: u64,
+    why: String,
+}
+
+/// Finds the best placement.
+///
+/// # Errors
+/// Nothing is possible at all. Where placements are possible and none fits, the answer's `chosen` does not fit.
+pub fn plan(experiment: &Experiment, hardware: &Hardware, options: Options) -> Result<Answer, Nowhere> {
+    let space = space::enumerate(experiment);
+    let mut search = Search {
+        experiment,
+        hardware,
+        wish: Wish::of(experiment),
+        found: Vec::new(),
+        misfits: Vec::new(),
+        fates: BTreeMap::new(),
+        simulated: 0,
+    };
+    let total = space.candidates.len() as u64 + space.impossible.iter().map(|region| region.count).sum::<u64>();
+    let mut candidates = search.price(&space.candidates);
+    candidates.sort_by(|one, other| one.value.total_cmp(&other.value).then_with(|| one.bound.step.cmp(&other.bound.step)));
+    search.run(&candidates, options.alternatives);
+    search.answer(space.impossible, total, options.alternatives)
+}
+
+impl<'e> Search<'e> {
+    /// Gives every candidate its bounds; those whose shape has no plan are rejected.
+    fn price<'s>(&mut self, placements: &'s [Placement]) -> Vec<Candidate<'s>> {
+        let mut prices: BTreeMap<Key, Result<Priced, String>> = BTreeMap::new();
+        let mut candidates = Vec::with_capacity(placements.len());
+        for placement in placements {
+            let key = Key::of(placement);
+            let price = prices.entry(key).or_insert_with(|| bound::price(self.experiment, self.hardware, key));
+            match price {
+                Err(why) => self.reject(placement, "no plan", 0, why.clone()),
+                Ok(price) => {
+                    let bound = price.bound(self.experiment, placement);
+                    let value = self.wish.bound(&self.scope(placement, &bound));
+                    candidates.push(Candidate { placement, bound, value });
+                }
+            }
+        }
+        candidates
+    }
+
+    fn scope(&self, placement: &Placement, bound: &Bound) -> figures::Scoped<'e> {
+        let mut scope = figures::Scoped::of(self.experiment, placement);
+        scope.capacity = Some(evaluate::capacity(self.experiment, self.hardware));
+        scope.peak = Some(bound.peak);
+        scope.step = Some(bound.step);
+        scope
+    }
+
+    /// Evaluates in the order of bounds until they pass what was found.
+    fn run(&mut self, candidates: &[Candidate<'_>], alternatives: usize) {
+        let capacity = evaluate::capacity(self.experiment, self.hardware);
+        let alone = candidates.len() == 1;
+        for candidate in candidates {
+            if candidate.bound.peak > capacity && !alone {
+                let why = format!("does not fit: at least {} of {}", gibibytes(candidate.bound.peak), gibibytes(capacity));
+                self.reject(candidate.placement, "memory", candidate.bound.peak, why);
+            } else if candidate.value > self.threshold(alternatives) {
+                let best = self.best_step();
+                let why = format!("slower: at least {} against {}", seconds(candidate.bound.step), seconds(best));
+                self.reject(candidate.placement, "slower", candidate.bound.step, why);
+            } else {
+                self.evaluate(candidate.placement);
+            }
+        }
+        if self.found.is_empty() && self.misfits.is_empty() {
+            // Every bound was beyond the memory: the nearest miss is shown with its real figures.
+            let nearest = candidates.iter().min_by_key(|candidate| candidate.bound.peak);
+            if let Some(candidate) = nearest {
+                self.evaluate(candidate.placement);
+            }
+        }
+    }
+
+    fn evaluate(&mut self, placement: &Placement) {
+        let evaluated = match evaluate::evaluate(self.experiment, self.hardware, placement) {
+            Ok(evaluated) => evaluated,
+            Err(why) => return self.reject(placement, "no plan", 0, why),
+        };
+        self.simulated += 1;
+        if !evaluated.fits() {
+            let [peak, capacity] = [evaluated.peak(), evaluated.capacity].map(gibibytes);
+            let why = format!("does not fit: {peak} of {capacity} on stage {}", evaluated.fullest());
+            self.reject(placement, "memory", evaluated.peak(), why);
+            return self.misfits.push(evaluated);
+        }
+        if let Some((_, why)) = space::broken_law(&self.experiment.plan.requirements, &evaluated.scope(self.experiment)) {
+            self.reject(placement, "law", 0, why);
+            return self.misfits.push(evaluated);
+        }
+        self.found.push(evaluated);
+    }
+
+    /// The value that a bound must not pass: that of the last alternative wanted, and never below what counts as best.
+    fn threshold(&self, alternatives: usize) -> f64 {
+        let mut values: Vec<f64> = self.found.iter().map(|found| self.wish.first(&found.scope(self.experiment))).collect();
+        values.sort_by(f64::total_cmp);
+        let Some(&best) = values.first() else { return f64::INFINITY };
+        let wanted = values.get(alternatives).copied().unwrap_or(f64::INFINITY);
+        wanted.max(self.wish.slack(best))
+    }
+
+    fn best_step(&self) -> u64 {
+        self.found.iter().map(|found| found.simulation.step).min().unwrap_or(0)
+    }
+
+    fn reject(&mut self, placement: &Placement, kind: &'static str, measure: u64, why: String) {
+        let region = format!("tp {}", placement.tp);
+        let entry = self.fates.entry((region, kind));
+        let fate = entry.or_insert(Fate { count: 0, nearest: u64::MAX, why: String::new() });
+        fate.count += 1;
+        if measure < fate.nearest {
+            (fate.nearest, fate.why) = (measure, why);
+        }
+    }
+
+    fn answer(mut self, impossible: Vec<Rejected>, candidates: u64, alternatives: usize) -> Result<Answer, Nowhere> {
+        let mut rejected: Vec<Rejected> = impossible;
+        let fates = std::mem::take(&mut self.fates);
+        rejected.extend(fates.into_iter().map(|((what, _), fate)| Rejected { what, why: fate.why, count: fate.count }));
+        let feasible = self.found.len() as u64;
+        let mut found = std::mem::take(&mut self.found);
+        self.wish.sort(&mut found, self.experiment);
+        if found.is_empty() {
+            found = std::mem::take(&mut self.misfits);
+            found.sort_by_key(|misfit| (misfit.peak(), misfit.simulation.step));
+        }
+        let mut found = found.into_iter();
+        let Some(chosen) = found.next() else { return Err(Nowhere { rejected }) };
+        let mut others: Vec<Evaluated> = found.collect();
+        let beaten = others.split_off(others.len().min(alternatives));
+        for (what, count, nearest) in slower(&beaten) {
+            let why = format!("slower: {} against {}", seconds(nearest), seconds(chosen.simulation.step));
+            rejected.push(Rejected { what, why, count });
+        }
+        Ok(Answer { chosen, alternatives: others, rejected, candidates, feasible, simulated: self.simulated })
+    }
+}
+
+/// Simulated placements that are no alternatives either, by region: how many, and the fastest.
+fn slower(beaten: &[Evaluated]) -> Vec<(String, u64, u64)> {
+    let mut regions: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    for evaluated in beaten {
+        let region = regions.entry(evaluated.placement.tp).or_insert((0, u64::MAX));
+        *region = (region.0 + 1, region.1.min(evaluated.simulation.step));
+    }
+    regions.into_iter().map(|(tp, (count, nearest))| (format!("tp {tp}"), count, nearest)).collect()
+}
+
+/// Bytes in GiB, for reasons.
+pub fn gibibytes(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+/// Picoseconds in seconds or milliseconds, for reasons.
+pub fn seconds(ps: u64) -> String {
+    let seconds = ps as f64 / crate::cost::PICO;
+    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+}

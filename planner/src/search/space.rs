@@ -1,0 +1,205 @@
+//! The space of placements: what the spec allows on this cluster, and why the rest is impossible.
+//!
+//! Ranks are `tp × pp × dp` and all of the cluster is used. Fields the spec leaves open take every value that divides; what does not
+//! divide is counted under its reason.
+
+use std::collections::BTreeMap;
+
+use pleach_dsl::experiment::{Experiment, Mlp};
+use pleach_dsl::wish::{Choice, FromFigure, Requirement, Verdict};
+use pleach_plan::Recompute;
+
+use super::figures::Scoped;
+use crate::placement::Placement;
+
+/// A part of the space that was left, why, and how many placements it held.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Rejected {
+    /// The region: `tp 8`.
+    pub what: String,
+    /// The reason: `64 heads do not divide by 3`.
+    pub why: String,
+    /// Placements in it.
+    pub count: u64,
+}
+
+/// All placements that can be tried.
+#[derive(Clone, Debug, Default)]
+pub struct Space {
+    /// In canonical order.
+    pub candidates: Vec<Placement>,
+    /// What cannot be tried.
+    pub impossible: Vec<Rejected>,
+}
+
+struct Builder<'e> {
+    experiment: &'e Experiment,
+    candidates: Vec<Placement>,
+    impossible: BTreeMap<(String, String), u64>,
+}
+
+/// Enumerates the space of an experiment.
+pub fn enumerate(experiment: &Experiment) -> Space {
+    let mut builder = Builder { experiment, candidates: Vec::new(), impossible: BTreeMap::new() };
+    builder.meshes();
+    let impossible = builder.impossible.into_iter().map(|((what, why), count)| Rejected { what, why, count }).collect();
+    Space { candidates: builder.candidates, impossible }
+}
+
+impl Builder<'_> {
+    fn meshes(&mut self) {
+        let wishes = &self.experiment.plan;
+        let gpus = self.experiment.cluster.gpus();
+        let mut scope = Scoped::new(self.experiment);
+        for tp in values(&wishes.tp, &scope, || divisors(gpus)) {
+            scope.tp = Some(tp);
+            if let Some(why) = self.tensor_parallel(tp, gpus) {
+                self.reject(format!("tp {tp}"), why);
+                continue;
+            }
+            for pp in values(&wishes.pp, &scope, || divisors(gpus / tp)) {
+                scope.pp = Some(pp);
+                if let Some(why) = self.stages(tp, pp, gpus) {
+                    self.reject(format!("pp {pp}"), why);
+                    continue;
+                }
+                for dp in values(&wishes.dp, &scope, || vec![gpus / (tp * pp)]) {
+                    scope.dp = Some(dp);
+                    self.mesh(&scope, [tp, pp, dp]);
+                }
+                scope.dp = None;
+            }
+            scope.pp = None;
+        }
+    }
+
+    fn tensor_parallel(&self, tp: u64, gpus: u64) -> Option<String> {
+        let model = &self.experiment.model;
+        let Mlp::Gelu { width } = model.mlp;
+        if tp == 0 || gpus % tp != 0 {
+            return Some(format!("{gpus} ranks do not divide by it"));
+        }
+        if model.heads % tp != 0 {
+            return Some(format!("{} attention heads do not divide by it", model.heads));
+        }
+        (width % tp != 0).then(|| format!("the MLP's width of {width} does not divide by it"))
+    }
+
+    fn stages(&self, tp: u64, pp: u64, gpus: u64) -> Option<String> {
+        let layers = self.experiment.model.layers;
+        if pp == 0 || gpus % (tp * pp) != 0 {
+            return Some(format!("with tp {tp}, {gpus} ranks do not divide by it"));
+        }
+        (pp > layers).then(|| format!("there are only {layers} layers"))
+    }
+
+    fn mesh(&mut self, scope: &Scoped<'_>, [tp, pp, dp]: [u64; 3]) {
+        let gpus = self.experiment.cluster.gpus();
+        if tp * pp * dp != gpus {
+            let why = format!("tp {tp} x pp {pp} x dp {dp} is {} ranks, the cluster has {gpus}", tp * pp * dp);
+            return self.reject(format!("dp {dp}"), why);
+        }
+        let batch = self.experiment.train.global_batch;
+        if batch % dp != 0 {
+            return self.reject(format!("dp {dp}"), format!("a batch of {batch} sequences does not divide by it"));
+        }
+        let mut scope = scope.clone();
+        let wishes = &self.experiment.plan;
+        let zeros = if dp > 1 { vec![0, 1] } else { vec![0] };
+        for zero in values(&wishes.zero, &scope, || zeros.clone()) {
+            scope.zero = Some(zero);
+            for micro in values(&wishes.micro_batch, &scope, || divisors(batch / dp)) {
+                scope.micro_batch = Some(micro);
+                if zero > 1 {
+                    self.reject(format!("zero {zero}"), "only ZeRO stages 0 and 1 are planned so far".to_owned());
+                } else if micro == 0 || (batch / dp) % micro != 0 {
+                    let why = format!("{} sequences of each replica do not divide by it", batch / dp);
+                    self.reject(format!("micro_batch {micro}"), why);
+                } else {
+                    self.leaves(&mut scope);
+                }
+            }
+            scope.micro_batch = None;
+        }
+    }
+
+    /// The choices that change no shape: recompute and sequence parallelism.
+    fn leaves(&mut self, scope: &mut Scoped<'_>) {
+        let wishes = &self.experiment.plan;
+        let tp = scope.tp.unwrap_or(1);
+        let words = || vec!["none".to_owned(), "full".to_owned()];
+        let switches = || if tp > 1 { vec![false, true] } else { vec![false] };
+        for word in values(&wishes.recompute, scope, words) {
+            scope.recompute = Some(word.clone());
+            for sequence in values(&wishes.sequence_parallel, scope, switches) {
+                scope.sequence_parallel = Some(sequence);
+                self.leaf(scope, &word, sequence);
+            }
+            scope.sequence_parallel = None;
+        }
+        scope.recompute = None;
+    }
+
+    fn leaf(&mut self, scope: &Scoped<'_>, word: &str, sequence_parallel: bool) {
+        let recompute = match word {
+            "none" => Recompute::None,
+            "full" => Recompute::Full,
+            _ => return self.reject(format!("recompute {word}"), "only `none` and `full` are planned so far".to_owned()),
+        };
+        let tp = scope.tp.unwrap_or(1);
+        let context = self.experiment.model.context;
+        if sequence_parallel && context % tp != 0 {
+            return self.reject(format!("tp {tp}"), format!("{context} positions do not divide by it (sequence parallelism)"));
+        }
+        if !agrees(self.experiment, scope) {
+            return;
+        }
+        if let Some((what, why)) = broken_law(&self.experiment.plan.requirements, scope) {
+            return self.reject(what, why);
+        }
+        self.candidates.push(scope.placement(recompute, sequence_parallel));
+    }
+
+    fn reject(&mut self, what: String, why: String) {
+        *self.impossible.entry((what, why)).or_default() += 1;
+    }
+}
+
+/// The values that a choice allows here, or the default ones.
+fn values<T: FromFigure + Clone>(choice: &Choice<T>, scope: &Scoped<'_>, default: impl FnOnce() -> Vec<T>) -> Vec<T> {
+    choice.candidates(scope).unwrap_or_else(default)
+}
+
+/// Formulas that could not be computed on the way must agree in the end.
+fn agrees(experiment: &Experiment, scope: &Scoped<'_>) -> bool {
+    let wishes = &experiment.plan;
+    holds(&wishes.tp, scope, scope.tp.as_ref())
+        && holds(&wishes.pp, scope, scope.pp.as_ref())
+        && holds(&wishes.dp, scope, scope.dp.as_ref())
+        && holds(&wishes.zero, scope, scope.zero.as_ref())
+        && holds(&wishes.micro_batch, scope, scope.micro_batch.as_ref())
+        && holds(&wishes.recompute, scope, scope.recompute.as_ref())
+        && holds(&wishes.sequence_parallel, scope, scope.sequence_parallel.as_ref())
+}
+
+fn holds<T: FromFigure + Clone + PartialEq>(choice: &Choice<T>, scope: &Scoped<'_>, value: Option<&T>) -> bool {
+    match (choice.candidates(scope), value) {
+        (Some(allowed), Some(value)) => allowed.contains(value),
+        _ => true,
+    }
+}
+
+/// The first law that does not hold, as region and reason.
+pub fn broken_law(laws: &[Requirement], scope: &Scoped<'_>) -> Option<(String, String)> {
+    laws.iter().find_map(|law| match law.check(scope) {
+        Verdict::Holds | Verdict::Unknown(_) => None,
+        Verdict::Fails { .. } => {
+            let reason = law.because.as_ref().map_or(String::new(), |because| format!(" ({because})"));
+            Some((scope.region(), format!("breaks `{}`{reason}", law.text)))
+        }
+    })
+}
+
+fn divisors(number: u64) -> Vec<u64> {
+    (1..=number).filter(|divisor| number % divisor == 0).collect()
+}

@@ -1,0 +1,83 @@
+//! Objectives: which of two placements is better.
+//!
+//! Earlier goals count more; `within` says how far from the best still counts as best, so that the next goal decides there.
+//! Without any goal the step time counts.
+
+use pleach_dsl::experiment::Experiment;
+use pleach_dsl::wish::{Direction, Objective};
+
+use super::evaluate::Evaluated;
+use super::figures::Scoped;
+
+/// The goals of an experiment.
+pub struct Wish<'e> {
+    objectives: &'e [Objective],
+    bounded: bool,
+}
+
+impl<'e> Wish<'e> {
+    /// Reads the goals.
+    pub fn of(experiment: &'e Experiment) -> Self {
+        let objectives = &experiment.plan.objectives[..];
+        let rising = |objective: &Objective| {
+            let known = ["step_time", "time", "cost", "memory.peak"];
+            objective.direction == Direction::Minimize && known.contains(&objective.metric.as_str())
+        };
+        Wish { objectives, bounded: objectives.first().is_none_or(rising) }
+    }
+
+    /// The first goal's value, smaller is better; what has no value is worst.
+    pub fn first(&self, scope: &Scoped<'_>) -> f64 {
+        match self.objectives.first() {
+            Some(objective) => value(objective, scope),
+            None => scope.step_seconds().unwrap_or(f64::INFINITY),
+        }
+    }
+
+    /// A lower bound of the first goal's value, from a scope that holds lower bounds; minus infinity where the goal does not rise
+    /// with them.
+    pub fn bound(&self, scope: &Scoped<'_>) -> f64 {
+        if self.bounded { self.first(scope) } else { f64::NEG_INFINITY }
+    }
+
+    /// What still counts as best for the first goal.
+    pub fn slack(&self, best: f64) -> f64 {
+        slack(self.objectives.first().and_then(|objective| objective.within), best)
+    }
+
+    /// Sorts the best first.
+    pub fn sort(&self, found: &mut Vec<Evaluated>, experiment: &Experiment) {
+        found.sort_by(|one, other| {
+            let [first, second] = [one, other].map(|each| self.first(&each.scope(experiment)));
+            first.total_cmp(&second).then_with(|| one.simulation.step.cmp(&other.simulation.step))
+        });
+        if let Some(best) = self.best(found, experiment) {
+            let chosen = found.remove(best);
+            found.insert(0, chosen);
+        }
+    }
+
+    /// Narrows the field goal by goal.
+    fn best(&self, found: &[Evaluated], experiment: &Experiment) -> Option<usize> {
+        let mut field: Vec<usize> = (0..found.len()).collect();
+        for objective in self.objectives {
+            let values: Vec<f64> = field.iter().map(|&index| value(objective, &found[index].scope(experiment))).collect();
+            let best = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let limit = slack(objective.within, best);
+            field = field.into_iter().zip(values).filter(|(_, value)| *value <= limit).map(|(index, _)| index).collect();
+        }
+        field.into_iter().min_by_key(|&index| (found[index].simulation.step, index))
+    }
+}
+
+fn value(objective: &Objective, scope: &Scoped<'_>) -> f64 {
+    match (objective.evaluate(scope), objective.direction) {
+        (Some(value), Direction::Minimize) => value,
+        (Some(value), Direction::Maximize) => -value,
+        (None, _) => f64::INFINITY,
+    }
+}
+
+fn slack(within: Option<f64>, best: f64) -> f64 {
+    best + best.abs() * within.unwrap_or(0.0)
+}
