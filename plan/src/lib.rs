@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod mesh;
 pub mod op;
 pub mod program;
+pub mod reference;
 pub mod schedule;
 pub mod tensor;
 pub mod trace;

@@ -1,0 +1,15 @@
+//! A cast: the same numbers in another type. The reference computes in f64 throughout, so nothing is rounded.
+
+use crate::reference::value::{Unfit, Value, one_type};
+
+/// `target = source`.
+///
+/// # Errors
+/// Different shapes, or ids.
+pub fn cast(source: &Value, target: &mut Value) -> Result<(), Unfit> {
+    source.expect(&target.dims)?;
+    one_type(&[source])?;
+    one_type(&[target])?;
+    target.data.copy_from_slice(&source.data);
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! What every operation means: one file for each family, the same names as in the planner and the executor.
+//!
+//! In come operand values of one rank, out come results; updates change in place. Each function checks the dimensions and
+//! types that it relies on by itself, so that the interpreter does not lean on the structural check.
+
+pub mod adam_w;
+pub mod add;
+pub mod attention;
+pub mod bias;
+pub mod cast;
+pub mod collective;
+pub mod cross_entropy;
+#[cfg(test)]
+mod differences;
+pub mod embedding;
+pub mod gelu;
+pub mod layer_norm;
+pub mod linear;
+pub mod norm;
+pub mod slice;
+pub mod split_heads;
+pub mod tokens;
+pub mod zero;
+
+use super::value::{Unfit, Value};
+use crate::{Axis, Mesh, Op, Rank, Training};
+
+/// Everything but operands that a result may depend on.
+pub struct Context<'c> {
+    /// The mesh.
+    pub mesh: Mesh,
+    /// Where this rank stands.
+    pub place: Rank,
+    /// The step, from 0.
+    pub step: u64,
+    /// The micro-batch of the call.
+    pub micro_batch: u32,
+    /// Batch sizes and learning rate.
+    pub training: &'c Training,
+    /// The tokens of a sample: one more than a sequence has positions.
+    pub tokens: &'c dyn Fn(u64) -> Vec<i64>,
+}
+
+impl Context<'_> {
+    /// The first row of a rank's vocabulary shard; none where it holds all rows.
+    fn first_row(&self, vocab: Option<Axis>, rows: usize) -> Option<usize> {
+        vocab.map(|axis| self.place.on(axis) as usize * rows)
+    }
+}
+
+/// Runs a local operation.
+///
+/// # Errors
+/// Operands it cannot work on. Collectives are not run here: they need the other ranks.
+pub fn run(op: &Op, ins: &[Value], updates: &mut [Value], at: &Context) -> Result<Vec<Value>, Unfit> {
+    match (op, ins, updates) {
+        (Op::Tokens { which }, [], []) => one(tokens::tokens(*which, at)),
+        (Op::Embedding { vocab }, [ids, table], []) => {
+            one(embedding::forward(ids, table, at.first_row(*vocab, table.shape::<2>()?[0])))
+        }
+        (Op::EmbeddingBackward { vocab }, [dy, ids], [dtable]) => {
+            let first = at.first_row(*vocab, dtable.shape::<2>()?[0]);
+            none(embedding::backward(dy, ids, dtable, first))
+        }
+        (Op::LayerNorm { eps }, [x, weight, bias], []) => many(layer_norm::forward(x, weight, bias, *eps)),
+        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => {
+            one(layer_norm::backward(dy, x, weight, [mean, rstd], [dweight, dbias]))
+        }
+        (Op::Linear {}, [x, weight], []) => one(linear::forward(x, weight)),
+        (Op::Linear {}, [x, weight, bias], []) => one(linear::forward(x, weight).and_then(|y| bias::forward(&y, bias))),
+        (Op::LinearBackwardInput {}, [dy, weight], []) => one(linear::backward_input(dy, weight)),
+        (Op::LinearBackwardWeight {}, [dy, x], [dweight]) => none(linear::backward_weight(dy, x, dweight)),
+        (Op::Bias {}, [x, bias], []) => one(bias::forward(x, bias)),
+        (Op::BiasBackward {}, [dy], [dbias]) => none(bias::backward(dy, dbias)),
+        (Op::Gelu {}, [x], []) => Ok(vec![gelu::forward(x)]),
+        (Op::GeluBackward {}, [dy, x], []) => one(gelu::backward(dy, x)),
+        (Op::Add {}, terms, []) => one(add::add(terms)),
+        (Op::Slice { axis, dim }, [x], []) => one(slice::slice(x, *dim, at.mesh.size(*axis), at.place.on(*axis))),
+        (Op::Cast {}, [source], [target]) => none(cast::cast(source, target)),
+        (Op::Zero {}, [], [x]) => {
+            zero::zero(x);
+            Ok(Vec::new())
+        }
+        (op, ins, updates) => larger(op, ins, updates, at),
+    }
+}
+
+/// The operations with many operands or attributes.
+fn larger(op: &Op, ins: &[Value], updates: &mut [Value], at: &Context) -> Result<Vec<Value>, Unfit> {
+    let shard = |vocab: &Option<Axis>, logits: &Value| Ok(at.first_row(*vocab, logits.shape::<3>()?[2]));
+    match (op, ins, updates) {
+        (Op::SplitHeads { head_dim, rotary, base }, [qkv], []) => {
+            many(split_heads::forward(qkv, *head_dim as usize, *rotary as usize, *base))
+        }
+        (Op::SplitHeadsBackward { head_dim, rotary, base }, [dq, dk, dv], []) => {
+            one(split_heads::backward([dq, dk, dv], *head_dim as usize, *rotary as usize, *base))
+        }
+        (Op::Attention {}, [q, k, v], []) => many(attention::forward(q, k, v)),
+        (Op::AttentionBackward {}, [grad, q, k, v, out, lse], []) => many(attention::backward(grad, [q, k, v], out, lse)),
+        (Op::CrossEntropyMax {}, [logits], []) => one(cross_entropy::max(logits)),
+        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => {
+            one(cross_entropy::terms(logits, targets, max, shard(vocab, logits)?))
+        }
+        (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => {
+            none(cross_entropy::loss(terms, report, *scale / *replicas as f64))
+        }
+        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => {
+            one(cross_entropy::backward(logits, targets, [max, terms], *scale, shard(vocab, logits)?))
+        }
+        (Op::SumSquares { replicas }, [x], [report]) => none(norm::sum_squares(x, report, *replicas as f64)),
+        (Op::ClipFactor { max_norm }, [report], [factor]) => none(norm::clip_factor(report, factor, *max_norm)),
+        (Op::AdamW { beta1, beta2, eps, weight_decay }, [factor], [weight, m, v, gradient]) => {
+            let rates = adam_w::Rates {
+                rate: at.training.schedule.rate(at.step),
+                update: at.step + 1,
+                betas: [*beta1, *beta2],
+                eps: *eps,
+                weight_decay: *weight_decay,
+            };
+            none(adam_w::adam_w(factor, [weight, m, v, gradient], &rates))
+        }
+        (op, ins, updates) => Err(Unfit(format!("{} with {} inputs and {} updates", op.name(), ins.len(), updates.len()))),
+    }
+}
+
+fn one(result: Result<Value, Unfit>) -> Result<Vec<Value>, Unfit> {
+    result.map(|value| vec![value])
+}
+
+fn many<const N: usize>(result: Result<[Value; N], Unfit>) -> Result<Vec<Value>, Unfit> {
+    result.map(Vec::from)
+}
+
+fn none(result: Result<(), Unfit>) -> Result<Vec<Value>, Unfit> {
+    result.map(|()| Vec::new())
+}
