@@ -1,1 +1,10 @@
-//! (being written)
+//! The worker: one process that runs one rank of a [`pleach_plan::Plan`] with libtorch.
+//!
+//! In come a plan, a rank and a run's folder; out come a trained model's checkpoints, metrics and, where asked for, a trace of
+//! every instruction and the bytes at every boundary. Backward is part of the plan, so libtorch's autograd is never used.
+
+pub mod collectives;
+pub mod data;
+pub mod error;
+pub mod native;
+pub mod ops;

@@ -1,0 +1,2 @@
+// See algorithm.h: one file declares all that is needed.
+#include <gloo/algorithm.h>

@@ -1,0 +1,53 @@
+// Kernels that libtorch has but tch does not bind: LayerNorm's backward and the fused AdamW.
+#include <ATen/ATen.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/native_layer_norm_backward.h>
+#include <c10/core/GradMode.h>
+#include <torch/version.h>
+
+#include "common.hpp"
+
+using pleach::guarded;
+
+namespace pleach {
+
+std::string& last_error() {
+  static thread_local std::string text;
+  return text;
+}
+
+}  // namespace pleach
+
+extern "C" {
+
+const char* pleach_last_error() { return pleach::last_error().c_str(); }
+
+// The version of the headers this shim was compiled with.
+const char* pleach_compiled_version() { return TORCH_VERSION; }
+
+// `results` receives dx, dweight, dbias.
+int pleach_layer_norm_backward(
+    at::Tensor* dy, at::Tensor* x, at::Tensor* mean, at::Tensor* rstd, at::Tensor* weight, at::Tensor** results) {
+  return guarded([&] {
+    // The bias's values play no part; the kernel asks for one to give its gradient.
+    auto [dx, dweight, dbias] = at::native_layer_norm_backward(
+        *dy, *x, {x->size(-1)}, *mean, *rstd, *weight, *weight, {true, true, true});
+    results[0] = new at::Tensor(std::move(dx));
+    results[1] = new at::Tensor(std::move(dweight));
+    results[2] = new at::Tensor(std::move(dbias));
+  });
+}
+
+// One update of one flat tensor; `step` counts from 1.
+int pleach_adam_w(
+    at::Tensor* weight, at::Tensor* gradient, at::Tensor* m, at::Tensor* v, int64_t step, double rate, double beta1,
+    double beta2, double eps, double weight_decay) {
+  return guarded([&] {
+    c10::NoGradGuard no_grad;
+    auto count = at::full({}, static_cast<double>(step), at::TensorOptions().dtype(at::kFloat));
+    std::vector<at::Tensor> weights{*weight}, gradients{*gradient}, first{*m}, second{*v}, steps{count};
+    at::_fused_adamw_(weights, gradients, first, second, {}, steps, rate, beta1, beta2, weight_decay, eps, false, false);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,153 @@
+// Loops over rows that would otherwise be many small kernels with temporaries: embedding, rotary head split, sum of squares.
+//
+// All are deterministic whatever the number of threads: each element has one writer, and sums go over chunks of fixed size.
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <ATen/OpMathType.h>
+#include <ATen/Parallel.h>
+
+#include <cstring>
+
+#include "common.hpp"
+
+using pleach::guarded;
+
+namespace {
+
+void check_dense(const at::Tensor& tensor, const char* name) {
+  TORCH_CHECK(tensor.is_contiguous(), name, " must be contiguous, its strides are ", tensor.strides());
+}
+
+// Copies rows of one token: per head the leading 2 * half entries are rotated, the rest is copied.
+template <class Scalar>
+void rotate_head(
+    const Scalar* from, Scalar* to, int64_t width, int64_t half, const at::opmath_type<Scalar>* cosine,
+    const at::opmath_type<Scalar>* sine, at::opmath_type<Scalar> sign) {
+  using Wide = at::opmath_type<Scalar>;
+  for (int64_t i = 0; i < half; i++) {
+    Wide low = from[i], high = from[i + half], c = cosine[i], s = sign * sine[i];
+    to[i] = low * c - high * s;
+    to[i + half] = high * c + low * s;
+  }
+  std::memcpy(to + 2 * half, from + 2 * half, (width - 2 * half) * sizeof(Scalar));
+}
+
+struct Heads {
+  int64_t positions, heads, width, half;
+};
+
+// Forward (sign 1) reads joint[token, head, 3, width] and writes parts[token, head, width]; backward (sign -1) the reverse.
+template <class Scalar>
+void split_or_join(
+    Scalar* joint, Scalar* const* parts, const at::opmath_type<Scalar>* table, const Heads& shape, int64_t tokens, bool forward) {
+  int64_t rows = shape.positions * shape.half;
+  at::parallel_for(0, tokens, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t token = begin; token < end; token++) {
+      const auto* cosine = table + token % shape.positions * shape.half;
+      for (int64_t head = 0; head < shape.heads; head++) {
+        for (int64_t part = 0; part < 3; part++) {
+          Scalar* whole = joint + ((token * shape.heads + head) * 3 + part) * shape.width;
+          Scalar* own = parts[part] + (token * shape.heads + head) * shape.width;
+          int64_t half = part < 2 ? shape.half : 0;
+          rotate_head<Scalar>(
+              forward ? whole : own, forward ? own : whole, shape.width, half, cosine, cosine + rows, forward ? 1 : -1);
+        }
+      }
+    }
+  });
+}
+
+template <class Scalar>
+double sum_squares(const Scalar* values, int64_t count) {
+  constexpr int64_t chunk = 1 << 15;
+  int64_t chunks = (count + chunk - 1) / chunk;
+  std::vector<double> partial(chunks, 0.0);
+  at::parallel_for(0, chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; at++) {
+      double lanes[4] = {0, 0, 0, 0};
+      int64_t stop = std::min(count, (at + 1) * chunk);
+      for (int64_t i = at * chunk; i < stop; i++) {
+        double value = static_cast<double>(values[i]);
+        lanes[i & 3] += value * value;
+      }
+      partial[at] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]);
+    }
+  });
+  double sum = 0;
+  for (double part : partial) sum += part;
+  return sum;
+}
+
+}  // namespace
+
+extern "C" {
+
+// Row ids[t] - first of the table becomes row t of y; ids of other ranks give zeros.
+int pleach_embedding(at::Tensor* y, at::Tensor* ids, at::Tensor* table, int64_t first) {
+  return guarded([&] {
+    check_dense(*y, "y"), check_dense(*ids, "ids"), check_dense(*table, "the table");
+    const int64_t* id = ids->const_data_ptr<int64_t>();
+    size_t row = table->size(1) * table->element_size();
+    auto* to = static_cast<char*>(y->mutable_data_ptr());
+    const auto* from = static_cast<const char*>(table->const_data_ptr());
+    at::parallel_for(0, ids->numel(), 64, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; t++) {
+        int64_t at = id[t] - first;
+        bool own = at >= 0 && at < table->size(0);
+        own ? std::memcpy(to + t * row, from + at * row, row) : std::memset(to + t * row, 0, row);
+      }
+    });
+  });
+}
+
+// Adds row t of dy to row ids[t] - first of dtable. Threads share out columns, so that tokens add up in their order.
+int pleach_embedding_backward(at::Tensor* dtable, at::Tensor* dy, at::Tensor* ids, int64_t first) {
+  return guarded([&] {
+    check_dense(*dtable, "dtable"), check_dense(*dy, "dy"), check_dense(*ids, "ids");
+    const int64_t* id = ids->const_data_ptr<int64_t>();
+    int64_t columns = dtable->size(1), rows = dtable->size(0), tokens = ids->numel();
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, dtable->scalar_type(), "embedding_backward", [&] {
+      using Sum = scalar_t;
+      Sum* to = dtable->mutable_data_ptr<Sum>();
+      AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, dy->scalar_type(), "embedding_backward", [&] {
+        const scalar_t* from = dy->const_data_ptr<scalar_t>();
+        at::parallel_for(0, columns, 64, [&](int64_t begin, int64_t end) {
+          for (int64_t t = 0; t < tokens; t++) {
+            int64_t at = id[t] - first;
+            if (at < 0 || at >= rows) continue;
+            for (int64_t c = begin; c < end; c++) to[at * columns + c] += static_cast<Sum>(from[t * columns + c]);
+          }
+        });
+      });
+    });
+  });
+}
+
+// `joint` is [tokens, heads, 3, width], each part [tokens, heads, width], the table [2, positions, half]: cosines, sines.
+int pleach_split_heads(
+    at::Tensor* joint, at::Tensor* q, at::Tensor* k, at::Tensor* v, at::Tensor* table, int64_t positions, int64_t heads,
+    int64_t width, int forward) {
+  return guarded([&] {
+    check_dense(*joint, "qkv"), check_dense(*q, "q"), check_dense(*k, "k"), check_dense(*v, "v");
+    Heads shape{positions, heads, width, table->size(2)};
+    int64_t tokens = joint->numel() / (heads * 3 * width);
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, joint->scalar_type(), "split_heads", [&] {
+      scalar_t* parts[3] = {
+          q->mutable_data_ptr<scalar_t>(), k->mutable_data_ptr<scalar_t>(), v->mutable_data_ptr<scalar_t>()};
+      using Wide = at::opmath_type<scalar_t>;
+      split_or_join<scalar_t>(
+          joint->mutable_data_ptr<scalar_t>(), parts, table->const_data_ptr<Wide>(), shape, tokens, forward != 0);
+    });
+  });
+}
+
+int pleach_sum_squares(at::Tensor* x, double* sum) {
+  return guarded([&] {
+    check_dense(*x, "x");
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "sum_squares", [&] {
+      *sum = sum_squares<scalar_t>(x->const_data_ptr<scalar_t>(), x->numel());
+    });
+  });
+}
+
+}  // extern "C"

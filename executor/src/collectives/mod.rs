@@ -1,0 +1,72 @@
+//! Communication behind one trait: what instructions ask of the groups they name and of the neighbouring stages.
+//!
+//! Gloo serves on CPUs ([`gloo`]); a group of one, and so a whole run of one rank, needs nobody ([`solo`]). Every call has a
+//! deadline, and every failure names the ranks it was talking to.
+
+pub mod gloo;
+pub mod solo;
+
+use pleach_plan::{GroupId, Reduce};
+use tch::Tensor;
+
+use crate::error::Cause;
+
+/// One group that this rank belongs to. All members call the same operations in the same order.
+pub trait Communicator {
+    /// Number of members.
+    fn size(&self) -> u32;
+
+    /// Combines the contiguous `x` over the members, in place. All get the same bits.
+    ///
+    /// # Errors
+    /// A member is gone or late.
+    fn all_reduce(&mut self, x: &Tensor, reduce: Reduce) -> Result<(), Cause>;
+
+    /// Collects each member's `own` into `joined[member]`; both are contiguous.
+    ///
+    /// # Errors
+    /// A member is gone or late.
+    fn all_gather(&mut self, own: &Tensor, joined: &Tensor) -> Result<(), Cause>;
+
+    /// Sums `pieces[this member]` over the members into `own`, always in the order of the members; all are contiguous.
+    ///
+    /// # Errors
+    /// A member is gone or late.
+    fn reduce_scatter(&mut self, pieces: &Tensor, own: &Tensor) -> Result<(), Cause>;
+}
+
+/// A transfer under way.
+pub trait Transfer {
+    /// Blocks until it has ended.
+    ///
+    /// # Errors
+    /// The peer is gone or late.
+    fn wait(&mut self) -> Result<(), Cause>;
+}
+
+/// All that a rank can say to others.
+pub trait Collectives {
+    /// A group of the plan.
+    ///
+    /// # Errors
+    /// The plan does not have it.
+    fn group(&mut self, id: GroupId) -> Result<&mut dyn Communicator, Cause>;
+
+    /// Begins to send the contiguous `x` to a rank; its values must stay until the transfer has ended.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    fn send(&mut self, x: &Tensor, peer: u32, tag: u32) -> Result<Box<dyn Transfer>, Cause>;
+
+    /// Begins to receive into the contiguous `x` what a rank sends under `tag`.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    fn receive(&mut self, x: &Tensor, peer: u32, tag: u32) -> Result<Box<dyn Transfer>, Cause>;
+
+    /// The largest of each of the values that all ranks bring: how they agree on something. Also a barrier.
+    ///
+    /// # Errors
+    /// A rank is gone or late.
+    fn agree(&mut self, values: &mut [i64]) -> Result<(), Cause>;
+}

@@ -1,0 +1,154 @@
+//! Kernels of the shim. Shapes are checked by the caller, types and contiguity by the shim.
+
+use std::ffi::c_int;
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use super::{Result, check, raw};
+
+unsafe extern "C" {
+    fn pleach_layer_norm_backward(
+        dy: *mut C_tensor,
+        x: *mut C_tensor,
+        mean: *mut C_tensor,
+        rstd: *mut C_tensor,
+        weight: *mut C_tensor,
+        results: *mut *mut C_tensor,
+    ) -> c_int;
+    fn pleach_adam_w(
+        weight: *mut C_tensor,
+        gradient: *mut C_tensor,
+        m: *mut C_tensor,
+        v: *mut C_tensor,
+        step: i64,
+        rate: f64,
+        beta1: f64,
+        beta2: f64,
+        eps: f64,
+        weight_decay: f64,
+    ) -> c_int;
+    fn pleach_embedding(y: *mut C_tensor, ids: *mut C_tensor, table: *mut C_tensor, first: i64) -> c_int;
+    fn pleach_embedding_backward(dtable: *mut C_tensor, dy: *mut C_tensor, ids: *mut C_tensor, first: i64) -> c_int;
+    fn pleach_split_heads(
+        joint: *mut C_tensor,
+        q: *mut C_tensor,
+        k: *mut C_tensor,
+        v: *mut C_tensor,
+        table: *mut C_tensor,
+        positions: i64,
+        heads: i64,
+        width: i64,
+        forward: c_int,
+    ) -> c_int;
+    fn pleach_sum_squares(x: *mut C_tensor, sum: *mut f64) -> c_int;
+}
+
+/// Gradients of input, weight and bias of a LayerNorm over the last dimension.
+///
+/// # Errors
+/// libtorch's text.
+pub fn layer_norm_backward(
+    dy: &Tensor,
+    x: &Tensor,
+    mean: &Tensor,
+    rstd: &Tensor,
+    weight: &Tensor,
+) -> Result<[Tensor; 3]> {
+    let mut results = [std::ptr::null_mut(); 3];
+    // SAFETY: all tensors outlive the call; on success the three results are owned tensors.
+    check(unsafe {
+        pleach_layer_norm_backward(raw(dy), raw(x), raw(mean), raw(rstd), raw(weight), results.as_mut_ptr())
+    })?;
+    // SAFETY: the shim made these with `new`, as tch's own functions do.
+    Ok(results.map(|result| unsafe { Tensor::from_ptr(result) }))
+}
+
+/// The constants of an AdamW update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// Learning rate.
+    pub rate: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the denominator.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+/// One fused update, the `count`-th (from 1), of tensors of one type and size.
+///
+/// # Errors
+/// libtorch's text.
+pub fn adam_w(
+    weight: &Tensor,
+    gradient: &Tensor,
+    m: &Tensor,
+    v: &Tensor,
+    count: u64,
+    constants: &AdamW,
+) -> Result<()> {
+    let AdamW { rate, beta1, beta2, eps, weight_decay } = *constants;
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    // SAFETY: all tensors outlive the call.
+    check(unsafe {
+        pleach_adam_w(raw(weight), raw(gradient), raw(m), raw(v), count, rate, beta1, beta2, eps, weight_decay)
+    })
+}
+
+/// Rows `ids - first` of the table into `y`; zeros for ids outside.
+///
+/// # Errors
+/// A tensor is not contiguous.
+pub fn embedding(y: &Tensor, ids: &Tensor, table: &Tensor, first: i64) -> Result<()> {
+    // SAFETY: the shim stays inside the tensors' sizes whatever the ids are.
+    check(unsafe { pleach_embedding(raw(y), raw(ids), raw(table), first) })
+}
+
+/// Adds rows of `dy` to rows `ids - first` of `dtable`; ids outside are skipped.
+///
+/// # Errors
+/// A tensor is not contiguous or not of a floating type.
+pub fn embedding_backward(dtable: &Tensor, dy: &Tensor, ids: &Tensor, first: i64) -> Result<()> {
+    // SAFETY: as above.
+    check(unsafe { pleach_embedding_backward(raw(dtable), raw(dy), raw(ids), first) })
+}
+
+/// Shape of a head split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heads {
+    /// Positions of a sequence.
+    pub positions: i64,
+    /// Heads on this rank.
+    pub heads: i64,
+    /// Width of a head.
+    pub width: i64,
+}
+
+/// Splits `[tokens, heads, 3, width]` into three `[tokens, heads, width]`, rotating q and k by the table
+/// `[2, positions, half]` of cosines and sines; or, with `forward` false, the transpose.
+///
+/// # Errors
+/// A tensor is not contiguous or not of a floating type.
+pub fn split_heads(joint: &Tensor, parts: [&Tensor; 3], table: &Tensor, shape: Heads, forward: bool) -> Result<()> {
+    let [q, k, v] = parts.map(raw);
+    let Heads { positions, heads, width } = shape;
+    // SAFETY: the callers made all tensors of these sizes themselves.
+    check(unsafe {
+        pleach_split_heads(raw(joint), q, k, v, raw(table), positions, heads, width, c_int::from(forward))
+    })
+}
+
+/// The sum of all squares, in f64 and in an order that depends on the size alone.
+///
+/// # Errors
+/// The tensor is not contiguous or not of a floating type.
+pub fn sum_squares(x: &Tensor) -> Result<f64> {
+    let mut sum = 0.0;
+    // SAFETY: the tensor outlives the call.
+    check(unsafe { pleach_sum_squares(raw(x), &raw mut sum) })?;
+    Ok(sum)
+}

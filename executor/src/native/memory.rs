@@ -1,0 +1,60 @@
+//! Bytes that libtorch really holds: a counting allocator, and the storage behind a tensor.
+
+use std::ffi::c_int;
+use std::sync::Once;
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use super::{check, raw};
+
+unsafe extern "C" {
+    fn pleach_memory_count() -> c_int;
+    fn pleach_memory_live() -> i64;
+    fn pleach_memory_peak() -> i64;
+    fn pleach_memory_reset_peak();
+    fn pleach_storage(tensor: *mut C_tensor, address: *mut usize, bytes: *mut u64) -> c_int;
+}
+
+/// Puts the counting allocator in front of libtorch's, once for the process.
+pub fn count() {
+    static ONCE: Once = Once::new();
+    // SAFETY: replaces a global pointer, once; blocks made before are still freed by their own allocator.
+    ONCE.call_once(|| drop(check(unsafe { pleach_memory_count() })));
+}
+
+/// Bytes allocated since counting began and not yet freed.
+pub fn live() -> u64 {
+    // SAFETY: reads an atomic.
+    u64::try_from(unsafe { pleach_memory_live() }).unwrap_or(0)
+}
+
+/// The most that was live since the last [`reset_peak`].
+pub fn peak() -> u64 {
+    // SAFETY: reads an atomic.
+    u64::try_from(unsafe { pleach_memory_peak() }).unwrap_or(0)
+}
+
+/// Begins a new measurement of the peak.
+pub fn reset_peak() {
+    // SAFETY: writes an atomic.
+    unsafe { pleach_memory_reset_peak() }
+}
+
+/// Where a tensor's storage lies and how many bytes it has, whatever part of it the tensor shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Storage {
+    /// Its address: equal for tensors that share it.
+    pub address: usize,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The storage behind a tensor.
+pub fn storage(tensor: &Tensor) -> Storage {
+    let (mut address, mut bytes) = (0, 0);
+    // SAFETY: the tensor outlives the call; a dense tensor always has a storage.
+    let found = check(unsafe { pleach_storage(raw(tensor), &raw mut address, &raw mut bytes) });
+    debug_assert!(found.is_ok(), "dense tensors have storages");
+    Storage { address, bytes }
+}

@@ -1,0 +1,185 @@
+//! How libtorch computes each operation of the instruction set: one family, one file, same names as in the plan.
+//!
+//! In come an operation and its operands, out come its results, each in a storage of its own of exactly its size. Nothing
+//! here looks at the plan: what an operation needs beside its operands stands in [`Context`].
+
+pub mod adam_w;
+pub mod add;
+pub mod attention;
+pub mod bias;
+pub mod cast;
+pub mod collective;
+pub mod cross_entropy;
+pub mod embedding;
+pub mod gelu;
+pub mod layer_norm;
+pub mod linear;
+pub mod norm;
+pub mod slice;
+pub mod split_heads;
+pub mod tokens;
+pub mod zero;
+
+use pleach_plan::{Axis, Mesh, Op, Rank};
+use tch::{Kind, Tensor};
+
+use crate::collectives::Collectives;
+use crate::data::Samples;
+use crate::error::Cause;
+
+/// What operations need beside their operands.
+pub struct Context<'w> {
+    /// The mesh.
+    pub mesh: Mesh,
+    /// This rank's place on it.
+    pub place: Rank,
+    /// Where a micro-batch's samples come from.
+    pub samples: &'w mut dyn Samples,
+    /// The groups this rank belongs to.
+    pub collectives: &'w mut dyn Collectives,
+    /// Rotation tables made before the first step.
+    pub tables: &'w split_heads::Tables,
+    /// The batch that is worked on.
+    pub batch: tokens::Batch,
+    /// Constants of this step's update.
+    pub update: adam_w::Step,
+}
+
+/// The operands of one instruction.
+#[derive(Clone, Copy, Debug)]
+pub struct Operands<'t> {
+    /// Operands that are read.
+    pub ins: &'t [&'t Tensor],
+    /// Operands that are read and written.
+    pub updates: &'t [&'t Tensor],
+    /// For each of `ins`: whether its storage ends here and may be written over.
+    pub ends: &'t [bool],
+}
+
+impl Operands<'_> {
+    fn ends(&self, index: usize) -> bool {
+        self.ends.get(index).copied().unwrap_or(false)
+    }
+}
+
+impl Context<'_> {
+    /// This rank's coordinate on an axis that shards something; 0 where nothing is sharded.
+    fn coordinate(&self, axis: Option<Axis>) -> i64 {
+        axis.map_or(0, |axis| i64::from(self.place.on(axis)))
+    }
+
+    /// The first of this rank's rows, of `rows` on each rank.
+    fn first_row(&self, axis: Option<Axis>, rows: i64) -> i64 {
+        self.coordinate(axis) * rows
+    }
+}
+
+/// Runs one operation.
+///
+/// # Errors
+/// The kernel's or the collective's own, or operands that the operation does not take.
+pub fn run(op: &Op, operands: Operands<'_>, context: &mut Context<'_>) -> Result<Vec<Tensor>, Cause> {
+    let ends = |index| operands.ends(index);
+    Ok(match (op, operands.ins, operands.updates) {
+        (Op::Tokens { which }, [], []) => one(tokens::run(*which, context)?),
+        (Op::Embedding { vocab }, [ids, table], []) => {
+            one(embedding::forward(ids, table, context.first_row(*vocab, table.size()[0]))?)
+        }
+        (Op::EmbeddingBackward { vocab }, [dy, ids], [dtable]) => {
+            none(embedding::backward(dy, ids, dtable, context.first_row(*vocab, dtable.size()[0]))?)
+        }
+        (Op::LayerNorm { eps }, [x, weight, bias], []) => layer_norm::forward(x, weight, bias, *eps)?.into(),
+        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => {
+            one(layer_norm::backward(dy, x, weight, [mean, rstd], [dweight, dbias])?)
+        }
+        (Op::Linear {}, [x, weight], []) => one(linear::forward(x, weight, None)?),
+        (Op::Linear {}, [x, weight, bias], []) => one(linear::forward(x, weight, Some(bias))?),
+        (Op::LinearBackwardInput {}, [dy, weight], []) => one(linear::backward_input(dy, weight)?),
+        (Op::LinearBackwardWeight {}, [dy, x], [dweight]) => none(linear::backward_weight(dy, x, dweight)?),
+        (Op::Bias {}, [x, bias], []) => one(bias::forward(x, bias, ends(0))?),
+        (Op::BiasBackward {}, [dy], [dbias]) => none(bias::backward(dy, dbias)?),
+        (Op::SplitHeads { head_dim, rotary, base }, [qkv], []) => {
+            split_heads::forward(qkv, *head_dim, context.tables.get(*rotary, *base, qkv)?)?.into()
+        }
+        (Op::SplitHeadsBackward { rotary, base, .. }, [dq, dk, dv], []) => {
+            one(split_heads::backward([dq, dk, dv], context.tables.get(*rotary, *base, dq)?)?)
+        }
+        (Op::Attention {}, [q, k, v], []) => attention::forward(q, k, v)?.into(),
+        (Op::AttentionBackward {}, [dout, q, k, v, out, lse], []) => {
+            attention::backward(dout, [q, k, v], out, lse)?.into()
+        }
+        (Op::Gelu {}, [x], []) => one(gelu::forward(x, ends(0))?),
+        (Op::GeluBackward {}, [dy, x], []) => one(gelu::backward(dy, x, ends(0))?),
+        (Op::Add {}, [first, rest @ ..], []) if !rest.is_empty() => one(add::run(first, rest, ends(0))?),
+        (Op::Slice { axis, dim }, [x], []) => {
+            one(slice::run(x, *dim, context.mesh.size(*axis), context.place.on(*axis))?)
+        }
+        (Op::Cast {}, [source], [target]) => none(cast::run(source, target)?),
+        (Op::Zero {}, [], [x]) => none(zero::run(x)?),
+        _ => return run_rest(op, operands, context),
+    })
+}
+
+/// The other half: loss, optimizer and collectives.
+fn run_rest(op: &Op, operands: Operands<'_>, context: &mut Context<'_>) -> Result<Vec<Tensor>, Cause> {
+    let ends = |index| operands.ends(index);
+    Ok(match (op, operands.ins, operands.updates) {
+        (Op::CrossEntropyMax {}, [logits], []) => one(cross_entropy::max(logits)?),
+        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => {
+            one(cross_entropy::terms(logits, targets, max, context.first_row(*vocab, width(logits)))?)
+        }
+        (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => {
+            none(cross_entropy::loss(terms, report, *scale, *replicas)?)
+        }
+        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => {
+            let first = context.first_row(*vocab, width(logits));
+            one(cross_entropy::backward(logits, targets, [max, terms], *scale, first, ends(0))?)
+        }
+        (Op::SumSquares { replicas }, [x], [report]) => none(norm::sum_squares(x, report, *replicas)?),
+        (Op::ClipFactor { max_norm }, [report], [factor]) => none(norm::clip_factor(report, factor, *max_norm)?),
+        (Op::AdamW { .. }, [factor], [weight, m, v, gradient]) => {
+            none(adam_w::run(op, factor, [weight, m, v, gradient], context.update)?)
+        }
+        (Op::AllReduce { group, reduce }, [x], []) => {
+            one(collective::all_reduce(x, ends(0), *reduce, context.collectives.group(*group)?)?)
+        }
+        (Op::AllReduce { group, reduce }, [], [x]) => {
+            none(context.collectives.group(*group)?.all_reduce(x, *reduce)?)
+        }
+        (Op::AllGather { group, dim }, [x], []) => {
+            one(collective::all_gather(x, *dim, context.collectives.group(*group)?)?)
+        }
+        (Op::AllGather { group, dim }, [x], [y]) => {
+            none(collective::all_gather_into(x, y, *dim, context.collectives.group(*group)?)?)
+        }
+        (Op::ReduceScatter { group, dim }, [x], []) => {
+            one(collective::reduce_scatter(x, *dim, context.collectives.group(*group)?)?)
+        }
+        (_, ins, updates) => {
+            return Err(Cause::Operands { op: op.name(), ins: ins.len(), updates: updates.len() });
+        }
+    })
+}
+
+fn one(tensor: Tensor) -> Vec<Tensor> {
+    vec![tensor]
+}
+
+fn none((): ()) -> Vec<Tensor> {
+    Vec::new()
+}
+
+/// Size of the last dimension.
+fn width(x: &Tensor) -> i64 {
+    x.size().last().copied().unwrap_or(1)
+}
+
+/// All dimensions but the last as one: what a matrix product works on.
+fn rows(x: &Tensor) -> crate::native::Result<Tensor> {
+    x.f_reshape([-1, width(x)])
+}
+
+/// The type that statistics of a type are kept in.
+fn wide(kind: Kind) -> Kind {
+    if kind == Kind::Double { Kind::Double } else { Kind::Float }
+}

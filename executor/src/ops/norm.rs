@@ -1,0 +1,25 @@
+//! The gradient's norm and the factor that limits it.
+
+use tch::Tensor;
+
+use crate::native::{Result, kernels};
+
+/// Keeps the factor finite where the norm is zero; the value that PyTorch's own clipping uses.
+const SAFETY: f64 = 1e-6;
+
+/// Adds `sum(x²) / replicas` to `report[1]`.
+pub fn sum_squares(x: &Tensor, report: &Tensor, replicas: u64) -> Result<()> {
+    let sum = kernels::sum_squares(x)? / replicas as f64;
+    report.f_select(0, 1)?.f_add_scalar_(sum).map(drop)
+}
+
+/// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 without a limit.
+pub fn clip_factor(report: &Tensor, factor: &Tensor, max_norm: Option<f64>) -> Result<()> {
+    let norm = report.f_double_value(&[1])?.sqrt();
+    // `min` would answer 1 for a norm that is not a number and hide it.
+    let value = match max_norm {
+        Some(limit) if norm.is_nan() || norm + SAFETY > limit => limit / (norm + SAFETY),
+        _ => 1.0,
+    };
+    factor.shallow_clone().f_fill_(value).map(drop)
+}

@@ -1,0 +1,105 @@
+//! From the joint projection to heads, with rotary positions, and back.
+//!
+//! q, k and v are `[B, A, S, D]` by shape and lie as `[B, S, A, D]` in memory: the layout that the flash kernels read without
+//! a copy and that the projection's rows have already.
+
+use pleach_plan::{Dtype, Op, Plan};
+use tch::{Device, Kind, Tensor};
+
+use super::wide;
+use crate::native::{Result, kernels};
+
+/// Cosines and sines by position, one table for each rotation in a plan.
+#[derive(Debug, Default)]
+pub struct Tables(Vec<(Key, Tensor)>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Key {
+    rotary: u64,
+    base: f64,
+    kind: Kind,
+}
+
+impl Tables {
+    /// The tables that a plan's instructions name, for sequences of its length.
+    ///
+    /// # Errors
+    /// libtorch's text.
+    pub fn of(plan: &Plan) -> Result<Tables> {
+        let kind = if plan.training.compute == Dtype::F64 { Kind::Double } else { Kind::Float };
+        let mut tables = Tables::default();
+        for instr in plan.bodies.iter().flat_map(|body| &body.code) {
+            if let Op::SplitHeads { rotary, base, .. } | Op::SplitHeadsBackward { rotary, base, .. } = instr.op {
+                tables.add(rotary, base, plan.training.sequence, kind)?;
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Makes one table, unless it is there.
+    ///
+    /// # Errors
+    /// libtorch's text.
+    pub fn add(&mut self, rotary: u64, base: f64, positions: u64, kind: Kind) -> Result<()> {
+        let key = Key { rotary, base, kind };
+        if self.0.iter().all(|(known, _)| *known != key) {
+            self.0.push((key, table(rotary, base, positions, kind)?));
+        }
+        Ok(())
+    }
+
+    /// The table for operands of a type.
+    ///
+    /// # Errors
+    /// It was not made before.
+    pub fn get(&self, rotary: u64, base: f64, operand: &Tensor) -> Result<&Tensor> {
+        let key = Key { rotary, base, kind: wide(operand.kind()) };
+        self.0.iter().find(|(known, _)| *known == key).map(|(_, table)| table).ok_or_else(|| {
+            tch::TchError::Shape(format!("no rotation table for {rotary} entries, base {base}, {:?}", key.kind))
+        })
+    }
+}
+
+/// `[2, positions, rotary / 2]`: cosines, then sines, of `position * base^(-2 i / rotary)`.
+fn table(rotary: u64, base: f64, positions: u64, kind: Kind) -> Result<Tensor> {
+    let (half, positions) = ((rotary / 2) as i64, positions as i64);
+    let exact = (Kind::Double, Device::Cpu);
+    let exponents = Tensor::f_arange(half, exact)?.f_mul_scalar(-2.0 / rotary.max(1) as f64)?;
+    let frequencies = Tensor::f_full(half, base, exact)?.f_pow(&exponents)?;
+    let angles = Tensor::f_arange(positions, exact)?.f_outer(&frequencies)?;
+    Tensor::f_stack(&[angles.f_cos()?, angles.f_sin()?], 0)?.f_to_kind(kind)
+}
+
+/// `(q, k, v)` of `qkv[B, S, A * 3 * D]`.
+pub fn forward(qkv: &Tensor, head_dim: u64, table: &Tensor) -> Result<[Tensor; 3]> {
+    let (batch, positions, joint) = qkv.size3()?;
+    let width = head_dim as i64;
+    let shape = kernels::Heads { positions, heads: joint / (3 * width), width };
+    check_table(table, shape)?;
+    let dims = [batch, positions, shape.heads, width];
+    let empty = || Tensor::f_empty(dims, (qkv.kind(), qkv.device()));
+    let parts = [empty()?, empty()?, empty()?];
+    kernels::split_heads(qkv, parts.each_ref(), table, shape, true)?;
+    let [q, k, v] = parts;
+    Ok([q.f_transpose(1, 2)?, k.f_transpose(1, 2)?, v.f_transpose(1, 2)?])
+}
+
+/// `dqkv` of `(dq, dk, dv)`.
+pub fn backward(parts: [&Tensor; 3], table: &Tensor) -> Result<Tensor> {
+    let (batch, heads, positions, width) = parts[0].size4()?;
+    let shape = kernels::Heads { positions, heads, width };
+    check_table(table, shape)?;
+    let dense = |part: &Tensor| part.f_transpose(1, 2)?.f_contiguous();
+    let [q, k, v] = [dense(parts[0])?, dense(parts[1])?, dense(parts[2])?];
+    let joint = Tensor::f_empty([batch, positions, heads * 3 * width], (q.kind(), q.device()))?;
+    kernels::split_heads(&joint, [&q, &k, &v], table, shape, false)?;
+    Ok(joint)
+}
+
+fn check_table(table: &Tensor, shape: kernels::Heads) -> Result<()> {
+    let (_, positions, half) = table.size3()?;
+    if positions >= shape.positions && 2 * half <= shape.width {
+        return Ok(());
+    }
+    Err(tch::TchError::Shape(format!("a rotation table of {positions} positions and {half} pairs does not fit {shape:?}")))
+}

@@ -1,0 +1,262 @@
+//! Every operation's derivative against libtorch's autograd, in f64 on random operands: the judge computes the same function
+//! from ordinary differentiable kernels.
+
+use pleach_executor::ops::{
+    add, attention, bias, cross_entropy, embedding, gelu, layer_norm, linear, norm, slice, split_heads,
+};
+use tch::{Device, Kind, Tensor};
+
+const B: i64 = 3;
+const S: i64 = 7;
+const H: i64 = 12;
+
+fn random(dims: &[i64]) -> Tensor {
+    Tensor::randn(dims, (Kind::Double, Device::Cpu))
+}
+
+fn ids(rows: i64) -> Tensor {
+    Tensor::randint(rows, [B, S], (Kind::Int64, Device::Cpu))
+}
+
+/// Gradients of `sum(f(inputs) * dy)` by autograd.
+fn judge(inputs: &[&Tensor], outputs: impl Fn(&[Tensor]) -> Tensor, dy: &Tensor) -> Vec<Tensor> {
+    let leaves: Vec<Tensor> = inputs.iter().map(|x| x.copy().set_requires_grad(true)).collect();
+    let loss = (outputs(&leaves) * dy).sum(Kind::Double);
+    Tensor::run_backward(&[loss], &leaves, false, false)
+}
+
+#[track_caller]
+fn assert_close(found: &Tensor, wanted: &Tensor) {
+    assert_eq!(found.size(), wanted.size());
+    let scale = wanted.abs().max().double_value(&[]).max(1e-30);
+    let error = (found - wanted).abs().max().double_value(&[]) / scale;
+    assert!(error <= 1e-10, "relative error {error:e}");
+}
+
+fn seeded() {
+    tch::manual_seed(20_260_801);
+}
+
+#[test]
+fn linear_with_and_without_bias() {
+    seeded();
+    let (x, weight, shift, dy) = (random(&[B, S, H]), random(&[5, H]), random(&[5]), random(&[B, S, 5]));
+    assert_close(&linear::forward(&x, &weight, Some(&shift)).unwrap(), &x.linear(&weight, Some(&shift)));
+    assert_close(&linear::forward(&x, &weight, None).unwrap(), &x.linear(&weight, None::<&Tensor>));
+    let wanted = judge(&[&x, &weight, &shift], |leaf| leaf[0].linear(&leaf[1], Some(&leaf[2])), &dy);
+    assert_close(&linear::backward_input(&dy, &weight).unwrap(), &wanted[0]);
+    let before = random(&[5, H]);
+    let sum = before.copy();
+    linear::backward_weight(&dy, &x, &sum).unwrap();
+    assert_close(&sum, &(before + &wanted[1]));
+    let sum = random(&[5]);
+    let before = sum.copy();
+    bias::backward(&dy, &sum).unwrap();
+    assert_close(&sum, &(before + &wanted[2]));
+}
+
+#[test]
+fn bias_alone_also_in_place() {
+    seeded();
+    let (x, shift) = (random(&[B, S, H]), random(&[H]));
+    let wanted = &x + &shift;
+    assert_close(&bias::forward(&x, &shift, false).unwrap(), &wanted);
+    let y = bias::forward(&x, &shift, true).unwrap();
+    assert_close(&y, &wanted);
+    assert_eq!(y.data_ptr(), x.data_ptr());
+}
+
+#[test]
+fn layer_norm_and_its_statistics() {
+    seeded();
+    let (x, weight, shift, dy) = (random(&[B, S, H]), random(&[H]), random(&[H]), random(&[B, S, H]));
+    let eps = 1e-5;
+    let reference = |leaf: &[Tensor]| leaf[0].layer_norm([H], Some(&leaf[1]), Some(&leaf[2]), eps, false);
+    let [y, mean, rstd] = layer_norm::forward(&x, &weight, &shift, eps).unwrap();
+    assert_close(&y, &reference(&[x.copy(), weight.copy(), shift.copy()]));
+    let own_mean = x.mean_dim([-1i64].as_slice(), false, Kind::Double);
+    let variance = x.var_dim([-1i64].as_slice(), false, false);
+    assert_close(&mean, &own_mean);
+    assert_close(&rstd, &(variance + eps).rsqrt());
+    let (dweight, dbias) = (weight.zeros_like(), weight.zeros_like());
+    let wanted = judge(&[&x, &weight, &shift], reference, &dy);
+    for round in 1..=2 {
+        let dx = layer_norm::backward(&dy, &x, &weight, [&mean, &rstd], [&dweight, &dbias]).unwrap();
+        assert_close(&dx, &wanted[0]);
+        assert_close(&dweight, &(&wanted[1] * round));
+        assert_close(&dbias, &(&wanted[2] * round));
+    }
+}
+
+#[test]
+fn gelu_also_in_place() {
+    seeded();
+    let (x, dy) = (random(&[B, S, H]), random(&[B, S, H]));
+    let wanted = judge(&[&x], |leaf| leaf[0].gelu("none"), &dy);
+    assert_close(&gelu::forward(&x, false).unwrap(), &x.gelu("none"));
+    assert_close(&gelu::backward(&dy, &x, false).unwrap(), &wanted[0]);
+    assert_close(&gelu::backward(&dy, &x, true).unwrap(), &wanted[0]);
+}
+
+#[test]
+fn add_of_three() {
+    seeded();
+    let [a, b, c] = [random(&[B, H]), random(&[B, H]), random(&[B, H])];
+    let wanted = &a + &b + &c;
+    assert_close(&add::run(&a, &[&b, &c], false).unwrap(), &wanted);
+    assert_close(&add::run(&a, &[&b, &c], true).unwrap(), &wanted);
+}
+
+#[test]
+fn embedding_of_a_piece_of_the_rows() {
+    seeded();
+    let (table, dy, ids) = (random(&[10, H]), random(&[B, S, H]), ids(10));
+    let wanted = judge(&[&table], |leaf| Tensor::embedding(&leaf[0], &ids, -1, false, false), &dy);
+    let mut sum = Tensor::zeros([B, S, H], (Kind::Double, Device::Cpu));
+    for first in [0, 5] {
+        let piece = table.narrow(0, first, 5);
+        sum += embedding::forward(&ids, &piece, first).unwrap();
+        let gradient = Tensor::zeros([5, H], (Kind::Double, Device::Cpu));
+        embedding::backward(&dy, &ids, &gradient, first).unwrap();
+        assert_close(&gradient, &wanted[0].narrow(0, first, 5));
+    }
+    assert_close(&sum, &Tensor::embedding(&table, &ids, -1, false, false));
+}
+
+/// Rotary positions as their definition reads: halves rotated against each other.
+fn rotated(x: &Tensor, rotary: i64, base: f64) -> Tensor {
+    let (half, width) = (rotary / 2, x.size()[3]);
+    let exponents = Tensor::arange(half, (Kind::Double, Device::Cpu)) * (-2.0 / rotary as f64);
+    let angles = Tensor::arange(S, (Kind::Double, Device::Cpu)).outer(&(exponents * base.ln()).exp());
+    let (low, high) = (x.narrow(3, 0, half), x.narrow(3, half, half));
+    let (cosine, sine) = (angles.cos(), angles.sin());
+    let turned = [&low * &cosine - &high * &sine, high * cosine + low * sine, x.narrow(3, rotary, width - rotary)];
+    Tensor::cat(&turned, 3)
+}
+
+/// q, k and v of the joint projection, by definition.
+fn heads(qkv: &Tensor, count: i64, width: i64, rotary: i64, base: f64) -> [Tensor; 3] {
+    let split = qkv.view([B, S, count, 3, width]).permute([3, 0, 2, 1, 4]);
+    let [q, k, v] = [0, 1, 2].map(|part| split.get(part));
+    [rotated(&q, rotary, base), rotated(&k, rotary, base), v]
+}
+
+#[test]
+fn split_heads_with_rotary_positions() {
+    seeded();
+    let (count, width, base) = (2, 6, 10_000.0);
+    for rotary in [0u64, 2, 6] {
+        let mut tables = split_heads::Tables::default();
+        tables.add(rotary, base, S as u64, Kind::Double).unwrap();
+        let (qkv, dy) = (random(&[B, S, count * 3 * width]), random(&[3, B, count, S, width]));
+        let table = tables.get(rotary, base, &qkv).unwrap();
+        let reference = |leaf: &[Tensor]| Tensor::stack(&heads(&leaf[0], count, width, rotary as i64, base), 0);
+        let parts = split_heads::forward(&qkv, width as u64, table).unwrap();
+        assert_close(&Tensor::stack(&parts, 0), &reference(&[qkv.copy()]));
+        let wanted = judge(&[&qkv], reference, &dy);
+        let parts = [dy.get(0), dy.get(1), dy.get(2)];
+        assert_close(&split_heads::backward(parts.each_ref(), table).unwrap(), &wanted[0]);
+    }
+}
+
+#[test]
+fn causal_attention() {
+    seeded();
+    let (count, width) = (2, 6);
+    let joint = random(&[B, S, count * 3 * width]);
+    let parts = heads(&joint, count, width, 0, 1.0);
+    let [q, k, v] = parts.each_ref();
+    let dy = random(&[B, S, count * width]);
+    let future = Tensor::ones([S, S], (Kind::Bool, Device::Cpu)).triu(1);
+    let scores = |q: &Tensor, k: &Tensor| {
+        (q.matmul(&k.transpose(2, 3)) / (width as f64).sqrt()).masked_fill(&future, f64::NEG_INFINITY)
+    };
+    let reference = |leaf: &[Tensor]| {
+        let out = scores(&leaf[0], &leaf[1]).softmax(-1, Kind::Double).matmul(&leaf[2]);
+        out.transpose(1, 2).reshape([B, S, count * width])
+    };
+    let [out, lse] = attention::forward(q, k, v).unwrap();
+    assert_close(&out, &reference(&[q.copy(), k.copy(), v.copy()]));
+    assert_close(&lse, &scores(q, k).logsumexp([-1i64].as_slice(), false));
+    let wanted = judge(&[q, k, v], reference, &dy);
+    let found = attention::backward(&dy, [q, k, v], &out, &lse).unwrap();
+    found.iter().zip(&wanted).for_each(|(found, wanted)| assert_close(found, wanted));
+}
+
+/// Cross-entropy over `pieces` shards of the vocabulary, combined as the ranks would.
+fn sharded_cross_entropy(logits: &Tensor, targets: &Tensor, pieces: i64, scale: f64) -> (f64, Tensor) {
+    let count = logits.size()[2] / pieces;
+    let shards: Vec<Tensor> = (0..pieces).map(|at| logits.narrow(2, at * count, count).contiguous()).collect();
+    let maxima: Vec<Tensor> = shards.iter().map(|shard| cross_entropy::max(shard).unwrap()).collect();
+    let max = Tensor::stack(&maxima, 0).amax([0i64].as_slice(), false);
+    let first = |at: usize| at as i64 * count;
+    let terms: Tensor = shards
+        .iter()
+        .enumerate()
+        .map(|(at, shard)| cross_entropy::terms(shard, targets, &max, first(at)).unwrap())
+        .reduce(|sum, next| sum + next)
+        .unwrap();
+    let report = Tensor::zeros([2], (Kind::Double, Device::Cpu));
+    for _ in 0..pieces {
+        cross_entropy::loss(&terms, &report, scale, pieces as u64).unwrap();
+    }
+    let gradient: Vec<Tensor> = shards
+        .iter()
+        .enumerate()
+        .map(|(at, shard)| {
+            cross_entropy::backward(shard, targets, [&max, &terms], scale, first(at), at % 2 == 1).unwrap()
+        })
+        .collect();
+    (report.double_value(&[0]), Tensor::cat(&gradient, 2))
+}
+
+#[test]
+fn cross_entropy_over_a_sharded_vocabulary() {
+    seeded();
+    let (logits, targets) = (random(&[B, S, 12]) * 5.0, ids(12));
+    let scale = 1.0 / (B * S) as f64;
+    let reference = |leaf: &[Tensor]| {
+        let flat = leaf[0].view([B * S, 12]).log_softmax(-1, Kind::Double);
+        flat.nll_loss(&targets.view([B * S])).view([1])
+    };
+    let one = Tensor::ones([1], (Kind::Double, Device::Cpu));
+    let wanted = judge(&[&logits], reference, &one);
+    let loss = reference(&[logits.copy()]).double_value(&[0]);
+    for pieces in [1, 2, 4] {
+        let (found, gradient) = sharded_cross_entropy(&logits, &targets, pieces, scale);
+        assert!((found - loss).abs() <= 1e-12 * loss, "{found} is not {loss}");
+        assert_close(&gradient, &wanted[0]);
+    }
+}
+
+#[test]
+fn slices_are_pieces_with_storages_of_their_own() {
+    seeded();
+    let x = random(&[B, S + 1, H]);
+    let pieces: Vec<Tensor> = (0..4).map(|at| slice::run(&x, 1, 4, at).unwrap()).collect();
+    assert_close(&Tensor::cat(&pieces, 1), &x);
+    let whole = slice::run(&x, 1, 1, 0).unwrap();
+    assert_ne!(whole.data_ptr(), x.data_ptr());
+}
+
+#[test]
+fn norm_and_clip_factor() {
+    seeded();
+    let x = random(&[100_000]);
+    let report = Tensor::zeros([2], (Kind::Double, Device::Cpu));
+    norm::sum_squares(&x, &report, 2).unwrap();
+    norm::sum_squares(&x, &report, 2).unwrap();
+    let wanted = (&x * &x).sum(Kind::Double).double_value(&[]);
+    let found = report.double_value(&[1]);
+    assert!((found - wanted).abs() <= 1e-12 * wanted);
+    let factor = Tensor::zeros([1], (Kind::Double, Device::Cpu));
+    norm::clip_factor(&report, &factor, Some(1.0)).unwrap();
+    assert!((factor.double_value(&[0]) - 1.0 / (wanted.sqrt() + 1e-6)).abs() <= 1e-15);
+    for limit in [None, Some(1e9)] {
+        norm::clip_factor(&report, &factor, limit).unwrap();
+        assert_eq!(factor.double_value(&[0]), 1.0);
+    }
+    let broken = Tensor::from_slice(&[0.0, f64::NAN]);
+    norm::clip_factor(&broken, &factor, Some(1.0)).unwrap();
+    assert!(factor.double_value(&[0]).is_nan());
+}
