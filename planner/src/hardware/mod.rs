@@ -1,7 +1,9 @@
 //! Tables of devices: text in, a checked [`Hardware`] out.
 //!
 //! Tables of GPUs are compiled in from `hardware/*.toml`; a measured machine brings its own text, which the caller has read.
-//! 
+//! [`bands`] says how far predictions were from published runs.
+
+pub mod bands;
 
 use pleach_plan::hardware::{Figure, SCHEMA};
 

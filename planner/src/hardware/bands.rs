@@ -1,0 +1,80 @@
+//! Error bands: how far measurements lay from predictions.
+//!
+//! For GPUs the quantiles come from published runs (`hardware/bands.toml`, written by `cargo run -p pleach-planner --example bands`);
+//! a machine that measured itself brings its own spread.
+
+use pleach_plan::hardware::{Hardware, Kind};
+use serde::{Deserialize, Serialize};
+
+const TABLE: &str = include_str!("../../../hardware/bands.toml");
+
+/// The whole table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bands {
+    /// Of the step's time.
+    pub step: Band,
+    /// Of the peak memory.
+    pub memory: Band,
+}
+
+/// The middle 90 % of measured over predicted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Band {
+    /// The 5 % quantile of measured over predicted.
+    pub low: f64,
+    /// The median.
+    pub median: f64,
+    /// The 95 % quantile.
+    pub high: f64,
+    /// Runs that were compared.
+    pub runs: u32,
+    /// Which runs.
+    pub source: String,
+}
+
+impl Band {
+    /// The ends of the band around a prediction, never excluding the prediction itself.
+    pub fn around(&self, predicted: u64) -> [u64; 2] {
+        let end = |factor: f64| libm::round(predicted as f64 * factor) as u64;
+        [end(self.low.min(1.0)), end(self.high.max(1.0))]
+    }
+}
+
+/// The bands that hold on a device.
+///
+/// # Panics
+/// Never: the table is compiled in, and a test reads it.
+pub fn of(hardware: &Hardware) -> Bands {
+    let shipped: Bands = toml::from_str(TABLE).expect("the table of bands is compiled in and tested");
+    let Some(spread) = hardware.spread else { return shipped };
+    let step = Band {
+        low: (1.0 + spread.low).max(0.0),
+        median: 1.0,
+        high: 1.0 + spread.high,
+        runs: 0,
+        source: format!("spread of the measurements of `{}`", hardware.name),
+    };
+    let memory = match hardware.kind {
+        Kind::Gpu => shipped.memory,
+        Kind::Cpu => Band { low: 0.95, median: 1.0, high: 1.05, runs: 0, source: "bytes are exact but for the allocator".to_owned() },
+    };
+    Bands { step, memory }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hardware;
+
+    #[test]
+    fn bands_hold_the_prediction_and_a_measured_machine_brings_its_own() {
+        let gpu = of(&hardware::find("a100_80g", None).unwrap());
+        let [low, high] = gpu.step.around(1_000_000);
+        assert!(low <= 1_000_000 && high >= 1_000_000 && low < high);
+        let own = of(&hardware::find("this_machine", None).unwrap());
+        assert_ne!(own.step, gpu.step);
+        assert!(own.step.high > 2.0);
+    }
+}

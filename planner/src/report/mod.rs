@@ -1,0 +1,181 @@
+//! What `pleach plan` says: a search's answer in, one object for scripts and one screen for people out.
+//!
+//! The fields, names and units of [`Report`] are the interface of `pleach plan --json`; [`screen`] prints the same data.
+
+pub mod model;
+pub mod parts;
+pub mod screen;
+
+use pleach_dsl::experiment::Experiment;
+use pleach_plan::hardware::Hardware;
+use pleach_plan::{Prediction, RolePrediction};
+use serde::Serialize;
+
+use crate::engine;
+use crate::hardware::bands;
+use crate::search::{Answer, Evaluated, Rejected};
+use parts::{Memory, Placed, Run, Throughput, Time};
+
+/// The version of this object.
+pub const SCHEMA: u32 = 1;
+
+/// The object that `pleach plan --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Which experiment.
+    pub experiment: Named,
+    /// Whose lowering.
+    pub engine: String,
+    /// What the placement is good for here: `run`, `export` or `plan`.
+    pub supported: String,
+    /// The chosen placement.
+    pub placement: Placed,
+    /// The model's size.
+    pub model: Model,
+    /// The machines.
+    pub cluster: Machines,
+    /// The step.
+    pub time: Time,
+    /// Rates.
+    pub throughput: Throughput,
+    /// Memory of the fullest rank, and of each stage.
+    pub memory: Memory,
+    /// The whole run.
+    pub run: Run,
+    /// How the answer was found.
+    pub search: Searched,
+    /// The next best.
+    pub alternatives: Vec<Alternative>,
+    /// What was left out.
+    pub rejected: Vec<Rejected>,
+    /// What the figures rest on.
+    pub assumptions: Vec<String>,
+}
+
+/// An experiment's name and identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its hash.
+    pub hash: String,
+}
+
+/// The model's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Model {
+    /// All parameters.
+    pub parameters: u64,
+    /// Those that a token passes.
+    pub active_parameters: u64,
+}
+
+/// The machines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Machines {
+    /// All GPUs.
+    pub gpus: u64,
+    /// Nodes.
+    pub nodes: u64,
+    /// What one of them is.
+    pub gpu: String,
+}
+
+/// How the answer was found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Searched {
+    /// Placements on this cluster.
+    pub candidates: u64,
+    /// Those that were found to fit.
+    pub feasible: u64,
+    /// Those that were simulated.
+    pub simulated: u64,
+    /// Wall time, which the caller measures.
+    pub seconds: f64,
+}
+
+/// A placement that came near.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Alternative {
+    /// The placement.
+    pub placement: Placed,
+    /// Its step.
+    pub time: Time,
+    /// Its memory.
+    pub memory: Memory,
+    /// What speaks against it.
+    pub why: String,
+}
+
+impl Report {
+    /// Makes the report of an answer; `seconds` is how long the search took.
+    pub fn new(experiment: &Experiment, hardware: &Hardware, answer: &Answer, seconds: f64) -> Self {
+        let chosen = &answer.chosen;
+        let bands = bands::of(hardware);
+        let parameters = model::parameters(chosen);
+        let supported = engine::find(&chosen.plan.engine).map_or("plan", |engine| engine.supported);
+        Report {
+            schema: SCHEMA,
+            experiment: Named { name: experiment.name.clone(), hash: experiment.hash.clone() },
+            engine: chosen.plan.engine.clone(),
+            supported: supported.to_owned(),
+            placement: Placed::of(chosen),
+            model: Model { parameters, active_parameters: parameters },
+            cluster: Machines {
+                gpus: experiment.cluster.gpus(),
+                nodes: experiment.cluster.nodes,
+                gpu: experiment.cluster.device.clone(),
+            },
+            time: Time::of(chosen, &bands.step),
+            throughput: Throughput::of(experiment, hardware, chosen),
+            memory: Memory::of(chosen, &bands.memory),
+            run: Run::of(experiment, chosen),
+            search: Searched {
+                candidates: answer.candidates,
+                feasible: answer.feasible,
+                simulated: answer.simulated,
+                seconds,
+            },
+            alternatives: answer.alternatives.iter().map(|other| alternative(chosen, other, &bands)).collect(),
+            rejected: answer.rejected.clone(),
+            assumptions: assumptions(hardware, &chosen.plan.engine, &bands),
+        }
+    }
+}
+
+fn alternative(chosen: &Evaluated, other: &Evaluated, bands: &bands::Bands) -> Alternative {
+    let percent = |own: u64, theirs: u64| (theirs as f64 / own.max(1) as f64 - 1.0) * 100.0;
+    let step = percent(chosen.simulation.step, other.simulation.step);
+    let peak = percent(chosen.peak(), other.peak());
+    let why = format!("{step:+.1} % time, {peak:+.1} % memory");
+    Alternative { placement: Placed::of(other), time: Time::of(other, &bands.step), memory: Memory::of(other, &bands.memory), why }
+}
+
+/// What the figures rest on, in sentences.
+pub fn assumptions(hardware: &Hardware, engine: &str, bands: &bands::Bands) -> Vec<String> {
+    let mut lines = vec![format!("{}: {}", hardware.name, hardware.about)];
+    let facts = engine::find(engine).map_or(&[][..], |engine| engine.facts);
+    lines.extend(facts.iter().map(|fact| format!("engine {engine}: {fact}")));
+    lines.push(format!("band of the step: {}", bands.step.source));
+    lines.push(format!("band of the memory: {}", bands.memory.source));
+    lines.push("model FLOPs: matrix products once forward and twice backward, full attention, head, no recompute".to_owned());
+    lines
+}
+
+/// What a plan carries of its own prediction.
+pub fn prediction(evaluated: &Evaluated, hardware: &Hardware) -> Prediction {
+    let bands = bands::of(hardware);
+    let role = |stage: &crate::memory::StageMemory| RolePrediction {
+        named_peak: stage.named,
+        allocated_peak: stage.allocated,
+        overhead: stage.overhead,
+    };
+    Prediction {
+        step_ps: evaluated.simulation.step,
+        band_ps: bands.step.around(evaluated.simulation.step),
+        roles: evaluated.memory.iter().map(role).collect(),
+        assumptions: assumptions(hardware, &evaluated.plan.engine, &bands),
+    }
+}

@@ -1,0 +1,59 @@
+//! Floating point operations of a step, by definition: the figures that utilisation is measured with.
+
+use pleach_dsl::experiment::{Experiment, Mlp, Precision};
+use pleach_plan::{Dtype, Lives, Recompute};
+
+use crate::search::Evaluated;
+
+/// Parameters of the model: logical sizes, layered ones once for each layer.
+pub fn parameters(evaluated: &Evaluated) -> u64 {
+    let plan = &evaluated.plan;
+    let layers = plan.roles.iter().map(|role| u64::from(role.layers[1]) + 1).max().unwrap_or(0);
+    let count = |parameter: &pleach_plan::Parameter| {
+        let size: u64 = parameter.dims.iter().product();
+        match plan.tensors[parameter.tensor.0 as usize].lives {
+            Lives::Layered => layers * size,
+            Lives::Static | Lives::Local => size,
+        }
+    };
+    plan.parameters.iter().map(count).sum()
+}
+
+/// FLOPs of one forward pass over a token: all layers, and the head.
+fn forward(experiment: &Experiment) -> [f64; 2] {
+    let model = &experiment.model;
+    let Mlp::Gelu { width } = model.mlp;
+    let heads = model.heads * model.head_dim;
+    let matrices = model.hidden * 3 * heads + heads * model.hidden + 2 * model.hidden * width;
+    let attention = 2 * model.context * heads;
+    let layers = model.layers * 2 * (matrices + attention);
+    [layers as f64, (2 * model.hidden * model.vocab) as f64]
+}
+
+/// FLOPs of a step's matrix products, once forward and twice backward: no recompute, full attention, the head, no embedding.
+pub fn model_flops(experiment: &Experiment) -> f64 {
+    let [layers, head] = forward(experiment);
+    3.0 * (layers + head) * tokens(experiment)
+}
+
+/// The same with what is computed again.
+pub fn hardware_flops(experiment: &Experiment, recompute: Recompute) -> f64 {
+    let [layers, _] = forward(experiment);
+    let again = if recompute == Recompute::Full { layers } else { 0.0 };
+    model_flops(experiment) + again * tokens(experiment)
+}
+
+/// Tokens of a step.
+pub fn tokens(experiment: &Experiment) -> f64 {
+    (experiment.train.global_batch * experiment.model.context) as f64
+}
+
+/// The type of matrix products.
+pub fn dtype(precision: Precision) -> Dtype {
+    match precision {
+        Precision::Fp64 => Dtype::F64,
+        Precision::Fp32 => Dtype::F32,
+        Precision::Bf16 => Dtype::Bf16,
+        Precision::Fp16 => Dtype::F16,
+    }
+}
