@@ -6,6 +6,10 @@
 
 pub mod actions;
 pub mod clock;
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
 
 use crate::cost::{Class, Costs};
 
