@@ -167,7 +167,9 @@ impl<'a> Costs<'a> {
 
     fn passes(&self, instr: &Instr) -> (f64, f64) {
         match &instr.op {
-            Op::SplitHeads { .. } | Op::SplitHeadsBackward { .. } => (self.engine.rotary_passes, self.engine.rotary_passes),
+            Op::SplitHeads { rotary, .. } | Op::SplitHeadsBackward { rotary, .. } if *rotary > 0 => {
+                (self.engine.rotary_passes, self.engine.rotary_passes)
+            }
             Op::Add {} if self.engine.pairwise_sums && instr.ins.len() > 2 => {
                 let terms = instr.ins.len() as f64;
                 (3.0 * (terms - 1.0) / (terms + 1.0), terms - 1.0)

@@ -1,0 +1,263 @@
+//! Compares predictions with published runs and writes `hardware/bands.toml`.
+//!
+//! `cargo run --release -p pleach-planner --example bands -- ../shared/data/published > hardware/bands.toml`
+//! reads `throughput.csv` and `vtrain_multi.csv` there, predicts every row that the planner can express (GPT-like, without
+//! interleaving, context parallelism or a gated MLP, recompute full or none, ZeRO 0 or 1, on A100 or V100), and prints the quantiles of
+//! measured over predicted. What each row gave goes to stderr. Rows of GPT-NeoX-20B are shown and not counted: it is the run that the
+//! predictions are shown against.
+// A command-line tool: it reads files, which the library never does.
+#![allow(clippy::disallowed_methods)]
+
+use std::collections::BTreeMap;
+
+use pleach_dsl::experiment::{
+    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Mlp, Model, Norm, Positions, Precision, Residual, Train, Wishes,
+};
+use pleach_dsl::wish::Choice;
+use pleach_plan::Recompute;
+use pleach_planner::hardware::{self, bands::Band, bands::Bands};
+use pleach_planner::placement::Placement;
+use pleach_planner::search::evaluate;
+
+/// One published run.
+type Row = BTreeMap<String, String>;
+
+/// What a row gave: measured over predicted.
+struct Compared {
+    id: String,
+    group: String,
+    step: f64,
+    memory: Option<f64>,
+}
+
+fn main() {
+    let folder = std::env::args().nth(1).unwrap_or_else(|| "../shared/data/published".to_owned());
+    let mut compared = Vec::new();
+    for (file, alias) in [("throughput.csv", false), ("vtrain_multi.csv", true)] {
+        let path = format!("{folder}/{file}");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            eprintln!("{path} is not there; bands need it");
+            std::process::exit(1);
+        };
+        for row in rows(&text) {
+            compared.extend(compare(&if alias { vtrain(&row) } else { row }));
+        }
+    }
+    report(&compared);
+    let counted: Vec<&Compared> = compared.iter().filter(|one| one.group != "gpt-neox").collect();
+    let groups: std::collections::BTreeSet<&str> = counted.iter().map(|one| one.group.as_str()).collect();
+    let source = format!("measured over predicted for published runs: {}", groups.into_iter().collect::<Vec<_>>().join(", "));
+    let bands = Bands {
+        step: band(counted.iter().map(|one| one.step).collect(), &source),
+        memory: band(counted.iter().filter_map(|one| one.memory).collect(), &source),
+    };
+    println!("# Written by the example `bands` of pleach-planner; see its first lines for the command.");
+    print!("{}", toml::to_string(&bands).expect("bands are plain tables"));
+}
+
+fn band(mut ratios: Vec<f64>, source: &str) -> Band {
+    ratios.sort_by(f64::total_cmp);
+    let quantile = |part: f64| {
+        let place = part * (ratios.len().max(1) - 1) as f64;
+        let low = place as usize;
+        let high = (low + 1).min(ratios.len() - 1);
+        let value = ratios[low] + (ratios[high] - ratios[low]) * (place - low as f64);
+        (value * 1e4).round() / 1e4
+    };
+    let runs = u32::try_from(ratios.len()).unwrap_or(u32::MAX);
+    Band { low: quantile(0.05), median: quantile(0.5), high: quantile(0.95), runs, source: source.to_owned() }
+}
+
+fn report(compared: &[Compared]) {
+    let mut groups: BTreeMap<&str, Vec<&Compared>> = BTreeMap::new();
+    for one in compared {
+        let memory = one.memory.map_or(String::new(), |ratio| format!("  memory {ratio:.3}"));
+        eprintln!("{:<22} {:<18} step {:.3}{memory}", one.id, one.group, one.step);
+        groups.entry(&one.group).or_default().push(one);
+    }
+    for (group, rows) in groups {
+        let band = band(rows.iter().map(|one| one.step).collect(), "");
+        let error: f64 = rows.iter().map(|one| (1.0 / one.step - 1.0).abs()).sum::<f64>() / rows.len() as f64;
+        eprintln!("{group}: {} rows, median {:.3}, mean error of the prediction {:.1} %", rows.len(), band.median, error * 100.0);
+    }
+}
+
+/// Renames the columns of the other file.
+fn vtrain(row: &Row) -> Row {
+    let mut out = row.clone();
+    let names = [
+        ("layers", "n_layers"),
+        ("heads", "n_heads"),
+        ("kv_heads", "n_kv_heads"),
+        ("ffn", "ffn_hidden"),
+        ("seq", "seq_len"),
+        ("gbs", "global_batch"),
+        ("mbs", "micro_batch"),
+        ("step_s", "step_time_s"),
+        ("node_size", "gpus_per_node"),
+    ];
+    for (from, to) in names {
+        out.insert(to.to_owned(), row[from].clone());
+    }
+    let fixed = [("group", "vtrain-multi"), ("zero_or_fsdp", "none"), ("gpu", "A100-80GB"), ("gated_mlp", "n"), ("cp", "1"), ("sp", "n")];
+    for (name, value) in fixed {
+        out.insert(name.to_owned(), value.to_owned());
+    }
+    let gigabytes: f64 = row["inter_GBps_per_gpu"].parse().unwrap_or(25.0);
+    out.insert("internode_gbps_per_node".to_owned(), (gigabytes * 8.0 * 8.0).to_string());
+    out
+}
+
+/// Predicts one row, where the planner can express it.
+fn compare(row: &Row) -> Option<Compared> {
+    let text = |name: &str| row.get(name).map_or("", String::as_str);
+    let number = |name: &str| text(name).parse::<u64>().ok();
+    let plain = text("gated_mlp") == "n" && matches!(text("vpp"), "1") && matches!(text("cp"), "1" | "");
+    let dense = text("n_heads") == text("n_kv_heads") && matches!(text("experts"), "" | "0");
+    let system = matches!(text("group"), "narayanan-2021" | "korthikanti-2022" | "gpt-neox" | "bloom-grid" | "bigscience-v100" | "vtrain-multi");
+    if !(plain && dense && system && text("recompute") != "selective") {
+        return None;
+    }
+    let zero = match text("zero_or_fsdp") {
+        "none" | "0" => 0,
+        "1" => 1,
+        _ => return None,
+    };
+    let placement = Placement {
+        tp: number("tp")?.try_into().ok()?,
+        pp: number("pp")?.try_into().ok()?,
+        dp: number("dp")?.try_into().ok()?,
+        zero,
+        sequence_parallel: text("sp") == "y",
+        micro_batch: number("micro_batch")?,
+        recompute: if text("recompute") == "full" { Recompute::Full } else { Recompute::None },
+        engine: "neox".to_owned(),
+    };
+    let measured = text("step_time_s").parse().ok().or_else(|| inverted(row))?;
+    let experiment = experiment(row, &placement)?;
+    let hardware = hardware::find(&experiment.cluster.device, None).ok()?;
+    match evaluate::evaluate(&experiment, &hardware, &placement) {
+        Err(why) => {
+            eprintln!("{}: {why}", text("id"));
+            None
+        }
+        Ok(found) => {
+            let step = found.simulation.step as f64 / 1e12;
+            let mean = found.simulation.mean();
+            let part = |ps: u64| ps as f64 / 1e12 / step * 100.0;
+            eprintln!(
+                "{} predicted {step:.2} s, measured {measured:.2} s, {:.0} % compute, {:.0} % bubble, {:.0} % communication, peak {:.1} GiB",
+                text("id"),
+                part(mean.compute),
+                part(mean.bubble),
+                part(mean.communication),
+                found.peak() as f64 / f64::from(1 << 30)
+            );
+            let memory = text("peak_mem_gib_per_gpu").parse::<f64>().ok();
+            let memory = memory.map(|gib| gib * f64::from(1 << 30) / found.peak() as f64);
+            Some(Compared { id: text("id").to_owned(), group: text("group").to_owned(), step: measured / step, memory })
+        }
+    }
+}
+
+/// Seconds of a step from published hardware TFLOP/s, counted as `96 B s l h² (1 + s / 6h + V / 16lh)`.
+fn inverted(row: &Row) -> Option<f64> {
+    let number = |name: &str| row.get(name)?.parse::<f64>().ok();
+    let (h, l, s) = (number("hidden")?, number("n_layers")?, number("seq_len")?);
+    let (batch, vocab) = (number("global_batch")?, number("vocab")?);
+    let flops = 96.0 * batch * s * l * h * h * (1.0 + s / (6.0 * h) + vocab / (16.0 * l * h));
+    Some(flops / (number("hw_tflops_per_gpu")? * 1e12 * number("n_gpus")?))
+}
+
+fn experiment(row: &Row, placement: &Placement) -> Option<Experiment> {
+    let text = |name: &str| row.get(name).map_or("", String::as_str);
+    let number = |name: &str| text(name).parse::<u64>().ok();
+    let device = match text("gpu") {
+        name if name.starts_with("A100-40") => "a100_40g",
+        name if name.starts_with("A100-80") => "a100_80g",
+        "V100-32GB" => "v100_32g",
+        _ => return None,
+    };
+    let (gpus, per_node) = (number("n_gpus")?, number("gpus_per_node")?);
+    let (heads, hidden) = (number("n_heads")?, number("hidden")?);
+    let rows = 128 * u64::from(placement.tp);
+    let neox = text("group") == "gpt-neox";
+    // BLOOM's runs: four Omni-Path links of 100 Gbit/s on each node, says their log.
+    let network = text("internode_gbps_per_node").parse::<f64>().ok().or((text("group") == "bloom-grid").then_some(400.0));
+    Some(Experiment {
+        name: text("id").to_owned(),
+        seed: 0,
+        model: Model {
+            layers: number("n_layers")?,
+            hidden,
+            heads,
+            head_dim: hidden / heads,
+            context: number("seq_len")?,
+            vocab: number("vocab")?.div_ceil(rows) * rows,
+            positions: if neox { Positions::Rotary { fraction: 0.25, base: 1e4 } } else { Positions::None },
+            residual: if neox { Residual::ParallelSeparate } else { Residual::Sequential },
+            norm: Norm::LayerNorm { eps: 1e-5 },
+            mlp: Mlp::Gelu { width: number("ffn_hidden")? },
+            tied: false,
+            init: Init { weights: 0.02, output: 0.02 },
+        },
+        data: Dataset { name: "none".into(), source: String::new(), tokenizer: "bytes".into(), mix: Vec::new() },
+        train: Train {
+            steps: 1000,
+            global_batch: number("global_batch")?,
+            optimizer: AdamW { betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1 },
+            lr: LearningRate::Constant { peak: 1e-4, warmup: 1 },
+            clip: Some(1.0),
+            precision: Precision::Fp16,
+        },
+        checkpoints: Checkpoints { every: None, keep: 1 },
+        cluster: Cluster {
+            name: device.to_owned(),
+            nodes: gpus.div_ceil(per_node),
+            gpus_per_node: per_node.min(gpus),
+            device: device.to_owned(),
+            memory: None,
+            peak_flops: None,
+            intra_node: None,
+            inter_node: network.map(|gigabits| gigabits * 1e9 / 8.0),
+            price_per_gpu_hour: None,
+        },
+        plan: wishes(),
+        hash: String::new(),
+        origins: BTreeMap::new(),
+    })
+}
+
+fn wishes() -> Wishes {
+    Wishes {
+        tp: Choice::Auto,
+        pp: Choice::Auto,
+        dp: Choice::Auto,
+        zero: Choice::Auto,
+        micro_batch: Choice::Auto,
+        recompute: Choice::Auto,
+        sequence_parallel: Choice::Auto,
+        requirements: Vec::new(),
+        objectives: Vec::new(),
+        engine: "neox".to_owned(),
+    }
+}
+
+/// Rows of a CSV text by column; fields may be quoted.
+fn rows(text: &str) -> Vec<Row> {
+    let mut lines = text.lines().map(fields);
+    let header = lines.next().unwrap_or_default();
+    lines.map(|values| header.iter().cloned().zip(values).collect()).collect()
+}
+
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut quoted) = (vec![String::new()], false);
+    for character in line.chars() {
+        match character {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            other => fields.last_mut().expect("there is always a field").push(other),
+        }
+    }
+    fields
+}
