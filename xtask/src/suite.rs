@@ -14,6 +14,18 @@ use crate::setup;
 /// The word with which a test says that it could not ask its question: `skipped: reason`.
 pub const SKIPPED: &str = "skipped: ";
 
+/// Set for tests: the binaries are built, nobody has to build them again.
+pub const BUILT: &str = "PLEACH_BUILT";
+
+/// Set for tests: what this machine has. A test that misses it nevertheless fails, it does not skip.
+pub const PRESENT: &str = "PLEACH_PRESENT";
+
+/// In [`PRESENT`]: libtorch, so that there is a worker.
+pub const WORKER: &str = "worker";
+
+/// In [`PRESENT`]: the Python environment.
+pub const PYTHON: &str = "python";
+
 /// What was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -52,10 +64,7 @@ pub fn run() -> Result<bool, Failure> {
     if tally.step(cargo(build))? {
         let tests = [&["test", "--no-fail-fast"], selection].concat();
         let mut command = cargo(tests);
-        command
-            .env("PLEACH_BUILT", "1")
-            .env("PLEACH_WORKER", said(torch))
-            .env("PLEACH_PYTHON", said(python));
+        command.env(BUILT, "1").env(PRESENT, present(torch, python));
         tally.tests(&mut command)?;
     }
     eprintln!("took {} s", begin.elapsed().as_secs());
@@ -66,9 +75,14 @@ pub fn run() -> Result<bool, Failure> {
     Ok(tally.failed == 0)
 }
 
-/// Tells the tests whether something must be there: they fail, and do not skip, if it is missing nevertheless.
-fn said(present: bool) -> &'static str {
-    if present { "present" } else { "absent" }
+fn present(torch: bool, python: bool) -> String {
+    let named = [(torch, WORKER), (python, PYTHON)];
+    let names: Vec<&str> = named
+        .iter()
+        .filter(|(there, _)| *there)
+        .map(|(_, name)| *name)
+        .collect();
+    names.join(" ")
 }
 
 impl Tally {
