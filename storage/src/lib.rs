@@ -4,6 +4,7 @@
 //! dealt ([`order`]), checkpoints ([`checkpoint`]), the folder of a run ([`run`]) and models for other programs
 //! ([`export`]). Whatever is written is written aside and renamed, and whatever is read is checked before it is believed.
 
+pub mod checkpoint;
 pub mod data;
 pub mod files;
 pub mod init;
