@@ -8,6 +8,8 @@ pub mod bound;
 pub mod evaluate;
 pub mod figures;
 pub mod space;
+#[cfg(test)]
+mod tests;
 pub mod why;
 pub mod wishes;
 
@@ -157,9 +159,8 @@ impl<'e> Search<'e> {
         if self.found.is_empty() && self.misfits.is_empty() {
             // Every bound was beyond the memory: the nearest miss is shown with its real figures.
             let nearest = candidates.iter().min_by_key(|candidate| candidate.bound.peak);
-            if let Some(candidate) = nearest {
-                self.evaluate(candidate.placement);
-            }
+            let evaluate = |candidate: &Candidate<'_>| evaluate::evaluate(self.experiment, self.hardware, candidate.placement).ok();
+            self.misfits.extend(nearest.and_then(evaluate));
         }
     }
 

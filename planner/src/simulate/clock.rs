@@ -42,7 +42,7 @@ enum State {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Travel {
-    sent: Option<u64>,
+    sent: Option<(u64, Place)>,
     awaited: Option<u64>,
     span: Option<(u64, u64)>,
 }
@@ -143,7 +143,7 @@ impl Clock<'_> {
         let message = self.program.messages[side.message];
         let travel = &mut self.travels[side.message];
         match side.kind {
-            TransferKind::Send => travel.sent = Some(self.now),
+            TransferKind::Send => travel.sent = Some((self.now, side.place)),
             TransferKind::Receive => travel.awaited = Some(self.now),
         }
         if self.program.blocking {
@@ -153,12 +153,12 @@ impl Clock<'_> {
                 self.record(role, side.place, (self.now, end), Class::Communication, true);
                 return State::Stalled(self.now, end);
             }
-        } else if let (Some(sent), Some(awaited), None) = (travel.sent, travel.awaited, travel.span) {
+        } else if let (Some((sent, place)), Some(awaited), None) = (travel.sent, travel.awaited, travel.span) {
             let link = &mut self.links[message.from as usize * self.states.len() + message.to as usize];
             let start = sent.max(awaited).max(*link);
             *link = start + message.ps;
             travel.span = Some((start, start + message.ps));
-            self.record(role, side.place, (start, start + message.ps), Class::Communication, true);
+            self.record(message.from as usize, place, (start, start + message.ps), Class::Communication, true);
         }
         State::Ready
     }
