@@ -10,3 +10,4 @@ pub mod files;
 pub mod init;
 pub mod order;
 pub mod region;
+pub mod run;

@@ -1,0 +1,120 @@
+//! `metrics.jsonl`: one line of figures for each step of a run.
+//!
+//! In come a step's figures from rank 0; out comes a file in which every line is whole and steps rise by one, also across crashes and
+//! resumed runs: a line is one write, a torn last line is dropped, and what lies after the checkpoint that a run goes on from
+//! is cut off.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{RunError, number};
+use crate::files::At;
+
+/// The figures of one step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepMetrics {
+    /// Steps done, counting this one: the first line has 1.
+    pub step: u64,
+    /// Mean loss over the tokens of the global batch, in nats.
+    #[serde(with = "number")]
+    pub loss: f64,
+    /// Norm of the gradient before clipping.
+    #[serde(with = "number")]
+    pub grad_norm: f64,
+    /// Learning rate of the update.
+    #[serde(with = "number")]
+    pub lr: f64,
+    /// Tokens of the global batch over `seconds`.
+    #[serde(with = "number")]
+    pub tokens_per_s: f64,
+    /// Wall time of the step.
+    #[serde(with = "number")]
+    pub seconds: f64,
+    /// Samples consumed since the beginning of the run.
+    pub samples: u64,
+    /// Largest resident size of a rank so far, in bytes, where the system tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// Appends to the metrics of a run.
+#[derive(Debug)]
+pub struct MetricsWriter {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsWriter {
+    /// Opens the file for a run that goes on after `step` steps (0 for one that begins): later and torn lines are cut off.
+    ///
+    /// # Errors
+    /// A line that is no metrics, or the system's.
+    pub fn resume(path: &Path, step: u64) -> Result<MetricsWriter, RunError> {
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        let file = options.open(path).at("open", path)?;
+        let text = fs::read(path).at("read", path)?;
+        let mut kept = 0;
+        for (line, end) in whole_lines(&text) {
+            if parse(path, &text, line)?.step > step {
+                break;
+            }
+            kept = end;
+        }
+        if kept < text.len() {
+            file.set_len(kept as u64)
+                .and_then(|()| file.sync_all())
+                .at("cut", path)?;
+        }
+        Ok(MetricsWriter {
+            path: path.to_path_buf(),
+            file,
+        })
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn append(&mut self, metrics: &StepMetrics) -> Result<(), RunError> {
+        let mut line = serde_json::to_vec(metrics).expect("figures are plain JSON");
+        line.push(b'\n');
+        Ok(self.file.write_all(&line).at("write", &self.path)?)
+    }
+}
+
+impl StepMetrics {
+    /// All whole lines of a run's metrics; none where there is no file yet.
+    ///
+    /// # Errors
+    /// A line that is no metrics, with its number, or the system's.
+    pub fn read(path: &Path) -> Result<Vec<StepMetrics>, RunError> {
+        let text = match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            text => text.at("read", path)?,
+        };
+        whole_lines(&text)
+            .map(|(line, _)| parse(path, &text, line))
+            .collect()
+    }
+}
+
+/// Lines that end with a line feed, and where each ends; a torn last line is left out.
+fn whole_lines(text: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
+    text.split_inclusive(|&byte| byte == b'\n')
+        .scan(0, |end, line| {
+            *end += line.len();
+            line.ends_with(b"\n").then_some((line, *end))
+        })
+}
+
+fn parse(path: &Path, text: &[u8], line: &[u8]) -> Result<StepMetrics, RunError> {
+    serde_json::from_slice(line).map_err(|error| {
+        let before = line.as_ptr() as usize - text.as_ptr() as usize;
+        let number = text[..before].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        RunError::damaged(path, format!("line {number} is no step's figures: {error}"))
+    })
+}

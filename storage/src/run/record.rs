@@ -1,0 +1,113 @@
+//! `record.json`: what a run is and how each attempt at it ended.
+//!
+//! In come identities and, for every launch, where it began and how its workers ended; out comes one small file that
+//! `pleach runs` and scripts read. It is replaced as a whole, so that it is never half written.
+
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::{RunError, RunFolder};
+use crate::files::{At, replace};
+
+/// The version of `record.json`.
+const SCHEMA: u32 = 1;
+
+/// What a run is, and its attempts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of this format.
+    pub schema: u32,
+    /// The experiment's name.
+    pub experiment: String,
+    /// Its identity.
+    pub experiment_hash: String,
+    /// The identity of the program.
+    pub placement_hash: String,
+    /// Hash over the order of all samples.
+    pub data_order: Option<String>,
+    /// `bitwise` where the same placement gives the same bits again, else `fast`.
+    pub mode: String,
+    /// Number of ranks.
+    pub ranks: u32,
+    /// Every launch, oldest first.
+    pub attempts: Vec<Attempt>,
+}
+
+/// One launch of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The program's version.
+    pub version: String,
+    /// Seconds since 1970 when it began.
+    pub began: u64,
+    /// Seconds since 1970 when it ended; none while it runs, or if the launcher itself was killed.
+    pub ended: Option<u64>,
+    /// Steps done when it began.
+    pub first_step: u64,
+    /// Steps done when it ended.
+    pub last_step: Option<u64>,
+    /// The launcher's exit code.
+    pub exit: Option<i32>,
+    /// How the workers ended.
+    pub workers: Vec<WorkerExit>,
+}
+
+/// How one worker ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerExit {
+    /// Its rank.
+    pub rank: u32,
+    /// Its exit code, if it ended by itself.
+    pub code: Option<i32>,
+    /// The signal that ended it otherwise.
+    pub signal: Option<i32>,
+}
+
+impl RunRecord {
+    /// The record of a run that has not been launched yet.
+    pub fn new(plan: &pleach_plan::Plan, mode: &str) -> RunRecord {
+        RunRecord {
+            schema: SCHEMA,
+            experiment: plan.experiment.clone(),
+            experiment_hash: plan.hashes.experiment.clone(),
+            placement_hash: plan.hashes.placement.clone(),
+            data_order: plan.data.order.clone(),
+            mode: mode.to_owned(),
+            ranks: plan.mesh.ranks(),
+            attempts: Vec::new(),
+        }
+    }
+}
+
+impl RunFolder {
+    /// Replaces the run's record.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn write_record(&self, record: &RunRecord) -> Result<(), RunError> {
+        let text = serde_json::to_string_pretty(record).expect("a record is plain JSON");
+        Ok(replace(&self.record(), text.as_bytes())?)
+    }
+
+    /// The run's record; none before the first launch.
+    ///
+    /// # Errors
+    /// No record of this version, or the system's.
+    pub fn read_record(&self) -> Result<Option<RunRecord>, RunError> {
+        let path = self.record();
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.at("read", &path)?,
+        };
+        let record: RunRecord =
+            serde_json::from_slice(&text).map_err(|error| RunError::damaged(&path, error))?;
+        if record.schema == SCHEMA {
+            Ok(Some(record))
+        } else {
+            let problem = format!("schema {}, this program reads {SCHEMA}", record.schema);
+            Err(RunError::damaged(&path, problem))
+        }
+    }
+}
