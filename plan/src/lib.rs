@@ -15,6 +15,7 @@ pub mod program;
 pub mod reference;
 pub mod schedule;
 pub mod tensor;
+pub mod text;
 pub mod trace;
 pub mod walk;
 

@@ -41,17 +41,27 @@ pub struct Place {
 impl Place {
     /// A place known by a name only.
     pub fn named(name: &str) -> Self {
-        Place { name: Some(name.to_owned()), ..Place::default() }
+        Place {
+            name: Some(name.to_owned()),
+            ..Place::default()
+        }
     }
 
     /// A place in a body.
     pub fn body(name: &str) -> Self {
-        Place { body: Some(name.to_owned()), ..Place::default() }
+        Place {
+            body: Some(name.to_owned()),
+            ..Place::default()
+        }
     }
 
     /// A slot of a stage.
     pub fn slot(stage: u32, slot: usize) -> Self {
-        Place { stage: Some(stage), slot: Some(slot), ..Place::default() }
+        Place {
+            stage: Some(stage),
+            slot: Some(slot),
+            ..Place::default()
+        }
     }
 }
 
@@ -63,7 +73,10 @@ impl fmt::Display for Place {
         parts.extend(self.layer.map(|layer| format!("layer {layer}")));
         parts.extend(self.micro_batch.map(|index| format!("micro-batch {index}")));
         parts.extend(self.body.as_ref().map(|name| format!("body {name}")));
-        parts.extend(self.instruction.map(|(index, op)| format!("instruction {index} ({op})")));
+        parts.extend(
+            self.instruction
+                .map(|(index, op)| format!("instruction {index} ({op})")),
+        );
         parts.extend(self.name.clone());
         match parts.is_empty() {
             true => Ok(()),
@@ -170,7 +183,9 @@ pub enum What {
         limit: u64,
     },
     /// The batch does not come out.
-    #[error("a global batch of {global} is not micro-batch {micro} × {steps} micro-steps × dp {dp} = {product}")]
+    #[error(
+        "a global batch of {global} is not micro-batch {micro} × {steps} micro-steps × dp {dp} = {product}"
+    )]
     Batch {
         /// Sequences of a step.
         global: u64,
@@ -256,7 +271,9 @@ pub enum What {
         tensor: String,
     },
     /// A call whose layers do not suit its body or its stage.
-    #[error("it calls block `{block}` for layers {layers:?}, on a stage that holds layers {held:?}")]
+    #[error(
+        "it calls block `{block}` for layers {layers:?}, on a stage that holds layers {held:?}"
+    )]
     CallLayers {
         /// The block.
         block: String,
@@ -376,7 +393,9 @@ pub enum What {
         side: &'static str,
     },
     /// The n-th send on a channel is not what the n-th receive expects.
-    #[error("stage {from} sends {sent} as transfer {index} to stage {to}, which expects {expected}")]
+    #[error(
+        "stage {from} sends {sent} as transfer {index} to stage {to}, which expects {expected}"
+    )]
     Transfer {
         /// The sending stage.
         from: u32,
@@ -493,6 +512,10 @@ impl Faults {
     /// # Errors
     /// The faults, if there are any.
     pub fn verdict(self) -> Result<(), Vec<Fault>> {
-        if self.found == 0 { Ok(()) } else { Err(self.kept) }
+        if self.found == 0 {
+            Ok(())
+        } else {
+            Err(self.kept)
+        }
     }
 }

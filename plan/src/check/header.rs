@@ -15,7 +15,13 @@ const SIZE: u64 = 1 << 31;
 /// Checks mesh, groups, training and the shape of roles.
 pub fn header(plan: &Plan, faults: &mut Faults) {
     if plan.schema != SCHEMA {
-        faults.push(Place::default(), What::Schema { found: plan.schema, known: SCHEMA });
+        faults.push(
+            Place::default(),
+            What::Schema {
+                found: plan.schema,
+                known: SCHEMA,
+            },
+        );
     }
     mesh(plan, faults);
     groups(plan, faults);
@@ -26,24 +32,63 @@ pub fn header(plan: &Plan, faults: &mut Faults) {
     }
 }
 
-fn number(faults: &mut Faults, holds: bool, field: &'static str, value: impl ToString, law: &'static str) {
+fn number(
+    faults: &mut Faults,
+    holds: bool,
+    field: &'static str,
+    value: impl ToString,
+    law: &'static str,
+) {
     if !holds {
-        faults.push(Place::default(), What::Number { field, value: value.to_string(), law });
+        faults.push(
+            Place::default(),
+            What::Number {
+                field,
+                value: value.to_string(),
+                law,
+            },
+        );
     }
 }
 
 fn mesh(plan: &Plan, faults: &mut Faults) {
     let mesh = plan.mesh;
-    for (field, size) in [("mesh.dp", mesh.dp), ("mesh.pp", mesh.pp), ("mesh.tp", mesh.tp)] {
+    for (field, size) in [
+        ("mesh.dp", mesh.dp),
+        ("mesh.pp", mesh.pp),
+        ("mesh.tp", mesh.tp),
+    ] {
         number(faults, size > 0, field, size, "it must be at least 1");
     }
-    number(faults, mesh.cp == 1, "mesh.cp", mesh.cp, "context parallelism is not there yet: it must be 1");
-    number(faults, plan.zero <= 1, "zero", plan.zero, "it must be 0 or 1");
-    let ranks = [mesh.dp, mesh.cp, mesh.pp, mesh.tp].iter().try_fold(1_u64, |product, &size| {
-        product.checked_mul(u64::from(size)).filter(|&product| product <= RANKS)
-    });
+    number(
+        faults,
+        mesh.cp == 1,
+        "mesh.cp",
+        mesh.cp,
+        "context parallelism is not there yet: it must be 1",
+    );
+    number(
+        faults,
+        plan.zero <= 1,
+        "zero",
+        plan.zero,
+        "it must be 0 or 1",
+    );
+    let ranks = [mesh.dp, mesh.cp, mesh.pp, mesh.tp]
+        .iter()
+        .try_fold(1_u64, |product, &size| {
+            product
+                .checked_mul(u64::from(size))
+                .filter(|&product| product <= RANKS)
+        });
     if ranks.is_none() {
-        let what = What::Ranks { dp: mesh.dp, cp: mesh.cp, pp: mesh.pp, tp: mesh.tp, limit: RANKS };
+        let what = What::Ranks {
+            dp: mesh.dp,
+            cp: mesh.cp,
+            pp: mesh.pp,
+            tp: mesh.tp,
+            limit: RANKS,
+        };
         faults.push(Place::default(), what);
     }
 }
@@ -51,10 +96,22 @@ fn mesh(plan: &Plan, faults: &mut Faults) {
 fn groups(plan: &Plan, faults: &mut Faults) {
     for (index, group) in plan.groups.iter().enumerate() {
         if group.id.0 as usize != index {
-            faults.push(Place::named(&group.name), What::Index { table: "groups", index, id: group.id.0 });
+            faults.push(
+                Place::named(&group.name),
+                What::Index {
+                    table: "groups",
+                    index,
+                    id: group.id.0,
+                },
+            );
         }
         if !group.axes.is_sorted_by(|left, right| left < right) {
-            faults.push(Place::named(&group.name), What::Axes { axes: group.axes.clone() });
+            faults.push(
+                Place::named(&group.name),
+                What::Axes {
+                    axes: group.axes.clone(),
+                },
+            );
         }
     }
 }
@@ -68,10 +125,17 @@ fn training(plan: &Plan, faults: &mut Faults) {
         ("training.sequence", training.sequence),
     ];
     for (field, value) in sizes {
-        number(faults, (1..SIZE).contains(&value), field, value, "it must be at least 1 and less than 2^31");
+        number(
+            faults,
+            (1..SIZE).contains(&value),
+            field,
+            value,
+            "it must be at least 1 and less than 2^31",
+        );
     }
-    let product =
-        u128::from(training.micro_batch) * u128::from(training.micro_steps) * u128::from(plan.mesh.dp);
+    let product = u128::from(training.micro_batch)
+        * u128::from(training.micro_steps)
+        * u128::from(plan.mesh.dp);
     if product != u128::from(training.global_batch) {
         let what = What::Batch {
             global: training.global_batch,
@@ -86,13 +150,29 @@ fn training(plan: &Plan, faults: &mut Faults) {
 
 fn roles(plan: &Plan, faults: &mut Faults) {
     if plan.roles.len() != plan.mesh.pp as usize {
-        faults.push(Place::default(), What::Roles { roles: plan.roles.len(), pp: plan.mesh.pp });
+        faults.push(
+            Place::default(),
+            What::Roles {
+                roles: plan.roles.len(),
+                pp: plan.mesh.pp,
+            },
+        );
     }
     let mut next = 0_u64;
     for (index, role) in plan.roles.iter().enumerate() {
-        let place = Place { stage: Some(role.stage), ..Place::default() };
+        let place = Place {
+            stage: Some(role.stage),
+            ..Place::default()
+        };
         if role.stage as usize != index {
-            faults.push(place.clone(), What::Index { table: "roles", index, id: role.stage });
+            faults.push(
+                place.clone(),
+                What::Index {
+                    table: "roles",
+                    index,
+                    id: role.stage,
+                },
+            );
         }
         let [first, last] = role.layers;
         if u64::from(first) != next || last < first {
@@ -100,7 +180,14 @@ fn roles(plan: &Plan, faults: &mut Faults) {
         }
         let count = u64::from(last.saturating_sub(first)) + 1;
         if count > LAYERS {
-            faults.push(place, What::TooMany { count, things: "layers", limit: LAYERS });
+            faults.push(
+                place,
+                What::TooMany {
+                    count,
+                    things: "layers",
+                    limit: LAYERS,
+                },
+            );
         }
         next = u64::from(last) + 1;
     }
@@ -115,13 +202,24 @@ fn unrolled(plan: &Plan, faults: &mut Faults) {
             let place = Place::slot(role.stage, slot);
             let Some(body) = plan.bodies.get(call.body.0 as usize) else {
                 let id = u64::from(call.body.0);
-                faults.push(place, What::Unknown { table: "body", id, count: plan.bodies.len() });
+                faults.push(
+                    place,
+                    What::Unknown {
+                        table: "body",
+                        id,
+                        count: plan.bodies.len(),
+                    },
+                );
                 continue;
             };
             let [first, last] = call.layers.unwrap_or([role.layers[0]; 2]);
             let inside = role.layers[0] <= first && first <= last && last <= role.layers[1];
             if !inside || call.layers.is_some() != (body.block == "layer") {
-                let what = What::CallLayers { block: body.block.clone(), layers: call.layers, held: role.layers };
+                let what = What::CallLayers {
+                    block: body.block.clone(),
+                    layers: call.layers,
+                    held: role.layers,
+                };
                 faults.push(place, what);
                 continue;
             }
@@ -129,8 +227,18 @@ fn unrolled(plan: &Plan, faults: &mut Faults) {
             instructions = instructions.saturating_add(visits * (body.code.len() as u64 + 1));
         }
         if instructions > UNROLLED {
-            let what = What::TooMany { count: instructions, things: "instructions in a step", limit: UNROLLED };
-            faults.push(Place { stage: Some(role.stage), ..Place::default() }, what);
+            let what = What::TooMany {
+                count: instructions,
+                things: "instructions in a step",
+                limit: UNROLLED,
+            };
+            faults.push(
+                Place {
+                    stage: Some(role.stage),
+                    ..Place::default()
+                },
+                what,
+            );
         }
     }
 }

@@ -12,7 +12,11 @@ use crate::{Axis, Dtype, GroupId, Instr, Plan, Transfer, TransferKind};
 
 /// Checks that all roles together reach the end of the step.
 pub fn meeting(plan: &Plan, faults: &mut Faults) {
-    let mut stages: Vec<Stage> = plan.roles.iter().map(|role| Stage::new(plan, role.stage)).collect();
+    let mut stages: Vec<Stage> = plan
+        .roles
+        .iter()
+        .map(|role| Stage::new(plan, role.stage))
+        .collect();
     let mut channels = Channels::default();
     loop {
         let mut moved = false;
@@ -55,15 +59,24 @@ type Channel = (u32, u32);
 
 impl<'p> Stage<'p> {
     fn new(plan: &'p Plan, number: u32) -> Self {
-        let points = walk(plan, &plan.roles[number as usize]).filter_map(move |event| match event {
-            Event::Start(slot, transfer) => Some(Point::Start(slot, transfer)),
-            Event::Wait(slot, token) => Some(Point::Wait(slot, token)),
-            Event::Run(visit, index, instr) if spans(plan, instr) => Some(Point::Collective(visit, index, instr)),
-            _ => None,
-        });
+        let points =
+            walk(plan, &plan.roles[number as usize]).filter_map(move |event| match event {
+                Event::Start(slot, transfer) => Some(Point::Start(slot, transfer)),
+                Event::Wait(slot, token) => Some(Point::Wait(slot, token)),
+                Event::Run(visit, index, instr) if spans(plan, instr) => {
+                    Some(Point::Collective(visit, index, instr))
+                }
+                _ => None,
+            });
         let mut points: Box<dyn Iterator<Item = Point<'p>> + 'p> = Box::new(points);
         let next = points.next();
-        Stage { plan, number, points, next, tokens: BTreeMap::new() }
+        Stage {
+            plan,
+            number,
+            points,
+            next,
+            tokens: BTreeMap::new(),
+        }
     }
 
     fn step(&mut self) {
@@ -99,11 +112,16 @@ impl<'p> Stage<'p> {
                     Some((channel, TransferKind::Receive, _)) => ("sends", channel.0),
                     None => ("knows", number),
                 };
-                format!("stage {number} waits at slot {slot} for token {token} until stage {peer} {side}")
+                format!(
+                    "stage {number} waits at slot {slot} for token {token} until stage {peer} {side}"
+                )
             }
             Point::Collective(visit, index, instr) => {
                 let (slot, body) = (visit.slot, &visit.body.name);
-                format!("stage {number} waits at slot {slot} in {body} instruction {index} ({}) for other stages", instr.op.name())
+                format!(
+                    "stage {number} waits at slot {slot} in {body} instruction {index} ({}) for other stages",
+                    instr.op.name()
+                )
             }
         })
     }
@@ -111,7 +129,9 @@ impl<'p> Stage<'p> {
 
 /// Whether an instruction needs other stages.
 fn spans(plan: &Plan, instr: &Instr) -> bool {
-    instr.op.group().is_some_and(|group| plan.mesh.pp > 1 && plan.groups[group.0 as usize].axes.contains(&Axis::Pp))
+    instr.op.group().is_some_and(|group| {
+        plan.mesh.pp > 1 && plan.groups[group.0 as usize].axes.contains(&Axis::Pp)
+    })
 }
 
 /// Lets all stages pass that stand at a collective of one group.
@@ -132,10 +152,14 @@ fn meet<'p>(plan: &'p Plan, stages: &mut [Stage<'p>], faults: &mut Faults) -> bo
 }
 
 fn compare<'p>(plan: &'p Plan, stages: &[Stage<'p>], group: GroupId, faults: &mut Faults) {
-    let kinds: Vec<_> = stages.iter().filter_map(|stage| kind(plan, stage)).collect();
+    let kinds: Vec<_> = stages
+        .iter()
+        .filter_map(|stage| kind(plan, stage))
+        .collect();
     for (stage, found) in stages.iter().zip(&kinds).skip(1) {
         if *found != kinds[0] {
-            let say = |kind: &(String, &[u64], Dtype)| format!("{} of {:?} {:?}", kind.0, kind.1, kind.2);
+            let say =
+                |kind: &(String, &[u64], Dtype)| format!("{} of {:?} {:?}", kind.0, kind.1, kind.2);
             let what = What::Collective {
                 group: plan.groups[group.0 as usize].name.clone(),
                 first: stages[0].number,
@@ -143,7 +167,13 @@ fn compare<'p>(plan: &'p Plan, stages: &[Stage<'p>], group: GroupId, faults: &mu
                 second: stage.number,
                 right: say(found),
             };
-            faults.push(Place { stage: Some(stage.number), ..Place::default() }, what);
+            faults.push(
+                Place {
+                    stage: Some(stage.number),
+                    ..Place::default()
+                },
+                what,
+            );
         }
     }
 }
@@ -187,7 +217,16 @@ impl<'p> Channels<'p> {
             };
             if pair.0 != pair.1 {
                 let (from, to) = channel;
-                faults.push(place.clone(), What::Transfer { from, to, index, sent: pair.0, expected: pair.1 });
+                faults.push(
+                    place.clone(),
+                    What::Transfer {
+                        from,
+                        to,
+                        index,
+                        sent: pair.0,
+                        expected: pair.1,
+                    },
+                );
             }
         }
         queue.push((place, transfer));
@@ -201,7 +240,9 @@ impl<'p> Channels<'p> {
                 TransferKind::Send => &self.receives,
                 TransferKind::Receive => &self.sends,
             };
-            others.get(channel).is_some_and(|queue| queue.len() > *index)
+            others
+                .get(channel)
+                .is_some_and(|queue| queue.len() > *index)
         })
     }
 
@@ -210,8 +251,18 @@ impl<'p> Channels<'p> {
             for (channel, queue) in mine {
                 let met = others.get(channel).map_or(0, Vec::len);
                 for (place, transfer) in queue.iter().skip(met) {
-                    let what = format!("{:?} of micro-batch {}", transfer.wire, transfer.micro_batch);
-                    faults.push(place.clone(), What::Unpaired { kind: transfer.kind, what, peer: transfer.peer });
+                    let what = format!(
+                        "{:?} of micro-batch {}",
+                        transfer.wire, transfer.micro_batch
+                    );
+                    faults.push(
+                        place.clone(),
+                        What::Unpaired {
+                            kind: transfer.kind,
+                            what,
+                            peer: transfer.peer,
+                        },
+                    );
                 }
             }
         }
@@ -220,5 +271,8 @@ impl<'p> Channels<'p> {
 
 fn describe(plan: &Plan, transfer: &Transfer) -> String {
     let tensor = &plan.tensors[transfer.tensor.0 as usize];
-    format!("{:?} of micro-batch {} as {:?} {:?}", transfer.wire, transfer.micro_batch, tensor.dims, tensor.dtype)
+    format!(
+        "{:?} of micro-batch {} as {:?} {:?}",
+        transfer.wire, transfer.micro_batch, tensor.dims, tensor.dtype
+    )
 }

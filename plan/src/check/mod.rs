@@ -25,8 +25,14 @@ use fault::Faults;
 /// # Errors
 /// What is wrong: places with the figures that disagree.
 pub fn check(plan: &Plan) -> Result<(), Vec<Fault>> {
-    let stages: [fn(&Plan, &mut Faults); 6] =
-        [header::header, tables::tables, parameters::parameters, bodies::bodies, roles::roles, meeting::meeting];
+    let stages: [fn(&Plan, &mut Faults); 6] = [
+        header::header,
+        tables::tables,
+        parameters::parameters,
+        bodies::bodies,
+        roles::roles,
+        meeting::meeting,
+    ];
     let mut faults = Faults::default();
     for stage in stages {
         stage(plan, &mut faults);

@@ -1,6 +1,7 @@
 //! Parameters and buckets: every parameter and its gradient lie at the same place of their bucket's flat tensors.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 
 use crate::check::fault::{Faults, Place, ViewFault, What};
 use crate::{Bucket, Dtype, Lives, Parameter, Plan, Tensor, TensorId};
@@ -10,78 +11,159 @@ pub fn parameters(plan: &Plan, faults: &mut Faults) {
     let mut names = BTreeSet::new();
     for parameter in &plan.parameters {
         if !names.insert(&parameter.name) {
-            faults.push(Place::default(), What::SameName { table: "parameters", name: parameter.name.clone() });
+            faults.push(
+                Place::default(),
+                What::SameName {
+                    table: "parameters",
+                    name: parameter.name.clone(),
+                },
+            );
         }
         one(plan, parameter, faults);
     }
-    plan.buckets.iter().enumerate().for_each(|(index, bucket)| flats(plan, index, bucket, faults));
+    plan.buckets
+        .iter()
+        .enumerate()
+        .for_each(|(index, bucket)| flats(plan, index, bucket, faults));
     report(plan, faults);
 }
 
-fn differ<T: PartialEq + std::fmt::Debug>(
-    faults: &mut Faults,
-    name: &str,
-    (left_name, left): (&'static str, T),
-    (right_name, right): (&'static str, T),
-) {
-    if left != right {
-        let what = What::Differ { left_name, left: format!("{left:?}"), right_name, right: format!("{right:?}") };
-        faults.push(Place::named(name), what);
+/// Compares figures of one named thing.
+struct Figures<'f, 'n> {
+    faults: &'f mut Faults,
+    name: &'n str,
+}
+
+impl Figures<'_, '_> {
+    fn same<T: PartialEq + Debug>(&mut self, left: (&'static str, T), right: (&'static str, T)) {
+        if left.1 != right.1 {
+            let [first, second] = [&left.1, &right.1].map(|figure| format!("{figure:?}"));
+            let what = What::Differ {
+                left_name: left.0,
+                left: first,
+                right_name: right.0,
+                right: second,
+            };
+            self.faults.push(Place::named(self.name), what);
+        }
+    }
+
+    fn unknown(&mut self, table: &'static str, id: usize, count: usize) {
+        let id = id as u64;
+        self.faults
+            .push(Place::named(self.name), What::Unknown { table, id, count });
     }
 }
 
 fn one(plan: &Plan, parameter: &Parameter, faults: &mut Faults) {
     let name = parameter.name.as_str();
+    let mut figures = Figures { faults, name };
     let Some(bucket) = plan.buckets.get(parameter.bucket) else {
-        let id = parameter.bucket as u64;
-        return faults.push(Place::named(name), What::Unknown { table: "bucket", id, count: plan.buckets.len() });
+        return figures.unknown("bucket", parameter.bucket, plan.buckets.len());
     };
-    let [tensor, gradient] = [parameter.tensor, parameter.gradient].map(|id| &plan.tensors[id.0 as usize]);
+    let [tensor, gradient] =
+        [parameter.tensor, parameter.gradient].map(|id| &plan.tensors[id.0 as usize]);
     let layered = tensor.lives == Lives::Layered;
-    differ(faults, name, ("one for each layer", layered), ("`{layer}` in its name", name.contains("{layer}")));
+    let numbered = name.contains("{layer}");
+    figures.same(
+        ("one for each layer", layered),
+        ("`{layer}` in its name", numbered),
+    );
     let base = |tensor: &Tensor| tensor.view.map(|view| view.base);
-    differ(faults, name, ("its base", base(tensor)), ("its bucket's weights", Some(bucket.weights)));
-    differ(faults, name, ("its gradient's base", base(gradient)), ("its bucket's gradients", Some(bucket.gradients)));
+    let [weights, gradients] = [bucket.weights, bucket.gradients].map(Some);
+    figures.same(
+        ("its base", base(tensor)),
+        ("its bucket's weights", weights),
+    );
+    figures.same(
+        ("its gradient's base", base(gradient)),
+        ("its bucket's gradients", gradients),
+    );
     let place = |tensor: &Tensor| tensor.view.map(|view| view.offset);
-    differ(faults, name, ("its offset", place(tensor)), ("its gradient's offset", place(gradient)));
-    differ(faults, name, ("its shape", &tensor.dims), ("its gradient's shape", &gradient.dims));
+    figures.same(
+        ("its offset", place(tensor)),
+        ("its gradient's offset", place(gradient)),
+    );
+    figures.same(
+        ("its shape", &tensor.dims),
+        ("its gradient's shape", &gradient.dims),
+    );
     let mut whole = tensor.dims.clone();
-    if let Some(dim) = parameter.shard {
-        match whole.get_mut(dim) {
-            Some(size) => *size = size.saturating_mul(u64::from(plan.mesh.tp)),
-            None => {
-                let count = tensor.dims.len();
-                faults.push(Place::named(name), What::Unknown { table: "dimension", id: dim as u64, count });
-            }
-        }
+    match parameter.shard.map(|dim| (dim, whole.get_mut(dim))) {
+        Some((_, Some(size))) => *size = size.saturating_mul(u64::from(plan.mesh.tp)),
+        Some((dim, None)) => figures.unknown("dimension", dim, tensor.dims.len()),
+        None => {}
     }
-    differ(faults, name, ("its shards together", &whole), ("the whole", &parameter.dims));
+    figures.same(
+        ("its shards together", &whole),
+        ("the whole", &parameter.dims),
+    );
 }
 
 fn flats(plan: &Plan, index: usize, bucket: &Bucket, faults: &mut Faults) {
-    let name = bucket.name.as_str();
+    let mut figures = Figures {
+        faults,
+        name: &bucket.name,
+    };
     let get = |id: TensorId| &plan.tensors[id.0 as usize];
     let (weights, gradients) = (get(bucket.weights), get(bucket.gradients));
-    differ(faults, name, ("the rank of the weights", weights.dims.len()), ("flat", 1));
-    differ(faults, name, ("the gradients' shape", &gradients.dims), ("the weights' shape", &weights.dims));
-    let replicas = if plan.zero == 1 { u64::from(plan.mesh.dp) } else { 1 };
+    figures.same(("the rank of the weights", weights.dims.len()), ("flat", 1));
+    figures.same(
+        ("the gradients' shape", &gradients.dims),
+        ("the weights' shape", &weights.dims),
+    );
+    states(plan, bucket, &mut figures);
+    for tensor in [weights, gradients]
+        .into_iter()
+        .chain(bucket.master.map(get))
+    {
+        let numbers = tensor.dtype != Dtype::I64;
+        let fits = numbers && tensor.lives != Lives::Local && tensor.view.is_none();
+        figures.same(
+            ("being a static storage of numbers", fits),
+            ("what a bucket needs", true),
+        );
+    }
     let size = weights.elements();
-    let states = [("the first moments", Some(bucket.m)), ("the second moments", Some(bucket.v)), ("the master", bucket.master)];
-    for (what, state) in states.into_iter().filter_map(|(what, id)| Some((what, get(id?)))) {
-        let whole: Vec<u64> = state.dims.iter().map(|&part| part.saturating_mul(replicas)).collect();
-        differ(faults, name, (what, &whole), ("the weights' shape", &weights.dims));
-        differ(faults, name, (what, state.lives), ("the weights' lifetime", weights.lives));
-    }
-    for tensor in [weights, gradients].into_iter().chain(bucket.master.map(get)) {
-        let fits = tensor.lives != Lives::Local && tensor.dtype != Dtype::I64 && tensor.view.is_none();
-        differ(faults, name, ("being a static storage of numbers", fits), ("what a bucket needs", true));
-    }
     let padding = size.checked_sub(bucket.length);
     if padding.is_none_or(|padding| padding >= u64::from(plan.mesh.dp).max(1)) {
-        let (field, law) = ("length", "the storage must hold it, with less padding than there are replicas");
-        faults.push(Place::named(name), What::Number { field, value: format!("{} of {size}", bucket.length), law });
+        let value = format!("{} of {size}", bucket.length);
+        let law = "the storage must hold it, with less padding than there are replicas";
+        faults.push(
+            Place::named(&bucket.name),
+            What::Number {
+                field: "length",
+                value,
+                law,
+            },
+        );
     }
     members(plan, index, bucket, faults);
+}
+
+/// Optimizer states are as large as the weights, or their share of a replica.
+fn states(plan: &Plan, bucket: &Bucket, figures: &mut Figures) {
+    let get = |id: TensorId| &plan.tensors[id.0 as usize];
+    let weights = get(bucket.weights);
+    let pieces = if plan.zero == 1 {
+        u64::from(plan.mesh.dp)
+    } else {
+        1
+    };
+    let master = bucket.master.map(|id| ("the master", id));
+    let moments = [
+        ("the first moments", bucket.m),
+        ("the second moments", bucket.v),
+    ];
+    for (what, id) in moments.into_iter().chain(master) {
+        let whole = get(id).dims.iter().map(|&part| part.saturating_mul(pieces));
+        let whole: Vec<u64> = whole.collect();
+        figures.same((what, &whole), ("the weights' shape", &weights.dims));
+        figures.same(
+            (what, get(id).lives),
+            ("the weights' lifetime", weights.lives),
+        );
+    }
 }
 
 /// Views of a bucket's parameters do not overlap and fill it.
@@ -98,22 +180,52 @@ fn members(plan: &Plan, index: usize, bucket: &Bucket, faults: &mut Faults) {
     for (offset, tensor) in views {
         if offset < reached.0 {
             let base = plan.tensors[bucket.weights.0 as usize].name.clone();
-            let fault = ViewFault::Overlap { base, other: reached.1.to_owned(), end: reached.0, offset };
+            let fault = ViewFault::Overlap {
+                base,
+                other: reached.1.to_owned(),
+                end: reached.0,
+                offset,
+            };
             faults.push(Place::named(&tensor.name), What::View(fault));
         }
         reached = (reached.0.max(offset + tensor.elements()), &tensor.name);
     }
-    differ(faults, &bucket.name, ("its length", bucket.length), ("the end of its last parameter", reached.0));
+    let mut figures = Figures {
+        faults,
+        name: &bucket.name,
+    };
+    figures.same(
+        ("its length", bucket.length),
+        ("the end of its last parameter", reached.0),
+    );
 }
 
 fn report(plan: &Plan, faults: &mut Faults) {
     let report = &plan.tensors[plan.report.0 as usize];
-    differ(faults, &report.name, ("the report's shape", &report.dims), ("loss and squared norm", &vec![2]));
-    differ(faults, &report.name, ("the report's lifetime", report.lives), ("that of a run", Lives::Static));
+    let mut figures = Figures {
+        faults,
+        name: &report.name,
+    };
+    figures.same(
+        ("the report's shape", &report.dims),
+        ("loss and squared norm", &vec![2]),
+    );
+    figures.same(
+        ("the report's lifetime", report.lives),
+        ("that of a run", Lives::Static),
+    );
     for role in &plan.roles {
         if !role.statics.contains(&plan.report) {
-            let place = Place { stage: Some(role.stage), ..Place::default() };
-            faults.push(place, What::Foreign { tensor: report.name.clone() });
+            let place = Place {
+                stage: Some(role.stage),
+                ..Place::default()
+            };
+            faults.push(
+                place,
+                What::Foreign {
+                    tensor: report.name.clone(),
+                },
+            );
         }
     }
 }

@@ -6,11 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::fault::{Faults, Place, What};
 use crate::walk::{Visit, visits};
-use crate::{Body, BodyKind, Lives, Mark, Plan, Port, Role, Slot, TensorId, Transfer, TransferKind, Wire};
+use crate::{
+    Body, BodyKind, Lives, Mark, Plan, Port, Role, Slot, TensorId, Transfer, TransferKind, Wire,
+};
 
 /// Checks every role by itself.
 pub fn roles(plan: &Plan, faults: &mut Faults) {
-    let blocks: BTreeMap<&str, usize> = plan.bodies.iter().map(|body| (body.block.as_str(), body.id.0 as usize)).collect();
+    let blocks: BTreeMap<&str, usize> = plan
+        .bodies
+        .iter()
+        .map(|body| (body.block.as_str(), body.id.0 as usize))
+        .collect();
     for role in &plan.roles {
         marks(role, faults);
         Step::new(plan, role, &blocks, faults).check();
@@ -18,15 +24,26 @@ pub fn roles(plan: &Plan, faults: &mut Faults) {
 }
 
 fn marks(role: &Role, faults: &mut Faults) {
-    let marks = role.slots.iter().enumerate().filter_map(|(index, slot)| match slot {
-        Slot::Mark(mark) => Some((index, *mark)),
-        _ => None,
-    });
+    let marks = role
+        .slots
+        .iter()
+        .enumerate()
+        .filter_map(|(index, slot)| match slot {
+            Slot::Mark(mark) => Some((index, *mark)),
+            _ => None,
+        });
     let (places, found): (Vec<usize>, Vec<Mark>) = marks.unzip();
     let order = found == [Mark::StepBegin, Mark::Optimizer, Mark::StepEnd];
-    let ends = places.first() == Some(&0) && places.last() == Some(&(role.slots.len().saturating_sub(1)));
+    let ends =
+        places.first() == Some(&0) && places.last() == Some(&(role.slots.len().saturating_sub(1)));
     if !(order && ends) {
-        faults.push(Place { stage: Some(role.stage), ..Place::default() }, What::Marks { found });
+        faults.push(
+            Place {
+                stage: Some(role.stage),
+                ..Place::default()
+            },
+            What::Marks { found },
+        );
     }
 }
 
@@ -49,7 +66,12 @@ struct Step<'p, 'f> {
 }
 
 impl<'p, 'f> Step<'p, 'f> {
-    fn new(plan: &'p Plan, role: &'p Role, blocks: &'f BTreeMap<&'p str, usize>, faults: &'f mut Faults) -> Self {
+    fn new(
+        plan: &'p Plan,
+        role: &'p Role,
+        blocks: &'f BTreeMap<&'p str, usize>,
+        faults: &'f mut Faults,
+    ) -> Self {
         Step {
             plan,
             role,
@@ -61,7 +83,10 @@ impl<'p, 'f> Step<'p, 'f> {
             under_way: BTreeMap::new(),
             tokens: BTreeSet::new(),
             optimizer: false,
-            place: Place { stage: Some(role.stage), ..Place::default() },
+            place: Place {
+                stage: Some(role.stage),
+                ..Place::default()
+            },
         }
     }
 
@@ -110,23 +135,40 @@ impl<'p, 'f> Step<'p, 'f> {
         for &id in &self.role.statics {
             if self.plan.tensors[id.0 as usize].lives == Lives::Local {
                 let tensor = self.name(id);
-                self.fault(What::NotLocal { does: "holds for the whole run", tensor });
+                self.fault(What::NotLocal {
+                    does: "holds for the whole run",
+                    tensor,
+                });
             }
         }
         if self.statics.len() != self.role.statics.len() {
-            self.fault(What::SameName { table: "statics", name: "(listed twice)".to_owned() });
+            self.fault(What::SameName {
+                table: "statics",
+                name: "(listed twice)".to_owned(),
+            });
         }
     }
 
     /// Every static storage that a body touches is held by the stage.
     fn uses(&mut self, body: &'p Body) {
-        let operands = body.code.iter().flat_map(|instr| instr.ins.iter().chain(&instr.updates));
+        let operands = body
+            .code
+            .iter()
+            .flat_map(|instr| instr.ins.iter().chain(&instr.updates));
         for id in operands.copied().collect::<BTreeSet<_>>() {
             let tensor = &self.plan.tensors[id.0 as usize];
             let storage = tensor.view.map_or(id, |view| view.base);
             if tensor.lives != Lives::Local && !self.statics.contains(&storage) {
-                let place = Place { body: Some(body.name.clone()), ..self.place.clone() };
-                self.faults.push(place, What::Foreign { tensor: tensor.name.clone() });
+                let place = Place {
+                    body: Some(body.name.clone()),
+                    ..self.place.clone()
+                };
+                self.faults.push(
+                    place,
+                    What::Foreign {
+                        tensor: tensor.name.clone(),
+                    },
+                );
             }
         }
     }
@@ -135,16 +177,27 @@ impl<'p, 'f> Step<'p, 'f> {
         self.place.body = Some(body.name.clone());
         let steps = self.plan.training.micro_steps;
         if micro_batch >= steps {
-            self.fault(What::Unknown { table: "micro-batch", id: u64::from(micro_batch), count: steps as usize });
+            self.fault(What::Unknown {
+                table: "micro-batch",
+                id: u64::from(micro_batch),
+                count: steps as usize,
+            });
         }
         if chunk != 0 {
             let law = "virtual pipeline chunks are not there yet: it must be 0";
-            self.fault(What::Number { field: "chunk", value: chunk.to_string(), law });
+            self.fault(What::Number {
+                field: "chunk",
+                value: chunk.to_string(),
+                law,
+            });
         }
         let late = matches!(body.kind, BodyKind::Reduce | BodyKind::Update);
         if late != self.optimizer {
             let side = if self.optimizer { "after" } else { "before" };
-            self.fault(What::Phase { kind: body.kind, side });
+            self.fault(What::Phase {
+                kind: body.kind,
+                side,
+            });
         }
     }
 
@@ -154,7 +207,11 @@ impl<'p, 'f> Step<'p, 'f> {
         for port in &body.ins {
             self.take_wire(port, visit.micro_batch);
         }
-        let frame = (self.blocks[body.block.as_str()], visit.layer, visit.micro_batch);
+        let frame = (
+            self.blocks[body.block.as_str()],
+            visit.layer,
+            visit.micro_batch,
+        );
         self.take_frame(frame, body);
         self.write_frame(frame, body);
         for port in &body.outs {
@@ -164,11 +221,18 @@ impl<'p, 'f> Step<'p, 'f> {
 
     fn take_wire(&mut self, port: &Port, micro_batch: u32) {
         let Some(held) = self.wires.remove(&(port.wire, micro_batch)) else {
-            return self.fault(What::WireEmpty { wire: port.wire, micro_batch });
+            return self.fault(What::WireEmpty {
+                wire: port.wire,
+                micro_batch,
+            });
         };
         if !self.same_shape(held, port.tensor) {
             let (held, wanted) = (self.shape(held), self.shape(port.tensor));
-            self.fault(What::WireShape { wire: port.wire, held, wanted });
+            self.fault(What::WireShape {
+                wire: port.wire,
+                held,
+                wanted,
+            });
         }
     }
 
@@ -184,15 +248,24 @@ impl<'p, 'f> Step<'p, 'f> {
         }
         let block = body.block.clone();
         let Some(writer) = self.frames.remove(&frame) else {
-            return self.fault(What::FrameEmpty { block, takes: body.takes.len() });
+            return self.fault(What::FrameEmpty {
+                block,
+                takes: body.takes.len(),
+            });
         };
-        let [saved, taken] = [&writer.saves, &body.takes].map(|ids| ids.iter().copied().collect::<BTreeSet<_>>());
+        let [saved, taken] =
+            [&writer.saves, &body.takes].map(|ids| ids.iter().copied().collect::<BTreeSet<_>>());
         if saved != taken {
             let names = |ids: &BTreeSet<TensorId>, others: &BTreeSet<TensorId>| {
                 ids.difference(others).map(|&id| self.name(id)).collect()
             };
             let (saved, taken) = (names(&saved, &taken), names(&taken, &saved));
-            self.fault(What::FrameContent { block, writer: writer.name.clone(), saved, taken });
+            self.fault(What::FrameContent {
+                block,
+                writer: writer.name.clone(),
+                saved,
+                taken,
+            });
         }
     }
 
@@ -201,21 +274,32 @@ impl<'p, 'f> Step<'p, 'f> {
             return;
         }
         if let Some(before) = self.frames.insert(frame, body) {
-            self.fault(What::FrameFull { block: body.block.clone(), writer: before.name.clone() });
+            self.fault(What::FrameFull {
+                block: body.block.clone(),
+                writer: before.name.clone(),
+            });
         }
     }
 
     fn start(&mut self, index: usize, transfer: &'p Transfer) {
         let pp = self.plan.mesh.pp;
         if transfer.peer >= pp || transfer.peer == self.role.stage {
-            self.fault(What::Peer { peer: transfer.peer, pp });
+            self.fault(What::Peer {
+                peer: transfer.peer,
+                pp,
+            });
         }
         if !self.tokens.insert(transfer.token) {
-            self.fault(What::TokenTwice { token: transfer.token });
+            self.fault(What::TokenTwice {
+                token: transfer.token,
+            });
         }
         self.under_way.insert(transfer.token, (index, transfer));
         if transfer.kind == TransferKind::Send {
-            let port = Port { wire: transfer.wire, tensor: transfer.tensor };
+            let port = Port {
+                wire: transfer.wire,
+                tensor: transfer.tensor,
+            };
             self.take_wire(&port, transfer.micro_batch);
         }
     }
@@ -232,7 +316,10 @@ impl<'p, 'f> Step<'p, 'f> {
 
     /// Nothing is left when the step ends.
     fn left(mut self) {
-        self.place = Place { stage: Some(self.role.stage), ..Place::default() };
+        self.place = Place {
+            stage: Some(self.role.stage),
+            ..Place::default()
+        };
         for ((wire, micro_batch), _) in std::mem::take(&mut self.wires) {
             self.fault(What::WireLeft { wire, micro_batch });
         }
@@ -243,7 +330,10 @@ impl<'p, 'f> Step<'p, 'f> {
         self.place.slot = None;
         for ((_, layer, micro_batch), writer) in std::mem::take(&mut self.frames) {
             (self.place.layer, self.place.micro_batch) = (layer, Some(micro_batch));
-            self.fault(What::FrameLeft { block: writer.block.clone(), writer: writer.name.clone() });
+            self.fault(What::FrameLeft {
+                block: writer.block.clone(),
+                writer: writer.name.clone(),
+            });
         }
     }
 }

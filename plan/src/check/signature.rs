@@ -29,7 +29,11 @@ enum Pattern {
     /// Any dimensions, but the same for all operands with this letter.
     All(&'static str),
     /// The dimensions of [`Pattern::All`] with one of them divided.
-    Cut { of: &'static str, dim: usize, by: u64 },
+    Cut {
+        of: &'static str,
+        dim: usize,
+        by: u64,
+    },
 }
 
 /// Which element types an operand may have.
@@ -155,7 +159,11 @@ pub enum Misfit {
 }
 
 fn because(source: &str) -> String {
-    if source.is_empty() { String::new() } else { format!(" as in {source}") }
+    if source.is_empty() {
+        String::new()
+    } else {
+        format!(" as in {source}")
+    }
 }
 
 impl Signature {
@@ -166,49 +174,81 @@ impl Signature {
 
     /// Adds an input, by its pattern: letters, numbers, `A*12` or `A*D`, separated by blanks.
     pub fn read(mut self, name: &'static str, pattern: &str, kind: &'static str) -> Self {
-        self.ins.push(Operand { name, pattern: each(pattern), kind: kind_of(kind) });
+        self.ins.push(Operand {
+            name,
+            pattern: each(pattern),
+            kind: kind_of(kind),
+        });
         self
     }
 
     /// Adds an update, by its pattern.
     pub fn update(mut self, name: &'static str, pattern: &str, kind: &'static str) -> Self {
-        self.updates.push(Operand { name, pattern: each(pattern), kind: kind_of(kind) });
+        self.updates.push(Operand {
+            name,
+            pattern: each(pattern),
+            kind: kind_of(kind),
+        });
         self
     }
 
     /// Adds a result, by its pattern.
     pub fn make(mut self, name: &'static str, pattern: &str, kind: &'static str) -> Self {
-        self.outs.push(Operand { name, pattern: each(pattern), kind: kind_of(kind) });
+        self.outs.push(Operand {
+            name,
+            pattern: each(pattern),
+            kind: kind_of(kind),
+        });
         self
     }
 
     /// Adds an input of any shape; the letter ties it to others.
     pub fn read_all(mut self, name: &'static str, of: &'static str, kind: &'static str) -> Self {
-        self.ins.push(Operand { name, pattern: Pattern::All(of), kind: kind_of(kind) });
+        self.ins.push(Operand {
+            name,
+            pattern: Pattern::All(of),
+            kind: kind_of(kind),
+        });
         self
     }
 
     /// Adds an update of any shape.
     pub fn update_all(mut self, name: &'static str, of: &'static str, kind: &'static str) -> Self {
-        self.updates.push(Operand { name, pattern: Pattern::All(of), kind: kind_of(kind) });
+        self.updates.push(Operand {
+            name,
+            pattern: Pattern::All(of),
+            kind: kind_of(kind),
+        });
         self
     }
 
     /// Adds a result of any shape.
     pub fn make_all(mut self, name: &'static str, of: &'static str, kind: &'static str) -> Self {
-        self.outs.push(Operand { name, pattern: Pattern::All(of), kind: kind_of(kind) });
+        self.outs.push(Operand {
+            name,
+            pattern: Pattern::All(of),
+            kind: kind_of(kind),
+        });
         self
     }
 
     /// Adds an input that is one piece of a shape.
     pub fn read_cut(mut self, name: &'static str, of: &'static str, dim: usize, by: u64) -> Self {
-        self.ins.push(Operand { name, pattern: Pattern::Cut { of, dim, by }, kind: Kind::Float("T") });
+        self.ins.push(Operand {
+            name,
+            pattern: Pattern::Cut { of, dim, by },
+            kind: Kind::Float("T"),
+        });
         self
     }
 
     /// Adds a result that is one piece of a shape.
     pub fn make_cut(mut self, name: &'static str, of: &'static str, dim: usize, by: u64) -> Self {
-        self.outs.push(Operand { name, pattern: Pattern::Cut { of, dim, by }, kind: Kind::Float("T") });
+        self.outs.push(Operand {
+            name,
+            pattern: Pattern::Cut { of, dim, by },
+            kind: Kind::Float("T"),
+        });
         self
     }
 
@@ -222,7 +262,9 @@ impl Signature {
         arity("outputs", &self.outs, instr.outs.len())?;
         let operands = self.ins.iter().chain(&self.updates).chain(&self.outs);
         let given = instr.ins.iter().chain(&instr.updates).chain(&instr.outs);
-        let pairs: Vec<_> = operands.zip(given.map(|id| &tensors[id.0 as usize])).collect();
+        let pairs: Vec<_> = operands
+            .zip(given.map(|id| &tensors[id.0 as usize]))
+            .collect();
         let mut known = Known::default();
         for (operand, tensor) in &pairs {
             known.bind(operand, tensor)?;
@@ -237,12 +279,20 @@ impl Signature {
 fn arity(part: &'static str, wanted: &[Operand], found: usize) -> Result<(), Misfit> {
     match wanted.len() == found {
         true => Ok(()),
-        false => Err(Misfit::Arity { part, found, wanted: wanted.len() }),
+        false => Err(Misfit::Arity {
+            part,
+            found,
+            wanted: wanted.len(),
+        }),
     }
 }
 
 fn kind_of(kind: &'static str) -> Kind {
-    if kind == "ids" { Kind::Ids } else { Kind::Float(kind) }
+    if kind == "ids" {
+        Kind::Ids
+    } else {
+        Kind::Float(kind)
+    }
 }
 
 fn each(pattern: &str) -> Pattern {
@@ -283,22 +333,44 @@ impl<'s> Known<'s> {
         let name = operand.name;
         match (operand.kind, found == Dtype::I64) {
             (Kind::Ids, true) => Ok(()),
-            (Kind::Ids, false) => Err(Misfit::Kind { operand: name, found, wanted: "token ids" }),
-            (Kind::Float(_), true) => Err(Misfit::Kind { operand: name, found, wanted: "numbers" }),
+            (Kind::Ids, false) => Err(Misfit::Kind {
+                operand: name,
+                found,
+                wanted: "token ids",
+            }),
+            (Kind::Float(_), true) => Err(Misfit::Kind {
+                operand: name,
+                found,
+                wanted: "numbers",
+            }),
             (Kind::Float(letter), false) => {
                 let &mut (wanted, source_name) = self.types.entry(letter).or_insert((found, name));
                 match wanted == found {
                     true => Ok(()),
-                    false => Err(Misfit::Dtype { operand: name, found, wanted, source_name }),
+                    false => Err(Misfit::Dtype {
+                        operand: name,
+                        found,
+                        wanted,
+                        source_name,
+                    }),
                 }
             }
         }
     }
 
-    fn bind_sizes(&mut self, operand: &Operand, sizes: &'s [Size], dims: &[u64]) -> Result<(), Misfit> {
+    fn bind_sizes(
+        &mut self,
+        operand: &Operand,
+        sizes: &'s [Size],
+        dims: &[u64],
+    ) -> Result<(), Misfit> {
         if sizes.len() != dims.len() {
             let wanted = sizes.iter().map(spell).collect::<Vec<_>>().join(", ");
-            return Err(Misfit::Rank { operand: operand.name, dims: dims.to_vec(), wanted });
+            return Err(Misfit::Rank {
+                operand: operand.name,
+                dims: dims.to_vec(),
+                wanted,
+            });
         }
         for (dim, (size, &found)) in sizes.iter().zip(dims).enumerate() {
             let (wanted, source_name) = match size {
@@ -318,11 +390,21 @@ impl<'s> Known<'s> {
         Ok(())
     }
 
-    fn bind_shape(&mut self, operand: &Operand, letter: &'static str, dims: &'s [u64]) -> Result<(), Misfit> {
+    fn bind_shape(
+        &mut self,
+        operand: &Operand,
+        letter: &'static str,
+        dims: &'s [u64],
+    ) -> Result<(), Misfit> {
         let &mut (wanted, source_name) = self.shapes.entry(letter).or_insert((dims, operand.name));
         match wanted == dims {
             true => Ok(()),
-            false => Err(Misfit::Shape { operand: operand.name, dims: dims.to_vec(), wanted: wanted.to_vec(), source_name }),
+            false => Err(Misfit::Shape {
+                operand: operand.name,
+                dims: dims.to_vec(),
+                wanted: wanted.to_vec(),
+                source_name,
+            }),
         }
     }
 
@@ -336,11 +418,17 @@ impl<'s> Known<'s> {
     }
 
     fn derive_sizes(&self, operand: &Operand, sizes: &[Size], dims: &[u64]) -> Result<(), Misfit> {
-        let known = |letter: &String| self.sizes.get(letter.as_str()).map_or((0, ""), |&known| known);
+        let known = |letter: &String| {
+            self.sizes
+                .get(letter.as_str())
+                .map_or((0, ""), |&known| known)
+        };
         for (dim, (size, &found)) in sizes.iter().zip(dims).enumerate() {
             let (wanted, source_name) = match size {
                 Size::Times(letter, by) => (known(letter).0.saturating_mul(*by), known(letter).1),
-                Size::Product(left, right) => (known(left).0.saturating_mul(known(right).0), known(left).1),
+                Size::Product(left, right) => {
+                    (known(left).0.saturating_mul(known(right).0), known(left).1)
+                }
                 Size::Letter(_) | Size::Exactly(_) => continue,
             };
             if wanted != found {
@@ -350,25 +438,55 @@ impl<'s> Known<'s> {
         Ok(())
     }
 
-    fn derive_cut(&self, operand: &Operand, of: &str, (dim, by): (usize, u64), dims: &[u64]) -> Result<(), Misfit> {
+    fn derive_cut(
+        &self,
+        operand: &Operand,
+        of: &str,
+        (dim, by): (usize, u64),
+        dims: &[u64],
+    ) -> Result<(), Misfit> {
         let Some(&(whole, source_name)) = self.shapes.get(of) else {
             return Ok(());
         };
         let cuttable = whole.get(dim).is_some_and(|&size| by > 0 && size % by == 0);
         if !cuttable {
-            return Err(Misfit::Cut { operand: source_name, dims: whole.to_vec(), dim, by });
+            return Err(Misfit::Cut {
+                operand: source_name,
+                dims: whole.to_vec(),
+                dim,
+                by,
+            });
         }
         let mut wanted = whole.to_vec();
         wanted[dim] /= by;
         match wanted == dims {
             true => Ok(()),
-            false => Err(Misfit::Shape { operand: operand.name, dims: dims.to_vec(), wanted, source_name }),
+            false => Err(Misfit::Shape {
+                operand: operand.name,
+                dims: dims.to_vec(),
+                wanted,
+                source_name,
+            }),
         }
     }
 }
 
-fn dimension(operand: &Operand, dims: &[u64], dim: usize, size: &Size, wanted: u64, source_name: &'static str) -> Misfit {
-    Misfit::Dimension { operand: operand.name, dims: dims.to_vec(), dim, what: spell(size), wanted, source_name }
+fn dimension(
+    operand: &Operand,
+    dims: &[u64],
+    dim: usize,
+    size: &Size,
+    wanted: u64,
+    source_name: &'static str,
+) -> Misfit {
+    Misfit::Dimension {
+        operand: operand.name,
+        dims: dims.to_vec(),
+        dim,
+        what: spell(size),
+        wanted,
+        source_name,
+    }
 }
 
 fn spell(size: &Size) -> String {

@@ -14,43 +14,83 @@ pub fn tables(plan: &Plan, faults: &mut Faults) {
     let mut total = 0_u64;
     for (index, tensor) in plan.tensors.iter().enumerate() {
         if tensor.id.0 as usize != index {
-            faults.push(Place::named(&tensor.name), What::Index { table: "tensors", index, id: tensor.id.0 });
+            faults.push(
+                Place::named(&tensor.name),
+                What::Index {
+                    table: "tensors",
+                    index,
+                    id: tensor.id.0,
+                },
+            );
         }
         if !names.insert(&tensor.name) {
-            faults.push(Place::default(), What::SameName { table: "tensors", name: tensor.name.clone() });
+            faults.push(
+                Place::default(),
+                What::SameName {
+                    table: "tensors",
+                    name: tensor.name.clone(),
+                },
+            );
         }
         match bytes(tensor) {
             Some(bytes) => total = total.saturating_add(bytes),
             None => {
-                let what = What::Size { dims: tensor.dims.clone(), dtype: tensor.dtype };
+                let what = What::Size {
+                    dims: tensor.dims.clone(),
+                    dtype: tensor.dtype,
+                };
                 faults.push(Place::named(&tensor.name), what);
             }
         }
     }
     if total > BYTES {
-        faults.push(Place::default(), What::TooMany { count: total, things: "bytes of tensors", limit: BYTES });
+        faults.push(
+            Place::default(),
+            What::TooMany {
+                count: total,
+                things: "bytes of tensors",
+                limit: BYTES,
+            },
+        );
     }
     references(plan, faults);
     if faults.is_empty() {
-        plan.tensors.iter().for_each(|tensor| view(plan, tensor, faults));
+        plan.tensors
+            .iter()
+            .for_each(|tensor| view(plan, tensor, faults));
     }
 }
 
 /// Bytes of a tensor's elements, view or not; none where they cannot be counted.
 fn bytes(tensor: &Tensor) -> Option<u64> {
-    let elements = tensor.dims.iter().try_fold(1_u64, |product, &size| product.checked_mul(size));
-    elements?.checked_mul(tensor.dtype.bytes()).filter(|&bytes| bytes <= BYTES)
+    let elements = tensor
+        .dims
+        .iter()
+        .try_fold(1_u64, |product, &size| product.checked_mul(size));
+    elements?
+        .checked_mul(tensor.dtype.bytes())
+        .filter(|&bytes| bytes <= BYTES)
 }
 
 fn references(plan: &Plan, faults: &mut Faults) {
     let count = plan.tensors.len();
     let mut known = |place: &dyn Fn() -> Place, id: TensorId| {
         if id.0 as usize >= count {
-            faults.push(place(), What::Unknown { table: "tensor", id: u64::from(id.0), count });
+            faults.push(
+                place(),
+                What::Unknown {
+                    table: "tensor",
+                    id: u64::from(id.0),
+                    count,
+                },
+            );
         }
     };
     for tensor in &plan.tensors {
-        tensor.view.iter().for_each(|view| known(&|| Place::named(&tensor.name), view.base));
+        tensor
+            .view
+            .iter()
+            .for_each(|view| known(&|| Place::named(&tensor.name), view.base));
     }
     for parameter in &plan.parameters {
         for id in [parameter.tensor, parameter.gradient] {
@@ -59,10 +99,16 @@ fn references(plan: &Plan, faults: &mut Faults) {
     }
     for bucket in &plan.buckets {
         let flats = [bucket.weights, bucket.gradients, bucket.m, bucket.v];
-        flats.into_iter().chain(bucket.master).for_each(|id| known(&|| Place::named(&bucket.name), id));
+        flats
+            .into_iter()
+            .chain(bucket.master)
+            .for_each(|id| known(&|| Place::named(&bucket.name), id));
     }
     for role in &plan.roles {
-        let place = || Place { stage: Some(role.stage), ..Place::default() };
+        let place = || Place {
+            stage: Some(role.stage),
+            ..Place::default()
+        };
         role.statics.iter().for_each(|&id| known(&place, id));
         for (slot, entry) in role.slots.iter().enumerate() {
             if let Slot::Start(transfer) = entry {
@@ -80,10 +126,18 @@ fn view(plan: &Plan, tensor: &Tensor, faults: &mut Faults) {
     let end = u128::from(view.offset) + u128::from(tensor.elements());
     let fault = if base.view.is_some() || base.dims.len() != 1 {
         ViewFault::Base { base: name() }
-    } else if tensor.lives == Lives::Local || base.lives != tensor.lives || base.dtype != tensor.dtype {
+    } else if tensor.lives == Lives::Local
+        || base.lives != tensor.lives
+        || base.dtype != tensor.dtype
+    {
         ViewFault::Kind { base: name() }
     } else if end > u128::from(base.dims[0]) {
-        ViewFault::Bounds { offset: view.offset, end, base: name(), length: base.dims[0] }
+        ViewFault::Bounds {
+            offset: view.offset,
+            end,
+            base: name(),
+            length: base.dims[0],
+        }
     } else {
         return;
     };

@@ -69,7 +69,8 @@ impl Exchange {
         }
         let value = given()?;
         if let Some((other, theirs)) = meeting.arrived.values().next() {
-            let say = |op: &Op, value: &Value| format!("{op:?} of {:?} {:?}", value.dims, value.dtype);
+            let say =
+                |op: &Op, value: &Value| format!("{op:?} of {:?} {:?}", value.dims, value.dtype);
             let (found, expected) = (say(op, &value), say(other, theirs));
             if found != expected {
                 return Err(Why::Mismatch { found, expected });
@@ -81,12 +82,26 @@ impl Exchange {
         }
         let arrived = std::mem::take(&mut meeting.arrived);
         let given: Vec<&Value> = arrived.values().map(|(_, value)| value).collect();
-        meeting.results = arrived.keys().copied().zip(collective::exchange(op, &given)?).collect();
-        meeting.results.remove(&rank).map(Met::Result).ok_or_else(|| Why::Missing("its own group".to_owned()))
+        meeting.results = arrived
+            .keys()
+            .copied()
+            .zip(collective::exchange(op, &given)?)
+            .collect();
+        meeting
+            .results
+            .remove(&rank)
+            .map(Met::Result)
+            .ok_or_else(|| Why::Missing("its own group".to_owned()))
     }
 
     /// A rank begins a transfer; a send brings its value.
-    pub fn post(&mut self, channel: Channel, transfer: &Transfer, value: Option<Value>, label: String) -> Result<Open, Why> {
+    pub fn post(
+        &mut self,
+        channel: Channel,
+        transfer: &Transfer,
+        value: Option<Value>,
+        label: String,
+    ) -> Result<Open, Why> {
         let sides = self.channels.entry(channel).or_default();
         let (index, counterpart) = match value {
             Some(value) => {
@@ -101,8 +116,15 @@ impl Exchange {
             }
         };
         match counterpart {
-            Some(other) if *other != label => Err(Why::Mismatch { found: label, expected: other.clone() }),
-            _ => Ok(Open { channel, index, transfer: transfer.clone() }),
+            Some(other) if *other != label => Err(Why::Mismatch {
+                found: label,
+                expected: other.clone(),
+            }),
+            _ => Ok(Open {
+                channel,
+                index,
+                transfer: transfer.clone(),
+            }),
         }
     }
 
@@ -111,7 +133,10 @@ impl Exchange {
         let sides = self.channels.get(&open.channel)?;
         match open.transfer.kind {
             TransferKind::Send => sides.receives.get(open.index).map(|_| None),
-            TransferKind::Receive => sides.sends.get(open.index).map(|(_, value)| Some(value.clone())),
+            TransferKind::Receive => sides
+                .sends
+                .get(open.index)
+                .map(|(_, value)| Some(value.clone())),
         }
     }
 
@@ -120,7 +145,10 @@ impl Exchange {
     /// # Errors
     /// A transfer without its counterpart.
     pub fn end(&mut self) -> Result<(), Why> {
-        let paired = self.channels.values().all(|sides| sides.sends.len() == sides.receives.len());
+        let paired = self
+            .channels
+            .values()
+            .all(|sides| sides.sends.len() == sides.receives.len());
         self.channels.clear();
         match paired {
             true => Ok(()),

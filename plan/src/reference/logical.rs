@@ -14,7 +14,13 @@ const AGREE: f64 = 1e-12;
 pub type Named = BTreeMap<String, Vec<f64>>;
 
 fn at_rank(rank: u32, why: impl Into<Why>) -> Stuck {
-    Stuck::new(Spot { rank, ..Spot::default() }, why.into())
+    Stuck::new(
+        Spot {
+            rank,
+            ..Spot::default()
+        },
+        why.into(),
+    )
 }
 
 /// The layers for which a role holds copies of a tensor: one nameless for static ones.
@@ -55,16 +61,25 @@ pub fn memories(plan: &Plan, initial: &dyn Fn(&str, u64) -> f64) -> Result<Vec<M
         let mut memory = Memory::default();
         for &id in &role.statics {
             let tensor = plan.tensors.get(id.0 as usize);
-            let tensor = tensor.ok_or_else(|| at_rank(rank, Why::Missing(format!("tensor {}", id.0))))?;
+            let tensor =
+                tensor.ok_or_else(|| at_rank(rank, Why::Missing(format!("tensor {}", id.0))))?;
             if tensor.view.is_none() {
                 for layer in layers(plan, role, id) {
-                    memory.statics.insert((id, layer), vec![0.0; tensor.elements() as usize]);
+                    memory
+                        .statics
+                        .insert((id, layer), vec![0.0; tensor.elements() as usize]);
                 }
             }
         }
-        for (index, bucket) in plan.buckets.iter().enumerate().filter(|(_, bucket)| role.statics.contains(&bucket.weights)) {
+        for (index, bucket) in plan
+            .buckets
+            .iter()
+            .enumerate()
+            .filter(|(_, bucket)| role.statics.contains(&bucket.weights))
+        {
             for layer in layers(plan, role, bucket.weights) {
-                fill(plan, (index, bucket), layer, place, initial, &mut memory).map_err(|why| at_rank(rank, why))?;
+                fill(plan, (index, bucket), layer, place, initial, &mut memory)
+                    .map_err(|why| at_rank(rank, why))?;
             }
         }
         memories.push(memory);
@@ -82,25 +97,47 @@ fn fill(
     memory: &mut Memory,
 ) -> Result<(), Why> {
     let missing = || Why::Missing(format!("the storage of bucket {}", bucket.name));
-    let weights = memory.statics.get_mut(&(bucket.weights, layer)).ok_or_else(missing)?;
-    for parameter in plan.parameters.iter().filter(|parameter| parameter.bucket == index) {
+    let weights = memory
+        .statics
+        .get_mut(&(bucket.weights, layer))
+        .ok_or_else(missing)?;
+    for parameter in plan
+        .parameters
+        .iter()
+        .filter(|parameter| parameter.bucket == index)
+    {
         let name = name(parameter, layer);
         let count: u64 = parameter.dims.iter().product();
-        let whole = Value::free(&dims(&parameter.dims), (0..count).map(|index| initial(&name, index)).collect());
+        let whole = Value::free(
+            &dims(&parameter.dims),
+            (0..count).map(|index| initial(&name, index)).collect(),
+        );
         let shard = match parameter.shard {
             Some(dim) => cut(&whole, dim, plan.mesh.tp as usize, place.tp as usize)?,
             None => whole,
         };
-        let offset = plan.tensors[parameter.tensor.0 as usize].view.map_or(0, |view| view.offset as usize);
-        weights.get_mut(offset..offset + shard.data.len()).ok_or_else(missing)?.copy_from_slice(&shard.data);
+        let offset = plan.tensors[parameter.tensor.0 as usize]
+            .view
+            .map_or(0, |view| view.offset as usize);
+        weights
+            .get_mut(offset..offset + shard.data.len())
+            .ok_or_else(missing)?
+            .copy_from_slice(&shard.data);
     }
     let Some(master) = bucket.master else {
         return Ok(());
     };
     let whole = Value::free(&[weights.len()], weights.clone());
-    let pieces = if is_cut(plan, bucket, master) { plan.mesh.dp } else { 1 };
+    let pieces = if is_cut(plan, bucket, master) {
+        plan.mesh.dp
+    } else {
+        1
+    };
     let piece = cut(&whole, 0, pieces as usize, (place.dp % pieces) as usize)?;
-    *memory.statics.get_mut(&(master, layer)).ok_or_else(missing)? = piece.data;
+    *memory
+        .statics
+        .get_mut(&(master, layer))
+        .ok_or_else(missing)? = piece.data;
     Ok(())
 }
 
@@ -136,8 +173,14 @@ pub fn gather(plan: &Plan, memories: &[&Memory], state: State) -> Result<Named, 
     let mut all = Named::new();
     for parameter in &plan.parameters {
         let bucket = &plan.buckets[parameter.bucket];
-        let Some(storage) = state.of(bucket) else { continue };
-        for role in plan.roles.iter().filter(|role| role.statics.contains(&bucket.weights)) {
+        let Some(storage) = state.of(bucket) else {
+            continue;
+        };
+        for role in plan
+            .roles
+            .iter()
+            .filter(|role| role.statics.contains(&bucket.weights))
+        {
             for layer in layers(plan, role, bucket.weights) {
                 let part = |tp: u32| {
                     let held = flat(plan, memories, bucket, (storage, layer), [role.stage, tp])?;
@@ -147,7 +190,12 @@ pub fn gather(plan: &Plan, memories: &[&Memory], state: State) -> Result<Named, 
                 let name = name(parameter, layer);
                 let layout = parameter.shard.map_or(Layout::Replicate, Layout::Shard);
                 let whole = combine(&parts, layout, &name)?;
-                agree(&name, [0, 0], all.get(&name).unwrap_or(&whole.data), &whole.data)?;
+                agree(
+                    &name,
+                    [0, 0],
+                    all.get(&name).unwrap_or(&whole.data),
+                    &whole.data,
+                )?;
                 all.insert(name, whole.data);
             }
         }
@@ -163,10 +211,20 @@ fn flat(
     key: (TensorId, Option<u32>),
     [pp, tp]: [u32; 2],
 ) -> Result<Vec<f64>, Stuck> {
-    let ranks: Vec<u32> = (0..plan.mesh.dp).map(|dp| plan.mesh.rank(Rank { dp, pp, tp })).collect();
+    let ranks: Vec<u32> = (0..plan.mesh.dp)
+        .map(|dp| plan.mesh.rank(Rank { dp, pp, tp }))
+        .collect();
     let held = |&rank: &u32| {
-        let missing = || at_rank(rank, Why::Missing(format!("the storage of bucket {}", bucket.name)));
-        memories[rank as usize].statics.get(&key).ok_or_else(missing)
+        let missing = || {
+            at_rank(
+                rank,
+                Why::Missing(format!("the storage of bucket {}", bucket.name)),
+            )
+        };
+        memories[rank as usize]
+            .statics
+            .get(&key)
+            .ok_or_else(missing)
     };
     let parts: Vec<&Vec<f64>> = ranks.iter().map(held).collect::<Result<_, _>>()?;
     if is_cut(plan, bucket, key.0) {
@@ -196,11 +254,16 @@ fn combine(parts: &[Value], layout: Layout, name: &str) -> Result<Value, Stuck> 
             }
             Ok(parts[0].clone())
         }
-        Layout::Shard(dim) => join(&parts.iter().collect::<Vec<_>>(), dim).map_err(|unfit| at_rank(0, unfit)),
+        Layout::Shard(dim) => {
+            join(&parts.iter().collect::<Vec<_>>(), dim).map_err(|unfit| at_rank(0, unfit))
+        }
         Layout::Partial => {
             let mut sum = parts[0].clone();
             for part in &parts[1..] {
-                sum.data.iter_mut().zip(&part.data).for_each(|(sum, part)| *sum += part);
+                sum.data
+                    .iter_mut()
+                    .zip(&part.data)
+                    .for_each(|(sum, part)| *sum += part);
             }
             Ok(sum)
         }
@@ -216,23 +279,39 @@ pub fn gradients(plan: &Plan, memories: &[&Memory]) -> Result<Named, Stuck> {
     for parameter in &plan.parameters {
         let bucket = &plan.buckets[parameter.bucket];
         let layout = plan.tensors[parameter.gradient.0 as usize].layout;
-        for role in plan.roles.iter().filter(|role| role.statics.contains(&bucket.gradients)) {
+        for role in plan
+            .roles
+            .iter()
+            .filter(|role| role.statics.contains(&bucket.gradients))
+        {
             for layer in layers(plan, role, bucket.gradients) {
                 let name = name(parameter, layer);
                 let part = |dp: u32, tp: u32| {
-                    let rank = plan.mesh.rank(Rank { dp, pp: role.stage, tp });
-                    let held = memories[rank as usize].statics.get(&(bucket.gradients, layer));
+                    let rank = plan.mesh.rank(Rank {
+                        dp,
+                        pp: role.stage,
+                        tp,
+                    });
+                    let held = memories[rank as usize]
+                        .statics
+                        .get(&(bucket.gradients, layer));
                     let held = held.ok_or_else(|| at_rank(rank, Why::Missing(name.clone())))?;
                     shard(plan, parameter, held).map_err(|why| at_rank(rank, why))
                 };
                 let replica = |dp: u32| {
-                    let parts: Vec<Value> = (0..plan.mesh.tp).map(|tp| part(dp, tp)).collect::<Result<_, _>>()?;
+                    let parts: Vec<Value> = (0..plan.mesh.tp)
+                        .map(|tp| part(dp, tp))
+                        .collect::<Result<_, _>>()?;
                     combine(&parts, layout.tp, &name)
                 };
                 if let Layout::Shard(_) = layout.dp {
-                    return Err(at_rank(0, Unfit(format!("the gradient of {name} is cut over replicas"))));
+                    return Err(at_rank(
+                        0,
+                        Unfit(format!("the gradient of {name} is cut over replicas")),
+                    ));
                 }
-                let replicas: Vec<Value> = (0..plan.mesh.dp).map(replica).collect::<Result<_, _>>()?;
+                let replicas: Vec<Value> =
+                    (0..plan.mesh.dp).map(replica).collect::<Result<_, _>>()?;
                 all.insert(name.clone(), combine(&replicas, layout.dp, &name)?.data);
             }
         }
@@ -248,8 +327,12 @@ pub fn report(plan: &Plan, memories: &[&Memory]) -> Result<[f64; 2], Stuck> {
     let mut first: Option<[f64; 2]> = None;
     for (rank, memory) in memories.iter().enumerate() {
         let rank = rank as u32;
-        let held = memory.statics.get(&(plan.report, None)).and_then(|held| held.as_slice().try_into().ok());
-        let held: [f64; 2] = held.ok_or_else(|| at_rank(rank, Why::Missing("the report".to_owned())))?;
+        let held = memory
+            .statics
+            .get(&(plan.report, None))
+            .and_then(|held| held.as_slice().try_into().ok());
+        let held: [f64; 2] =
+            held.ok_or_else(|| at_rank(rank, Why::Missing("the report".to_owned())))?;
         agree("the report", [0, rank], first.get_or_insert(held), &held)?;
     }
     first.ok_or_else(|| at_rank(0, Why::Missing("any rank".to_owned())))
@@ -262,6 +345,14 @@ fn agree(name: &str, ranks: [u32; 2], left: &[f64], right: &[f64]) -> Result<(),
     };
     match left.iter().zip(right).find(apart) {
         None => Ok(()),
-        Some((&left, &right)) => Err(at_rank(ranks[1], Why::Disagree { name: name.to_owned(), ranks, left, right })),
+        Some((&left, &right)) => Err(at_rank(
+            ranks[1],
+            Why::Disagree {
+                name: name.to_owned(),
+                ranks,
+                left,
+                right,
+            },
+        )),
     }
 }

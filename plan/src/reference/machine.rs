@@ -47,15 +47,37 @@ impl<'p> Machine<'p> {
         for role in &plan.roles {
             for (slot, entry) in role.slots.iter().enumerate() {
                 if matches!(entry, Slot::Call(call) if call.body.0 as usize >= plan.bodies.len()) {
-                    let rank = plan.mesh.rank(Rank { dp: 0, pp: role.stage, tp: 0 });
-                    let spot = Spot { rank, slot, ..Spot::default() };
+                    let rank = plan.mesh.rank(Rank {
+                        dp: 0,
+                        pp: role.stage,
+                        tp: 0,
+                    });
+                    let spot = Spot {
+                        rank,
+                        slot,
+                        ..Spot::default()
+                    };
                     return Err(Stuck::new(spot, Why::Missing("a body".to_owned())));
                 }
             }
         }
-        let programs = plan.roles.iter().map(|role| walk(plan, role).collect()).collect();
-        let fresh = |memory| Runner { memory, snapshot: None, next: 0, open: BTreeMap::new() };
-        Ok(Machine { plan, programs, ranks: memories.into_iter().map(fresh).collect(), exchange: Exchange::default() })
+        let programs = plan
+            .roles
+            .iter()
+            .map(|role| walk(plan, role).collect())
+            .collect();
+        let fresh = |memory| Runner {
+            memory,
+            snapshot: None,
+            next: 0,
+            open: BTreeMap::new(),
+        };
+        Ok(Machine {
+            plan,
+            programs,
+            ranks: memories.into_iter().map(fresh).collect(),
+            exchange: Exchange::default(),
+        })
     }
 
     /// Runs one step on all ranks.
@@ -78,7 +100,10 @@ impl<'p> Machine<'p> {
             }
         }
         for index in 0..self.ranks.len() {
-            let spot = Spot { rank: index as u32, ..Spot::default() };
+            let spot = Spot {
+                rank: index as u32,
+                ..Spot::default()
+            };
             let rank = &mut self.ranks[index];
             rank.next = 0;
             if rank.open.values().any(Option::is_some) {
@@ -87,7 +112,9 @@ impl<'p> Machine<'p> {
             rank.open.clear();
             rank.memory.end().map_err(|why| Stuck::new(spot, why))?;
         }
-        self.exchange.end().map_err(|why| Stuck::new(Spot::default(), why))
+        self.exchange
+            .end()
+            .map_err(|why| Stuck::new(Spot::default(), why))
     }
 
     fn event(&self, rank: usize) -> Option<Event<'p>> {
@@ -96,7 +123,10 @@ impl<'p> Machine<'p> {
     }
 
     fn spot(&self, rank: usize) -> Spot {
-        let blank = Spot { rank: rank as u32, ..Spot::default() };
+        let blank = Spot {
+            rank: rank as u32,
+            ..Spot::default()
+        };
         let inside = |visit: Visit| Spot {
             slot: visit.slot,
             layer: visit.layer,
@@ -104,9 +134,14 @@ impl<'p> Machine<'p> {
             ..blank.clone()
         };
         match self.event(rank) {
-            Some(Event::Run(visit, index, _)) => Spot { instruction: Some(index), ..inside(visit) },
+            Some(Event::Run(visit, index, _)) => Spot {
+                instruction: Some(index),
+                ..inside(visit)
+            },
             Some(Event::Enter(visit) | Event::Leave(visit)) => inside(visit),
-            Some(Event::Start(slot, _) | Event::Wait(slot, _) | Event::Mark(slot, _)) => Spot { slot, ..blank },
+            Some(Event::Start(slot, _) | Event::Wait(slot, _) | Event::Mark(slot, _)) => {
+                Spot { slot, ..blank }
+            }
             None => blank,
         }
     }
@@ -126,12 +161,20 @@ impl<'p> Machine<'p> {
         Ok(moved)
     }
 
-    fn turn(&mut self, rank: usize, event: Event<'p>, inputs: &Inputs, step: u64) -> Result<Turn, Why> {
+    fn turn(
+        &mut self,
+        rank: usize,
+        event: Event<'p>,
+        inputs: &Inputs,
+        step: u64,
+    ) -> Result<Turn, Why> {
         let (plan, runner) = (self.plan, &mut self.ranks[rank]);
         match event {
             Event::Enter(visit) => runner.memory.enter(plan, &visit)?,
             Event::Leave(visit) => runner.memory.leave(plan, &visit)?,
-            Event::Run(visit, _, instr) if instr.op.group().is_some() => return self.collective(rank, &visit, instr),
+            Event::Run(visit, _, instr) if instr.op.group().is_some() => {
+                return self.collective(rank, &visit, instr);
+            }
             Event::Run(visit, _, instr) => {
                 let context = Context {
                     mesh: plan.mesh,
@@ -148,7 +191,10 @@ impl<'p> Machine<'p> {
             Event::Mark(_, mark) => {
                 let program = &self.programs[plan.mesh.place(rank as u32).pp as usize];
                 let ends = [(Mark::StepBegin, 0), (Mark::StepEnd, program.len() - 1)];
-                if ends.iter().any(|&(end, index)| mark == end && runner.next != index) {
+                if ends
+                    .iter()
+                    .any(|&(end, index)| mark == end && runner.next != index)
+                {
                     return Err(Why::Order(vec![mark]));
                 }
                 if mark == Mark::Optimizer && inputs.gradients {
@@ -162,11 +208,21 @@ impl<'p> Machine<'p> {
 
     fn collective(&mut self, rank: usize, visit: &Visit, instr: &Instr) -> Result<Turn, Why> {
         let plan = self.plan;
-        let id = instr.op.group().ok_or_else(|| Why::Missing("a group".to_owned()))?;
-        let group = plan.groups.get(id.0 as usize).ok_or_else(|| Why::Missing(format!("group {}", id.0)))?;
+        let id = instr
+            .op
+            .group()
+            .ok_or_else(|| Why::Missing("a group".to_owned()))?;
+        let group = plan
+            .groups
+            .get(id.0 as usize)
+            .ok_or_else(|| Why::Missing(format!("group {}", id.0)))?;
         let members = plan.mesh.members(group, rank as u32);
         let memory = &mut self.ranks[rank].memory;
-        let met = self.exchange.meet(rank as u32, (id, members), &instr.op, || memory.given(plan, visit, instr))?;
+        let met = self
+            .exchange
+            .meet(rank as u32, (id, members), &instr.op, || {
+                memory.given(plan, visit, instr)
+            })?;
         match met {
             Met::Result(value) => memory.got(plan, visit, instr, value).map(|()| Turn::Passed),
             Met::Arrived => Ok(Turn::Arrived),
@@ -179,19 +235,38 @@ impl<'p> Machine<'p> {
         if transfer.peer >= mesh.pp {
             return Err(Why::Missing(format!("stage {}", transfer.peer)));
         }
-        let peer = mesh.rank(Rank { pp: transfer.peer, ..mesh.place(own) });
-        let port = Port { wire: transfer.wire, tensor: transfer.tensor };
+        let peer = mesh.rank(Rank {
+            pp: transfer.peer,
+            ..mesh.place(own)
+        });
+        let port = Port {
+            wire: transfer.wire,
+            tensor: transfer.tensor,
+        };
         let (channel, value) = match transfer.kind {
-            TransferKind::Send => {
-                ((own, peer), Some(self.ranks[rank].memory.sent(self.plan, port, transfer.micro_batch)?))
-            }
+            TransferKind::Send => (
+                (own, peer),
+                Some(
+                    self.ranks[rank]
+                        .memory
+                        .sent(self.plan, port, transfer.micro_batch)?,
+                ),
+            ),
             TransferKind::Receive => ((peer, own), None),
         };
         let tensor = self.plan.tensors.get(port.tensor.0 as usize);
         let shape = tensor.map(|tensor| (&tensor.dims, tensor.dtype));
-        let label = format!("{:?} of micro-batch {} as {shape:?}", transfer.wire, transfer.micro_batch);
+        let label = format!(
+            "{:?} of micro-batch {} as {shape:?}",
+            transfer.wire, transfer.micro_batch
+        );
         let open = self.exchange.post(channel, transfer, value, label)?;
-        if peer == own || self.ranks[rank].open.insert(transfer.token, Some(open)).is_some() {
+        if peer == own
+            || self.ranks[rank]
+                .open
+                .insert(transfer.token, Some(open))
+                .is_some()
+        {
             return Err(Why::Token(transfer.token));
         }
         Ok(())
@@ -205,8 +280,13 @@ impl<'p> Machine<'p> {
             return Ok(Turn::Blocked);
         };
         if let Some((open, value)) = slot.take().zip(value) {
-            let port = Port { wire: open.transfer.wire, tensor: open.transfer.tensor };
-            runner.memory.receive(self.plan, port, open.transfer.micro_batch, value)?;
+            let port = Port {
+                wire: open.transfer.wire,
+                tensor: open.transfer.tensor,
+            };
+            runner
+                .memory
+                .receive(self.plan, port, open.transfer.micro_batch, value)?;
         }
         Ok(Turn::Passed)
     }

@@ -69,9 +69,16 @@ pub fn run(plan: &Plan, inputs: &Inputs, steps: u64) -> Result<Outcome, Stuck> {
         machine.step(inputs, step)?;
         let held: Vec<&Memory> = machine.ranks.iter().map(|rank| &rank.memory).collect();
         let [loss, square] = logical::report(plan, &held)?;
-        outcome.reports.push(Report { loss, norm: square.sqrt() });
+        outcome.reports.push(Report {
+            loss,
+            norm: square.sqrt(),
+        });
         if inputs.gradients {
-            let held: Vec<&Memory> = machine.ranks.iter().filter_map(|rank| rank.snapshot.as_ref()).collect();
+            let held: Vec<&Memory> = machine
+                .ranks
+                .iter()
+                .filter_map(|rank| rank.snapshot.as_ref())
+                .collect();
             outcome.gradients.push(logical::gradients(plan, &held)?);
         }
     }
@@ -90,39 +97,71 @@ fn sane(plan: &Plan) -> Result<(), Stuck> {
     if mesh.cp != 1 || [mesh.dp, mesh.pp, mesh.tp].contains(&0) {
         return stuck("a rank on every axis");
     }
-    if plan.roles.len() != mesh.pp as usize || plan.roles.iter().enumerate().any(|(index, role)| role.stage as usize != index) {
+    if plan.roles.len() != mesh.pp as usize
+        || plan
+            .roles
+            .iter()
+            .enumerate()
+            .any(|(index, role)| role.stage as usize != index)
+    {
         return stuck("a role for every stage");
     }
     let has = |id: crate::TensorId| (id.0 as usize) < plan.tensors.len();
     let buckets = plan.buckets.iter().all(|bucket| {
-        [bucket.weights, bucket.gradients, bucket.m, bucket.v].into_iter().chain(bucket.master).all(has)
+        [bucket.weights, bucket.gradients, bucket.m, bucket.v]
+            .into_iter()
+            .chain(bucket.master)
+            .all(has)
     });
     let parameters = plan.parameters.iter().all(|parameter| {
         parameter.bucket < plan.buckets.len() && has(parameter.tensor) && has(parameter.gradient)
     });
-    if buckets && parameters { Ok(()) } else { stuck("a tensor of a parameter") }
+    if buckets && parameters {
+        Ok(())
+    } else {
+        stuck("a tensor of a parameter")
+    }
 }
 
 /// How far two runs are apart: the largest difference of any figure, relative to its size; infinite where names or NaN differ.
 pub fn distance(left: &Outcome, right: &Outcome) -> f64 {
-    let reports = |outcome: &Outcome| outcome.reports.iter().flat_map(|report| [report.loss, report.norm]).collect();
+    let reports = |outcome: &Outcome| {
+        outcome
+            .reports
+            .iter()
+            .flat_map(|report| [report.loss, report.norm])
+            .collect()
+    };
     let tables = |outcome: &Outcome| {
         let reports = Named::from([("the reports".to_owned(), reports(outcome))]);
-        [reports, outcome.parameters.clone(), outcome.masters.clone(), outcome.first.clone(), outcome.second.clone()]
+        [
+            reports,
+            outcome.parameters.clone(),
+            outcome.masters.clone(),
+            outcome.first.clone(),
+            outcome.second.clone(),
+        ]
     };
     let pairs = tables(left).into_iter().zip(tables(right));
-    pairs.map(|(left, right)| apart(&left, &right)).fold(0.0, f64::max)
+    pairs
+        .map(|(left, right)| apart(&left, &right))
+        .fold(0.0, f64::max)
 }
 
 fn apart(left: &Named, right: &Named) -> f64 {
-    let named_alike = left.iter().map(|(name, data)| (name, data.len())).eq(right.iter().map(|(name, data)| (name, data.len())));
+    let named_alike = left
+        .iter()
+        .map(|(name, data)| (name, data.len()))
+        .eq(right.iter().map(|(name, data)| (name, data.len())));
     if !named_alike {
         return f64::INFINITY;
     }
     let pairs = left.values().flatten().zip(right.values().flatten());
-    let gaps = pairs.map(|(left, right)| match (left - right).abs() / (1.0 + left.abs().max(right.abs())) {
-        gap if gap.is_finite() => gap,
-        _ => f64::INFINITY,
+    let gaps = pairs.map(|(left, right)| {
+        match (left - right).abs() / (1.0 + left.abs().max(right.abs())) {
+            gap if gap.is_finite() => gap,
+            _ => f64::INFINITY,
+        }
     });
     gaps.fold(0.0, f64::max)
 }

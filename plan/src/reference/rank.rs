@@ -28,7 +28,9 @@ pub struct Memory {
 }
 
 fn tensor(plan: &Plan, id: TensorId) -> Result<&Tensor, Why> {
-    plan.tensors.get(id.0 as usize).ok_or_else(|| Why::Missing(format!("tensor {}", id.0)))
+    plan.tensors
+        .get(id.0 as usize)
+        .ok_or_else(|| Why::Missing(format!("tensor {}", id.0)))
 }
 
 fn dims(tensor: &Tensor) -> Vec<usize> {
@@ -50,14 +52,23 @@ fn declared(tensor: &Tensor, mut value: Value) -> Result<Value, Why> {
 
 impl Memory {
     /// The storage of a static tensor and where in it the tensor lies.
-    fn storage(&self, tensor: &Tensor, layer: Option<u32>) -> Result<((TensorId, Option<u32>), usize), Why> {
+    fn storage(
+        &self,
+        tensor: &Tensor,
+        layer: Option<u32>,
+    ) -> Result<((TensorId, Option<u32>), usize), Why> {
         let layer = match tensor.lives {
             Lives::Static => None,
             Lives::Layered if layer.is_some() => layer,
             _ => return Err(Why::Lifetime(tensor.name.clone())),
         };
-        let (base, offset) = tensor.view.map_or((tensor.id, 0), |view| (view.base, view.offset as usize));
-        let held = self.statics.get(&(base, layer)).ok_or_else(|| Why::Undefined(tensor.name.clone()))?;
+        let (base, offset) = tensor
+            .view
+            .map_or((tensor.id, 0), |view| (view.base, view.offset as usize));
+        let held = self
+            .statics
+            .get(&(base, layer))
+            .ok_or_else(|| Why::Undefined(tensor.name.clone()))?;
         match offset + tensor.elements() as usize <= held.len() {
             true => Ok(((base, layer), offset)),
             false => Err(Why::Lifetime(tensor.name.clone())),
@@ -68,14 +79,28 @@ impl Memory {
     fn read(&self, plan: &Plan, id: TensorId, layer: Option<u32>) -> Result<Value, Why> {
         let tensor = tensor(plan, id)?;
         if tensor.lives == Lives::Local {
-            return self.locals.get(&id).cloned().ok_or_else(|| Why::Undefined(tensor.name.clone()));
+            return self
+                .locals
+                .get(&id)
+                .cloned()
+                .ok_or_else(|| Why::Undefined(tensor.name.clone()));
         }
         let (key, offset) = self.storage(tensor, layer)?;
         let data = self.statics[&key][offset..offset + tensor.elements() as usize].to_vec();
-        Ok(Value { dims: dims(tensor), dtype: Some(tensor.dtype), data })
+        Ok(Value {
+            dims: dims(tensor),
+            dtype: Some(tensor.dtype),
+            data,
+        })
     }
 
-    fn write(&mut self, plan: &Plan, id: TensorId, layer: Option<u32>, value: Value) -> Result<(), Why> {
+    fn write(
+        &mut self,
+        plan: &Plan,
+        id: TensorId,
+        layer: Option<u32>,
+        value: Value,
+    ) -> Result<(), Why> {
         let tensor = tensor(plan, id)?;
         let value = declared(tensor, value)?;
         if tensor.lives == Lives::Local {
@@ -83,7 +108,10 @@ impl Memory {
             return Ok(());
         }
         let (key, offset) = self.storage(tensor, layer)?;
-        let storage = self.statics.get_mut(&key).ok_or_else(|| Why::Undefined(tensor.name.clone()))?;
+        let storage = self
+            .statics
+            .get_mut(&key)
+            .ok_or_else(|| Why::Undefined(tensor.name.clone()))?;
         storage[offset..offset + value.data.len()].copy_from_slice(&value.data);
         Ok(())
     }
@@ -102,14 +130,20 @@ impl Memory {
 
     fn remove(&mut self, plan: &Plan, id: TensorId) -> Result<Value, Why> {
         let name = &tensor(plan, id)?.name;
-        self.locals.remove(&id).ok_or_else(|| Why::Undefined(name.clone()))
+        self.locals
+            .remove(&id)
+            .ok_or_else(|| Why::Undefined(name.clone()))
     }
 
     /// A body begins: wires are bound and the frame is taken.
     pub fn enter(&mut self, plan: &Plan, visit: &Visit) -> Result<(), Why> {
         let body = visit.body;
         let late = matches!(body.kind, BodyKind::Reduce | BodyKind::Update);
-        let order = if late { vec![Mark::StepBegin, Mark::Optimizer] } else { vec![Mark::StepBegin] };
+        let order = if late {
+            vec![Mark::StepBegin, Mark::Optimizer]
+        } else {
+            vec![Mark::StepBegin]
+        };
         if self.marks != order {
             return Err(Why::Order(self.marks.clone()));
         }
@@ -117,7 +151,10 @@ impl Memory {
             return Err(Why::Missing(format!("micro-batch {}", visit.micro_batch)));
         }
         if visit.layer.is_some() != (body.block == "layer") {
-            return Err(Why::Missing(format!("layer {:?} of block {}", visit.layer, body.block)));
+            return Err(Why::Missing(format!(
+                "layer {:?} of block {}",
+                visit.layer, body.block
+            )));
         }
         self.made.clear();
         for port in &body.ins {
@@ -129,7 +166,9 @@ impl Memory {
         }
         let mut frame = self.frames.remove(&frame(visit)).unwrap_or_default();
         for &id in &body.takes {
-            let value = frame.remove(&id).ok_or_else(|| Why::FrameMissing(body.block.clone()))?;
+            let value = frame
+                .remove(&id)
+                .ok_or_else(|| Why::FrameMissing(body.block.clone()))?;
             self.define(plan, id, value)?;
         }
         match frame.is_empty() {
@@ -142,8 +181,11 @@ impl Memory {
     pub fn leave(&mut self, plan: &Plan, visit: &Visit) -> Result<(), Why> {
         let body = visit.body;
         if !body.saves.is_empty() {
-            let saved: Result<BTreeMap<TensorId, Value>, Why> =
-                body.saves.iter().map(|&id| Ok((id, self.remove(plan, id)?))).collect();
+            let saved: Result<BTreeMap<TensorId, Value>, Why> = body
+                .saves
+                .iter()
+                .map(|&id| Ok((id, self.remove(plan, id)?)))
+                .collect();
             if self.frames.insert(frame(visit), saved?).is_some() {
                 return Err(Why::FrameFull(body.block.clone()));
             }
@@ -154,13 +196,20 @@ impl Memory {
         }
         match self.locals.is_empty() {
             true => Ok(()),
-            false => Err(Why::Leftover(self.locals.keys().map(|id| plan.tensors[id.0 as usize].name.clone()).collect())),
+            false => Err(Why::Leftover(
+                self.locals
+                    .keys()
+                    .map(|id| plan.tensors[id.0 as usize].name.clone())
+                    .collect(),
+            )),
         }
     }
 
     /// Takes a wire's value away.
     pub fn unplug(&mut self, wire: Wire, micro_batch: u32) -> Result<Value, Why> {
-        self.wires.remove(&(wire, micro_batch)).ok_or(Why::WireEmpty(wire, micro_batch))
+        self.wires
+            .remove(&(wire, micro_batch))
+            .ok_or(Why::WireEmpty(wire, micro_batch))
     }
 
     fn plug(&mut self, port: &Port, micro_batch: u32, value: Value) -> Result<(), Why> {
@@ -171,7 +220,13 @@ impl Memory {
     }
 
     /// Puts a received value on its wire.
-    pub fn receive(&mut self, plan: &Plan, port: Port, micro_batch: u32, value: Value) -> Result<(), Why> {
+    pub fn receive(
+        &mut self,
+        plan: &Plan,
+        port: Port,
+        micro_batch: u32,
+        value: Value,
+    ) -> Result<(), Why> {
         let value = declared(tensor(plan, port.tensor)?, value)?;
         self.plug(&port, micro_batch, value)
     }
@@ -183,7 +238,13 @@ impl Memory {
     }
 
     /// Runs a local instruction.
-    pub fn run(&mut self, plan: &Plan, visit: &Visit, instr: &Instr, at: &Context) -> Result<(), Why> {
+    pub fn run(
+        &mut self,
+        plan: &Plan,
+        visit: &Visit,
+        instr: &Instr,
+        at: &Context,
+    ) -> Result<(), Why> {
         let read = |id: &TensorId| self.read(plan, *id, visit.layer);
         let ins: Vec<Value> = instr.ins.iter().map(read).collect::<Result<_, _>>()?;
         let mut updates: Vec<Value> = instr.updates.iter().map(read).collect::<Result<_, _>>()?;
@@ -198,13 +259,27 @@ impl Memory {
         if !matches!(operands, (1, 0, 1) | (0, 1, 0) | (1, 1, 0)) {
             return Err(wrong());
         }
-        let id = instr.ins.first().or(instr.updates.first()).ok_or_else(wrong)?;
+        let id = instr
+            .ins
+            .first()
+            .or(instr.updates.first())
+            .ok_or_else(wrong)?;
         self.read(plan, *id, visit.layer)
     }
 
     /// Puts a collective's result where it belongs.
-    pub fn got(&mut self, plan: &Plan, visit: &Visit, instr: &Instr, value: Value) -> Result<(), Why> {
-        let (updates, outs) = if instr.updates.is_empty() { (vec![], vec![value]) } else { (vec![value], vec![]) };
+    pub fn got(
+        &mut self,
+        plan: &Plan,
+        visit: &Visit,
+        instr: &Instr,
+        value: Value,
+    ) -> Result<(), Why> {
+        let (updates, outs) = if instr.updates.is_empty() {
+            (vec![], vec![value])
+        } else {
+            (vec![value], vec![])
+        };
         self.finish(plan, visit, instr, updates, outs)
     }
 
@@ -225,7 +300,10 @@ impl Memory {
         for (&id, value) in instr.outs.iter().zip(outs) {
             self.define(plan, id, value)?;
         }
-        instr.frees.iter().try_for_each(|&id| self.remove(plan, id).map(drop))
+        instr
+            .frees
+            .iter()
+            .try_for_each(|&id| self.remove(plan, id).map(drop))
     }
 
     /// Acts upon a mark.

@@ -48,7 +48,10 @@ pub struct Stuck {
 impl Stuck {
     /// A rank that is stuck at a place.
     pub fn new(spot: Spot, why: impl Into<Why>) -> Self {
-        Stuck { spot, why: Box::new(why.into()) }
+        Stuck {
+            spot,
+            why: Box::new(why.into()),
+        }
     }
 }
 

@@ -4,5 +4,7 @@ use crate::check::signature::Signature;
 
 /// `(src; dst) -> ()`.
 pub fn cast() -> Signature {
-    Signature::new().read_all("src", "X", "T").update_all("dst", "X", "U")
+    Signature::new()
+        .read_all("src", "X", "T")
+        .update_all("dst", "X", "U")
 }

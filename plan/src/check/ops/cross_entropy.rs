@@ -5,7 +5,9 @@ use crate::check::signature::{Misfit, Signature};
 
 /// `(logits) -> max`.
 pub fn max() -> Signature {
-    Signature::new().read("logits", "B S V", "T").make("max", "B S", "A")
+    Signature::new()
+        .read("logits", "B S V", "T")
+        .make("max", "B S", "A")
 }
 
 /// `(logits, targets, max) -> terms`.
@@ -21,7 +23,9 @@ pub fn terms() -> Signature {
 pub fn loss(scale: f64, replicas: u64) -> Result<Signature, Misfit> {
     law(scale.is_finite(), "scale", scale, "it must be a number")?;
     law(replicas > 0, "replicas", replicas, "it must be at least 1")?;
-    Ok(Signature::new().read("terms", "2 B S", "A").update("report", "2", "R"))
+    Ok(Signature::new()
+        .read("terms", "2 B S", "A")
+        .update("report", "2", "R"))
 }
 
 /// `(logits, targets, max, terms) -> dlogits`.

@@ -5,7 +5,12 @@ use crate::check::signature::{Misfit, Signature};
 
 /// `(x, weight, bias) -> (y, mean, rstd)`.
 pub fn forward(eps: f64) -> Result<Signature, Misfit> {
-    law(eps.is_finite() && eps >= 0.0, "eps", eps, "it must be a number of at least 0")?;
+    law(
+        eps.is_finite() && eps >= 0.0,
+        "eps",
+        eps,
+        "it must be a number of at least 0",
+    )?;
     Ok(Signature::new()
         .read("x", "B S H", "T")
         .read("weight", "H", "W")

@@ -37,8 +37,16 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::LinearBackwardWeight {} => Ok(linear::backward_weight()),
         Op::Bias {} => Ok(bias::forward()),
         Op::BiasBackward {} => Ok(bias::backward()),
-        Op::SplitHeads { head_dim, rotary, base } => split_heads::forward(*head_dim, *rotary, *base),
-        Op::SplitHeadsBackward { head_dim, rotary, base } => split_heads::backward(*head_dim, *rotary, *base),
+        Op::SplitHeads {
+            head_dim,
+            rotary,
+            base,
+        } => split_heads::forward(*head_dim, *rotary, *base),
+        Op::SplitHeadsBackward {
+            head_dim,
+            rotary,
+            base,
+        } => split_heads::backward(*head_dim, *rotary, *base),
         Op::Attention {} => Ok(attention::forward()),
         Op::AttentionBackward {} => Ok(attention::backward()),
         Op::Gelu {} => Ok(gelu::forward()),
@@ -53,7 +61,12 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::Zero {} => Ok(zero::zero()),
         Op::SumSquares { replicas } => norm::sum_squares(*replicas),
         Op::ClipFactor { max_norm } => norm::clip_factor(*max_norm),
-        Op::AdamW { beta1, beta2, eps, weight_decay } => adam_w::adam_w([*beta1, *beta2], *eps, *weight_decay),
+        Op::AdamW {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } => adam_w::adam_w([*beta1, *beta2], *eps, *weight_decay),
         Op::AllReduce { .. } => Ok(collective::all_reduce(updates)),
         Op::AllGather { group, dim } => collective::all_gather(plan, *group, *dim, updates),
         Op::ReduceScatter { group, dim } => collective::reduce_scatter(plan, *group, *dim),
@@ -61,9 +74,18 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
 }
 
 /// Refuses an attribute that breaks its law.
-fn law(holds: bool, name: &'static str, value: impl ToString, law: &'static str) -> Result<(), Misfit> {
+fn law(
+    holds: bool,
+    name: &'static str,
+    value: impl ToString,
+    law: &'static str,
+) -> Result<(), Misfit> {
     match holds {
         true => Ok(()),
-        false => Err(Misfit::Attribute { name, value: value.to_string(), law }),
+        false => Err(Misfit::Attribute {
+            name,
+            value: value.to_string(),
+            law,
+        }),
     }
 }

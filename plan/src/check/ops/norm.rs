@@ -6,12 +6,21 @@ use crate::check::signature::{Misfit, Signature};
 /// `(x; report) -> ()`.
 pub fn sum_squares(replicas: u64) -> Result<Signature, Misfit> {
     law(replicas > 0, "replicas", replicas, "it must be at least 1")?;
-    Ok(Signature::new().read_all("x", "X", "T").update("report", "2", "R"))
+    Ok(Signature::new()
+        .read_all("x", "X", "T")
+        .update("report", "2", "R"))
 }
 
 /// `(report; factor) -> ()`.
 pub fn clip_factor(max_norm: Option<f64>) -> Result<Signature, Misfit> {
     let limit = max_norm.unwrap_or(1.0);
-    law(limit.is_finite() && limit > 0.0, "max_norm", limit, "it must be a positive number")?;
-    Ok(Signature::new().read("report", "2", "R").update("factor", "1", "F"))
+    law(
+        limit.is_finite() && limit > 0.0,
+        "max_norm",
+        limit,
+        "it must be a positive number",
+    )?;
+    Ok(Signature::new()
+        .read("report", "2", "R")
+        .update("factor", "1", "F"))
 }

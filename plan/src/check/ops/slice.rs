@@ -4,5 +4,7 @@ use crate::check::signature::Signature;
 
 /// `(x) -> y`.
 pub fn slice(pieces: u64, dim: usize) -> Signature {
-    Signature::new().read_all("x", "X", "T").make_cut("y", "X", dim, pieces)
+    Signature::new()
+        .read_all("x", "X", "T")
+        .make_cut("y", "X", dim, pieces)
 }

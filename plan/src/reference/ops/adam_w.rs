@@ -30,9 +30,15 @@ pub fn adam_w(factor: &Value, state: [&mut Value; 4], rates: &Rates) -> Result<(
     }
     one_type(&[weight, m, v, gradient])?;
     let [beta1, beta2] = rates.betas;
-    let [first, second] = rates.betas.map(|beta| 1.0 - libm::pow(beta, rates.update as f64));
+    let [first, second] = rates
+        .betas
+        .map(|beta| 1.0 - libm::pow(beta, rates.update as f64));
     for (index, weight) in weight.data.iter_mut().enumerate() {
-        let (m, v, gradient) = (&mut m.data[index], &mut v.data[index], &mut gradient.data[index]);
+        let (m, v, gradient) = (
+            &mut m.data[index],
+            &mut v.data[index],
+            &mut gradient.data[index],
+        );
         *gradient *= factor.data[0];
         *weight -= rates.rate * rates.weight_decay * *weight;
         *m = beta1 * *m + (1.0 - beta1) * *gradient;
@@ -49,10 +55,27 @@ mod tests {
     #[test]
     fn the_first_update_moves_by_the_rate_against_the_gradient() {
         let value = |number: f64| Value::free(&[1], vec![number]);
-        let (mut weight, mut m, mut v, mut gradient) = (value(2.0), value(0.0), value(0.0), value(-4.0));
-        let rates = Rates { rate: 0.1, update: 1, betas: [0.9, 0.99], eps: 0.0, weight_decay: 0.5 };
-        adam_w(&value(0.25), [&mut weight, &mut m, &mut v, &mut gradient], &rates).unwrap();
+        let (mut weight, mut m, mut v, mut gradient) =
+            (value(2.0), value(0.0), value(0.0), value(-4.0));
+        let rates = Rates {
+            rate: 0.1,
+            update: 1,
+            betas: [0.9, 0.99],
+            eps: 0.0,
+            weight_decay: 0.5,
+        };
+        adam_w(
+            &value(0.25),
+            [&mut weight, &mut m, &mut v, &mut gradient],
+            &rates,
+        )
+        .unwrap();
         let near = |value: &Value, wanted: f64| (value.data[0] - wanted).abs() < 1e-12;
-        assert!(near(&weight, 2.0 - 0.1 + 0.1) && near(&m, -0.1) && near(&v, 0.01) && near(&gradient, -1.0));
+        assert!(
+            near(&weight, 2.0 - 0.1 + 0.1)
+                && near(&m, -0.1)
+                && near(&v, 0.01)
+                && near(&gradient, -1.0)
+        );
     }
 }

@@ -17,7 +17,10 @@ pub fn add(terms: &[Value]) -> Result<Value, Unfit> {
     let mut sum = first.clone();
     for term in others {
         term.expect(&first.dims)?;
-        sum.data.iter_mut().zip(&term.data).for_each(|(sum, term)| *sum += term);
+        sum.data
+            .iter_mut()
+            .zip(&term.data)
+            .for_each(|(sum, term)| *sum += term);
     }
     Ok(sum)
 }

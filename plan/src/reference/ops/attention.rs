@@ -24,7 +24,10 @@ pub fn forward(q: &Value, k: &Value, v: &Value) -> Result<[Value; 2], Unfit> {
             for (other, score) in scores.iter().enumerate() {
                 let weight = libm::exp(score - normal);
                 let row = row(v, pair, other);
-                out[to..to + width].iter_mut().zip(row).for_each(|(sum, v)| *sum += weight * v);
+                out[to..to + width]
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, v)| *sum += weight * v);
             }
         }
     }
@@ -36,7 +39,12 @@ pub fn forward(q: &Value, k: &Value, v: &Value) -> Result<[Value; 2], Unfit> {
 ///
 /// # Errors
 /// Shapes or types.
-pub fn backward(grad: &Value, [q, k, v]: [&Value; 3], out: &Value, lse: &Value) -> Result<[Value; 3], Unfit> {
+pub fn backward(
+    grad: &Value,
+    [q, k, v]: [&Value; 3],
+    out: &Value,
+    lse: &Value,
+) -> Result<[Value; 3], Unfit> {
     let [batch, heads, positions, width] = q.shape()?;
     k.expect(&q.dims)?;
     v.expect(&q.dims)?;
@@ -71,7 +79,9 @@ pub fn backward(grad: &Value, [q, k, v]: [&Value; 3], out: &Value, lse: &Value) 
 fn scores(q: &Value, k: &Value, pair: usize, position: usize) -> Vec<f64> {
     let query = row(q, pair, position);
     let scale = 1.0 / (query.len() as f64).sqrt();
-    (0..=position).map(|other| dot(query, row(k, pair, other)) * scale).collect()
+    (0..=position)
+        .map(|other| dot(query, row(k, pair, other)) * scale)
+        .collect()
 }
 
 /// A head's row in `[B, A, S, D]`; `pair` counts sequences and heads together.
@@ -88,7 +98,10 @@ fn joined(pair: usize, position: usize, [heads, positions, width]: [usize; 3]) -
 }
 
 fn dot(left: &[f64], right: &[f64]) -> f64 {
-    left.iter().zip(right).map(|(left, right)| left * right).sum()
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| left * right)
+        .sum()
 }
 
 #[cfg(test)]
@@ -99,7 +112,12 @@ mod tests {
     #[test]
     fn backward_is_the_derivative() {
         let dims = [2, 2, 4, 3];
-        let (q, k, v, grad) = (numbers(&dims, 1), numbers(&dims, 2), numbers(&dims, 3), numbers(&[2, 4, 6], 4));
+        let (q, k, v, grad) = (
+            numbers(&dims, 1),
+            numbers(&dims, 2),
+            numbers(&dims, 3),
+            numbers(&[2, 4, 6], 4),
+        );
         let [out, lse] = forward(&q, &k, &v).unwrap();
         let [dq, dk, dv] = backward(&grad, [&q, &k, &v], &out, &lse).unwrap();
         let y = |q: &Value, k: &Value, v: &Value| forward(q, k, v).unwrap()[0].clone();
@@ -113,6 +131,11 @@ mod tests {
         let dims = [1, 1, 3, 2];
         let (q, k, v) = (numbers(&dims, 1), numbers(&dims, 2), numbers(&dims, 3));
         let [out, _] = forward(&q, &k, &v).unwrap();
-        assert!(out.data[..2].iter().zip(&v.data).all(|(out, v)| (out - v).abs() < 1e-15));
+        assert!(
+            out.data[..2]
+                .iter()
+                .zip(&v.data)
+                .all(|(out, v)| (out - v).abs() < 1e-15)
+        );
     }
 }

@@ -11,7 +11,9 @@ pub fn forward(x: &Value, bias: &Value) -> Result<Value, Unfit> {
     bias.expect(&[width])?;
     one_type(&[x, bias])?;
     let rows = x.data.chunks_exact(width);
-    let data = rows.flat_map(|row| row.iter().zip(&bias.data).map(|(x, bias)| x + bias)).collect();
+    let data = rows
+        .flat_map(|row| row.iter().zip(&bias.data).map(|(x, bias)| x + bias))
+        .collect();
     Ok(Value::like(x, &x.dims, data))
 }
 
@@ -25,7 +27,11 @@ pub fn backward(dy: &Value, dbias: &mut Value) -> Result<(), Unfit> {
     one_type(&[dy])?;
     one_type(&[dbias])?;
     for row in dy.data.chunks_exact(width) {
-        dbias.data.iter_mut().zip(row).for_each(|(sum, dy)| *sum += dy);
+        dbias
+            .data
+            .iter_mut()
+            .zip(row)
+            .for_each(|(sum, dy)| *sum += dy);
     }
     Ok(())
 }
@@ -37,7 +43,11 @@ mod tests {
 
     #[test]
     fn backward_is_the_derivative() {
-        let (x, bias, dy) = (numbers(&[2, 3, 4], 1), numbers(&[4], 2), numbers(&[2, 3, 4], 3));
+        let (x, bias, dy) = (
+            numbers(&[2, 3, 4], 1),
+            numbers(&[4], 2),
+            numbers(&[2, 3, 4], 3),
+        );
         let mut dbias = Value::free(&[4], vec![0.0; 4]);
         backward(&dy, &mut dbias).unwrap();
         assert_gradient(&bias, &dbias, &dy, |bias| forward(&x, bias).unwrap());

@@ -14,7 +14,9 @@ pub fn exchange(op: &Op, given: &[&Value]) -> Result<Vec<Value>, Unfit> {
         Op::AllGather { dim, .. } => Ok(vec![join(given, *dim)?; given.len()]),
         Op::ReduceScatter { dim, .. } => {
             let sum = combine(given, Reduce::Sum)?;
-            (0..given.len()).map(|index| cut(&sum, *dim, given.len(), index)).collect()
+            (0..given.len())
+                .map(|index| cut(&sum, *dim, given.len(), index))
+                .collect()
         }
         other => Err(Unfit(format!("{} is not a collective", other.name()))),
     }
@@ -45,14 +47,32 @@ mod tests {
     #[test]
     fn a_reduce_scatter_and_a_gather_make_an_all_reduce() {
         let group = GroupId(0);
-        let given = [vec![1.0, 2.0, 3.0, 4.0], vec![10.0, 20.0, 30.0, 40.0]].map(|data| Value::free(&[2, 2], data));
+        let given = [vec![1.0, 2.0, 3.0, 4.0], vec![10.0, 20.0, 30.0, 40.0]]
+            .map(|data| Value::free(&[2, 2], data));
         let given: Vec<&Value> = given.iter().collect();
-        let whole = exchange(&Op::AllReduce { group, reduce: Reduce::Sum }, &given).unwrap();
+        let whole = exchange(
+            &Op::AllReduce {
+                group,
+                reduce: Reduce::Sum,
+            },
+            &given,
+        )
+        .unwrap();
         let parts = exchange(&Op::ReduceScatter { group, dim: 1 }, &given).unwrap();
         assert_eq!(parts[1].data, [22.0, 44.0]);
         let parts: Vec<&Value> = parts.iter().collect();
-        assert_eq!(exchange(&Op::AllGather { group, dim: 1 }, &parts).unwrap(), whole);
-        let largest = exchange(&Op::AllReduce { group, reduce: Reduce::Max }, &given).unwrap();
+        assert_eq!(
+            exchange(&Op::AllGather { group, dim: 1 }, &parts).unwrap(),
+            whole
+        );
+        let largest = exchange(
+            &Op::AllReduce {
+                group,
+                reduce: Reduce::Max,
+            },
+            &given,
+        )
+        .unwrap();
         assert_eq!(largest[0].data, given[1].data);
     }
 }

@@ -13,14 +13,22 @@ pub fn max(logits: &Value) -> Result<Value, Unfit> {
     let [batch, positions, rows] = logits.shape()?;
     one_type(&[logits])?;
     let largest = |row: &[f64]| row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    Ok(Value::free(&[batch, positions], logits.data.chunks_exact(rows).map(largest).collect()))
+    Ok(Value::free(
+        &[batch, positions],
+        logits.data.chunks_exact(rows).map(largest).collect(),
+    ))
 }
 
 /// The sum of exponentials over this rank's rows, and the target's logit less the maximum where this rank holds it.
 ///
 /// # Errors
 /// Shapes, or a target without a row where all rows are held.
-pub fn terms(logits: &Value, targets: &Value, max: &Value, first: Option<usize>) -> Result<Value, Unfit> {
+pub fn terms(
+    logits: &Value,
+    targets: &Value,
+    max: &Value,
+    first: Option<usize>,
+) -> Result<Value, Unfit> {
     let [batch, positions, rows] = logits.shape()?;
     value::ids(targets)?;
     one_type(&[logits])?;
@@ -28,12 +36,21 @@ pub fn terms(logits: &Value, targets: &Value, max: &Value, first: Option<usize>)
     targets.expect(&[batch, positions])?;
     max.expect(&[batch, positions])?;
     let (mut sums, mut picked) = (Vec::new(), Vec::new());
-    for ((row, &target), &max) in logits.data.chunks_exact(rows).zip(&targets.data).zip(&max.data) {
+    for ((row, &target), &max) in logits
+        .data
+        .chunks_exact(rows)
+        .zip(&targets.data)
+        .zip(&max.data)
+    {
         sums.push(row.iter().map(|logit| libm::exp(logit - max)).sum::<f64>());
         picked.push(local(target, first, rows)?.map_or(0.0, |index| row[index] - max));
     }
     sums.append(&mut picked);
-    Ok(Value { dims: vec![2, batch, positions], dtype: max.dtype, data: sums })
+    Ok(Value {
+        dims: vec![2, batch, positions],
+        dtype: max.dtype,
+        data: sums,
+    })
 }
 
 /// `report[0] += weight * sum(ln(terms[0]) - terms[1])`.
@@ -44,7 +61,11 @@ pub fn loss(terms: &Value, report: &mut Value, weight: f64) -> Result<(), Unfit>
     let (sums, picked) = halves(terms)?;
     report.expect(&[2])?;
     one_type(&[report])?;
-    let total: f64 = sums.iter().zip(picked).map(|(sum, picked)| libm::log(*sum) - picked).sum();
+    let total: f64 = sums
+        .iter()
+        .zip(picked)
+        .map(|(sum, picked)| libm::log(*sum) - picked)
+        .sum();
     report.data[0] += weight * total;
     Ok(())
 }
@@ -69,7 +90,11 @@ pub fn backward(
     terms.expect(&[2, batch, positions])?;
     let (sums, _) = halves(terms)?;
     let mut data = Vec::with_capacity(logits.data.len());
-    let places = logits.data.chunks_exact(rows).zip(&targets.data).zip(max.data.iter().zip(sums));
+    let places = logits
+        .data
+        .chunks_exact(rows)
+        .zip(&targets.data)
+        .zip(max.data.iter().zip(sums));
     for ((row, &target), (max, sum)) in places {
         let begin = data.len();
         data.extend(row.iter().map(|logit| scale * libm::exp(logit - max) / sum));
@@ -95,7 +120,9 @@ fn local(target: f64, first: Option<usize>, rows: usize) -> Result<Option<usize>
     match first {
         None if target >= 0.0 && (target as usize) < rows => Ok(Some(target as usize)),
         None => Err(Unfit(format!("target {target} has no row among {rows}"))),
-        Some(first) => Ok((target as usize).checked_sub(first).filter(|&row| row < rows)),
+        Some(first) => Ok((target as usize)
+            .checked_sub(first)
+            .filter(|&row| row < rows)),
     }
 }
 
@@ -119,7 +146,9 @@ mod tests {
         let parts = terms(&logits, &targets, &largest, None).unwrap();
         let dlogits = backward(&logits, &targets, [&largest, &parts], 0.25, None).unwrap();
         let one = Value::free(&[1], vec![1.0]);
-        assert_gradient(&logits, &dlogits, &one, |logits| whole_loss(logits, &targets, 0.25));
+        assert_gradient(&logits, &dlogits, &one, |logits| {
+            whole_loss(logits, &targets, 0.25)
+        });
     }
 
     #[test]
@@ -131,15 +160,24 @@ mod tests {
         for rank in 0..2 {
             let shard = value::cut(&logits, 2, 2, rank).unwrap();
             let part = terms(&shard, &targets, &largest, Some(rank * 2)).unwrap();
-            sum.iter_mut().zip(&part.data).for_each(|(sum, part)| *sum += part);
+            sum.iter_mut()
+                .zip(&part.data)
+                .for_each(|(sum, part)| *sum += part);
         }
-        assert!(sum.iter().zip(&whole.data).all(|(sum, whole)| (sum - whole).abs() < 1e-15));
+        assert!(
+            sum.iter()
+                .zip(&whole.data)
+                .all(|(sum, whole)| (sum - whole).abs() < 1e-15)
+        );
     }
 
     #[test]
     fn large_logits_need_the_true_maximum() {
         let (mut logits, targets) = (numbers(&[1, 2, 4], 1), tokens(&[1, 2], 4));
-        logits.data.iter_mut().for_each(|logit| *logit = (*logit + 2.0) * 1e4);
+        logits
+            .data
+            .iter_mut()
+            .for_each(|logit| *logit = (*logit + 2.0) * 1e4);
         assert!(whole_loss(&logits, &targets, 1.0).data[0].is_finite());
         let zero = Value::free(&[1, 2], vec![0.0; 2]);
         let terms = terms(&logits, &targets, &zero, None).unwrap();

@@ -24,7 +24,12 @@ pub fn forward(ids: &Value, table: &Value, first: Option<usize>) -> Result<Value
 ///
 /// # Errors
 /// Shapes, or an id without a row where all rows are held.
-pub fn backward(dy: &Value, ids: &Value, dtable: &mut Value, first: Option<usize>) -> Result<(), Unfit> {
+pub fn backward(
+    dy: &Value,
+    ids: &Value,
+    dtable: &mut Value,
+    first: Option<usize>,
+) -> Result<(), Unfit> {
     value::ids(ids)?;
     value::one_type(&[dy])?;
     value::one_type(&[dtable])?;
@@ -33,7 +38,10 @@ pub fn backward(dy: &Value, ids: &Value, dtable: &mut Value, first: Option<usize
     for (&id, grad) in ids.data.iter().zip(dy.data.chunks_exact(width)) {
         if let Some(row) = row(id, first, rows)? {
             let target = &mut dtable.data[row * width..(row + 1) * width];
-            target.iter_mut().zip(grad).for_each(|(sum, grad)| *sum += grad);
+            target
+                .iter_mut()
+                .zip(grad)
+                .for_each(|(sum, grad)| *sum += grad);
         }
     }
     Ok(())
@@ -61,7 +69,9 @@ mod tests {
             let dy = numbers(&[2, 3, 5], 2);
             let mut dtable = Value::free(&[rows, 5], vec![0.0; rows * 5]);
             backward(&dy, &ids, &mut dtable, first).unwrap();
-            assert_gradient(&table, &dtable, &dy, |table| forward(&ids, table, first).unwrap());
+            assert_gradient(&table, &dtable, &dy, |table| {
+                forward(&ids, table, first).unwrap()
+            });
         }
     }
 }

@@ -18,7 +18,15 @@ pub fn backward(dy: &Value, x: &Value) -> Result<Value, Unfit> {
         let density = libm::exp(-x * x / 2.0) / (2.0 * core::f64::consts::PI).sqrt();
         normal(x) + x * density
     };
-    Ok(Value::like(x, &x.dims, dy.data.iter().zip(&x.data).map(|(dy, &x)| dy * slope(x)).collect()))
+    Ok(Value::like(
+        x,
+        &x.dims,
+        dy.data
+            .iter()
+            .zip(&x.data)
+            .map(|(dy, &x)| dy * slope(x))
+            .collect(),
+    ))
 }
 
 /// The standard normal distribution.
@@ -35,6 +43,9 @@ mod tests {
     fn backward_is_the_derivative() {
         let (x, dy) = (numbers(&[2, 3, 4], 1), numbers(&[2, 3, 4], 2));
         assert_gradient(&x, &backward(&dy, &x).unwrap(), &dy, forward);
-        assert!((forward(&Value::free(&[1], vec![1.0])).data[0] - 0.841_344_746_068_542_9).abs() < 1e-15);
+        assert!(
+            (forward(&Value::free(&[1], vec![1.0])).data[0] - 0.841_344_746_068_542_9).abs()
+                < 1e-15
+        );
     }
 }

@@ -23,7 +23,11 @@ pub fn forward(x: &Value, weight: &Value, bias: &Value, eps: f64) -> Result<[Val
         rstds.push(rstd);
     }
     let statistics = [batch, positions];
-    Ok([Value::like(x, &x.dims, y), Value::free(&statistics, means), Value::free(&statistics, rstds)])
+    Ok([
+        Value::like(x, &x.dims, y),
+        Value::free(&statistics, means),
+        Value::free(&statistics, rstds),
+    ])
 }
 
 /// The gradient of the input; those of weight and bias are added to `[dweight, dbias]`.
@@ -51,10 +55,24 @@ pub fn backward(
     let rows = dy.data.chunks_exact(width).zip(x.data.chunks_exact(width));
     for ((dy, x), (mean, rstd)) in rows.zip(mean.data.iter().zip(&rstd.data)) {
         let normal: Vec<f64> = x.iter().map(|x| (x - mean) * rstd).collect();
-        let inner: Vec<f64> = dy.iter().zip(&weight.data).map(|(dy, weight)| dy * weight).collect();
+        let inner: Vec<f64> = dy
+            .iter()
+            .zip(&weight.data)
+            .map(|(dy, weight)| dy * weight)
+            .collect();
         let average = inner.iter().sum::<f64>() / width as f64;
-        let along = inner.iter().zip(&normal).map(|(inner, normal)| inner * normal).sum::<f64>() / width as f64;
-        dx.extend(inner.iter().zip(&normal).map(|(inner, normal)| rstd * (inner - average - normal * along)));
+        let along = inner
+            .iter()
+            .zip(&normal)
+            .map(|(inner, normal)| inner * normal)
+            .sum::<f64>()
+            / width as f64;
+        dx.extend(
+            inner
+                .iter()
+                .zip(&normal)
+                .map(|(inner, normal)| rstd * (inner - average - normal * along)),
+        );
         for (column, dy) in dy.iter().enumerate() {
             dweight.data[column] += dy * normal[column];
             dbias.data[column] += dy;
@@ -70,14 +88,21 @@ mod tests {
 
     #[test]
     fn backward_is_the_derivative() {
-        let (x, weight, bias, dy) = (numbers(&[2, 3, 4], 1), numbers(&[4], 2), numbers(&[4], 3), numbers(&[2, 3, 4], 4));
+        let (x, weight, bias, dy) = (
+            numbers(&[2, 3, 4], 1),
+            numbers(&[4], 2),
+            numbers(&[4], 3),
+            numbers(&[2, 3, 4], 4),
+        );
         let y = |x: &Value, weight: &Value, bias: &Value| forward(x, weight, bias, 1e-5).unwrap();
         let [_, mean, rstd] = y(&x, &weight, &bias);
         let mut dweight = Value::free(&[4], vec![0.0; 4]);
         let mut dbias = dweight.clone();
         let dx = backward(&dy, &x, &weight, [&mean, &rstd], [&mut dweight, &mut dbias]).unwrap();
         assert_gradient(&x, &dx, &dy, |x| y(x, &weight, &bias)[0].clone());
-        assert_gradient(&weight, &dweight, &dy, |weight| y(&x, weight, &bias)[0].clone());
+        assert_gradient(&weight, &dweight, &dy, |weight| {
+            y(&x, weight, &bias)[0].clone()
+        });
         assert_gradient(&bias, &dbias, &dy, |bias| y(&x, &weight, bias)[0].clone());
     }
 }

@@ -12,7 +12,12 @@ pub fn forward(x: &Value, weight: &Value) -> Result<Value, Unfit> {
     one_type(&[x, weight])?;
     let mut data = Vec::with_capacity(batch * positions * outputs);
     for row in x.data.chunks_exact(columns) {
-        data.extend(weight.data.chunks_exact(columns).map(|column| dot(row, column)));
+        data.extend(
+            weight
+                .data
+                .chunks_exact(columns)
+                .map(|column| dot(row, column)),
+        );
     }
     Ok(Value::like(x, &[batch, positions, outputs], data))
 }
@@ -26,9 +31,15 @@ pub fn backward_input(dy: &Value, weight: &Value) -> Result<Value, Unfit> {
     weight.expect(&[width, inputs])?;
     one_type(&[dy, weight])?;
     let mut data = vec![0.0; batch * positions * inputs];
-    for (row, out) in dy.data.chunks_exact(outputs).zip(data.chunks_exact_mut(inputs)) {
+    for (row, out) in dy
+        .data
+        .chunks_exact(outputs)
+        .zip(data.chunks_exact_mut(inputs))
+    {
         for (dy, weights) in row.iter().zip(weight.data.chunks_exact(inputs)) {
-            out.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += dy * weight);
+            out.iter_mut()
+                .zip(weights)
+                .for_each(|(sum, weight)| *sum += dy * weight);
         }
     }
     Ok(Value::like(dy, &[batch, positions, inputs], data))
@@ -44,7 +55,11 @@ pub fn backward_weight(dy: &Value, x: &Value, dweight: &mut Value) -> Result<(),
     dweight.expect(&[outputs, inputs])?;
     one_type(&[dy, x])?;
     one_type(&[dweight])?;
-    for (dy, x) in dy.data.chunks_exact(outputs).zip(x.data.chunks_exact(inputs)) {
+    for (dy, x) in dy
+        .data
+        .chunks_exact(outputs)
+        .zip(x.data.chunks_exact(inputs))
+    {
         for (dy, sums) in dy.iter().zip(dweight.data.chunks_exact_mut(inputs)) {
             sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += dy * x);
         }
@@ -53,7 +68,10 @@ pub fn backward_weight(dy: &Value, x: &Value, dweight: &mut Value) -> Result<(),
 }
 
 fn dot(left: &[f64], right: &[f64]) -> f64 {
-    left.iter().zip(right).map(|(left, right)| left * right).sum()
+    left.iter()
+        .zip(right)
+        .map(|(left, right)| left * right)
+        .sum()
 }
 
 #[cfg(test)]
@@ -63,11 +81,17 @@ mod tests {
 
     #[test]
     fn backward_is_the_derivative() {
-        let (x, weight, dy) = (numbers(&[2, 3, 4], 1), numbers(&[5, 4], 2), numbers(&[2, 3, 5], 3));
+        let (x, weight, dy) = (
+            numbers(&[2, 3, 4], 1),
+            numbers(&[5, 4], 2),
+            numbers(&[2, 3, 5], 3),
+        );
         let dx = backward_input(&dy, &weight).unwrap();
         assert_gradient(&x, &dx, &dy, |x| forward(x, &weight).unwrap());
         let mut dweight = Value::free(&[5, 4], vec![0.0; 20]);
         backward_weight(&dy, &x, &mut dweight).unwrap();
-        assert_gradient(&weight, &dweight, &dy, |weight| forward(&x, weight).unwrap());
+        assert_gradient(&weight, &dweight, &dy, |weight| {
+            forward(&x, weight).unwrap()
+        });
     }
 }

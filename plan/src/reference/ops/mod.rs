@@ -52,64 +52,142 @@ impl Context<'_> {
 ///
 /// # Errors
 /// Operands it cannot work on. Collectives are not run here: they need the other ranks.
-pub fn run(op: &Op, ins: &[Value], updates: &mut [Value], at: &Context) -> Result<Vec<Value>, Unfit> {
+pub fn run(
+    op: &Op,
+    ins: &[Value],
+    updates: &mut [Value],
+    at: &Context,
+) -> Result<Vec<Value>, Unfit> {
     match (op, ins, updates) {
         (Op::Tokens { which }, [], []) => one(tokens::tokens(*which, at)),
-        (Op::Embedding { vocab }, [ids, table], []) => {
-            one(embedding::forward(ids, table, at.first_row(*vocab, table.shape::<2>()?[0])))
-        }
+        (Op::Embedding { vocab }, [ids, table], []) => one(embedding::forward(
+            ids,
+            table,
+            at.first_row(*vocab, table.shape::<2>()?[0]),
+        )),
         (Op::EmbeddingBackward { vocab }, [dy, ids], [dtable]) => {
             let first = at.first_row(*vocab, dtable.shape::<2>()?[0]);
             none(embedding::backward(dy, ids, dtable, first))
         }
-        (Op::LayerNorm { eps }, [x, weight, bias], []) => many(layer_norm::forward(x, weight, bias, *eps)),
-        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => {
-            one(layer_norm::backward(dy, x, weight, [mean, rstd], [dweight, dbias]))
+        (Op::LayerNorm { eps }, [x, weight, bias], []) => {
+            many(layer_norm::forward(x, weight, bias, *eps))
         }
+        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => one(
+            layer_norm::backward(dy, x, weight, [mean, rstd], [dweight, dbias]),
+        ),
         (Op::Linear {}, [x, weight], []) => one(linear::forward(x, weight)),
-        (Op::Linear {}, [x, weight, bias], []) => one(linear::forward(x, weight).and_then(|y| bias::forward(&y, bias))),
+        (Op::Linear {}, [x, weight, bias], []) => {
+            one(linear::forward(x, weight).and_then(|y| bias::forward(&y, bias)))
+        }
         (Op::LinearBackwardInput {}, [dy, weight], []) => one(linear::backward_input(dy, weight)),
-        (Op::LinearBackwardWeight {}, [dy, x], [dweight]) => none(linear::backward_weight(dy, x, dweight)),
+        (Op::LinearBackwardWeight {}, [dy, x], [dweight]) => {
+            none(linear::backward_weight(dy, x, dweight))
+        }
         (Op::Bias {}, [x, bias], []) => one(bias::forward(x, bias)),
         (Op::BiasBackward {}, [dy], [dbias]) => none(bias::backward(dy, dbias)),
         (Op::Gelu {}, [x], []) => Ok(vec![gelu::forward(x)]),
         (Op::GeluBackward {}, [dy, x], []) => one(gelu::backward(dy, x)),
         (Op::Add {}, terms, []) => one(add::add(terms)),
-        (Op::Slice { axis, dim }, [x], []) => one(slice::slice(x, *dim, at.mesh.size(*axis), at.place.on(*axis))),
+        (Op::Slice { axis, dim }, [x], []) => one(slice::slice(
+            x,
+            *dim,
+            at.mesh.size(*axis),
+            at.place.on(*axis),
+        )),
         (Op::Cast {}, [source], [target]) => none(cast::cast(source, target)),
         (Op::Zero {}, [], [x]) => {
             zero::zero(x);
             Ok(Vec::new())
         }
-        (op, ins, updates) => larger(op, ins, updates, at),
+        (op, ins, updates) => heads_and_loss(op, ins, updates, at),
     }
 }
 
-/// The operations with many operands or attributes.
-fn larger(op: &Op, ins: &[Value], updates: &mut [Value], at: &Context) -> Result<Vec<Value>, Unfit> {
-    let shard = |vocab: &Option<Axis>, logits: &Value| Ok(at.first_row(*vocab, logits.shape::<3>()?[2]));
+/// Attention and the cross-entropy.
+fn heads_and_loss(
+    op: &Op,
+    ins: &[Value],
+    updates: &mut [Value],
+    at: &Context,
+) -> Result<Vec<Value>, Unfit> {
+    let shard =
+        |vocab: &Option<Axis>, logits: &Value| Ok(at.first_row(*vocab, logits.shape::<3>()?[2]));
     match (op, ins, updates) {
-        (Op::SplitHeads { head_dim, rotary, base }, [qkv], []) => {
-            many(split_heads::forward(qkv, *head_dim as usize, *rotary as usize, *base))
-        }
-        (Op::SplitHeadsBackward { head_dim, rotary, base }, [dq, dk, dv], []) => {
-            one(split_heads::backward([dq, dk, dv], *head_dim as usize, *rotary as usize, *base))
-        }
+        (
+            Op::SplitHeads {
+                head_dim,
+                rotary,
+                base,
+            },
+            [qkv],
+            [],
+        ) => many(split_heads::forward(
+            qkv,
+            *head_dim as usize,
+            *rotary as usize,
+            *base,
+        )),
+        (
+            Op::SplitHeadsBackward {
+                head_dim,
+                rotary,
+                base,
+            },
+            [dq, dk, dv],
+            [],
+        ) => one(split_heads::backward(
+            [dq, dk, dv],
+            *head_dim as usize,
+            *rotary as usize,
+            *base,
+        )),
         (Op::Attention {}, [q, k, v], []) => many(attention::forward(q, k, v)),
-        (Op::AttentionBackward {}, [grad, q, k, v, out, lse], []) => many(attention::backward(grad, [q, k, v], out, lse)),
+        (Op::AttentionBackward {}, [grad, q, k, v, out, lse], []) => {
+            many(attention::backward(grad, [q, k, v], out, lse))
+        }
         (Op::CrossEntropyMax {}, [logits], []) => one(cross_entropy::max(logits)),
-        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => {
-            one(cross_entropy::terms(logits, targets, max, shard(vocab, logits)?))
+        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => one(cross_entropy::terms(
+            logits,
+            targets,
+            max,
+            shard(vocab, logits)?,
+        )),
+        (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => none(cross_entropy::loss(
+            terms,
+            report,
+            *scale / *replicas as f64,
+        )),
+        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => one(
+            cross_entropy::backward(logits, targets, [max, terms], *scale, shard(vocab, logits)?),
+        ),
+        (op, ins, updates) => optimizer(op, ins, updates, at),
+    }
+}
+
+/// The gradient norm and the update.
+fn optimizer(
+    op: &Op,
+    ins: &[Value],
+    updates: &mut [Value],
+    at: &Context,
+) -> Result<Vec<Value>, Unfit> {
+    match (op, ins, updates) {
+        (Op::SumSquares { replicas }, [x], [report]) => {
+            none(norm::sum_squares(x, report, *replicas as f64))
         }
-        (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => {
-            none(cross_entropy::loss(terms, report, *scale / *replicas as f64))
+        (Op::ClipFactor { max_norm }, [report], [factor]) => {
+            none(norm::clip_factor(report, factor, *max_norm))
         }
-        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => {
-            one(cross_entropy::backward(logits, targets, [max, terms], *scale, shard(vocab, logits)?))
-        }
-        (Op::SumSquares { replicas }, [x], [report]) => none(norm::sum_squares(x, report, *replicas as f64)),
-        (Op::ClipFactor { max_norm }, [report], [factor]) => none(norm::clip_factor(report, factor, *max_norm)),
-        (Op::AdamW { beta1, beta2, eps, weight_decay }, [factor], [weight, m, v, gradient]) => {
+        (
+            Op::AdamW {
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            },
+            [factor],
+            [weight, m, v, gradient],
+        ) => {
             let rates = adam_w::Rates {
                 rate: at.training.schedule.rate(at.step),
                 update: at.step + 1,
@@ -119,7 +197,12 @@ fn larger(op: &Op, ins: &[Value], updates: &mut [Value], at: &Context) -> Result
             };
             none(adam_w::adam_w(factor, [weight, m, v, gradient], &rates))
         }
-        (op, ins, updates) => Err(Unfit(format!("{} with {} inputs and {} updates", op.name(), ins.len(), updates.len()))),
+        (op, ins, updates) => Err(Unfit(format!(
+            "{} with {} inputs and {} updates",
+            op.name(),
+            ins.len(),
+            updates.len()
+        ))),
     }
 }
 

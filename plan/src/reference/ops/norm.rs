@@ -23,7 +23,9 @@ pub fn clip_factor(report: &Value, factor: &mut Value, max_norm: Option<f64>) ->
     factor.expect(&[1])?;
     one_type(&[report])?;
     one_type(&[factor])?;
-    factor.data[0] = max_norm.map_or(1.0, |limit| (limit / (report.data[1].sqrt() + 1e-6)).min(1.0));
+    factor.data[0] = max_norm.map_or(1.0, |limit| {
+        (limit / (report.data[1].sqrt() + 1e-6)).min(1.0)
+    });
     Ok(())
 }
 
@@ -34,7 +36,12 @@ mod tests {
     #[test]
     fn clips_to_the_limit_and_no_further() {
         let mut report = Value::free(&[2], vec![7.0, 1.0]);
-        sum_squares(&Value::free(&[2, 2], vec![2.0, 4.0, 2.0, 0.0]), &mut report, 3.0).unwrap();
+        sum_squares(
+            &Value::free(&[2, 2], vec![2.0, 4.0, 2.0, 0.0]),
+            &mut report,
+            3.0,
+        )
+        .unwrap();
         assert_eq!(report.data, [7.0, 9.0]);
         let mut factor = Value::free(&[1], vec![0.0]);
         for (limit, wanted) in [(Some(1.5), 0.5), (Some(100.0), 1.0), (None, 1.0)] {

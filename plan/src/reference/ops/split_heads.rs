@@ -9,7 +9,12 @@ use crate::reference::value::{Unfit, Value, one_type};
 ///
 /// # Errors
 /// Shapes, or attributes that do not fit them.
-pub fn forward(qkv: &Value, head_dim: usize, rotary: usize, base: f64) -> Result<[Value; 3], Unfit> {
+pub fn forward(
+    qkv: &Value,
+    head_dim: usize,
+    rotary: usize,
+    base: f64,
+) -> Result<[Value; 3], Unfit> {
     let [batch, positions, width] = qkv.shape()?;
     attributes(width, head_dim, rotary)?;
     one_type(&[qkv])?;
@@ -19,7 +24,8 @@ pub fn forward(qkv: &Value, head_dim: usize, rotary: usize, base: f64) -> Result
         let mut data = Vec::with_capacity(qkv.data.len() / 3);
         for (sequence, head) in pairs(batch, heads) {
             for position in 0..positions {
-                let start = (sequence * positions + position) * width + (head * 3 + part) * head_dim;
+                let start =
+                    (sequence * positions + position) * width + (head * 3 + part) * head_dim;
                 let mut row = qkv.data[start..start + head_dim].to_vec();
                 if part < 2 {
                     rotate(&mut row[..rotary], position as f64, base);
@@ -35,9 +41,16 @@ pub fn forward(qkv: &Value, head_dim: usize, rotary: usize, base: f64) -> Result
 ///
 /// # Errors
 /// Shapes, or attributes that do not fit them.
-pub fn backward(parts: [&Value; 3], head_dim: usize, rotary: usize, base: f64) -> Result<Value, Unfit> {
+pub fn backward(
+    parts: [&Value; 3],
+    head_dim: usize,
+    rotary: usize,
+    base: f64,
+) -> Result<Value, Unfit> {
     let [batch, heads, positions, width] = parts[0].shape()?;
-    parts.iter().try_for_each(|part| part.expect(&[batch, heads, positions, head_dim]))?;
+    parts
+        .iter()
+        .try_for_each(|part| part.expect(&[batch, heads, positions, head_dim]))?;
     attributes(heads * 3 * width, head_dim, rotary)?;
     one_type(&parts)?;
     let packed = heads * 3 * head_dim;
@@ -62,7 +75,9 @@ fn attributes(width: usize, head_dim: usize, rotary: usize) -> Result<(), Unfit>
     let whole = head_dim > 0 && width.is_multiple_of(3 * head_dim);
     match whole && rotary <= head_dim && rotary.is_multiple_of(2) {
         true => Ok(()),
-        false => Err(Unfit(format!("{width} columns for heads of {head_dim} with {rotary} rotated entries"))),
+        false => Err(Unfit(format!(
+            "{width} columns for heads of {head_dim} with {rotary} rotated entries"
+        ))),
     }
 }
 
@@ -94,11 +109,17 @@ mod tests {
             let grads: Vec<Value> = (0..3)
                 .map(|index| {
                     let grad = numbers(&[2, 2, 3, 4], 5);
-                    if index == part { grad } else { Value::free(&grad.dims, vec![0.0; grad.data.len()]) }
+                    if index == part {
+                        grad
+                    } else {
+                        Value::free(&grad.dims, vec![0.0; grad.data.len()])
+                    }
                 })
                 .collect();
             let dqkv = backward([&grads[0], &grads[1], &grads[2]], 4, 2, 100.0).unwrap();
-            assert_gradient(&qkv, &dqkv, &grads[part], |qkv| forward(qkv, 4, 2, 100.0).unwrap()[part].clone());
+            assert_gradient(&qkv, &dqkv, &grads[part], |qkv| {
+                forward(qkv, 4, 2, 100.0).unwrap()[part].clone()
+            });
         }
     }
 

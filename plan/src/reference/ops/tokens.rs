@@ -20,10 +20,18 @@ pub fn tokens(which: Tokens, at: &Context) -> Result<Value, Unfit> {
     for sample in first..first + batch {
         let row = (at.tokens)(sample);
         if row.len() != positions + 1 {
-            return Err(Unfit(format!("sample {sample} has {} tokens, not {}", row.len(), positions + 1)));
+            return Err(Unfit(format!(
+                "sample {sample} has {} tokens, not {}",
+                row.len(),
+                positions + 1
+            )));
         }
         let begin = usize::from(which == Tokens::Targets);
         data.extend(row[begin..begin + positions].iter().map(|&id| id as f64));
     }
-    Ok(Value { dims: vec![batch as usize, positions], dtype: Some(Dtype::I64), data })
+    Ok(Value {
+        dims: vec![batch as usize, positions],
+        dtype: Some(Dtype::I64),
+        data,
+    })
 }
