@@ -1,4 +1,6 @@
-//! Where token ids come from, as the interpreter sees it.
+//! Where token ids come from, as the interpreter sees it: the run's order of samples, or ids that a caller brings.
+
+use pleach_storage::order::Order;
 
 use crate::error::Cause;
 
@@ -9,4 +11,43 @@ pub trait Samples {
     /// # Errors
     /// The data cannot be read.
     fn sample(&mut self, index: u64) -> Result<Vec<i64>, Cause>;
+}
+
+/// The prepared data of a run, dealt by its order.
+#[derive(Debug)]
+pub struct Dealt {
+    order: Order,
+    length: usize,
+}
+
+impl Dealt {
+    /// Samples of `sequence` positions and one token more.
+    pub fn new(order: Order, sequence: u64) -> Self {
+        Self { order, length: sequence as usize + 1 }
+    }
+}
+
+impl Samples for Dealt {
+    fn sample(&mut self, index: u64) -> Result<Vec<i64>, Cause> {
+        let mut tokens = vec![0; self.length];
+        self.order.sample(index, &mut tokens).map_err(|error| Cause::Data(error.to_string()))?;
+        Ok(tokens)
+    }
+}
+
+/// Sequences given as they are; what lies beyond them is empty.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The sequences, each one token longer than there are positions.
+    pub sequences: Vec<Vec<i64>>,
+    /// Positions of a sequence and one.
+    pub length: usize,
+}
+
+impl Samples for Given {
+    fn sample(&mut self, index: u64) -> Result<Vec<i64>, Cause> {
+        let mut tokens = self.sequences.get(index as usize).cloned().unwrap_or_default();
+        tokens.resize(self.length, 0);
+        Ok(tokens)
+    }
 }

@@ -118,7 +118,7 @@ impl Cause {
 #[derive(Clone, Debug, Serialize)]
 pub struct Failure {
     /// Stable code: `pleach::worker::peer_lost`.
-    pub code: String,
+    pub code: &'static str,
     /// One sentence.
     pub message: String,
     /// The step in which it happened.
@@ -132,34 +132,33 @@ pub struct Failure {
     pub peer: Option<u32>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
     /// The process's exit code.
     #[serde(skip)]
     pub exit: Exit,
 }
 
 impl Failure {
-    /// A failure outside any instruction.
-    pub fn new(exit: Exit, code: &str, message: impl Into<String>) -> Self {
-        let code = format!("pleach::worker::{code}");
+    /// A failure outside any instruction; `code` is the whole code.
+    pub fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), step: None, instruction: None, peer: None, help: None, exit }
     }
 
     /// The same with advice.
     #[must_use]
-    pub fn help(self, help: impl Into<String>) -> Self {
+    pub fn help(self, help: impl Into<Box<str>>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
     /// A cause with its place.
     pub fn at(cause: &Cause, step: u64, instruction: String) -> Self {
         Self {
-            code: cause.code().to_owned(),
+            code: cause.code(),
             message: cause.to_string(),
             step: Some(step),
             instruction: Some(instruction),
             peer: cause.peer(),
-            help: Some(cause.help().to_owned()),
+            help: Some(cause.help().into()),
             exit: cause.exit(),
         }
     }
@@ -167,13 +166,12 @@ impl Failure {
     /// A cause before the first or after the last instruction.
     pub fn outside(cause: &Cause, doing: &str) -> Self {
         let message = format!("{doing}: {cause}");
-        let bare = Self { code: cause.code().to_owned(), ..Self::new(cause.exit(), "", message) };
-        Self { peer: cause.peer(), help: Some(cause.help().to_owned()), ..bare }
+        Self { peer: cause.peer(), ..Self::new(cause.exit(), cause.code(), message).help(cause.help()) }
     }
 
     /// A file that cannot be read or written.
     pub fn file(path: &Path, error: &impl fmt::Display) -> Self {
-        Self::new(Exit::Machine, "file", format!("{}: {error}", path.display()))
+        Self::new(Exit::Machine, "pleach::worker::file", format!("{}: {error}", path.display()))
     }
 }
 

@@ -5,6 +5,15 @@
 
 pub mod collectives;
 pub mod data;
+pub mod environment;
 pub mod error;
+pub mod held;
+pub mod interpreter;
+pub mod ledger;
 pub mod native;
 pub mod ops;
+pub mod place;
+pub mod rendezvous;
+pub mod statics;
+pub mod trace;
+pub mod watchdog;

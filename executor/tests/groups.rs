@@ -1,6 +1,8 @@
 //! Gloo with four ranks on loopback, one thread each: every operation, every type, sub-groups beside each other, and what a
 //! missing member looks like.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};

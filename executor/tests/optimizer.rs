@@ -1,5 +1,7 @@
 //! The fused AdamW against its formula, in every type it runs in.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use pleach_executor::ops::adam_w::{self, Step};
 use pleach_plan::Op;
 use tch::{Device, Kind, Tensor};

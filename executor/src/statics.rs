@@ -1,0 +1,157 @@
+//! Static tensors: allocated once, given their initial values, and never freed.
+//!
+//! In come a plan and a rank; out comes a table from (tensor, layer) to storage. Buckets own flat storages, parameters and
+//! their gradients are views into them, so what the ledger counts is what is allocated here.
+
+use pleach_plan::{Dtype, Lives, Plan, Role, Tensor as Described, TensorId};
+use pleach_storage::init;
+use pleach_storage::region::Shard;
+use tch::{Device, Kind, Tensor};
+
+use crate::error::Cause;
+
+/// The static tensors of one rank.
+#[derive(Debug)]
+pub struct Statics {
+    /// By tensor, then by layer of the stage (one entry for what is not layered).
+    table: Vec<Vec<Tensor>>,
+    first_layer: u32,
+    layers: u32,
+}
+
+/// libtorch's name of a type.
+pub fn kind(dtype: Dtype) -> Kind {
+    match dtype {
+        Dtype::F64 => Kind::Double,
+        Dtype::F32 => Kind::Float,
+        Dtype::Bf16 => Kind::BFloat16,
+        Dtype::F16 => Kind::Half,
+        Dtype::I64 => Kind::Int64,
+    }
+}
+
+/// Dimensions as libtorch takes them.
+pub fn dims(described: &Described) -> Vec<i64> {
+    described.dims.iter().map(|&dim| dim as i64).collect()
+}
+
+impl Statics {
+    /// Allocates everything that a role holds, all zero.
+    ///
+    /// # Errors
+    /// No memory, or a view that does not fit its base.
+    pub fn new(plan: &Plan, role: &Role) -> Result<Self, Cause> {
+        let [first, last] = role.layers;
+        let mut statics =
+            Self { table: plan.tensors.iter().map(|_| Vec::new()).collect(), first_layer: first, layers: last - first + 1 };
+        for id in &role.statics {
+            let described = &plan.tensors[id.0 as usize];
+            if described.view.is_none() {
+                let zeros = || Tensor::f_zeros(dims(described), (kind(described.dtype), Device::Cpu));
+                statics.table[id.0 as usize] =
+                    (0..statics.copies(described)).map(|_| zeros()).collect::<Result<_, _>>()?;
+            }
+        }
+        for described in plan.tensors.iter().filter(|tensor| tensor.view.is_some()) {
+            statics.add_views(described)?;
+        }
+        Ok(statics)
+    }
+
+    fn copies(&self, described: &Described) -> u32 {
+        if described.lives == Lives::Layered { self.layers } else { 1 }
+    }
+
+    fn add_views(&mut self, described: &Described) -> Result<(), Cause> {
+        let Some(view) = described.view else { return Ok(()) };
+        let cut = |base: &Tensor| {
+            base.f_narrow(0, view.offset as i64, described.elements() as i64)?.f_view(dims(described).as_slice())
+        };
+        let views = self.table[view.base.0 as usize].iter().map(cut).collect::<Result<_, _>>()?;
+        self.table[described.id.0 as usize] = views;
+        Ok(())
+    }
+
+    /// A static tensor, for a layer where it is layered.
+    pub fn get(&self, id: TensorId, layer: Option<u32>) -> Option<&Tensor> {
+        let copies = self.table.get(id.0 as usize)?;
+        match layer {
+            Some(layer) if copies.len() > 1 => copies.get(layer.checked_sub(self.first_layer)? as usize),
+            _ => copies.first(),
+        }
+    }
+
+    /// All tensors, views included.
+    pub fn all(&self) -> impl Iterator<Item = &Tensor> {
+        self.table.iter().flatten()
+    }
+
+    /// Gives every parameter its initial value: functions of seed, name and logical index, whatever the placement. Weights
+    /// in master type are filled exactly and copied into the compute type.
+    ///
+    /// # Errors
+    /// libtorch's text.
+    pub fn initialise(&self, plan: &Plan, role: &Role, rank: u32) -> Result<(), Cause> {
+        let place = plan.mesh.place(rank);
+        for parameter in &plan.parameters {
+            let described = &plan.tensors[parameter.tensor.0 as usize];
+            let shard = parameter.shard.filter(|_| plan.mesh.tp > 1);
+            let shard =
+                shard.map(|dim| Shard { dim, index: u64::from(place.tp), count: u64::from(plan.mesh.tp) });
+            for layer in self.layers_of(described, role) {
+                let Some(weights) = self.get(parameter.tensor, layer) else { continue };
+                let name = logical_name(&parameter.name, layer);
+                let values = init::fill(plan.training.seed, &name, &parameter.dims, shard, &parameter.init);
+                fill(weights, &values)?;
+                let bucket = &plan.buckets[parameter.bucket];
+                let (Some(master), Some(view)) = (bucket.master, described.view) else { continue };
+                self.fill_slice(plan, place.dp, (master, bucket.weights), layer, view.offset, &values)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the values of a parameter at `offset` of its bucket into this replica's slice of the bucket's master weights.
+    fn fill_slice(
+        &self,
+        plan: &Plan,
+        dp: u32,
+        (master, weights): (TensorId, TensorId),
+        layer: Option<u32>,
+        offset: u64,
+        values: &[f64],
+    ) -> Result<(), Cause> {
+        let Some(storage) = self.get(master, layer) else { return Ok(()) };
+        let elements = |id: TensorId| plan.tensors[id.0 as usize].elements();
+        let held = elements(master);
+        let begin = if held == elements(weights) { 0 } else { u64::from(dp) * held };
+        let (from, to) = (offset.max(begin), (offset + values.len() as u64).min(begin + held));
+        if from >= to {
+            return Ok(());
+        }
+        let target = storage.f_narrow(0, (from - begin) as i64, (to - from) as i64)?;
+        fill(&target, &values[(from - offset) as usize..(to - offset) as usize])
+    }
+
+    fn layers_of(&self, described: &Described, role: &Role) -> Vec<Option<u32>> {
+        match described.lives {
+            Lives::Layered => (role.layers[0]..=role.layers[1]).map(Some).collect(),
+            Lives::Static | Lives::Local => vec![None],
+        }
+    }
+}
+
+/// A parameter's name with its layer's number in place.
+pub fn logical_name(name: &str, layer: Option<u32>) -> String {
+    layer.map_or_else(|| name.to_owned(), |layer| name.replace("{layer}", &layer.to_string()))
+}
+
+/// Copies values into a tensor of any type, rounding once.
+///
+/// # Errors
+/// Sizes that differ.
+pub fn fill(target: &Tensor, values: &[f64]) -> Result<(), Cause> {
+    let source = Tensor::f_from_slice(values)?.f_view(target.size().as_slice())?;
+    target.shallow_clone().f_copy_(&source)?;
+    Ok(())
+}
