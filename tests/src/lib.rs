@@ -4,4 +4,5 @@
 //! `skipped: reason` that `cargo xtask test` counts. Nothing here computes what a test then checks.
 
 pub mod have;
+pub mod job;
 pub mod source;

@@ -7,5 +7,6 @@ pub mod bench;
 pub mod demo;
 pub mod places;
 pub mod process;
+pub mod processes;
 pub mod setup;
 pub mod suite;

@@ -40,7 +40,8 @@ const PERMISSIVE: [&str; 13] = [
     "CC0-1.0",
     "Unlicense",
     "Unicode-3.0",
-    "BSL-1.0", "MPL-2.0",
+    "BSL-1.0",
+    "MPL-2.0",
 ];
 
 fn metadata() -> Value {

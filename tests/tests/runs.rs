@@ -1,0 +1,12 @@
+//! Real training runs, end to end: the binaries as they are built, processes, files and signals of this machine.
+//!
+//! One binary for all of them, because they share long builds and take turns on the machine.
+
+mod runs {
+    pub mod compare;
+    pub mod faults;
+    pub mod learning;
+    pub mod placements;
+    pub mod resume;
+    pub mod torchrun;
+}

@@ -1,0 +1,122 @@
+//! Any two placements of one experiment train the same model: same data order, gradients, losses and weights.
+//!
+//! Losses alone would be a weak test, since a wrong norm gradient moves them in the fifth digit only; so gradients of every parameter
+//! are compared too. Final fp32 weights are not: where a gradient is nearly zero Adam amplifies rounding.
+
+use pleach_storage::checkpoint::Kind;
+use pleach_tests::have;
+use pleach_tests::job::{SHORT, Workspace, succeed};
+
+use super::compare::{Trained, loss_difference, state_difference};
+
+/// A placement by its name, its number of ranks and what pins it.
+struct Placement {
+    name: &'static str,
+    ranks: u32,
+    pins: [&'static str; 4],
+}
+
+const ONE: Placement = Placement {
+    name: "one rank",
+    ranks: 1,
+    pins: ["plan.tp=1", "plan.pp=1", "plan.dp=1", "plan.zero=0"],
+};
+
+const OTHERS: [Placement; 6] = [
+    Placement {
+        name: "tp2",
+        ranks: 2,
+        pins: ["plan.tp=2", "plan.pp=1", "plan.dp=1", "plan.zero=0"],
+    },
+    Placement {
+        name: "pp2",
+        ranks: 2,
+        pins: ["plan.tp=1", "plan.pp=2", "plan.dp=1", "plan.zero=0"],
+    },
+    Placement {
+        name: "dp2+zero1",
+        ranks: 2,
+        pins: ["plan.tp=1", "plan.pp=1", "plan.dp=2", "plan.zero=1"],
+    },
+    Placement {
+        name: "tp2×pp2",
+        ranks: 4,
+        pins: ["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.zero=0"],
+    },
+    Placement {
+        name: "tp2×dp2",
+        ranks: 4,
+        pins: ["plan.tp=2", "plan.pp=1", "plan.dp=2", "plan.zero=0"],
+    },
+    Placement {
+        name: "pp2×dp2",
+        ranks: 4,
+        pins: ["plan.tp=1", "plan.pp=2", "plan.dp=2", "plan.zero=0"],
+    },
+];
+
+/// Trains the short quickstart and keeps the checkpoint of every step.
+fn train(workspace: &Workspace, placement: &Placement, precision: &str) -> Trained {
+    let ranks = format!("cluster.gpus_per_node={}", placement.ranks);
+    let precision = format!("train.precision={precision}");
+    let more = [
+        &*ranks,
+        &*precision,
+        "plan.micro_batch=2 sequences",
+        "checkpoints.every=1 steps",
+        "checkpoints.keep=20",
+    ];
+    let settings = [&SHORT[..], &placement.pins[..], &more[..]].concat();
+    succeed(&mut workspace.run(pleach_tests::job::QUICKSTART, &settings));
+    Trained::read(&workspace.only_run())
+}
+
+fn agree(precision: &str, check: impl Fn(&str, &Trained, &Trained)) {
+    if have::worker().is_none() {
+        return;
+    }
+    let home = Workspace::new();
+    let one = train(&home, &ONE, precision);
+    assert_eq!(one.losses.len(), 20);
+    for placement in &OTHERS {
+        let away = home.beside();
+        let other = train(&away, placement, precision);
+        assert_eq!(
+            one.order, other.order,
+            "{}: the data comes in the same order",
+            placement.name
+        );
+        check(placement.name, &one, &other);
+    }
+}
+
+#[test]
+fn in_fp64_gradients_losses_and_weights_agree() {
+    agree("fp64", |name, one, other| {
+        let losses = loss_difference(&one.losses, &other.losses);
+        let (gradient, of) = state_difference(&one.checkpoint(1), &other.checkpoint(1), Kind::M);
+        let (weight, which) =
+            state_difference(&one.checkpoint(20), &other.checkpoint(20), Kind::Weight);
+        println!(
+            "{name}: losses {losses:.1e}, gradients {gradient:.1e} ({of}), weights {weight:.1e} ({which})"
+        );
+        assert!(
+            gradient <= 1e-10,
+            "{name}: gradients of {of} differ by {gradient:e}"
+        );
+        assert!(losses <= 1e-12, "{name}: losses differ by {losses:e}");
+        assert!(
+            weight <= 1e-9,
+            "{name}: weights of {which} differ by {weight:e}"
+        );
+    });
+}
+
+#[test]
+fn in_fp32_losses_agree_at_every_step() {
+    agree("fp32", |name, one, other| {
+        let losses = loss_difference(&one.losses, &other.losses);
+        println!("{name}: losses {losses:.1e}");
+        assert!(losses <= 2e-6, "{name}: losses differ by {losses:e}");
+    });
+}
