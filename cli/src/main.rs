@@ -4,7 +4,9 @@
 //! Nothing here computes a plan or touches a tensor, and no libtorch is linked: checking and planning start in milliseconds.
 
 mod arguments;
+mod attempt;
 mod commands;
+mod data;
 mod exit;
 mod failure;
 mod fault;

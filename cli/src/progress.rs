@@ -6,9 +6,10 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pleach_storage::run::StepMetrics;
 use serde_json::json;
 
-use crate::launch::event::{Event, Step};
+use crate::launch::event::Event;
 use crate::screen::{Screen, figures};
 
 /// Between two plain lines.
@@ -110,7 +111,7 @@ impl<'s> Progress<'s> {
         }
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &StepMetrics) {
         let measured = &mut self.measured;
         measured.seconds.push(step.seconds);
         measured.last_step = step.step;
@@ -138,7 +139,7 @@ impl<'s> Progress<'s> {
         }
     }
 
-    fn line(&self, step: &Step) {
+    fn line(&self, step: &StepMetrics) {
         if self.screen.json_log {
             let value = json!({"level": "progress", "step": step.step, "steps": self.steps, "loss": step.loss,
                 "grad_norm": step.grad_norm, "tokens_per_s": step.tokens_per_s, "memory_bytes": step.memory_bytes,
@@ -155,7 +156,7 @@ impl<'s> Progress<'s> {
     }
 
     /// The line without the step: fits in 80 columns behind a bar of 12.
-    fn text(&self, step: &Step) -> String {
+    fn text(&self, step: &StepMetrics) -> String {
         let memory = step
             .memory_bytes
             .map_or_else(String::new, |bytes| format!("  {}", figures::bytes(bytes)));
@@ -169,7 +170,7 @@ impl<'s> Progress<'s> {
     }
 
     /// Seconds to the end, from the last steps, which know best how fast the machine is now.
-    fn eta(&self, step: &Step) -> f64 {
+    fn eta(&self, step: &StepMetrics) -> f64 {
         let recent = &self.measured.seconds[self.measured.seconds.len().saturating_sub(20)..];
         let mean = recent.iter().sum::<f64>() / recent.len().max(1) as f64;
         self.steps.saturating_sub(step.step) as f64 * mean

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use super::event::Record;
+use pleach_storage::run::RankFailure;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -25,7 +25,7 @@ pub struct Rank {
     /// How its process ended.
     pub status: ExitStatus,
     /// What it said about it.
-    pub record: Option<Record>,
+    pub record: Option<RankFailure>,
     /// Its log.
     pub log: PathBuf,
     /// Whether it ended before we told anyone to stop.
@@ -34,55 +34,69 @@ pub struct Rank {
 
 /// How a job ended.
 #[derive(Clone, Debug)]
-pub enum Ending {
+pub struct Ending {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// All ranks, in the order in which they ended.
+    pub ranks: Vec<Rank>,
+}
+
+/// What a job's end amounts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
     /// All ranks did what they were asked.
     Done,
     /// All ranks saved and stopped.
     Preempted,
-    /// At least one rank failed; in the order in which they ended.
-    Failed(Vec<Rank>),
     /// We were told to stop, and at least one rank ended without saving.
     Aborted,
+    /// At least one rank failed.
+    Failed,
 }
 
 impl Ending {
-    /// Judges the ranks, given in the order in which they ended.
+    /// Judges the ranks, given in the order in which they ended; `told` is how often we were asked to stop.
     pub fn judge(ranks: Vec<Rank>, told: u32) -> Self {
-        if ranks.iter().all(|rank| rank.status.success()) {
-            Self::Done
-        } else if ranks
-            .iter()
-            .all(|rank| matches!(rank.status.code(), Some(0 | PREEMPTED)))
-        {
-            Self::Preempted
+        let verdict = if ranks.iter().all(|rank| rank.status.success()) {
+            Verdict::Done
+        } else if ranks.iter().all(|rank| matches!(rank.status.code(), Some(0 | PREEMPTED))) {
+            Verdict::Preempted
         } else if told > 0 && ranks.iter().all(|rank| obeyed(rank.status)) {
-            Self::Aborted
+            Verdict::Aborted
         } else {
-            Self::Failed(ranks)
+            Verdict::Failed
+        };
+        Self { verdict, ranks }
+    }
+
+    /// Adds the records that ranks left in the run's folder, where they did not also say them.
+    #[must_use]
+    pub fn with_records(mut self, records: Vec<RankFailure>) -> Self {
+        for record in records {
+            if let Some(rank) = self.ranks.iter_mut().find(|rank| rank.rank == record.rank) {
+                rank.record.get_or_insert(record);
+            }
         }
+        self
     }
 
     /// The exit code.
     pub fn exit(&self) -> Exit {
-        match self {
-            Self::Done => Exit::Fine,
-            Self::Preempted => Exit::Preempted,
-            Self::Failed(_) | Self::Aborted => Exit::Fault,
+        match self.verdict {
+            Verdict::Done => Exit::Fine,
+            Verdict::Preempted => Exit::Preempted,
+            Verdict::Failed | Verdict::Aborted => Exit::Fault,
         }
     }
 
     /// The failure to show, where there is one; `help` says how to go on.
     pub fn failure(&self, help: &str) -> Option<Failure> {
-        match self {
-            Self::Done | Self::Preempted => None,
-            Self::Aborted => Some(
-                Failure::fault(
-                    "pleach::run::aborted",
-                    "stopped on request before everything was saved",
-                )
-                .help(help),
-            ),
-            Self::Failed(ranks) => Some(describe(ranks, help)),
+        match self.verdict {
+            Verdict::Done | Verdict::Preempted => None,
+            Verdict::Aborted => {
+                Some(Failure::fault("pleach::run::aborted", "stopped on request before everything was saved").help(help))
+            }
+            Verdict::Failed => Some(describe(&self.ranks, help)),
         }
     }
 }
@@ -216,11 +230,12 @@ mod tests {
     use super::*;
 
     fn rank(rank: u32, raw: i32, peer: Option<u32>) -> Rank {
-        let record = peer.map(|peer| Record {
+        let record = peer.map(|peer| RankFailure {
+            rank,
             message: "the connection closed".into(),
             instruction: Some("layer.forward[3] all_reduce".into()),
             peer: Some(peer),
-            ..Record::default()
+            ..RankFailure::default()
         });
         let status = ExitStatus::from_raw(raw);
         Rank {

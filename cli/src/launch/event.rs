@@ -1,8 +1,10 @@
 //! What workers say: one JSON object a line on stdout, told apart by `event`.
 //!
-//! Unknown events and fields are skipped, so that a worker may say more than this program understands; a line that is not
-//! JSON is kept as a note, because a library inside the worker may write where it should not.
+//! The figures of a step and the record of a failure are storage's own types, the same that stand in the run's folder. Unknown
+//! events and fields are skipped, so that a worker may say more than this program understands; a line that is not JSON is
+//! skipped too, because a library inside the worker may write where it should not.
 
+use pleach_storage::run::{RankFailure, StepMetrics};
 use serde::Deserialize;
 
 /// One line of a worker.
@@ -14,15 +16,15 @@ pub enum Event {
         /// The step that comes next, counted from 0.
         step: u64,
     },
-    /// A step has ended.
-    Step(Step),
+    /// A step has ended; said by rank 0.
+    Step(StepMetrics),
     /// A checkpoint is complete.
     Checkpoint {
         /// Steps done when it was taken.
         step: u64,
     },
     /// This worker cannot go on.
-    Failed(Record),
+    Failed(RankFailure),
     /// This worker has done what it was asked.
     Done {
         /// Steps done.
@@ -36,49 +38,11 @@ pub enum Event {
     Other,
 }
 
-/// The figures of a step, said by rank 0.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-pub struct Step {
-    /// Steps done, counting this one.
-    pub step: u64,
-    /// Mean loss of the step.
-    pub loss: f64,
-    /// Gradient norm before clipping.
-    pub grad_norm: f64,
-    /// Seconds it took.
-    pub seconds: f64,
-    /// Tokens of the global batch over `seconds`.
-    pub tokens_per_s: f64,
-    /// Resident size of the process, in bytes.
-    #[serde(default)]
-    pub memory_bytes: Option<u64>,
-}
-
-/// Why and where a worker stopped: the failure record.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Record {
-    /// Stable code, where there is one: `pleach::worker::peer_lost`.
-    #[serde(default)]
-    pub code: Option<String>,
-    /// One sentence.
-    pub message: String,
-    /// The step in which it happened.
-    #[serde(default)]
-    pub step: Option<u64>,
-    /// The instruction, as text: `layer.forward[12] all_reduce, layer 3, micro-batch 1`.
-    #[serde(default)]
-    pub instruction: Option<String>,
-    /// The rank on the other side.
-    #[serde(default)]
-    pub peer: Option<u32>,
-    /// What to do about it.
-    #[serde(default)]
-    pub help: Option<String>,
-}
-
-/// Reads one line; none where it is not an event at all.
-pub fn parse(line: &str) -> Option<Event> {
-    serde_json::from_str(line).ok()
+/// Reads one line of a rank; none where it is not an event at all.
+pub fn parse(rank: u32, line: &str) -> Option<Event> {
+    let mut value: serde_json::Value = serde_json::from_str(line).ok()?;
+    value.as_object_mut()?.insert("rank".to_owned(), rank.into());
+    serde_json::from_value(value).ok()
 }
 
 #[cfg(test)]
@@ -87,24 +51,12 @@ mod tests {
 
     #[test]
     fn events_are_read_and_newer_ones_skipped() {
-        let step = r#"{"event":"step","step":3,"loss":5.5,"grad_norm":1.0,"seconds":0.5,"tokens_per_s":9.0,"more":1}"#;
-        assert!(matches!(
-            parse(step),
-            Some(Event::Step(Step {
-                step: 3,
-                memory_bytes: None,
-                ..
-            }))
-        ));
+        let step = r#"{"event":"step","step":3,"loss":"NaN","grad_norm":1.0,"lr":1e-3,"seconds":0.5,"tokens_per_s":9.0,
+            "samples":24,"more":1}"#;
+        assert!(matches!(parse(0, step), Some(Event::Step(step)) if step.step == 3 && step.loss.is_nan()));
         let failed = r#"{"event":"failed","message":"lost","instruction":"layer.forward[3] all_reduce","peer":1}"#;
-        assert!(matches!(
-            parse(failed),
-            Some(Event::Failed(Record { peer: Some(1), .. }))
-        ));
-        assert_eq!(
-            parse(r#"{"event":"weather","sun":true}"#),
-            Some(Event::Other)
-        );
-        assert_eq!(parse("[W socket.cpp] hello"), None);
+        assert!(matches!(parse(2, failed), Some(Event::Failed(RankFailure { rank: 2, peer: Some(1), .. }))));
+        assert_eq!(parse(0, r#"{"event":"weather","sun":true}"#), Some(Event::Other));
+        assert_eq!(parse(0, "[W socket.cpp] hello"), None);
     }
 }

@@ -8,11 +8,12 @@ use std::process::ChildStdout;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use pleach_storage::run::RankFailure;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::ending::{Ending, PREEMPTED, Rank};
-use super::event::{self, Event, Record};
+use super::event::{self, Event};
 use super::process::{Worker, wait_uncollected};
 use super::{Job, Rendezvous};
 use crate::failure::{Failure, Outcome};
@@ -102,7 +103,7 @@ fn read_lines(output: ChildStdout, rank: u32, sender: &Sender<Message>) {
 /// What the loop knows.
 struct State {
     workers: Vec<Worker>,
-    records: Vec<Option<Record>>,
+    records: Vec<Option<RankFailure>>,
     /// Ranks in the order of their end, and whether they ended unasked.
     order: Vec<(u32, bool)>,
     open_pipes: usize,
@@ -162,7 +163,7 @@ impl State {
     }
 
     fn hear(&mut self, rank: u32, line: &str, listen: &mut dyn FnMut(u32, Event)) {
-        let Some(event) = event::parse(line) else {
+        let Some(event) = event::parse(rank, line) else {
             return;
         };
         if let Event::Failed(record) = &event {

@@ -1,0 +1,69 @@
+//! The data of a plan: prepared or found, and its identity written into the plan before anything runs.
+
+use std::path::Path;
+
+use pleach_plan::Plan;
+use pleach_storage::data::{self, DataError, Prepared};
+use pleach_storage::order::{Order, OrderError};
+
+use crate::failure::{Failure, Outcome};
+use crate::screen::{Screen, figures};
+
+/// Prepares the data of `plan` and fills in its fingerprints and the hash of the whole run's order. `from` is the folder
+/// in which the source is looked up.
+pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepared> {
+    screen.note(&format!("preparing the data `{}` from {}", plan.data.name, plan.data.source));
+    let cache = data::default_cache().map_err(|error| data_failure(&error))?;
+    let prepared = data::build(&plan.data, from, &cache).map_err(|error| data_failure(&error))?;
+    prepared.check(&plan.data).map_err(|error| data_failure(&error))?;
+    let order = order_hash(plan, &prepared).map_err(|error| order_failure(&error))?;
+    if let Some(wanted) = plan.data.order.as_ref().filter(|wanted| **wanted != order) {
+        return Err(Failure::wish("pleach::data::order", "the samples would come in another order than the plan says")
+            .detail(format!("the plan's order is {wanted}\nhere it is        {order}"))
+            .help("plan again from the spec, or run where the same data is"));
+    }
+    prepared.stamp(&mut plan.data);
+    plan.data.order = Some(order);
+    for component in &prepared.components {
+        let (name, documents, tokens) = (&component.name, component.documents, component.tokens);
+        let [documents, tokens] = [documents, tokens].map(figures::count);
+        screen.detail(&format!("  {name}: {tokens} tokens in {documents} documents"));
+    }
+    Ok(prepared)
+}
+
+fn order_hash(plan: &Plan, prepared: &Prepared) -> Result<String, OrderError> {
+    let order = Order::open(plan, prepared)?;
+    order.hash(order.samples())
+}
+
+fn data_failure(error: &DataError) -> Failure {
+    let (code, wish) = match error {
+        DataError::Source { .. } => ("pleach::data::source", true),
+        DataError::Tokenizer { .. } => ("pleach::data::tokenizer", true),
+        DataError::NoLock { .. } => ("pleach::data::no_lock", true),
+        DataError::Glob { .. } => ("pleach::data::pattern", true),
+        DataError::UnknownComponent { .. } => ("pleach::data::component", true),
+        DataError::Empty { .. } => ("pleach::data::empty", true),
+        DataError::Mismatch { .. } => ("pleach::data::changed", true),
+        DataError::DocumentTooLong { .. } => ("pleach::data::document", true),
+        DataError::Cargo { .. } => ("pleach::data::cargo", false),
+        DataError::Damaged { .. } => ("pleach::data::damaged", false),
+        DataError::File(_) => ("pleach::data::file", false),
+        DataError::NoCache => ("pleach::machine::cache", false),
+    };
+    let message = error.to_string();
+    if wish { Failure::wish(code, message) } else { Failure::machine(code, message) }
+}
+
+fn order_failure(error: &OrderError) -> Failure {
+    match error {
+        OrderError::Data(error) => data_failure(error),
+        OrderError::Shares { .. } | OrderError::Denominator { .. } | OrderError::Components { .. } => {
+            Failure::wish("pleach::data::weights", error.to_string())
+        }
+        OrderError::TooShort { .. } => Failure::wish("pleach::data::short", error.to_string())
+            .help("give the component more files, or make `model.context` shorter"),
+        OrderError::Beyond { .. } | OrderError::Room { .. } => Failure::machine("pleach::data::order", error.to_string()),
+    }
+}
