@@ -6,8 +6,10 @@
 
 pub mod checkpoint;
 pub mod data;
+pub mod export;
 pub mod files;
 pub mod init;
 pub mod order;
 pub mod region;
 pub mod run;
+pub(crate) mod tensor_file;

@@ -12,9 +12,9 @@ use safetensors::SafeTensors;
 use super::CheckpointError;
 use super::manifest::{self, BucketLayout, FileRecord, Kind};
 use super::read::{Checkpoint, Piece, Stretch, logical_name};
-use super::write::format_dtype;
 use crate::files::map;
 use crate::region::{Region, Shard};
+use crate::tensor_file::format_dtype;
 
 /// Layers, and pieces of a bucket, beyond which a manifest is not believed.
 const MOST: u64 = 1 << 20;

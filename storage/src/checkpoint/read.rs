@@ -9,7 +9,6 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use half::{bf16, f16};
 use memmap2::Mmap;
 use pleach_plan::{Dtype, Plan};
 
@@ -17,6 +16,7 @@ use super::CheckpointError;
 use super::layout::{self, Needed};
 use super::manifest::{BucketEntry, Kind, Manifest};
 use crate::region::{Cut, Region, Shard, product};
+use crate::tensor_file::decode;
 
 /// A complete checkpoint that has every byte it should have.
 pub struct Checkpoint {
@@ -233,23 +233,5 @@ pub(super) fn logical_name(name: &str, layer: Option<u32>) -> String {
     match layer {
         Some(layer) => name.replace("{layer}", &layer.to_string()),
         None => name.to_owned(),
-    }
-}
-
-/// Numbers of any stored type, exactly.
-fn decode(dtype: Dtype, bytes: &[u8], out: &mut [f64]) {
-    fn each<const N: usize>(bytes: &[u8], out: &mut [f64], value: impl Fn([u8; N]) -> f64) {
-        for (out, chunk) in out.iter_mut().zip(bytes.chunks_exact(N)) {
-            let mut array = [0; N];
-            array.copy_from_slice(chunk);
-            *out = value(array);
-        }
-    }
-    match dtype {
-        Dtype::F64 => each(bytes, out, f64::from_le_bytes),
-        Dtype::F32 => each(bytes, out, |array| f64::from(f32::from_le_bytes(array))),
-        Dtype::Bf16 => each(bytes, out, |array| bf16::from_le_bytes(array).to_f64()),
-        Dtype::F16 => each(bytes, out, |array| f16::from_le_bytes(array).to_f64()),
-        Dtype::I64 => each(bytes, out, |array| i64::from_le_bytes(array) as f64),
     }
 }

@@ -5,17 +5,16 @@
 //! instant leaves a `.partial` that no reader looks at, and the checkpoint before it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use pleach_plan::{Dtype, Plan};
-use safetensors::tensor::{Metadata, TensorInfo};
+use pleach_plan::Plan;
 
 use super::layout::{Saved, layers, layouts};
 use super::manifest::{self, FileRecord, Manifest, SCHEMA, StoredTensor};
 use super::{CheckpointError, folder_name};
 use crate::files::{At, remove_folder, replace, sync_folder, sync_parent};
+use crate::tensor_file::{HashingWriter, Planned, header};
 
 /// Writes what `rank` saves of `step`. `content` gives each tensor's bytes (little endian), which are asked for one at a
 /// time. The record is left beside the file for [`commit`].
@@ -43,7 +42,8 @@ pub fn write_shard(
     let file = format!("rank-{rank}.safetensors");
     let path = folder.join(&file);
     let mut writer = HashingWriter::create(&path)?;
-    writer.write(&header(&sorted))?;
+    let planned: Vec<Planned> = sorted.iter().map(|saved| planned(&saved.stored)).collect();
+    writer.write(&header(&planned, None))?;
     for saved in &sorted {
         let bytes = content(saved);
         let wanted = size(&saved.stored);
@@ -153,79 +153,14 @@ fn remove_strangers(folder: &Path, files: &[FileRecord]) -> Result<(), Checkpoin
     Ok(())
 }
 
-/// The length and text of a safetensors header, padded to eight bytes.
-fn header(tensors: &[&Saved]) -> Vec<u8> {
-    let mut end = 0;
-    let mut infos = Vec::with_capacity(tensors.len());
-    for saved in tensors {
-        let stored = &saved.stored;
-        let begin = end;
-        end += size(stored) as usize;
-        let dtype = format_dtype(stored.dtype);
-        let shape = vec![stored.length as usize];
-        infos.push((
-            stored.name.clone(),
-            TensorInfo {
-                dtype,
-                shape,
-                data_offsets: (begin, end),
-            },
-        ));
+fn planned(stored: &StoredTensor) -> Planned {
+    Planned {
+        name: stored.name.clone(),
+        dtype: stored.dtype,
+        dims: vec![stored.length],
     }
-    let metadata =
-        Metadata::new(None, infos).expect("tensors follow each other and fit their type");
-    let mut text = serde_json::to_vec(&metadata).expect("a header is plain JSON");
-    text.resize(text.len().next_multiple_of(8), b' ');
-    let mut header = (text.len() as u64).to_le_bytes().to_vec();
-    header.append(&mut text);
-    header
 }
 
 fn size(stored: &StoredTensor) -> u64 {
     stored.length * stored.dtype.bytes()
-}
-
-/// The safetensors name of a type.
-pub(super) fn format_dtype(dtype: Dtype) -> safetensors::Dtype {
-    match dtype {
-        Dtype::F64 => safetensors::Dtype::F64,
-        Dtype::F32 => safetensors::Dtype::F32,
-        Dtype::Bf16 => safetensors::Dtype::BF16,
-        Dtype::F16 => safetensors::Dtype::F16,
-        Dtype::I64 => safetensors::Dtype::I64,
-    }
-}
-
-/// A file whose hash is made of what was meant to be written, not of what can be read back.
-struct HashingWriter<'path> {
-    path: &'path Path,
-    file: BufWriter<File>,
-    hasher: blake3::Hasher,
-    bytes: u64,
-}
-
-impl HashingWriter<'_> {
-    fn create(path: &Path) -> Result<HashingWriter<'_>, CheckpointError> {
-        let file = BufWriter::with_capacity(1 << 20, File::create(path).at("create", path)?);
-        Ok(HashingWriter {
-            path,
-            file,
-            hasher: blake3::Hasher::new(),
-            bytes: 0,
-        })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), CheckpointError> {
-        self.hasher.update(bytes);
-        self.bytes += bytes.len() as u64;
-        self.file.write_all(bytes).at("write", self.path)?;
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(u64, String), CheckpointError> {
-        let file = self.file.into_inner().map_err(|error| error.into_error());
-        file.and_then(|file| file.sync_all())
-            .at("sync", self.path)?;
-        Ok((self.bytes, self.hasher.finalize().to_hex().to_string()))
-    }
 }

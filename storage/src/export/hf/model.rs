@@ -1,0 +1,231 @@
+//! What a GPT-NeoX model consists of, read off a plan.
+//!
+//! In comes a plan; out come its model's dimensions and choices: shapes from the parameters, the rest from the instructions that
+//! will run, so that the exported model is the one that was trained and not the one that somebody meant.
+
+use pleach_plan::{Body, BodyKind, Op, Plan};
+
+use crate::export::ExportError;
+
+/// The dimensions and choices of a GPT-NeoX model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HfModel {
+    /// Layers.
+    pub layers: u64,
+    /// Width of the residual stream.
+    pub hidden: u64,
+    /// Attention heads.
+    pub heads: u64,
+    /// Width between the two matrices of the feed-forward half.
+    pub ffn: u64,
+    /// Vocabulary rows.
+    pub vocab: u64,
+    /// Positions.
+    pub sequence: u64,
+    /// Rotated entries of each head.
+    pub rotary: u64,
+    /// Base of the rotation frequencies.
+    pub rotary_base: f64,
+    /// Added to the variance in norms.
+    pub eps: f64,
+    /// Whether attention and feed-forward both read the layer's input.
+    pub parallel_residual: bool,
+    /// Whether they read it through one norm; it is then written twice.
+    pub shared_norm: bool,
+    /// Whether embedding and head are one table.
+    pub tied: bool,
+}
+
+/// The norms of a layer.
+struct Norms {
+    eps: f64,
+    /// Both halves read through one norm.
+    shared: bool,
+    /// Both halves read the layer's input.
+    parallel: bool,
+}
+
+/// How attention cuts its heads.
+struct Heads {
+    width: u64,
+    rotary: u64,
+    base: f64,
+}
+
+impl HfModel {
+    /// Reads the model off a plan.
+    ///
+    /// # Errors
+    /// Something that GPT-NeoX does not have.
+    pub fn of(plan: &Plan) -> Result<HfModel, ExportError> {
+        let forward = forward(plan)?;
+        let (norms, heads) = (norms(forward)?, heads(forward)?);
+        let embedding = matrix(plan, "embedding.weight")?;
+        let attended = matrix(plan, "layers.{layer}.attention.output.weight")?[1];
+        let [vocab, hidden] = embedding;
+        if attended != hidden {
+            return inexpressible(format!(
+                "its heads together are {attended} wide, its residual stream {hidden}"
+            ));
+        }
+        Ok(HfModel {
+            layers: plan
+                .roles
+                .iter()
+                .map(|role| u64::from(role.layers[1]) + 1)
+                .max()
+                .unwrap_or(0),
+            hidden,
+            heads: hidden / heads.width,
+            ffn: matrix(plan, "layers.{layer}.mlp.up.weight")?[0],
+            vocab,
+            sequence: plan.training.sequence,
+            rotary: heads.rotary,
+            rotary_base: heads.base,
+            eps: norms.eps,
+            parallel_residual: norms.parallel,
+            shared_norm: norms.shared,
+            tied: !plan
+                .parameters
+                .iter()
+                .any(|parameter| parameter.name == "head.weight"),
+        })
+    }
+}
+
+fn inexpressible<T>(what: String) -> Result<T, ExportError> {
+    Err(ExportError::Inexpressible { what })
+}
+
+/// The code of a layer's forward.
+fn forward(plan: &Plan) -> Result<&Body, ExportError> {
+    let layer = |body: &&Body| body.kind == BodyKind::Forward && body.block == "layer";
+    match plan.bodies.iter().find(layer) {
+        Some(body) => Ok(body),
+        None => inexpressible("it has no layers".into()),
+    }
+}
+
+/// Two norms of one input are a parallel residual, two of different inputs a sequential one.
+fn norms(forward: &Body) -> Result<Norms, ExportError> {
+    let norm = |instr: &pleach_plan::Instr| match instr.op {
+        Op::LayerNorm { eps } => Some((eps, instr.ins.first().copied())),
+        _ => None,
+    };
+    let found: Vec<_> = forward.code.iter().filter_map(norm).collect();
+    match found[..] {
+        [(eps, _)] => Ok(Norms {
+            eps,
+            shared: true,
+            parallel: true,
+        }),
+        [(eps, first), (other, second)] if eps == other => Ok(Norms {
+            eps,
+            shared: false,
+            parallel: first == second,
+        }),
+        [(eps, _), (other, _)] => {
+            inexpressible(format!("its norms add {eps} and {other} to the variance"))
+        }
+        _ => inexpressible(format!("a layer has {} layer norms", found.len())),
+    }
+}
+
+fn heads(forward: &Body) -> Result<Heads, ExportError> {
+    let heads = forward.code.iter().find_map(|instr| match instr.op {
+        Op::SplitHeads {
+            head_dim,
+            rotary,
+            base,
+        } if head_dim > 0 => Some(Heads {
+            width: head_dim,
+            rotary,
+            base,
+        }),
+        _ => None,
+    });
+    match heads {
+        Some(heads) => Ok(heads),
+        None => inexpressible("its layers have no attention".into()),
+    }
+}
+
+/// The logical shape of a matrix.
+fn matrix(plan: &Plan, name: &str) -> Result<[u64; 2], ExportError> {
+    let parameter = plan
+        .parameters
+        .iter()
+        .find(|parameter| parameter.name == name);
+    match parameter.map(|parameter| parameter.dims.as_slice()) {
+        Some(&[rows, columns]) => Ok([rows, columns]),
+        _ => inexpressible(format!("it has no matrix `{name}`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pleach_plan::{BodyId, Instr, TensorId};
+
+    fn instr(op: Op, input: u32) -> Instr {
+        let ins = vec![TensorId(input)];
+        Instr {
+            op,
+            ins,
+            updates: Vec::new(),
+            outs: Vec::new(),
+            frees: Vec::new(),
+            workspace: 0,
+        }
+    }
+
+    fn layer(norms: &[(f64, u32)]) -> Body {
+        let norms = norms
+            .iter()
+            .map(|&(eps, input)| instr(Op::LayerNorm { eps }, input));
+        let split = instr(
+            Op::SplitHeads {
+                head_dim: 64,
+                rotary: 16,
+                base: 1e4,
+            },
+            9,
+        );
+        Body {
+            id: BodyId(0),
+            name: "layer.forward".into(),
+            kind: BodyKind::Forward,
+            block: "layer".into(),
+            ins: Vec::new(),
+            outs: Vec::new(),
+            saves: Vec::new(),
+            takes: Vec::new(),
+            code: norms.chain([split]).collect(),
+        }
+    }
+
+    #[test]
+    fn residuals_are_told_apart_by_what_norms_read() {
+        let kind =
+            |read: &[(f64, u32)]| norms(&layer(read)).map(|norms| (norms.shared, norms.parallel));
+        assert_eq!(kind(&[(1e-5, 1), (1e-5, 1)]).unwrap(), (false, true));
+        assert_eq!(kind(&[(1e-5, 1), (1e-5, 2)]).unwrap(), (false, false));
+        assert_eq!(kind(&[(1e-5, 1)]).unwrap(), (true, true));
+        let error = kind(&[(1e-5, 1), (1e-6, 1)]).unwrap_err().to_string();
+        assert!(error.contains("0.00001 and 0.000001"), "{error}");
+        assert!(kind(&[]).unwrap_err().to_string().contains("0 layer norms"));
+    }
+
+    #[test]
+    fn heads_come_from_the_instruction_that_cuts_them() {
+        let heads = heads(&layer(&[(1e-5, 1)])).ok().unwrap();
+        assert_eq!((heads.width, heads.rotary, heads.base), (64, 16, 1e4));
+        assert!(
+            super::heads(&Body {
+                code: Vec::new(),
+                ..layer(&[])
+            })
+            .is_err()
+        );
+    }
+}
