@@ -230,7 +230,7 @@ fn random_step(steps: usize) -> usize {
 }
 
 /// An empty folder among the build's results.
-fn fresh(name: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn fresh(name: &str) -> Result<PathBuf, Failure> {
     let folder = places::binaries("demo").join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder).doing(|| format!("could not empty {}", folder.display()))?;
@@ -240,7 +240,7 @@ fn fresh(name: &str) -> Result<PathBuf, Failure> {
 }
 
 /// The run that was made in a folder.
-fn only_run(home: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn only_run(home: &Path) -> Result<PathBuf, Failure> {
     let runs = home.join("runs");
     let entries = fs::read_dir(&runs).doing(|| format!("could not list {}", runs.display()))?;
     let mut folders = entries
@@ -251,15 +251,19 @@ fn only_run(home: &Path) -> Result<PathBuf, Failure> {
         .ok_or_else(|| Failure::new(format!("there is no run in {}", runs.display())))
 }
 
-/// The losses of a run's whole steps.
-fn losses(run: &Path) -> Vec<f64> {
+/// One figure of each of a run's whole steps.
+pub(crate) fn steps(run: &Path, figure: &str) -> Vec<f64> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
     let lines = text
         .split_inclusive('\n')
         .filter(|line| line.ends_with('\n'));
     lines
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["loss"].as_f64())
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?[figure].as_f64())
         .collect()
+}
+
+fn losses(run: &Path) -> Vec<f64> {
+    steps(run, "loss")
 }
 
 #[cfg(test)]
