@@ -146,7 +146,7 @@ fn check(python: &Path, parallel: bool) {
     let out = folder.path().join("model");
     write(&out, &model(parallel), Dtype::F64, values).unwrap();
     let expected = folder.path().join("expected.txt");
-    std::fs::write(&expected, expectations()).unwrap();
+    fs::write(&expected, expectations()).unwrap();
     let output = Command::new(python)
         .args(["-c", CHECK])
         .args([
@@ -166,13 +166,12 @@ fn check(python: &Path, parallel: bool) {
 
 #[test]
 fn transformers_loads_what_is_written() {
-    match python() {
-        Some(python) => [true, false].map(|parallel| check(&python, parallel)),
-        None => {
-            eprintln!("skipped: no Python with torch and transformers in the cache folder");
-            return;
-        }
+    let Some(python) = python() else {
+        eprintln!("skipped: no Python with torch and transformers in the cache folder");
+        return;
     };
+    check(&python, true);
+    check(&python, false);
 }
 
 #[test]
