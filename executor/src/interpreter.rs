@@ -120,6 +120,11 @@ impl<'p> Interpreter<'p> {
         Ok([report.f_double_value(&[0])?, report.f_double_value(&[1])?])
     }
 
+    /// Forgets everything but the static tensors: what a step that was stopped has left.
+    pub fn reset(&mut self) {
+        self.held = Held::new(self.plan);
+    }
+
     /// Runs one step, counted from 0.
     ///
     /// # Errors
@@ -130,10 +135,10 @@ impl<'p> Interpreter<'p> {
         world: &mut World<'_>,
         observers: &mut [&mut dyn Observer],
     ) -> Result<(), Failure> {
-        self.run(step, world, observers, |_, _| Ok(true))
+        self.run(step, world, observers, |_, _, _| Ok(true))
     }
 
-    /// Runs a step until `before` answers false for an instruction; it sees the operands' tensors.
+    /// Runs a step until `before` answers false for an instruction; it sees what is read and what is updated.
     ///
     /// # Errors
     /// The first failure, with its place.
@@ -142,7 +147,7 @@ impl<'p> Interpreter<'p> {
         step: u64,
         world: &mut World<'_>,
         observers: &mut [&mut dyn Observer],
-        mut before: impl FnMut(&Instr, &[&Tensor]) -> Result<bool, Cause>,
+        mut before: impl FnMut(&Visit<'p>, &Instr, [&[&Tensor]; 2]) -> Result<bool, Cause>,
     ) -> Result<(), Failure> {
         let events = walk(self.plan, self.role);
         for event in events {
@@ -151,10 +156,12 @@ impl<'p> Interpreter<'p> {
                 continue;
             };
             let wrap = |cause: Cause| Failure::at(&cause, step, place.to_string());
-            if let Event::Run(visit, _, instr) = &event
-                && !self.operands(&instr.ins, visit).and_then(|ins| before(instr, &ins)).map_err(wrap)?
-            {
-                return Ok(());
+            if let Event::Run(visit, _, instr) = &event {
+                let [ins, updates] = [&instr.ins, &instr.updates].map(|ids| self.operands(ids, visit));
+                let go_on = ins.and_then(|ins| before(visit, instr, [&ins, &updates?]));
+                if !go_on.map_err(wrap)? {
+                    return Ok(());
+                }
             }
             observers.iter_mut().for_each(|observer| observer.begin(&place, self));
             let done = match event {

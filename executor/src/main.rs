@@ -1,2 +1,137 @@
-//! (being written)
-fn main() {}
+//! `pleach-worker`: one rank of a plan. In comes a command line and torchrun's environment, out come events on stdout, a log on
+//! stderr, files in the run's folder and an exit code.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use pleach_executor::environment::Environment;
+use pleach_executor::error::{Exit, Failure};
+use pleach_executor::events::{Voice, say};
+use pleach_executor::forward::{Request, forward};
+use pleach_executor::load;
+use pleach_executor::native::{group, version};
+use pleach_executor::process::end;
+use pleach_executor::train::{Options, train};
+
+/// Runs one rank of a plan with libtorch.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    train: Option<Train>,
+}
+
+#[derive(Debug, Args)]
+struct Train {
+    /// The plan file
+    #[arg(long)]
+    plan: PathBuf,
+    /// The run's folder
+    #[arg(long)]
+    run: PathBuf,
+    /// Go on from the newest whole checkpoint
+    #[arg(long)]
+    resume: bool,
+    /// End after so many steps of the run
+    #[arg(long)]
+    steps: Option<u64>,
+    /// The folder of prepared data
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Trace the first steps into PREFIX-rank-N.json
+    #[arg(long, value_name = "PREFIX")]
+    trace: Option<PathBuf>,
+    /// Write the bytes at every boundary into ledger/rank-N.json
+    #[arg(long)]
+    ledger: bool,
+    /// Write the gradients of this step (from 1) into gradients/, in the place of first moments
+    #[arg(long, value_name = "STEP")]
+    dump_gradients: Option<u64>,
+    /// Seconds that an instruction may take
+    #[arg(long, default_value_t = 300.0, env = "PLEACH_DEADLINE")]
+    deadline: f64,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compute logits of given token ids from a run's newest checkpoint
+    Forward {
+        /// A plan of one rank
+        #[arg(long)]
+        plan: PathBuf,
+        /// The run's folder
+        #[arg(long)]
+        run: PathBuf,
+        /// JSON: a list of lists of token ids
+        #[arg(long)]
+        tokens: PathBuf,
+        /// Where the logits go, as safetensors
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+fn main() {
+    quiet_libraries();
+    let line = Line::parse();
+    let checked = version::check().and_then(|()| group::check_layout().map_err(|error| error.to_string()));
+    let result = checked
+        .map_err(|message| Failure::new(Exit::Machine, "pleach::worker::libtorch", message))
+        .and_then(|()| Environment::of_process())
+        .and_then(|environment| run(line, &environment));
+    match result {
+        Ok(exit) => end(exit),
+        Err(failure) => {
+            let mut event = serde_json::json!(failure);
+            event["event"] = "failed".into();
+            eprintln!("{failure}");
+            say(&event);
+            end(Some(failure.exit))
+        }
+    }
+}
+
+fn run(line: Line, environment: &Environment) -> Result<Option<Exit>, Failure> {
+    match (line.command, line.train) {
+        (Some(Command::Forward { plan, run, tokens, out }), _) => {
+            forward(&Request { plan, run, tokens, out }).map(|()| None)
+        }
+        (None, Some(arguments)) => run_training(arguments, environment),
+        (None, None) => Err(Failure::new(Exit::Wish, "pleach::worker::arguments", "nothing to do: --plan and --run are missing")
+            .help("`pleach-worker --help` lists the arguments")),
+    }
+}
+
+/// Trains, once the plan is believed; what fails then is said with its record, and the process ends there.
+fn run_training(arguments: Train, environment: &Environment) -> Result<Option<Exit>, Failure> {
+    let plan = load::plan(&arguments.plan, environment)?;
+    let voice = Arc::new(Voice::new(environment.rank, arguments.run.join("log"), !environment.launched)?);
+    let fallen = Arc::clone(&voice);
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = format!("this is a fault of pleach-worker {}: {panic}", env!("CARGO_PKG_VERSION"));
+        fallen.failed(&Failure::new(Exit::Machine, "pleach::worker::fault", message));
+        end(Some(Exit::Machine));
+    }));
+    train(&plan, &options(arguments), environment, &voice).or_else(|failure| {
+        voice.failed(&failure);
+        end(Some(failure.exit))
+    })
+}
+
+fn options(arguments: Train) -> Options {
+    let Train { run, resume, steps, data, trace, ledger, dump_gradients, deadline, .. } = arguments;
+    let deadline = Duration::try_from_secs_f64(deadline).unwrap_or(Duration::from_secs(300));
+    Options { run, resume, steps, data, trace, ledger, dump_gradients, deadline }
+}
+
+/// Keeps c10d's warnings with their C++ stacks out of the log; errors come back as values and are said by us.
+fn quiet_libraries() {
+    if std::env::var_os("TORCH_CPP_LOG_LEVEL").is_none() {
+        // SAFETY: no other thread has been started yet.
+        unsafe { std::env::set_var("TORCH_CPP_LOG_LEVEL", "ERROR") };
+    }
+}

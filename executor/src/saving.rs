@@ -1,0 +1,189 @@
+//! Checkpoints of a run: this rank's static tensors out to its shard, and back from whatever placement wrote them.
+//!
+//! Saving is one agreement of all ranks: each writes its part, all learn whether all could, then rank 0 completes it. Gradients
+//! are saved in the same form, in the place of the first moments, so that whoever reads checkpoints can read them too.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use pleach_plan::walk::Visit;
+use pleach_plan::{Instr, Op, Plan, TensorId};
+use pleach_storage::checkpoint::{self, Checkpoint, CheckpointError, Kind, Saved};
+use tch::Tensor;
+
+use crate::collectives::Collectives;
+use crate::error::{Cause, Exit, Failure};
+use crate::statics::{self, Statics};
+
+/// Where and as whom a rank saves.
+#[derive(Clone, Debug)]
+pub struct Saver<'p> {
+    /// The plan.
+    pub plan: &'p Plan,
+    /// This rank.
+    pub rank: u32,
+    /// The folder of checkpoints.
+    pub folder: PathBuf,
+}
+
+/// Reduced, unscaled gradients of a step, taken just before the update: by the tensor of first moments, and layer.
+pub type Gradients = HashMap<(TensorId, Option<u32>), Tensor>;
+
+impl Saver<'_> {
+    /// Saves the state after `step` steps. All ranks call this together.
+    ///
+    /// # Errors
+    /// Some rank could not write; then nothing is complete, and earlier checkpoints are untouched.
+    pub fn save(&self, statics: &Statics, step: u64, collectives: &mut dyn Collectives) -> Result<(), Failure> {
+        let content = |saved: &Saved| bytes_of(statics.get(saved.tensor, saved.stored.layer), saved);
+        self.save_with(step, content, collectives)?;
+        if self.rank == 0 {
+            let keep = self.plan.training.checkpoint_keep as usize;
+            checkpoint::keep(&self.folder, keep).map_err(|error| Failure::file(&self.folder, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Saves gradients as if they were first moments.
+    ///
+    /// # Errors
+    /// As [`Saver::save`].
+    pub fn save_gradients(
+        &self,
+        statics: &Statics,
+        gradients: &Gradients,
+        step: u64,
+        collectives: &mut dyn Collectives,
+    ) -> Result<(), Failure> {
+        let content = |saved: &Saved| {
+            let held = statics.get(saved.tensor, saved.stored.layer);
+            let gradient = gradients.get(&(saved.tensor, saved.stored.layer));
+            bytes_of(if saved.stored.kind == Kind::M { gradient } else { held }, saved)
+        };
+        self.save_with(step, content, collectives)
+    }
+
+    fn save_with(
+        &self,
+        step: u64,
+        content: impl FnMut(&Saved) -> Vec<u8>,
+        collectives: &mut dyn Collectives,
+    ) -> Result<(), Failure> {
+        let tensors = checkpoint::saved(self.plan, self.rank);
+        let written = checkpoint::write_shard(&self.folder, step, self.rank, &tensors, content).map(drop);
+        agree(written, "write its part of the checkpoint", self.rank, collectives)?;
+        let completed =
+            if self.rank == 0 { checkpoint::commit(&self.folder, self.plan, step).map(drop) } else { Ok(()) };
+        agree(completed, "complete the checkpoint", self.rank, collectives)
+    }
+
+    /// Reads the newest good checkpoint into the static tensors; gives the steps done, or none where there is no checkpoint.
+    /// All ranks must find the same one.
+    ///
+    /// # Errors
+    /// A checkpoint of another experiment, none that is good, or ranks that see different ones.
+    pub fn resume(
+        &self,
+        statics: &Statics,
+        collectives: &mut dyn Collectives,
+        note: &mut dyn FnMut(String),
+    ) -> Result<Option<u64>, Failure> {
+        let found = checkpoint::newest(&self.folder).map_err(|error| Failure::file(&self.folder, &error))?;
+        for error in &found.rejected {
+            note(format!("a newer checkpoint is not used: {error}"));
+        }
+        let step = found.checkpoint.as_ref().map(|good| good.manifest.step);
+        self.same_everywhere(step, collectives)?;
+        let Some(good) = found.checkpoint else { return none_left(found.rejected) };
+        good.check(self.plan).map_err(|error| refused(&error))?;
+        self.fill(&good, statics)?;
+        Ok(step)
+    }
+
+    /// Copies a checkpoint's values into the static tensors.
+    ///
+    /// # Errors
+    /// A parameter that the checkpoint lacks or has in another shape.
+    pub fn fill(&self, good: &Checkpoint, statics: &Statics) -> Result<(), Failure> {
+        for needed in checkpoint::needed(self.plan, self.rank) {
+            let Some(target) = statics.get(needed.tensor, needed.layer) else { continue };
+            let values = good.fill(self.plan, self.rank, &needed).map_err(|error| refused(&error))?;
+            statics::fill(target, &values).map_err(|cause| Failure::outside(&cause, "while resuming"))?;
+        }
+        Ok(())
+    }
+
+    fn same_everywhere(&self, step: Option<u64>, collectives: &mut dyn Collectives) -> Result<(), Failure> {
+        let own = step.map_or(-1, |step| step as i64);
+        let mut extremes = [own, -own];
+        collectives.agree(&mut extremes).map_err(|cause| Failure::outside(&cause, "while agreeing on a checkpoint"))?;
+        if extremes == [own, -own] {
+            return Ok(());
+        }
+        let message = format!("ranks see different checkpoints: the newest is step {}, on some it is {}", extremes[0], -extremes[1]);
+        Err(Failure::new(Exit::Machine, "pleach::worker::checkpoint", message)
+            .help("the run's folder must be the same shared folder on all machines"))
+    }
+}
+
+/// Copies the gradients that an update is about to use.
+///
+/// # Errors
+/// libtorch's text.
+pub fn capture(gradients: &mut Gradients, visit: &Visit<'_>, instr: &Instr, updates: &[&Tensor]) -> Result<(), Cause> {
+    if let (Op::AdamW { .. }, &[_, m, _, _], &[_, _, _, gradient]) = (&instr.op, instr.updates.as_slice(), updates) {
+        gradients.insert((m, visit.layer), gradient.copy());
+    }
+    Ok(())
+}
+
+/// Whether all ranks could do something; the one that could not says why, the others that somebody could not.
+fn agree(
+    own: Result<(), CheckpointError>,
+    what: &str,
+    rank: u32,
+    collectives: &mut dyn Collectives,
+) -> Result<(), Failure> {
+    let mut failed = [if own.is_err() { i64::from(rank) + 1 } else { 0 }];
+    let agreed = collectives.agree(&mut failed);
+    own.map_err(|error| {
+        Failure::new(Exit::Fault, "pleach::worker::checkpoint", error.to_string())
+            .help("earlier checkpoints are untouched; make room, then resume from the last one")
+    })?;
+    agreed.map_err(|cause| Failure::outside(&cause, "while saving a checkpoint"))?;
+    match failed[0] {
+        0 => Ok(()),
+        other => {
+            let message = format!("rank {} could not {what}", other - 1);
+            Err(Failure::new(Exit::Fault, "pleach::worker::checkpoint", message).help("its log says why"))
+        }
+    }
+}
+
+fn none_left(rejected: Vec<CheckpointError>) -> Result<Option<u64>, Failure> {
+    match rejected.first() {
+        None => Ok(None),
+        Some(error) => Err(Failure::new(Exit::Machine, "pleach::worker::checkpoint", format!("no checkpoint is whole: {error}"))
+            .help("restore the file, or start again without --resume")),
+    }
+}
+
+fn refused(error: &CheckpointError) -> Failure {
+    Failure::new(Exit::Wish, "pleach::worker::checkpoint", error.to_string())
+}
+
+/// The bytes of what is saved of a tensor. None come out where it is not held, which the writer then reports by name.
+fn bytes_of(tensor: Option<&Tensor>, saved: &Saved) -> Vec<u8> {
+    let length = saved.stored.length as usize;
+    let mut bytes = vec![0; length * saved.stored.dtype.bytes() as usize];
+    let part = tensor.map(|tensor| tensor.f_narrow(0, saved.from as i64, length as i64));
+    match part {
+        Some(Ok(part)) if part.f_copy_data_u8(&mut bytes, length).is_ok() => bytes,
+        _ => Vec::new(),
+    }
+}
+
+/// The folder of a run's checkpoints.
+pub fn checkpoints(run: &Path) -> PathBuf {
+    run.join("checkpoints")
+}

@@ -1,0 +1,254 @@
+//! A training run on one rank: start or resume, step by step, save, stop.
+//!
+//! In come options and the process's environment; out come metrics, events, checkpoints and, where asked for, traces, ledgers
+//! and gradients. All ranks leave the loop after the same step, because they agree on every reason to.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use pleach_plan::Plan;
+use serde_json::json;
+
+use crate::collectives::gloo::Gloo;
+use crate::collectives::solo::Solo;
+use crate::collectives::Collectives;
+use crate::data::Samples;
+use crate::environment::Environment;
+use crate::error::{Exit, Failure};
+use crate::events::{Metrics, MetricsFile, Voice};
+use crate::interpreter::{Interpreter, Observer, World};
+use crate::load;
+use crate::native::memory;
+use crate::process::resident;
+use crate::records::Records;
+use crate::rendezvous::{self, Meeting};
+use crate::saving::{Gradients, Saver, capture, checkpoints};
+use crate::watchdog::Watch;
+
+/// What a run is asked to do.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Go on from the newest checkpoint.
+    pub resume: bool,
+    /// End after so many steps of the run.
+    pub steps: Option<u64>,
+    /// The folder of prepared data.
+    pub data: Option<PathBuf>,
+    /// Prefix of trace files.
+    pub trace: Option<PathBuf>,
+    /// Whether to write the bytes at every boundary.
+    pub ledger: bool,
+    /// The step (from 1) whose gradients are written.
+    pub dump_gradients: Option<u64>,
+    /// The longest that an instruction may take.
+    pub deadline: Duration,
+}
+
+/// Trains until the last step or a request to stop.
+///
+/// # Errors
+/// The failure that ended the run on this rank.
+pub fn train(
+    plan: &Plan,
+    options: &Options,
+    environment: &Environment,
+    voice: &Arc<Voice>,
+) -> Result<Option<Exit>, Failure> {
+    let stop = stop_flag()?;
+    let stage = plan.mesh.place(environment.rank).pp;
+    let samples = load::samples(plan, stage, options.data.as_deref())?;
+    tch::set_num_threads(i32::try_from(environment.threads()).unwrap_or(1));
+    memory::count();
+    let mut meeting = None;
+    let collectives: Box<dyn Collectives> = if environment.world == 1 {
+        Box::new(Solo)
+    } else {
+        note_trust(environment, voice);
+        let met = meeting.insert(rendezvous::meet(environment, options.deadline)?);
+        Box::new(join(plan, environment, met, options.deadline)?)
+    };
+    let interpreter =
+        Interpreter::new(plan, environment.rank).map_err(|cause| Failure::outside(&cause, "while allocating"))?;
+    let watch = watch(voice, options.deadline);
+    let saver = Saver { plan, rank: environment.rank, folder: checkpoints(&options.run) };
+    let mut run = Run { options, plan, saver, voice, stop, watch, samples, collectives, interpreter };
+    run.train()
+}
+
+fn join(plan: &Plan, environment: &Environment, met: &Meeting, deadline: Duration) -> Result<Gloo, Failure> {
+    Gloo::join(plan, environment.rank, &met.store, &met.address, deadline)
+        .map_err(|cause| Failure::outside(&cause, "while the groups formed"))
+}
+
+fn note_trust(environment: &Environment, voice: &Voice) {
+    if environment.secret.is_none() {
+        voice.note("note: neither PLEACH_SECRET nor torchrun's run id is set; ranks cannot tell this job from another on this port");
+    }
+}
+
+/// Set by SIGTERM and SIGINT: save and stop.
+fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| {
+            Failure::new(Exit::Machine, "pleach::worker::signal", format!("signal {signal} cannot be handled: {error}"))
+        })?;
+    }
+    Ok(stop)
+}
+
+fn watch(voice: &Arc<Voice>, deadline: Duration) -> Watch {
+    let voice = Arc::clone(voice);
+    Watch::start(deadline, move |failure| {
+        voice.failed(&failure);
+        crate::process::end(Some(failure.exit));
+    })
+}
+
+/// Everything of one run on one rank.
+struct Run<'r> {
+    options: &'r Options,
+    plan: &'r Plan,
+    saver: Saver<'r>,
+    voice: &'r Voice,
+    stop: Arc<AtomicBool>,
+    watch: Watch,
+    samples: Box<dyn Samples>,
+    collectives: Box<dyn Collectives>,
+    interpreter: Interpreter<'r>,
+}
+
+impl Run<'_> {
+    fn train(&mut self) -> Result<Option<Exit>, Failure> {
+        let first = self.begin()?;
+        let last = self.options.steps.unwrap_or(u64::MAX).min(self.plan.training.steps);
+        let mut metrics = match self.saver.rank {
+            0 => Some(MetricsFile::open(&self.options.run.join("metrics.jsonl"), first)?),
+            _ => None,
+        };
+        let mut records = Records::new(self.options, self.saver.rank, self.interpreter.role().stage);
+        self.voice.ready(first);
+        for step in first..last {
+            let figures = self.step(step, &mut records)?;
+            if let Some(file) = &mut metrics {
+                file.write(&figures).map_err(|error| Failure::file(&self.options.run, &error))?;
+                self.voice.step(&figures);
+            }
+            let stopping = self.agree_to_stop()?;
+            let done = step + 1;
+            if self.is_due(done, last) || stopping {
+                self.save(done)?;
+            }
+            if stopping && done < last {
+                records.write(self.options, self.plan)?;
+                self.voice.note(&format!("stopped as asked after step {done}; the checkpoint is complete"));
+                return Ok(Some(Exit::Preempted));
+            }
+        }
+        records.write(self.options, self.plan)?;
+        self.voice.done(first.max(last), &self.memory());
+        Ok(None)
+    }
+
+    /// Initial values, or those of the newest checkpoint; answers how many steps are done.
+    fn begin(&mut self) -> Result<u64, Failure> {
+        let doing = self.watch.doing("reading the state to begin with");
+        let statics = self.interpreter.statics();
+        if self.options.resume {
+            let voice = self.voice;
+            let mut note = |text: String| voice.note(&text);
+            if let Some(step) = self.saver.resume(statics, &mut *self.collectives, &mut note)? {
+                let samples = step * self.plan.training.global_batch;
+                voice.note(&format!("resumed after step {step}; next is sample {samples}"));
+                return Ok(step);
+            }
+            voice.note("there is no checkpoint yet: starting from the beginning");
+        }
+        let made = statics.initialise(self.plan, self.interpreter.role(), self.saver.rank);
+        made.map_err(|cause| Failure::outside(&cause, "while initialising"))?;
+        let met = self.collectives.agree(&mut [0]);
+        met.map_err(|cause| Failure::outside(&cause, "before the first step"))?;
+        drop(doing);
+        Ok(0)
+    }
+
+    fn step(&mut self, step: u64, records: &mut Records) -> Result<Metrics, Failure> {
+        self.watch.set_step(step);
+        let began = Instant::now();
+        let mut world = World { samples: &mut *self.samples, collectives: &mut *self.collectives };
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut self.watch];
+        observers.extend(records.observers(step));
+        let wanted = self.options.dump_gradients == Some(step + 1);
+        let mut gradients = Gradients::new();
+        self.interpreter.run(step, &mut world, &mut observers, |visit, instr, [_, updates]| {
+            if wanted {
+                capture(&mut gradients, visit, instr, updates)?;
+            }
+            Ok(true)
+        })?;
+        let seconds = began.elapsed().as_secs_f64();
+        if wanted {
+            let saver = Saver { folder: self.options.run.join("gradients"), ..self.saver.clone() };
+            saver.save_gradients(self.interpreter.statics(), &gradients, step + 1, &mut *self.collectives)?;
+        }
+        self.figures(step, seconds)
+    }
+
+    fn figures(&self, step: u64, seconds: f64) -> Result<Metrics, Failure> {
+        let report = self.interpreter.report().map_err(|cause| Failure::outside(&cause, "after the step"))?;
+        let [loss, squares] = report;
+        let training = &self.plan.training;
+        if !loss.is_finite() || !squares.is_finite() {
+            let first = step * training.global_batch;
+            let message = format!(
+                "step {}: the loss is {loss} and the squared gradient norm {squares}; the step's samples are {first} to {}",
+                step + 1,
+                first + training.global_batch - 1
+            );
+            return Err(Failure { step: Some(step), ..Failure::new(Exit::Fault, "pleach::worker::not_finite", message) }
+                .help("the last checkpoint is from before this step; a lower learning rate or a tighter clip helps"));
+        }
+        let resident = resident();
+        Ok(Metrics {
+            step: step + 1,
+            loss,
+            grad_norm: squares.sqrt(),
+            lr: training.schedule.rate(step),
+            tokens_per_s: (training.global_batch * training.sequence) as f64 / seconds,
+            step_s: seconds,
+            rss: resident.now,
+            rss_peak: resident.peak,
+            named_peak: self.interpreter.named_peak(),
+            allocated_peak: memory::peak(),
+        })
+    }
+
+    fn is_due(&self, done: u64, last: u64) -> bool {
+        done == last || self.plan.training.checkpoint_every.is_some_and(|every| every > 0 && done.is_multiple_of(every))
+    }
+
+    fn agree_to_stop(&mut self) -> Result<bool, Failure> {
+        let _doing = self.watch.doing("agreeing at the end of the step");
+        let mut asked = [i64::from(self.stop.load(Ordering::Relaxed))];
+        let agreed = self.collectives.agree(&mut asked);
+        agreed.map_err(|cause| Failure::outside(&cause, "while agreeing at the end of a step"))?;
+        Ok(asked[0] != 0)
+    }
+
+    fn save(&mut self, done: u64) -> Result<(), Failure> {
+        let _doing = self.watch.doing("saving a checkpoint");
+        self.saver.save(self.interpreter.statics(), done, &mut *self.collectives)?;
+        if self.saver.rank == 0 {
+            self.voice.checkpoint(done);
+        }
+        Ok(())
+    }
+
+    fn memory(&self) -> serde_json::Value {
+        json!({"rss_peak": resident().peak, "named_peak": self.interpreter.named_peak(), "allocated_peak": memory::peak()})
+    }
+}
