@@ -43,6 +43,8 @@ pub struct Problem {
     pub at: Label,
     /// The other halves of a conflict, possibly in other files.
     pub others: Vec<Label>,
+    /// A drawing over several lines that belongs to the title: the values under a failed requirement.
+    pub picture: Option<String>,
     /// An action that works.
     pub help: Option<String>,
 }
@@ -65,6 +67,7 @@ impl Problem {
             title: title.into(),
             at,
             others: Vec::new(),
+            picture: None,
             help: None,
         }
     }

@@ -5,7 +5,7 @@
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero};
+use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero, pow};
 
 /// Names of the base dimensions, in the order of [`Dimension`]'s exponents.
 const BASES: [&str; 7] = [
@@ -35,17 +35,25 @@ impl Dimension {
     pub const WATTS: Dimension = Dimension([0, 0, 0, 0, 0, 0, 1]);
 
     /// The dimension of a product.
-    pub fn times(self, other: Dimension) -> Dimension {
-        Dimension(std::array::from_fn(|base| {
-            self.0[base].saturating_add(other.0[base])
-        }))
+    pub const fn times(self, other: Dimension) -> Dimension {
+        let mut exponents = self.0;
+        let mut base = 0;
+        while base < exponents.len() {
+            exponents[base] = exponents[base].saturating_add(other.0[base]);
+            base += 1;
+        }
+        Dimension(exponents)
     }
 
     /// The dimension of a quotient.
-    pub fn over(self, other: Dimension) -> Dimension {
-        Dimension(std::array::from_fn(|base| {
-            self.0[base].saturating_sub(other.0[base])
-        }))
+    pub const fn over(self, other: Dimension) -> Dimension {
+        let mut exponents = self.0;
+        let mut base = 0;
+        while base < exponents.len() {
+            exponents[base] = exponents[base].saturating_sub(other.0[base]);
+            base += 1;
+        }
+        Dimension(exponents)
     }
 
     /// The dimension of a square root, where the exponents are even.
@@ -163,6 +171,16 @@ impl Quantity {
 /// A whole number as a rational.
 pub fn whole(value: u64) -> BigRational {
     BigRational::from_integer(BigInt::from(value))
+}
+
+/// `base` to a power that may be negative.
+pub fn exact_power(base: u64, power: i32) -> BigRational {
+    let size = pow(BigInt::from(base), power.unsigned_abs() as usize);
+    if power < 0 {
+        BigRational::new(BigInt::from(1), size)
+    } else {
+        BigRational::from_integer(size)
+    }
 }
 
 /// The nearest floating-point number.

@@ -1,14 +1,13 @@
 //! The built-in functions. There are no others, and no functions of one's own.
 
-use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{Signed, Zero, pow};
+use num_traits::{Signed, Zero};
 
 use super::operators::same_dimension;
 use super::{Stop, Surroundings, Value, evaluate};
 use crate::names::nearest;
 use crate::problem::Problem;
-use crate::quantity::{Dimension, Quantity, to_f64, whole};
+use crate::quantity::{Dimension, Quantity, exact_power, to_f64, whole};
 use crate::syntax::{Expression, Name, Place};
 
 /// Their names.
@@ -182,16 +181,6 @@ fn measured(
             "a number of ordinary size",
             around,
         )),
-    }
-}
-
-/// `base` to a power that may be negative.
-pub fn exact_power(base: u64, power: i32) -> BigRational {
-    let size = pow(BigInt::from(base), power.unsigned_abs() as usize);
-    if power < 0 {
-        BigRational::new(BigInt::from(1), size)
-    } else {
-        BigRational::from_integer(size)
     }
 }
 

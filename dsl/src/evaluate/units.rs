@@ -2,10 +2,9 @@
 
 use num_rational::BigRational;
 
-use super::builtins::exact_power;
 use crate::names::nearest;
 use crate::problem::Problem;
-use crate::quantity::{Dimension, whole};
+use crate::quantity::{Dimension, exact_power, whole};
 use crate::syntax::{Amount, Name, Place};
 
 /// What a unit is worth.

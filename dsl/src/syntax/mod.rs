@@ -33,6 +33,8 @@ pub struct File {
     pub imports: Vec<Import>,
     /// `experiment name { … }` and its like.
     pub declarations: Vec<Declaration>,
+    /// Whether something at the top could not be read: names that seem missing may be in there.
+    pub incomplete: bool,
 }
 
 /// An import.
@@ -161,6 +163,26 @@ pub enum Entry {
         /// The whole entry.
         place: Place,
     },
+    /// A line that was reported; its field, where it begins with one, is silenced.
+    Broken {
+        /// The path it begins with.
+        path: Option<Path>,
+        /// The whole line.
+        place: Place,
+    },
+}
+
+impl Entry {
+    /// The smallest place that stands for the entry.
+    pub fn place(&self) -> Place {
+        match self {
+            Entry::Section { name, .. } | Entry::Constant { name, .. } => name.place,
+            Entry::Binding { place, .. } | Entry::Domain { place, .. } => *place,
+            Entry::Require { place, .. }
+            | Entry::Objective { place, .. }
+            | Entry::Broken { place, .. } => *place,
+        }
+    }
 }
 
 /// One goal of an objective.

@@ -1,0 +1,117 @@
+//! The global batch is whole sequences, dealt evenly to the replicas in micro-batches.
+
+use num_rational::BigRational;
+use num_traits::ToPrimitive;
+
+use super::Known;
+use crate::problem::Problem;
+use crate::quantity::{show, whole};
+use crate::resolve::Resolver;
+
+/// Both rules.
+pub fn check(resolver: &mut Resolver) {
+    if let Some(sequences) = whole_sequences(resolver) {
+        dealt_evenly(resolver, sequences);
+    }
+}
+
+/// The batch in sequences.
+fn whole_sequences(resolver: &mut Resolver) -> Option<u64> {
+    let batch = resolver.known("train.global_batch")?;
+    let context = resolver.known("model.context")?;
+    let sequences = batch.number()? / context.number()?;
+    if sequences.is_integer() {
+        return sequences.to_u64();
+    }
+    let (tokens, length) = (show(batch.number()?), show(context.number()?));
+    let title = format!(
+        "a batch of {tokens} tokens is {} sequences of {length}, which is not whole",
+        show(&sequences)
+    );
+    let problem = Problem::error(
+        "pleach::global_batch::sequences",
+        title,
+        batch.place,
+        format!("{tokens} / {length} = {}", show(&sequences)),
+    );
+    let problem = problem.and(context.place, format!("a sequence is {length} tokens"));
+    let near: Vec<String> = [sequences.floor(), sequences.ceil()]
+        .iter()
+        .filter(|near| **near >= whole(1))
+        .map(|near| format!("`{} sequences`", near.to_integer()))
+        .collect();
+    resolver.report(problem.help(format!("write {}", near.join(" or "))));
+    None
+}
+
+/// Batch, replicas and micro-batch, as far as they are pinned.
+fn dealt_evenly(resolver: &mut Resolver, sequences: u64) -> Option<()> {
+    let batch = resolver.known("train.global_batch")?;
+    let dp = resolver.known("plan.dp");
+    let micro = resolver.known("plan.micro_batch");
+    let count = |known: &Option<Known>| known.as_ref().and_then(Known::count);
+    let replicas = count(&dp).or_else(|| implied_replicas(resolver));
+    let (portion, size) = match (replicas, count(&micro)) {
+        (None, None) => return None,
+        (replicas, size) => (replicas.unwrap_or(1).checked_mul(size.unwrap_or(1))?, size),
+    };
+    if sequences.is_multiple_of(portion) {
+        return None;
+    }
+    let quotient = show(&BigRational::new(sequences.into(), portion.into()));
+    let (title, label) = match (replicas, size) {
+        (Some(replicas), Some(size)) => (
+            format!(
+                "{sequences} sequences cannot be dealt evenly to {replicas} replicas in micro-batches of {size}"
+            ),
+            format!("{sequences} / ({replicas} × {size}) = {quotient} micro-steps"),
+        ),
+        (Some(replicas), None) => (
+            format!("{sequences} sequences cannot be dealt evenly to {replicas} replicas"),
+            format!("{sequences} / {replicas} = {quotient} sequences each"),
+        ),
+        (_, size) => (
+            format!(
+                "{sequences} sequences cannot be cut into micro-batches of {}",
+                size.unwrap_or(1)
+            ),
+            format!(
+                "{sequences} / {} = {quotient} micro-batches",
+                size.unwrap_or(1)
+            ),
+        ),
+    };
+    let mut problem = Problem::error(
+        "pleach::global_batch::indivisible",
+        title,
+        batch.place,
+        label,
+    );
+    if let (Some(dp), Some(replicas)) = (&dp, replicas) {
+        problem = problem.and(dp.place, format!("{replicas} replicas"));
+    }
+    if let (Some(micro), Some(size)) = (&micro, size) {
+        problem = problem.and(micro.place, format!("{size} each"));
+    }
+    let below = sequences / portion * portion;
+    resolver.report(problem.help(match below {
+        0 => format!("the smallest batch is {portion} sequences"),
+        below => format!(
+            "the nearest batches are {below} and {} sequences",
+            below + portion
+        ),
+    }));
+    None
+}
+
+/// The replicas that follow where `dp` is open and everything else is pinned.
+fn implied_replicas(resolver: &mut Resolver) -> Option<u64> {
+    let gpus = resolver.known("cluster.gpus")?.count()?;
+    let ranks = resolver
+        .known("plan.tp")?
+        .count()?
+        .checked_mul(resolver.known("plan.pp")?.count()?)?;
+    let dp = resolver.tree.find("plan.dp")?;
+    let open = resolver.value(dp) == Err(crate::evaluate::Stop::Open("dp".to_string()));
+    (open && gpus.is_multiple_of(ranks)).then_some(gpus / ranks)
+}

@@ -1,0 +1,140 @@
+//! What can be wrong with values that are each right alone, and needs no planner to see. One rule a file: the rule and its message.
+//!
+//! A rule asks for [`Known`] values; where one of them was reported already, or is left to the planner, it stays silent.
+
+mod batch;
+mod heads;
+mod length;
+mod machines;
+mod ranks;
+mod rates;
+mod rotary;
+mod stages;
+mod support;
+mod vocabulary;
+
+use num_rational::BigRational;
+use num_traits::ToPrimitive;
+
+use crate::evaluate::Value;
+use crate::origin::Layer;
+use crate::resolve::{Content, Resolver};
+use crate::syntax::Place;
+
+/// A value that is settled, and the entry that set it.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The value in base units.
+    pub value: Value,
+    /// The entry.
+    pub place: Place,
+    /// Its layer.
+    pub layer: Layer,
+}
+
+impl Known {
+    /// The number.
+    pub fn number(&self) -> Option<&BigRational> {
+        match &self.value {
+            Value::Number(quantity) => Some(&quantity.value),
+            _ => None,
+        }
+    }
+
+    /// The number, where it is whole and fits.
+    pub fn count(&self) -> Option<u64> {
+        self.number()
+            .filter(|value| value.is_integer())?
+            .to_integer()
+            .to_u64()
+    }
+
+    /// The word or string.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Word(text) | Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// A settled value by its dotted path; none where it is poisoned, open or not set.
+    pub fn known(&mut self, path: &str) -> Option<Known> {
+        let id = self.tree.find(path)?;
+        let node = self.tree.node(id);
+        let (place, layer) = (node.place, node.layer);
+        if let Content::Cell { domain: true, .. } = node.content {
+            return None;
+        }
+        let value = self.value(id).ok()?;
+        Some(Known {
+            value,
+            place,
+            layer,
+        })
+    }
+
+    /// The kind of a section: `cosine`.
+    pub fn kind(&self, path: &str) -> Option<String> {
+        let body = self.tree.body(self.tree.find(path)?)?;
+        Some(body.kind.clone())
+    }
+}
+
+/// Runs every rule.
+pub fn check(resolver: &mut Resolver) {
+    heads::check(resolver);
+    rotary::check(resolver);
+    stages::check(resolver);
+    batch::check(resolver);
+    machines::check(resolver);
+    ranks::check(resolver);
+    length::check(resolver);
+    rates::check(resolver);
+    vocabulary::check(resolver);
+    support::check(resolver);
+}
+
+/// The divisors of a number, ascending.
+fn divisors(number: u64) -> Vec<u64> {
+    let mut small: Vec<u64> = (1..)
+        .take_while(|divisor: &u64| divisor.saturating_mul(*divisor) <= number)
+        .filter(|divisor| number.is_multiple_of(*divisor))
+        .collect();
+    let large: Vec<u64> = small
+        .iter()
+        .rev()
+        .map(|divisor| number / divisor)
+        .filter(|other| !small.contains(other))
+        .collect();
+    small.extend(large);
+    small
+}
+
+/// A list for a sentence: `1, 2, 4 or 8`.
+fn either(values: &[u64]) -> String {
+    match values.split_last() {
+        None => String::new(),
+        Some((last, [])) => last.to_string(),
+        Some((last, rest)) => format!(
+            "{} or {last}",
+            rest.iter()
+                .map(u64::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divisors_are_all_of_them() {
+        assert_eq!(divisors(44), [1, 2, 4, 11, 22, 44]);
+        assert_eq!(divisors(36), [1, 2, 3, 4, 6, 9, 12, 18, 36]);
+        assert_eq!(either(&[1, 2, 4, 8]), "1, 2, 4 or 8");
+    }
+}

@@ -1,0 +1,65 @@
+//! Rotary positions turn pairs of a head's dimensions, so the rotated part is a whole even number of them.
+
+use num_rational::BigRational;
+use num_traits::ToPrimitive;
+
+use crate::problem::Problem;
+use crate::quantity::show;
+use crate::resolve::Resolver;
+
+/// The rule.
+pub fn check(resolver: &mut Resolver) {
+    rotated_part(resolver);
+}
+
+fn rotated_part(resolver: &mut Resolver) -> Option<()> {
+    if resolver.kind("model.positions")? != "rotary" {
+        return None;
+    }
+    let fraction = resolver.known("model.positions.fraction")?;
+    let head_dim = resolver.known("model.head_dim")?;
+    let width = head_dim.number()?.clone();
+    let rotated = fraction.number()? * &width;
+    let pairs = &rotated / BigRational::from_integer(2.into());
+    if pairs.is_integer() && rotated > BigRational::from_integer(0.into()) {
+        return None;
+    }
+    let percent = show(&(fraction.number()? * BigRational::from_integer(100.into())));
+    let title = format!(
+        "rotary positions turn pairs, but {percent}% of a head {} wide is {}",
+        show(&width),
+        show(&rotated)
+    );
+    let problem = Problem::error(
+        "pleach::rotary::odd",
+        title,
+        fraction.place,
+        format!("{percent}% of {} = {}", show(&width), show(&rotated)),
+    );
+    let problem = problem.and(head_dim.place, format!("heads are {} wide", show(&width)));
+    let width = width.to_u64()?;
+    let below = pairs.floor().to_u64()? * 2;
+    let choices: Vec<String> = [below, below + 2]
+        .into_iter()
+        .filter(|even| *even > 0 && *even <= width)
+        .map(|even| exact_percent(even, width))
+        .collect();
+    resolver.report(problem.help(if choices.is_empty() {
+        format!("make the heads wider; {width} has no even part")
+    } else {
+        format!("use `fraction = {}`", choices.join("` or `fraction = "))
+    }));
+    None
+}
+
+/// A share that gives exactly so many dimensions: as a percentage where that is exact, else as a quotient.
+fn exact_percent(part: u64, whole: u64) -> String {
+    let hundred = BigRational::new((part * 100).into(), whole.into());
+    let text = show(&hundred);
+    let exact = (&hundred * BigRational::from_integer(100.into())).is_integer();
+    if exact {
+        format!("{text}%")
+    } else {
+        format!("{part} / {whole}")
+    }
+}

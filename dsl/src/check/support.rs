@@ -1,0 +1,114 @@
+//! What the language can say and this version, or this machine, cannot do.
+
+use crate::evaluate::Value;
+use crate::problem::Problem;
+use crate::resolve::{Resolver, not_yet};
+
+/// All of them.
+pub fn check(resolver: &mut Resolver) {
+    tied_vocabulary(resolver);
+    precision_of_machine(resolver);
+    zero_stage(resolver);
+    selective_recompute(resolver);
+    split_shares(resolver);
+}
+
+fn tied_vocabulary(resolver: &mut Resolver) -> Option<()> {
+    let tied = resolver.known("model.tied")?;
+    if tied.value == Value::Truth(true) {
+        resolver.report(
+            not_yet("an embedding tied to the head", tied.place).help("write `tied = false`"),
+        );
+    }
+    None
+}
+
+/// V100 has no bf16.
+fn precision_of_machine(resolver: &mut Resolver) -> Option<()> {
+    let precision = resolver.known("train.precision")?;
+    let device = resolver.known("cluster.device")?;
+    if precision.text()? != "bf16" || !device.text()?.starts_with("v100") {
+        return None;
+    }
+    let problem = Problem::error(
+        "pleach::precision::machine",
+        "V100 has no bf16",
+        precision.place,
+        "`bf16` is wanted here",
+    );
+    let cluster = resolver.kind("cluster")?;
+    let place = resolver.tree.node(resolver.tree.find("cluster")?).place;
+    resolver.report(
+        problem
+            .and(place, format!("cluster {cluster}"))
+            .help("use `precision = fp16`, or another cluster"),
+    );
+    None
+}
+
+fn zero_stage(resolver: &mut Resolver) -> Option<()> {
+    let zero = resolver.known("plan.zero")?;
+    let stage = zero.count()?;
+    if stage > 3 {
+        let title = format!("there is no ZeRO stage {stage}");
+        resolver.report(
+            Problem::error(
+                "pleach::zero::stage",
+                title,
+                zero.place,
+                "stages are 0, 1, 2 and 3",
+            )
+            .help("write `zero = 1`"),
+        );
+    } else if stage > 1 {
+        resolver.report(
+            not_yet(&format!("ZeRO stage {stage}"), zero.place)
+                .help("use `zero = 0` or `zero = 1`"),
+        );
+    }
+    None
+}
+
+fn selective_recompute(resolver: &mut Resolver) -> Option<()> {
+    let recompute = resolver.known("plan.recompute")?;
+    if recompute.text()? == "selective" {
+        resolver.report(
+            not_yet("selective recomputation", recompute.place)
+                .help("use `recompute = none` or `recompute = full`"),
+        );
+    }
+    None
+}
+
+/// The shares of a split are 100% together.
+fn split_shares(resolver: &mut Resolver) -> Option<()> {
+    let split = resolver.known("data.split")?;
+    let Value::List(items) = &split.value else {
+        return None;
+    };
+    let total: num_rational::BigRational = items
+        .iter()
+        .filter_map(|item| {
+            if let Value::Number(number) = item {
+                Some(number.value.clone())
+            } else {
+                None
+            }
+        })
+        .sum();
+    if total == crate::quantity::whole(1) {
+        return None;
+    }
+    let percent = crate::quantity::show(&(total * crate::quantity::whole(100)));
+    let title = format!("the shares of `split` add up to {percent}%, not 100%");
+    resolver.report(
+        Problem::error(
+            "pleach::split::sum",
+            title,
+            split.place,
+            format!("{percent}% together"),
+        )
+        .help("write for instance `[99%, 0.5%, 0.5%]`"),
+    );
+    None
+}

@@ -1,0 +1,103 @@
+//! The experiment's identity: what it means, without how it was written, where it runs and how it is placed.
+//!
+//! Model, data, training, seed and precision go in, in base units, as exact rationals, with sorted keys, as canonical JSON, through BLAKE3.
+//! Names, comments, `about`, order, unit spelling, cluster, placement and checkpoints do not. Equal hashes promise the same experiment, not the
+//! same bits: the order of sums differs between placements.
+
+use num_rational::BigRational;
+use serde_json::{Map, Value as Json, json};
+
+use crate::evaluate::Value;
+use crate::resolve::{Content, NodeId, Resolver, Share};
+
+/// Fields that say nothing about what is trained, or are said by others: tokens by steps and batch, the mix by its shares.
+const SILENT: [&str; 3] = ["about", "tokens", "mix"];
+
+/// The hash, in hexadecimal.
+pub fn experiment_hash(resolver: &mut Resolver, mix: &[Share]) -> String {
+    let json = canonical(resolver, mix);
+    blake3::hash(json.to_string().as_bytes())
+        .to_hex()
+        .to_string()
+}
+
+/// The canonical form that is hashed.
+fn canonical(resolver: &mut Resolver, mix: &[Share]) -> Json {
+    let mut object = Map::new();
+    object.insert(
+        "data".to_string(),
+        json!({ "mix": mix_of(mix), "of": section(resolver, "data") }),
+    );
+    object.insert("model".to_string(), section(resolver, "model"));
+    object.insert("seed".to_string(), section(resolver, "seed"));
+    object.insert("train".to_string(), section(resolver, "train"));
+    Json::Object(object)
+}
+
+/// A section or cell by path.
+fn section(resolver: &mut Resolver, path: &str) -> Json {
+    resolver
+        .tree
+        .find(path)
+        .map_or(Json::Null, |id| node(resolver, id, false))
+}
+
+/// A node: sections by their sorted fields, with the kind where it was chosen among several; constants are only names.
+fn node(resolver: &mut Resolver, id: NodeId, with_kind: bool) -> Json {
+    let Some(body) = resolver.tree.body(id) else {
+        return resolver
+            .value(id)
+            .map_or(Json::Null, |value| value_of(&value));
+    };
+    let children: Vec<(String, NodeId)> = body
+        .children
+        .iter()
+        .map(|(name, child)| (name.clone(), *child))
+        .collect();
+    let mut object = Map::new();
+    if with_kind {
+        object.insert("kind".to_string(), Json::String(body.kind.clone()));
+    }
+    for (name, child) in children {
+        let constant = matches!(
+            resolver.tree.node(child).content,
+            Content::Cell { field: None, .. }
+        );
+        if !constant && !SILENT.contains(&name.as_str()) {
+            object.insert(format!(".{name}"), node(resolver, child, true));
+        }
+    }
+    Json::Object(object)
+}
+
+/// The mix by its rows' names, whatever their order.
+fn mix_of(mix: &[Share]) -> Json {
+    let mut rows: Vec<&Share> = mix.iter().collect();
+    rows.sort_by(|left, right| left.name.cmp(&right.name));
+    let whole = rows.len() == 1;
+    let row = |share: &&Share| {
+        let name = if whole { "" } else { &share.name };
+        json!([name, rational(&share.weight), share.files])
+    };
+    Json::Array(rows.iter().map(row).collect())
+}
+
+/// A value in base units.
+fn value_of(value: &Value) -> Json {
+    match value {
+        Value::Number(quantity) => Json::String(format!(
+            "{} {}",
+            rational(&quantity.value),
+            quantity.dimension.symbol()
+        )),
+        Value::Truth(truth) => Json::Bool(*truth),
+        Value::Word(text) | Value::Text(text) => json!({ "text": text }),
+        Value::List(items) => Json::Array(items.iter().map(value_of).collect()),
+        Value::Auto => Json::String("auto".to_string()),
+    }
+}
+
+/// A rational in lowest terms.
+fn rational(value: &BigRational) -> String {
+    format!("{}/{}", value.numer(), value.denom())
+}

@@ -1,0 +1,535 @@
+//! Pairs of the grammar to the tree. Comments come back as pairs too and are stepped over here.
+
+use std::sync::LazyLock;
+
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::{One, Zero};
+use pest::iterators::{Pair, Pairs};
+use pest::pratt_parser::{Assoc, Op, PrattParser};
+
+use super::{Balanced, Rule, slips};
+use crate::problem::Problem;
+use crate::quantity::exact_power;
+use crate::syntax::{
+    Amount, Block, Declaration, Entry, Expression, ExpressionKind, File, Goal, Import, Kind, Name,
+    Operator, Path, Place, Row, Table,
+};
+
+/// Precedence, the loosest first.
+static PRECEDENCE: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
+    PrattParser::new()
+        .op(Op::infix(Rule::kw_or, Assoc::Left))
+        .op(Op::infix(Rule::kw_and, Assoc::Left))
+        .op(Op::prefix(Rule::kw_not))
+        .op(Op::infix(Rule::cmp, Assoc::Left))
+        .op(Op::infix(Rule::range, Assoc::Left))
+        .op(Op::infix(Rule::add, Assoc::Left))
+        .op(Op::infix(Rule::mul, Assoc::Left))
+        .op(Op::infix(Rule::kw_of, Assoc::Left))
+        .op(Op::prefix(Rule::negate))
+});
+
+/// The largest power of ten a literal may have.
+const LARGEST_POWER: i32 = 300;
+
+/// Turns the pairs of one file into its tree.
+pub(super) struct Builder<'build> {
+    pub file: usize,
+    pub text: &'build str,
+    pub balanced: &'build Balanced,
+    pub problems: &'build mut Vec<Problem>,
+}
+
+/// The pairs inside a pair, without comments.
+fn inside(pair: Pair<Rule>) -> impl Iterator<Item = Pair<Rule>> {
+    without_comments(pair.into_inner())
+}
+
+/// Pairs without comments.
+fn without_comments(pairs: Pairs<Rule>) -> impl Iterator<Item = Pair<Rule>> {
+    pairs.filter(|pair| pair.as_rule() != Rule::COMMENT)
+}
+
+impl Builder<'_> {
+    /// The whole file.
+    pub fn file(&mut self, pairs: Pairs<Rule>) -> File {
+        let mut file = File::default();
+        for pair in pairs.flat_map(inside) {
+            match pair.as_rule() {
+                Rule::import => file.imports.push(self.import(pair)),
+                Rule::declaration => file.declarations.push(self.declaration(pair)),
+                Rule::broken => {
+                    self.broken(&pair, slips::Where::Top);
+                    file.incomplete = true;
+                }
+                _ => {}
+            }
+        }
+        file
+    }
+
+    /// The value of a setting.
+    pub fn only_expression(&mut self, pairs: Pairs<Rule>) -> Expression {
+        let expression = pairs
+            .flat_map(inside)
+            .find(|pair| pair.as_rule() == Rule::expr);
+        self.expression(expression.expect("the rule holds one expression"))
+    }
+
+    fn place(&self, pair: &Pair<Rule>) -> Place {
+        let span = pair.as_span();
+        Place {
+            file: self.file,
+            start: self.balanced.original(span.start()),
+            end: self.balanced.original(span.end()),
+        }
+    }
+
+    fn name(&self, pair: &Pair<Rule>) -> Name {
+        Name {
+            text: pair.as_str().to_string(),
+            place: self.place(pair),
+        }
+    }
+
+    fn path(&self, pair: &Pair<Rule>) -> Path {
+        Path {
+            text: pair.as_str().to_string(),
+            place: self.place(pair),
+        }
+    }
+
+    fn import(&mut self, pair: Pair<Rule>) -> Import {
+        let mut import = Import {
+            path: String::new(),
+            place: self.place(&pair),
+            alias: None,
+        };
+        for part in inside(pair) {
+            match part.as_rule() {
+                Rule::string => {
+                    import.place = self.place(&part);
+                    import.path = unescape(part);
+                }
+                Rule::name => import.alias = Some(self.name(&part)),
+                _ => {}
+            }
+        }
+        import
+    }
+
+    fn declaration(&mut self, pair: Pair<Rule>) -> Declaration {
+        let place = self.place(&pair);
+        let mut parts = inside(pair);
+        let kind = kind_of(
+            parts
+                .next()
+                .expect("a declaration begins with its kind")
+                .as_str(),
+        );
+        let name = self.name(&parts.next().expect("a declaration has a name"));
+        let mut base = None;
+        let mut block = None;
+        for part in parts {
+            match part.as_rule() {
+                Rule::path => base = Some(self.path(&part)),
+                Rule::block => block = Some(self.block(part)),
+                _ => {}
+            }
+        }
+        Declaration {
+            kind,
+            name,
+            base,
+            block: block.expect("a declaration ends with its block"),
+            place,
+        }
+    }
+
+    fn block(&mut self, pair: Pair<Rule>) -> Block {
+        let place = self.place(&pair);
+        Block {
+            entries: inside(pair).map(|part| self.entry(part)).collect(),
+            place,
+        }
+    }
+
+    fn entry(&mut self, pair: Pair<Rule>) -> Entry {
+        let rule = pair.as_rule();
+        let whole = self.place(&pair);
+        if rule == Rule::broken {
+            return self.broken(&pair, slips::Where::Block);
+        }
+        let mut parts = inside(pair).peekable();
+        match rule {
+            Rule::section => {
+                let name = self.name(&parts.next().expect("a section has a name"));
+                Entry::Section {
+                    name,
+                    block: self.block(parts.next().expect("a section has a block")),
+                }
+            }
+            Rule::binding | Rule::domain => {
+                let path = self.path(&parts.next().expect("a binding has a path"));
+                let value = self.expression(parts.last().expect("a binding has a value"));
+                let place = path.place.to(value.place);
+                if rule == Rule::binding {
+                    Entry::Binding { path, value, place }
+                } else {
+                    Entry::Domain { path, value, place }
+                }
+            }
+            Rule::constant => {
+                let name = parts
+                    .find(|part| part.as_rule() == Rule::name)
+                    .expect("a constant has a name");
+                Entry::Constant {
+                    name: self.name(&name),
+                    value: self.expression(parts.last().expect("a constant has a value")),
+                }
+            }
+            Rule::require => self.require(parts, whole),
+            _ => Entry::Objective {
+                goals: self.goals(parts),
+                place: whole,
+            },
+        }
+    }
+
+    fn require<'pairs>(
+        &mut self,
+        parts: impl Iterator<Item = Pair<'pairs, Rule>>,
+        whole: Place,
+    ) -> Entry {
+        let mut condition = None;
+        let mut because = None;
+        for part in parts {
+            match part.as_rule() {
+                Rule::expr => condition = Some(self.expression(part)),
+                Rule::string => because = Some(unescape(part)),
+                _ => {}
+            }
+        }
+        let condition = condition.expect("a requirement has a condition");
+        let place = Place {
+            end: condition.place.end,
+            ..whole
+        };
+        Entry::Require {
+            condition,
+            because,
+            place,
+        }
+    }
+
+    fn goals<'pairs>(&mut self, parts: impl Iterator<Item = Pair<'pairs, Rule>>) -> Vec<Goal> {
+        let mut goals: Vec<Goal> = Vec::new();
+        for part in parts.filter(|part| matches!(part.as_rule(), Rule::first_goal | Rule::goal)) {
+            let mut maximize = goals.last().is_some_and(|goal| goal.maximize);
+            let mut metric = None;
+            let mut within = None;
+            for piece in inside(part) {
+                match piece.as_rule() {
+                    Rule::kw_minimize => maximize = false,
+                    Rule::kw_maximize => maximize = true,
+                    Rule::expr => metric = Some(self.expression(piece)),
+                    Rule::percent => within = Some(self.percent(piece)),
+                    _ => {}
+                }
+            }
+            goals.push(Goal {
+                maximize,
+                metric: metric.expect("a goal has a metric"),
+                within,
+            });
+        }
+        goals
+    }
+
+    /// Reports a broken line and keeps the name it begins with.
+    fn broken(&mut self, pair: &Pair<Rule>, position: slips::Where) -> Entry {
+        let place = self.place(pair);
+        let slip = slips::diagnose(self.text, place, position);
+        let path = slips::leading_path(self.text, place);
+        self.problems.push(slip);
+        Entry::Broken { path, place }
+    }
+
+    /// An expression; its place is that of its parts, since the grammar's span may run into spaces and comments behind it.
+    pub fn expression(&mut self, pair: Pair<Rule>) -> Expression {
+        let pairs = without_comments(pair.into_inner()).collect::<Vec<_>>();
+        let this = std::cell::RefCell::new(self);
+        PRECEDENCE
+            .map_primary(|primary| this.borrow_mut().term(primary))
+            .map_prefix(|prefix, inner| {
+                let place = this.borrow().place(&prefix).to(inner.place);
+                let inner = Box::new(inner);
+                let kind = if prefix.as_rule() == Rule::negate {
+                    ExpressionKind::Negate(inner)
+                } else {
+                    ExpressionKind::Not(inner)
+                };
+                Expression { kind, place }
+            })
+            .map_infix(|left, sign, right| {
+                let at = this.borrow().place(&sign);
+                let place = left.place.to(right.place);
+                Expression {
+                    kind: ExpressionKind::Binary(
+                        operator_of(&sign),
+                        at,
+                        Box::new(left),
+                        Box::new(right),
+                    ),
+                    place,
+                }
+            })
+            .parse(pairs.into_iter())
+    }
+
+    fn term(&mut self, pair: Pair<Rule>) -> Expression {
+        let place = self.place(&pair);
+        let kind = match pair.as_rule() {
+            Rule::expr => return self.expression(pair),
+            Rule::choose => return self.choose(pair),
+            Rule::quantity => return self.quantity(pair),
+            Rule::table => self.table(pair),
+            Rule::list => {
+                ExpressionKind::List(inside(pair).map(|item| self.expression(item)).collect())
+            }
+            Rule::string => ExpressionKind::Text(unescape(pair)),
+            Rule::boolean => ExpressionKind::Truth(pair.as_str() == "true"),
+            Rule::auto => ExpressionKind::Auto,
+            Rule::call => {
+                let mut parts = inside(pair);
+                let name = self.name(&parts.next().expect("a call has a name"));
+                ExpressionKind::Call(
+                    name,
+                    parts.map(|argument| self.expression(argument)).collect(),
+                )
+            }
+            Rule::amend => {
+                let mut parts = inside(pair);
+                let path = self.path(&parts.next().expect("an amendment has a path"));
+                ExpressionKind::Amend(
+                    path,
+                    self.block(parts.next().expect("an amendment has a block")),
+                )
+            }
+            _ => ExpressionKind::Path(self.path(&pair)),
+        };
+        Expression { kind, place }
+    }
+
+    fn choose(&mut self, pair: Pair<Rule>) -> Expression {
+        let start = self.place(&pair).start;
+        let parts = inside(pair).filter(|part| part.as_rule() == Rule::expr);
+        let mut parts = parts
+            .map(|part| self.expression(part))
+            .collect::<Vec<_>>()
+            .into_iter();
+        let mut next = || Box::new(parts.next().expect("a choice has three parts"));
+        let (condition, yes, no) = (next(), next(), next());
+        let place = Place { start, ..no.place };
+        Expression {
+            kind: ExpressionKind::Choose(condition, yes, no),
+            place,
+        }
+    }
+
+    fn quantity(&mut self, pair: Pair<Rule>) -> Expression {
+        let mut parts = inside(pair);
+        let first = parts.next().expect("a quantity begins with its number");
+        if first.as_rule() == Rule::percent {
+            return self.percent(first);
+        }
+        let place = self.place(&first);
+        let unit = parts.next().map(|unit| self.name(&unit));
+        let whole = unit.as_ref().map_or(place, |unit| place.to(unit.place));
+        self.amount(first.as_str(), unit, whole)
+    }
+
+    fn percent(&mut self, pair: Pair<Rule>) -> Expression {
+        let place = self.place(&pair);
+        let number = inside(pair).next().expect("a percentage has a number");
+        let mut expression = self.amount(number.as_str(), None, place);
+        if let ExpressionKind::Amount(amount) = &mut expression.kind {
+            amount.value /= BigRational::from_integer(BigInt::from(100));
+            amount.magnitude = "%".to_string();
+            amount.text.push('%');
+        }
+        expression
+    }
+
+    fn amount(&mut self, text: &str, unit: Option<Name>, place: Place) -> Expression {
+        let (digits, magnitude) = split_magnitude(text);
+        let kind = match exact(digits) {
+            Some(value) => ExpressionKind::Amount(Amount {
+                text: text.to_string(),
+                value: value * magnitude_of(magnitude),
+                magnitude: magnitude.to_string(),
+                unit,
+            }),
+            None => {
+                let title = format!("`{text}` is beyond the numbers of the language");
+                let problem = Problem::error(
+                    "pleach::number::size",
+                    title,
+                    place,
+                    "too large or too small",
+                );
+                self.problems.push(problem.help(format!(
+                    "powers of ten go from -{LARGEST_POWER} to {LARGEST_POWER}"
+                )));
+                ExpressionKind::Broken
+            }
+        };
+        Expression { kind, place }
+    }
+
+    /// A table; one broken row silences the whole, since sums over the rest would mislead.
+    fn table(&mut self, pair: Pair<Rule>) -> ExpressionKind {
+        let mut table = Table {
+            header: Vec::new(),
+            rows: Vec::new(),
+        };
+        let mut whole = true;
+        for part in inside(pair) {
+            match part.as_rule() {
+                Rule::header => {
+                    table.header = inside(part).map(|column| self.path(&column)).collect()
+                }
+                Rule::row => table.rows.push(self.row(part)),
+                Rule::broken_row => {
+                    let place = self.place(&part);
+                    self.problems
+                        .push(slips::diagnose(self.text, place, slips::Where::Row));
+                    whole = false;
+                }
+                _ => {}
+            }
+        }
+        if whole {
+            ExpressionKind::Table(table)
+        } else {
+            ExpressionKind::Broken
+        }
+    }
+
+    fn row(&mut self, pair: Pair<Rule>) -> Row {
+        let mut parts = inside(pair);
+        let first = parts.next().expect("a row has a name");
+        let place = self.place(&first);
+        let text = if first.as_rule() == Rule::string {
+            unescape(first)
+        } else {
+            first.as_str().to_string()
+        };
+        let cell = |part: Pair<Rule>| (part.as_rule() == Rule::expr).then(|| self.expression(part));
+        let cells: Vec<Option<Expression>> = parts.map(cell).collect();
+        let end = cells
+            .iter()
+            .flatten()
+            .last()
+            .map_or(place, |cell| place.to(cell.place));
+        Row {
+            name: Name { text, place },
+            cells,
+            place: end,
+        }
+    }
+}
+
+/// The kind a declaration's first word stands for.
+fn kind_of(word: &str) -> Kind {
+    match word {
+        "experiment" => Kind::Experiment,
+        "sweep" => Kind::Sweep,
+        "model" => Kind::Model,
+        "dataset" => Kind::Dataset,
+        "cluster" => Kind::Cluster,
+        _ => Kind::Schedule,
+    }
+}
+
+/// The operator that a sign stands for.
+fn operator_of(sign: &Pair<Rule>) -> Operator {
+    match sign.as_str() {
+        "or" => Operator::Or,
+        "and" => Operator::And,
+        "==" => Operator::Equal,
+        "!=" => Operator::Unequal,
+        "<=" => Operator::AtMost,
+        ">=" => Operator::AtLeast,
+        "<" => Operator::Below,
+        ">" => Operator::Above,
+        ".." => Operator::Range,
+        "+" => Operator::Add,
+        "-" => Operator::Subtract,
+        "*" => Operator::Multiply,
+        "/" => Operator::Divide,
+        "%" => Operator::Remainder,
+        _ => Operator::Of,
+    }
+}
+
+/// The text of a string, its escapes undone.
+fn unescape(pair: Pair<Rule>) -> String {
+    let raw = inside(pair).next().map_or("", |text| text.as_str());
+    let mut text = String::with_capacity(raw.len());
+    let mut characters = raw.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some('n') => text.push('\n'),
+                Some('t') => text.push('\t'),
+                Some(other) => text.push(other),
+                None => text.push('\\'),
+            },
+            other => text.push(other),
+        }
+    }
+    text
+}
+
+/// Digits and the magnitude that touches them.
+fn split_magnitude(text: &str) -> (&str, &str) {
+    let ends = ["Ki", "Mi", "K", "M", "B", "T"];
+    let found = ends.iter().find_map(|end| text.strip_suffix(end));
+    found.map_or((text, ""), |digits| (digits, &text[digits.len()..]))
+}
+
+/// What a magnitude multiplies by.
+fn magnitude_of(magnitude: &str) -> BigRational {
+    match magnitude {
+        "Ki" => exact_power(2, 10),
+        "Mi" => exact_power(2, 20),
+        "K" => exact_power(10, 3),
+        "M" => exact_power(10, 6),
+        "B" => exact_power(10, 9),
+        "T" => exact_power(10, 12),
+        _ => BigRational::one(),
+    }
+}
+
+/// A decimal literal as an exact rational; none where its exponent is out of bounds.
+fn exact(text: &str) -> Option<BigRational> {
+    let plain = text.replace('_', "").to_lowercase();
+    let (mantissa, exponent) = plain.split_once('e').unwrap_or((&plain, "0"));
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: i32 = exponent
+        .parse()
+        .ok()
+        .filter(|power: &i32| power.abs() <= LARGEST_POWER)?;
+    let digits: BigInt = if plain.len() <= 1000 {
+        format!("{before}{after}").parse().ok()?
+    } else {
+        return None;
+    };
+    if digits.is_zero() {
+        return Some(BigRational::zero());
+    }
+    let power = exponent - i32::try_from(after.len()).ok()?;
+    Some(BigRational::from_integer(digits) * exact_power(10, power))
+}

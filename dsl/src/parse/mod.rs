@@ -1,0 +1,102 @@
+//! Text to tree: a string in, a [`File`] and problems out. Parsing never fails.
+//!
+//! Three steps: [`braces`] makes the braces balance, the pest grammar in `grammars/experiment.pest` gives pairs, [`build`] turns them into the
+//! tree of [`crate::syntax`]. What the grammar calls broken goes to [`slips`], which knows what people usually meant. Nothing outside this
+//! module sees pest, so another parser can take its place.
+
+mod braces;
+mod build;
+mod slips;
+
+use pest::Parser;
+
+use crate::problem::Problem;
+use crate::syntax::{Expression, ExpressionKind, File, Place};
+use braces::{Balanced, balance};
+use build::Builder;
+
+/// The generated parser.
+mod grammar {
+    #![allow(missing_docs)]
+
+    /// Reads `grammars/experiment.pest`.
+    #[derive(pest_derive::Parser)]
+    #[grammar = "../../grammars/experiment.pest"]
+    pub struct Grammar;
+}
+
+use grammar::{Grammar, Rule};
+
+/// Parses a file. `file` is its number in the sources, for the places.
+pub fn parse(file: usize, text: &str, problems: &mut Vec<Problem>) -> File {
+    let balanced = balance(file, text, problems);
+    match Grammar::parse(Rule::file, &balanced.text) {
+        Ok(pairs) => Builder {
+            file,
+            text,
+            balanced: &balanced,
+            problems,
+        }
+        .file(pairs),
+        Err(_) => {
+            let place = Place {
+                file,
+                start: 0,
+                end: text.len().min(1),
+            };
+            let title = "this file cannot be read as imports and declarations";
+            problems.push(Problem::error(
+                "pleach::syntax::file",
+                title,
+                place,
+                "from here on",
+            ));
+            File {
+                incomplete: true,
+                ..File::default()
+            }
+        }
+    }
+}
+
+/// Parses the value of `--set path=value`; `start` is where it begins in the text of that setting.
+pub fn parse_setting(
+    file: usize,
+    text: &str,
+    start: usize,
+    problems: &mut Vec<Problem>,
+) -> Expression {
+    let blank: String = text
+        .char_indices()
+        .map(|(offset, character)| if offset < start { ' ' } else { character })
+        .collect();
+    let balanced = balance(file, &blank, problems);
+    match Grammar::parse(Rule::only_expr, &balanced.text) {
+        Ok(pairs) => Builder {
+            file,
+            text,
+            balanced: &balanced,
+            problems,
+        }
+        .only_expression(pairs),
+        Err(_) => {
+            let place = Place {
+                file,
+                start,
+                end: text.len(),
+            };
+            let problem = Problem::error(
+                "pleach::syntax::setting",
+                "the value of `--set` cannot be read",
+                place,
+                "not a value",
+            );
+            let help = "write it as in a spec: `--set train.steps=10`, `--set 'train.steps=10 steps'`, `--set 'data.source=\"…\"'`";
+            problems.push(problem.help(help));
+            Expression {
+                kind: ExpressionKind::Broken,
+                place,
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! A problem through miette. Labels in other files become related notes; labels far apart in one file stay separate snippets.
+
+use std::fmt;
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError,
+    MietteSpanContents, Severity as Level, SourceCode, SourceSpan, SpanContents,
+};
+
+use crate::problem::{Label, Problem, Severity};
+use crate::sources::{Source, Sources};
+use crate::syntax::Place;
+
+/// Columns of a rendered problem.
+const WIDTH: usize = 80;
+
+/// Appends one problem to a text.
+pub fn render(problem: &Problem, sources: &Sources, colour: bool, text: &mut String) {
+    let theme = if colour {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(WIDTH)
+        .with_context_lines(1)
+        .with_links(false);
+    let report = Report::new(problem, sources);
+    handler
+        .render_report(text, &report)
+        .expect("writing to a string does not fail");
+}
+
+/// A problem as miette wants it.
+struct Report<'report> {
+    code: Option<&'static str>,
+    title: String,
+    severity: Severity,
+    help: Option<&'report str>,
+    text: Option<Text<'report>>,
+    labels: Vec<LabeledSpan>,
+    notes: Vec<Report<'report>>,
+}
+
+impl<'report> Report<'report> {
+    /// The problem itself, with the labels of its own file; others become notes, one for each file.
+    fn new(problem: &'report Problem, sources: &'report Sources) -> Report<'report> {
+        let file = problem.at.place.file;
+        let mut files: Vec<usize> = problem
+            .others
+            .iter()
+            .map(|label| label.place.file)
+            .filter(|other| *other != file)
+            .collect();
+        files.sort_unstable();
+        files.dedup();
+        let title = match &problem.picture {
+            Some(picture) => format!("{}\n\n{picture}", problem.title),
+            None => problem.title.clone(),
+        };
+        let own = std::iter::once(&problem.at).chain(
+            problem
+                .others
+                .iter()
+                .filter(|label| label.place.file == file),
+        );
+        let mut report = Report {
+            code: Some(problem.code),
+            title,
+            severity: problem.severity,
+            help: problem.help.as_deref(),
+            text: Text::of(sources.get(file)),
+            labels: own
+                .enumerate()
+                .map(|(index, label)| span(label, index == 0))
+                .collect(),
+            notes: Vec::new(),
+        };
+        report.notes = files
+            .iter()
+            .map(|other| Report::note(problem, sources, *other))
+            .collect();
+        report
+    }
+
+    /// The labels in another file.
+    fn note(problem: &'report Problem, sources: &'report Sources, file: usize) -> Report<'report> {
+        let labels: Vec<&Label> = problem
+            .others
+            .iter()
+            .filter(|label| label.place.file == file)
+            .collect();
+        Report {
+            code: None,
+            title: format!("in {}", sources.get(file).name),
+            severity: problem.severity,
+            help: None,
+            text: Text::of(sources.get(file)),
+            labels: labels
+                .iter()
+                .enumerate()
+                .map(|(index, label)| span(label, index == 0))
+                .collect(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// A label as miette wants it; a place over several lines shows its first.
+fn span(label: &Label, primary: bool) -> LabeledSpan {
+    let Place { start, end, .. } = label.place;
+    let text = (!label.text.is_empty()).then(|| label.text.clone());
+    let span = SourceSpan::new(start.into(), end - start);
+    if primary {
+        LabeledSpan::new_primary_with_span(text, span)
+    } else {
+        LabeledSpan::new_with_span(text, span)
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.title)
+    }
+}
+
+impl fmt::Debug for Report<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.title)
+    }
+}
+
+impl std::error::Error for Report<'_> {}
+
+impl Diagnostic for Report<'_> {
+    fn code<'code>(&'code self) -> Option<Box<dyn fmt::Display + 'code>> {
+        self.code
+            .map(|code| Box::new(code) as Box<dyn fmt::Display>)
+    }
+
+    fn severity(&self) -> Option<Level> {
+        Some(match self.severity {
+            Severity::Error => Level::Error,
+            Severity::Warning => Level::Warning,
+        })
+    }
+
+    fn help<'help>(&'help self) -> Option<Box<dyn fmt::Display + 'help>> {
+        self.help
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.text.as_ref().map(|text| text as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+
+    fn related<'notes>(
+        &'notes self,
+    ) -> Option<Box<dyn Iterator<Item = &'notes dyn Diagnostic> + 'notes>> {
+        Some(Box::new(
+            self.notes.iter().map(|note| note as &dyn Diagnostic),
+        ))
+    }
+}
+
+/// A text that tells miette how many lines a snippet itself has. miette's own contents count from the start of the file, and snippets that
+/// are far apart would be joined over everything between them.
+struct Text<'text> {
+    name: &'text str,
+    text: &'text str,
+}
+
+impl<'text> Text<'text> {
+    /// The text of a source; none for one that could not be read.
+    fn of(source: &'text Source) -> Option<Text<'text>> {
+        (!source.text.is_empty()).then_some(Text {
+            name: &source.name,
+            text: &source.text,
+        })
+    }
+}
+
+impl SourceCode for Text<'_> {
+    fn read_span<'read>(
+        &'read self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'read> + 'read>, MietteError> {
+        let inner = self.text.read_span(span, before, after)?;
+        let lines = inner.data().iter().filter(|byte| **byte == b'\n').count();
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.to_string(),
+            inner.data(),
+            *inner.span(),
+            inner.line(),
+            inner.column(),
+            lines,
+        )))
+    }
+}

@@ -1,0 +1,455 @@
+//! Cells to values, on demand: a cell is computed once, when somebody asks, and whatever it mentions is computed for it.
+//!
+//! A name is looked for in the nearest section first, then outwards; a cell never finds itself, so `width = 4 * hidden` inside `mlp` finds the
+//! model's `hidden`. What no cell answers may be a figure of the placement, or a word.
+
+use std::rc::Rc;
+
+use super::unknown::unknown_field;
+use super::{Content, NodeId, Resolver};
+use crate::evaluate::{Stop, Surroundings, Value, evaluate};
+use crate::names::nearest;
+use crate::origin::Layer;
+use crate::problem::Problem;
+use crate::quantity::Quantity;
+use crate::schema::{FIGURES, Field, Type, WORDS};
+use crate::syntax::{Expression, ExpressionKind, Name, Path, Place, Table};
+
+/// The longest chain of cells that may wait for one another.
+const LONGEST_CHAIN: usize = 200;
+
+/// What a path leads to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Target {
+    /// A cell.
+    Cell(NodeId),
+    /// A column of a table.
+    Column(NodeId, String),
+    /// A figure of the placement.
+    Figure(&'static str),
+    /// A word.
+    Word(String),
+}
+
+/// Where a formula stands.
+#[derive(Clone, Copy)]
+pub(super) struct Standing {
+    /// The nearest section.
+    pub section: NodeId,
+    /// The cell it is the formula of, which it never finds.
+    pub itself: Option<NodeId>,
+}
+
+/// The resolver as seen by a formula.
+pub(super) struct Here<'run, 'files> {
+    pub resolver: &'run mut Resolver<'files>,
+    pub standing: Standing,
+    /// Values of the parts, where a picture is wanted.
+    pub notes: Option<Vec<(Place, String)>>,
+}
+
+impl Surroundings for Here<'_, '_> {
+    fn look_up(&mut self, path: &Path) -> Result<Value, Stop> {
+        match self.resolver.find(path, self.standing)? {
+            Target::Cell(id) => self.resolver.settled(id),
+            Target::Column(id, column) => self.resolver.column(id, &column, path),
+            Target::Figure(name) => Err(Stop::Open(name.to_string())),
+            Target::Word(word) => Ok(Value::Word(word)),
+        }
+    }
+
+    fn sequence(&mut self, unit: &Name) -> Result<Quantity, Stop> {
+        self.resolver.sequence(unit)
+    }
+
+    fn report(&mut self, problem: Problem) {
+        self.resolver.report(problem);
+    }
+
+    fn note(&mut self, place: Place, value: &Value) {
+        if let Some(notes) = &mut self.notes {
+            notes.push((place, value.show()));
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// The value of a cell in base units, held against its field's type.
+    pub fn value(&mut self, id: NodeId) -> Result<Value, Stop> {
+        self.values.resize(self.tree.count(), None);
+        if let Some(known) = &self.values[id] {
+            return known.clone();
+        }
+        if self.stack.contains(&id) || self.stack.len() > LONGEST_CHAIN {
+            self.report_circle(id);
+            return Err(Stop::Poisoned);
+        }
+        self.stack.push(id);
+        let value = self.compute(id);
+        self.stack.pop();
+        self.values.resize(self.tree.count(), None);
+        self.values[id] = Some(value.clone());
+        value
+    }
+
+    /// The value of a cell as another formula sees it: a choice that `in` leaves open has none yet.
+    pub(super) fn settled(&mut self, id: NodeId) -> Result<Value, Stop> {
+        let node = self.tree.node(id);
+        match node.content {
+            Content::Cell { domain: true, .. } => Err(Stop::Open(node.name.clone())),
+            _ => self.value(id),
+        }
+    }
+
+    fn compute(&mut self, id: NodeId) -> Result<Value, Stop> {
+        let node = self.tree.node(id);
+        let (parent, place) = (node.parent.unwrap_or(0), node.place);
+        let Content::Cell {
+            value,
+            field,
+            domain,
+        } = &node.content
+        else {
+            return Err(Stop::Poisoned);
+        };
+        let (value, field, domain) = (value.clone(), *field, *domain);
+        let Some(field) = field else {
+            return self.evaluate_at(
+                &value,
+                Standing {
+                    section: parent,
+                    itself: Some(id),
+                },
+            );
+        };
+        if let (Type::Table(_), ExpressionKind::Table(_)) = (field.holds, &value.kind) {
+            return Err(Stop::Poisoned);
+        }
+        let result = self.evaluate_at(
+            &value,
+            Standing {
+                section: parent,
+                itself: Some(id),
+            },
+        );
+        match result {
+            Err(Stop::Open(name)) if !field.open => {
+                let title = format!(
+                    "`{}` cannot depend on the placement",
+                    self.tree.node(id).path
+                );
+                let problem = Problem::error(
+                    "pleach::field::open",
+                    title,
+                    value.place,
+                    format!("`{name}` is settled by the planner"),
+                );
+                self.report(problem.help("an experiment is the same on every placement; put what depends on it into `plan`"));
+                Err(Stop::Poisoned)
+            }
+            Err(stop) => Err(stop),
+            Ok(Value::List(items)) if domain => self.coerce_choices(id, field, items, &value),
+            Ok(_) if domain => {
+                let title = format!("`in` wants several values for `{}`", field.name);
+                let problem =
+                    Problem::error("pleach::choice::list", title, value.place, "one value");
+                self.report(problem.help(format!(
+                    "write `{} = {}`, or a list: `in [1, 2, 4]`",
+                    field.name,
+                    self.sources.text(value.place)
+                )));
+                Err(Stop::Poisoned)
+            }
+            Ok(result) => self.coerce(id, field, result, value.place, place),
+        }
+    }
+
+    /// Each choice of an `in`, held against the type.
+    fn coerce_choices(
+        &mut self,
+        id: NodeId,
+        field: &'static Field,
+        items: Vec<Value>,
+        value: &Expression,
+    ) -> Result<Value, Stop> {
+        let place_of = |index: usize| match &value.kind {
+            ExpressionKind::List(list) => list.get(index).map_or(value.place, |item| item.place),
+            _ => value.place,
+        };
+        let whole = self.tree.node(id).place;
+        let results: Vec<_> = items
+            .into_iter()
+            .enumerate()
+            .map(|(index, item)| self.coerce(id, field, item, place_of(index), whole))
+            .collect();
+        Ok(Value::List(results.into_iter().collect::<Result<_, _>>()?))
+    }
+
+    /// A formula's value where it stands.
+    pub(super) fn evaluate_at(
+        &mut self,
+        expression: &Rc<Expression>,
+        standing: Standing,
+    ) -> Result<Value, Stop> {
+        evaluate(
+            expression,
+            &mut Here {
+                resolver: self,
+                standing,
+                notes: None,
+            },
+        )
+    }
+
+    /// What a path means from a place.
+    pub(super) fn find(&mut self, path: &Path, standing: Standing) -> Result<Target, Stop> {
+        let mut parts = path.parts();
+        let first = parts.next().unwrap_or_default();
+        let rest: Vec<&str> = parts.collect();
+        let mut section = Some(standing.section);
+        let mut lost = false;
+        while let Some(at) = section {
+            if let Some(child) = self
+                .tree
+                .child(at, first)
+                .filter(|child| Some(*child) != standing.itself)
+            {
+                return self.walk(child, &rest, path);
+            }
+            lost |= self.tree.body(at).is_some_and(|body| body.incomplete);
+            section = self.tree.node(at).parent;
+        }
+        if let Some(figure) = self.figure(path) {
+            return Ok(figure);
+        }
+        if rest.is_empty() && WORDS.contains(first) {
+            return Ok(Target::Word(first.to_string()));
+        }
+        if !lost {
+            let problem = self.unknown_name(path, standing);
+            self.report(problem);
+        }
+        Err(Stop::Poisoned)
+    }
+
+    /// A figure of the placement; the memory of a GPU is known where the cluster says it.
+    fn figure(&self, path: &Path) -> Option<Target> {
+        if path.text == "gpu.memory"
+            && let Some(memory) = self.tree.find("cluster.memory")
+        {
+            return Some(Target::Cell(memory));
+        }
+        FIGURES
+            .iter()
+            .find(|(name, _)| *name == path.text)
+            .map(|(name, _)| Target::Figure(name))
+    }
+
+    /// From a node along the rest of a path.
+    fn walk(&mut self, start: NodeId, rest: &[&str], path: &Path) -> Result<Target, Stop> {
+        let mut id = start;
+        for (index, part) in rest.iter().enumerate() {
+            let node = self.tree.node(id);
+            match &node.content {
+                Content::Section(body) => match body.children.get(*part) {
+                    Some(child) => id = *child,
+                    None => {
+                        let (schema, incomplete, at) =
+                            (body.schema, body.incomplete, node.path.clone());
+                        let problem = match schema.field(part) {
+                            Some(_) => unset(&path.text, path.place),
+                            None => unknown_field(schema, &at, part, path.place),
+                        };
+                        if !incomplete {
+                            self.report(problem);
+                        }
+                        return Err(Stop::Poisoned);
+                    }
+                },
+                Content::Cell {
+                    field: Some(field), ..
+                } if matches!(field.holds, Type::Table(_)) && index + 1 == rest.len() => {
+                    return Ok(Target::Column(id, (*part).to_string()));
+                }
+                Content::Cell { .. } if self.tree.is_broken(id) => return Err(Stop::Poisoned),
+                Content::Cell { .. } => {
+                    let title = format!("`{}` is a value and has no field `{part}`", node.name);
+                    self.report(Problem::error(
+                        "pleach::name::unknown",
+                        title,
+                        path.place,
+                        "no such field",
+                    ));
+                    return Err(Stop::Poisoned);
+                }
+            }
+        }
+        match &self.tree.node(id).content {
+            Content::Cell { .. } => Ok(Target::Cell(id)),
+            Content::Section(body)
+                if body.schema.fields.is_empty() || WORDS.contains(body.kind.as_str()) =>
+            {
+                Ok(Target::Word(body.kind.clone()))
+            }
+            Content::Section(_) => {
+                let title = format!("`{}` is a section and has no value of its own", path.text);
+                let problem =
+                    Problem::error("pleach::section::value", title, path.place, "a section");
+                self.report(problem.help(format!("name one of its fields: `{}.…`", path.text)));
+                Err(Stop::Poisoned)
+            }
+        }
+    }
+
+    /// A column of a table as a list; rows that leave it out are left out.
+    pub(super) fn column(&mut self, id: NodeId, column: &str, path: &Path) -> Result<Value, Stop> {
+        let node = self.tree.node(id);
+        let parent = node.parent.unwrap_or(0);
+        let Content::Cell { value, .. } = &node.content else {
+            return Err(Stop::Poisoned);
+        };
+        let ExpressionKind::Table(table) = &value.clone().kind else {
+            return Err(Stop::Poisoned);
+        };
+        let table: Table = table.clone();
+        let Some(index) = table
+            .header
+            .iter()
+            .skip(1)
+            .position(|name| name.text == column)
+        else {
+            let title = format!("this table has no column `{column}`");
+            let names: Vec<&str> = table.header.iter().map(|name| name.text.as_str()).collect();
+            let problem =
+                Problem::error("pleach::table::column", title, path.place, "no such column");
+            self.report(problem.help(format!("its columns are {}", names.join(", "))));
+            return Err(Stop::Poisoned);
+        };
+        let cells = table
+            .rows
+            .iter()
+            .filter_map(|row| row.cells.get(index).cloned().flatten());
+        let standing = Standing {
+            section: parent,
+            itself: Some(id),
+        };
+        let values: Vec<_> = cells
+            .map(|cell| self.evaluate_at(&Rc::new(cell), standing))
+            .collect();
+        Ok(Value::List(values.into_iter().collect::<Result<_, _>>()?))
+    }
+
+    /// Tokens of one sequence: the model's context.
+    pub(super) fn sequence(&mut self, unit: &Name) -> Result<Quantity, Stop> {
+        let Some(id) = self.tree.find("model.context") else {
+            if self
+                .tree
+                .find("model")
+                .and_then(|model| self.tree.body(model))
+                .is_some_and(|body| !body.incomplete)
+            {
+                let problem = Problem::error(
+                    "pleach::unit::sequence",
+                    "a sequence has no length here",
+                    unit.place,
+                    "of which model?",
+                );
+                self.report(problem.help("set the model's `context`, or write tokens"));
+            }
+            return Err(Stop::Poisoned);
+        };
+        match self.value(id)? {
+            Value::Number(quantity) => Ok(quantity),
+            _ => Err(Stop::Poisoned),
+        }
+    }
+
+    /// A cell that waits for itself; the chain of formulas is the message.
+    fn report_circle(&mut self, id: NodeId) {
+        let start = self
+            .stack
+            .iter()
+            .position(|waiting| *waiting == id)
+            .unwrap_or(0);
+        let circle: Vec<NodeId> = self.stack[start..].iter().take(8).copied().collect();
+        let path = self.tree.node(id).path.clone();
+        if self.stack.len() > LONGEST_CHAIN {
+            let place = self.tree.node(id).place;
+            let title = format!("`{path}` depends on more than {LONGEST_CHAIN} cells in a row");
+            self.report(Problem::error(
+                "pleach::cell::chain",
+                title,
+                place,
+                "the chain ends here",
+            ));
+            return;
+        }
+        let own = |id: &NodeId| self.tree.node(*id).layer != Layer::Default;
+        let first = circle.iter().copied().find(own).unwrap_or(id);
+        let label = |id: NodeId| self.sources.line_text(self.tree.node(id).place);
+        let name = self.tree.node(first).path.clone();
+        let title = format!("`{name}` depends on itself");
+        let mut problem = Problem::error(
+            "pleach::cell::circle",
+            title,
+            self.tree.node(first).place,
+            label(first),
+        );
+        for other in circle.iter().copied().filter(|other| *other != first) {
+            problem = problem.and(self.tree.node(other).place, label(other));
+        }
+        self.report(problem.help("give one of them a number"));
+    }
+
+    /// A name that no cell, figure or word answers.
+    fn unknown_name(&self, path: &Path, standing: Standing) -> Problem {
+        let title = format!("there is nothing called `{}` here", path.text);
+        let problem = Problem::error("pleach::name::unknown", title, path.place, "unknown name");
+        let mut names: Vec<&str> = WORDS
+            .iter()
+            .copied()
+            .chain(FIGURES.iter().map(|(name, _)| *name))
+            .collect();
+        let mut section = Some(standing.section);
+        while let Some(at) = section {
+            if let Some(body) = self.tree.body(at) {
+                names.extend(body.children.keys().map(String::as_str));
+                if let Some(field) = body.schema.field(&path.text) {
+                    return unset(field.name, path.place);
+                }
+            }
+            section = self.tree.node(at).parent;
+        }
+        if let Some(words) = self.words_of(standing) {
+            let near = nearest(&path.text, words.iter().copied());
+            return problem.help(match near {
+                Some(found) => format!("did you mean `{found}`?"),
+                None => format!("it is one of {}", words.join(", ")),
+            });
+        }
+        match nearest(&path.text, names.into_iter()) {
+            Some(found) => problem.help(format!("did you mean `{found}`?")),
+            None => problem,
+        }
+    }
+
+    /// The words a cell's field takes, where it takes words.
+    fn words_of(&self, standing: Standing) -> Option<&'static [&'static str]> {
+        match &self.tree.node(standing.itself?).content {
+            Content::Cell {
+                field: Some(field), ..
+            } => match field.holds {
+                Type::Words(words) => Some(words),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// A field that exists and that nobody set.
+fn unset(name: &str, place: Place) -> Problem {
+    let title = format!("`{name}` is mentioned here but set nowhere");
+    Problem::error("pleach::name::unset", title, place, "no value")
+        .help("set it, or write a number here")
+}

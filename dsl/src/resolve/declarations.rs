@@ -1,0 +1,304 @@
+//! Declarations by name: in the file itself, in what it imports, or behind an import's alias.
+
+use super::{Resolver, Scope, not_yet};
+use crate::names::nearest;
+use crate::problem::Problem;
+use crate::sources::Sources;
+use crate::syntax::{Declaration, Kind, Path, Place};
+
+/// What a name of a declaration leads to.
+pub enum Found<'files> {
+    /// A declaration in a file.
+    Declared(&'files Declaration),
+    /// A family of the language itself: `transformer`.
+    Family,
+    /// Nothing; it was reported, or the reason was.
+    Nothing,
+}
+
+impl<'files> Resolver<'files> {
+    /// Looks a name up from a file. `--set` and defaults stand in the root file.
+    pub fn declaration(&mut self, from: usize, path: &Path, kind: Kind) -> Found<'files> {
+        let from = if from < self.files.len() { from } else { 0 };
+        let found = match path.text.split_once('.') {
+            None => self.direct(from, &path.text),
+            Some((alias, name)) => self.behind_alias(from, alias, name),
+        };
+        match found {
+            Lookup::Found(declaration) if declaration.kind == kind => Found::Declared(declaration),
+            Lookup::Found(declaration) => {
+                let (is, wanted) = (declaration.kind.word(), kind.word());
+                let title = format!("`{}` is a {is}, not a {wanted}", path.text);
+                let problem = Problem::error(
+                    "pleach::declaration::kind",
+                    title,
+                    path.place,
+                    format!("a {wanted} is wanted here"),
+                );
+                self.report(problem.and(declaration.name.place, format!("declared as a {is}")));
+                Found::Nothing
+            }
+            Lookup::Silent => Found::Nothing,
+            Lookup::None if kind == Kind::Model && path.text == "transformer" => Found::Family,
+            Lookup::None => {
+                let problem = self.unknown_declaration(from, path, kind);
+                self.report(problem);
+                Found::Nothing
+            }
+        }
+    }
+
+    /// A name without an alias: the file's own first, then those of its plain imports.
+    fn direct(&mut self, from: usize, name: &str) -> Lookup<'files> {
+        let scope = &self.files[from];
+        if let Some(own) = declared(scope, name) {
+            return Lookup::Found(own);
+        }
+        let plain = scope.imports.iter().filter(|(alias, _)| alias.is_none());
+        let mut lost = scope.tree.incomplete;
+        for (_, target) in plain {
+            match target {
+                Some(file) => {
+                    if let Some(found) = declared(&self.files[*file], name) {
+                        return Lookup::Found(found);
+                    }
+                    lost |= self.files[*file].tree.incomplete;
+                }
+                None => lost = true,
+            }
+        }
+        if lost && name != "transformer" {
+            Lookup::Silent
+        } else {
+            Lookup::None
+        }
+    }
+
+    /// `alias.name`.
+    fn behind_alias(&mut self, from: usize, alias: &str, name: &str) -> Lookup<'files> {
+        let imports = &self.files[from].imports;
+        match imports
+            .iter()
+            .find(|(known, _)| known.as_deref() == Some(alias))
+        {
+            Some((_, Some(file))) => match declared(&self.files[*file], name) {
+                Some(found) => Lookup::Found(found),
+                None if self.files[*file].tree.incomplete => Lookup::Silent,
+                None => Lookup::None,
+            },
+            Some((_, None)) => Lookup::Silent,
+            None => Lookup::None,
+        }
+    }
+
+    /// There is no cluster named `a100_40gb`.
+    fn unknown_declaration(&self, from: usize, path: &Path, kind: Kind) -> Problem {
+        let wanted = kind.word();
+        if kind == Kind::Model && matches!(path.text.as_str(), "decoder" | "mamba") {
+            return not_yet(&format!("the family `{}`", path.text), path.place)
+                .help("extend `transformer`");
+        }
+        let title = format!("there is no {wanted} named `{}`", path.text);
+        let visible = self.visible(from, kind);
+        let names = visible.iter().map(|(name, _)| name.as_str());
+        let label = self.origin_of_names(&visible);
+        let problem = Problem::error("pleach::name::unknown", title, path.place, label);
+        let family = (kind == Kind::Model).then_some("transformer");
+        if let Some(found) = nearest(&path.text, names.chain(family)) {
+            return problem.help(format!("did you mean `{found}`?"));
+        }
+        match self.shipped_elsewhere(from, &path.text, kind) {
+            Some(file) => problem.help(format!("add `import \"{file}\"` at the top")),
+            None if visible.is_empty() => problem.help(format!(
+                "declare it: `{wanted} {} {{ … }}`, or import the file that does",
+                path.text
+            )),
+            None => problem,
+        }
+    }
+
+    /// The declarations of a kind that a file sees, with the file each comes from.
+    fn visible(&self, from: usize, kind: Kind) -> Vec<(String, usize)> {
+        let scope = &self.files[from];
+        let own = scope
+            .tree
+            .declarations
+            .iter()
+            .map(|declaration| (declaration, None, from));
+        let imported = scope
+            .imports
+            .iter()
+            .filter_map(|(alias, file)| Some((alias, (*file)?)))
+            .flat_map(|(alias, file)| {
+                self.files[file]
+                    .tree
+                    .declarations
+                    .iter()
+                    .map(move |declaration| (declaration, alias.as_deref(), file))
+            });
+        let named = own
+            .chain(imported)
+            .filter(|(declaration, ..)| declaration.kind == kind);
+        named
+            .map(|(declaration, alias, file)| match alias {
+                Some(alias) => (format!("{alias}.{}", declaration.name.text), file),
+                None => (declaration.name.text.clone(), file),
+            })
+            .collect()
+    }
+
+    /// `presets/clusters.pleach defines a100_40g, …`, where one file defines them all and they are few.
+    fn origin_of_names(&self, visible: &[(String, usize)]) -> String {
+        let Some(((_, file), _)) = visible.split_first() else {
+            return "no such name here".to_string();
+        };
+        if visible.len() > 8 || visible.iter().any(|(_, other)| other != file) {
+            return "no such name here".to_string();
+        }
+        let names: Vec<&str> = visible.iter().map(|(name, _)| name.as_str()).collect();
+        format!(
+            "{} defines {}",
+            self.sources.get(*file).name,
+            names.join(", ")
+        )
+    }
+
+    /// The shipped file that declares a name which this file does not see.
+    fn shipped_elsewhere(&self, from: usize, name: &str, kind: Kind) -> Option<&'static str> {
+        let header = format!("{} {name} ", kind.word());
+        let shipped = crate::loader::SHIPPED
+            .iter()
+            .find(|(_, text)| text.lines().any(|line| line.starts_with(&header)));
+        shipped
+            .map(|(file, _)| *file)
+            .filter(|file| self.sources.get(from).name != *file)
+    }
+}
+
+/// What a look-up gave.
+enum Lookup<'files> {
+    Found(&'files Declaration),
+    /// Not found, but a part of what is visible could not be read.
+    Silent,
+    None,
+}
+
+/// A declaration of a file by name.
+fn declared<'files>(scope: &'files Scope, name: &str) -> Option<&'files Declaration> {
+    scope
+        .tree
+        .declarations
+        .iter()
+        .find(|declaration| declaration.name.text == name)
+}
+
+/// Reports names declared twice in one file.
+pub fn check_twice(files: &[Scope], problems: &mut Vec<Problem>) {
+    for scope in files {
+        for (index, declaration) in scope.tree.declarations.iter().enumerate() {
+            let name = &declaration.name;
+            if let Some(first) = scope.tree.declarations[..index]
+                .iter()
+                .find(|first| first.name.text == name.text)
+            {
+                let title = format!("`{}` is already declared in this file", name.text);
+                let problem = Problem::error(
+                    "pleach::declaration::twice",
+                    title,
+                    name.place,
+                    "declared again",
+                );
+                problems.push(
+                    problem
+                        .and(first.name.place, "first here")
+                        .help("keep one, or rename it"),
+                );
+            }
+        }
+    }
+}
+
+/// The experiment to work on: the one asked for, or the only one of the root file.
+pub fn choose_experiment<'files>(
+    files: &'files [Scope],
+    sources: &Sources,
+    wanted: Option<&str>,
+    problems: &mut Vec<Problem>,
+) -> Option<&'files Declaration> {
+    check_twice(files, problems);
+    let root = &files[0].tree;
+    let experiments: Vec<&Declaration> = root
+        .declarations
+        .iter()
+        .filter(|declaration| declaration.kind == Kind::Experiment)
+        .collect();
+    let names: Vec<&str> = experiments
+        .iter()
+        .map(|declaration| declaration.name.text.as_str())
+        .collect();
+    let whole = Place {
+        file: 0,
+        start: 0,
+        end: 0,
+    };
+    let file = &sources.get(0).name;
+    match (wanted, experiments.as_slice()) {
+        (Some(wanted), _) => {
+            if let Some(found) = experiments
+                .iter()
+                .find(|declaration| declaration.name.text == wanted)
+            {
+                return Some(found);
+            }
+            if let Some(sweep) = root
+                .declarations
+                .iter()
+                .find(|other| other.name.text == wanted && other.kind == Kind::Sweep)
+            {
+                problems.push(
+                    not_yet("a sweep", sweep.name.place)
+                        .help("write the case you want as an `experiment … extends …`"),
+                );
+                return None;
+            }
+            let title = format!("{file} has no experiment named `{wanted}`");
+            let problem = Problem::error("pleach::experiment::unknown", title, whole, "");
+            problems.push(problem.help(choices(nearest(wanted, names.iter().copied()), &names)));
+            None
+        }
+        (None, [only]) => Some(only),
+        (None, []) if root.incomplete => None,
+        (None, []) => {
+            let title = format!("{file} declares no experiment");
+            let problem = Problem::error("pleach::experiment::none", title, whole, "");
+            problems.push(problem.help("add `experiment name { … }`"));
+            None
+        }
+        (None, _) => {
+            let title = format!(
+                "{file} declares {} experiments, and one is wanted",
+                experiments.len()
+            );
+            let mut problem = Problem::error(
+                "pleach::experiment::several",
+                title,
+                experiments[0].name.place,
+                "one",
+            );
+            for other in &experiments[1..] {
+                problem = problem.and(other.name.place, "another");
+            }
+            problems.push(problem.help(format!("name one of {}", names.join(", "))));
+            None
+        }
+    }
+}
+
+/// A suggestion, or the list.
+fn choices(near: Option<&str>, names: &[&str]) -> String {
+    match near {
+        Some(found) => format!("did you mean `{found}`?"),
+        None if names.is_empty() => "it declares none".to_string(),
+        None => format!("it has {}", names.join(", ")),
+    }
+}

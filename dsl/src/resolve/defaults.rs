@@ -1,0 +1,188 @@
+//! What holds where nobody set a field. A default is a formula of the language in a little text of its own, so that it can be shown and blamed
+//! like any other.
+
+use super::{NodeId, Resolver};
+use crate::origin::Layer;
+use crate::parse::parse_setting;
+use crate::problem::Problem;
+use crate::schema::{Field, Need, Section, Type};
+use crate::syntax::Place;
+
+impl Resolver<'_> {
+    /// Fills a section and all below it.
+    pub fn fill_defaults(&mut self, node: NodeId) {
+        let Some(body) = self.tree.body(node) else {
+            return;
+        };
+        let (schema, incomplete) = (body.schema, body.incomplete);
+        let set = |resolver: &Self, name: &str| resolver.tree.child(node, name).is_some();
+        let written: Vec<&str> = schema
+            .fields
+            .iter()
+            .map(|field| field.name)
+            .filter(|name| set(self, name))
+            .collect();
+        for field in schema
+            .fields
+            .iter()
+            .filter(|field| !written.contains(&field.name))
+        {
+            match field.need {
+                Need::Optional => {}
+                Need::Default(text) => self.set_default(node, field, text),
+                Need::From(other, text) if written.contains(&other) => {
+                    self.set_default(node, field, text)
+                }
+                Need::Required | Need::From(..) => self.missing(node, schema, field, incomplete),
+            }
+        }
+        let children: Vec<NodeId> = self
+            .tree
+            .body(node)
+            .map(|body| body.children.values().copied().collect())
+            .unwrap_or_default();
+        for child in children {
+            self.fill_defaults(child);
+        }
+    }
+
+    /// Sets a field to its default.
+    pub(super) fn set_default(&mut self, node: NodeId, field: &'static Field, text: &'static str) {
+        let name = format!("default of {}", self.tree.path_of(node, field.name));
+        let line = format!("{} = {text}", field.name);
+        let file = self.sources.add(name, line.clone(), false);
+        let value = parse_setting(file, &line, line.len() - text.len(), &mut self.problems);
+        let place = Place {
+            file,
+            start: 0,
+            end: line.len(),
+        };
+        self.set_field(node, field, &value, (Layer::Default, place), false);
+    }
+
+    /// A field that must be set and is not; of two that compute each other the first is named.
+    fn missing(
+        &mut self,
+        node: NodeId,
+        schema: &'static Section,
+        field: &'static Field,
+        incomplete: bool,
+    ) {
+        let at = (Layer::Default, self.tree.node(node).place);
+        let second = matches!(field.need, Need::From(other, _) if schema.fields.iter().position(|known| known.name == other)
+            < schema.fields.iter().position(|known| known.name == field.name));
+        if !incomplete && !second {
+            let place = self.name_place(node);
+            let problem = missing_field(schema, field, place);
+            self.report(problem);
+        }
+        self.poison(node, field.name, at);
+    }
+
+    /// Where a section was opened: the first line of the entry that made it.
+    fn name_place(&self, node: NodeId) -> Place {
+        let place = self.tree.node(node).place;
+        let end = self
+            .sources
+            .text(place)
+            .find(['{', '\n'])
+            .map_or(place.end, |end| place.start + end);
+        let text = self.sources.text(Place { end, ..place });
+        Place {
+            end: place.start + text.trim_end().len().max(1),
+            ..place
+        }
+    }
+}
+
+/// The message and an example that fits the field.
+fn missing_field(schema: &Section, field: &Field, place: Place) -> Problem {
+    let name = field.name;
+    let (title, help) = match field.need {
+        Need::From(other, _) => {
+            let title = format!("`{}` needs `{name}` or `{other}`", schema.name);
+            (
+                title,
+                format!(
+                    "add `{name} = {}`, or `{other}`; the other is computed",
+                    example(field)
+                ),
+            )
+        }
+        _ => (
+            format!("`{}` needs `{name}`", schema.name),
+            format!(
+                "add `{name} = {}`: {}",
+                example(field),
+                lower_first(field.doc)
+            ),
+        ),
+    };
+    Problem::error(
+        "pleach::field::missing",
+        title,
+        place,
+        format!("no `{name}` here"),
+    )
+    .help(help)
+}
+
+/// A sentence as the end of another.
+fn lower_first(sentence: &str) -> String {
+    let mut characters = sentence.trim_end_matches('.').chars();
+    characters.next().map_or_else(String::new, |first| {
+        format!("{}{}", first.to_lowercase(), characters.as_str())
+    })
+}
+
+/// A value of a field's type.
+pub fn example(field: &Field) -> String {
+    use crate::quantity::Dimension;
+    match field.holds {
+        Type::Count(_) => match field.name {
+            "hidden" => "768",
+            "vocab" => "50_304",
+            "nodes" => "1",
+            "gpus_per_node" => "8",
+            _ => "12",
+        },
+        Type::Whole(Dimension::TOKENS) | Type::Number(Dimension::TOKENS) => "2048 tokens",
+        Type::Whole(Dimension::STEPS) | Type::StepsRoundedUp => "1000 steps",
+        Type::Whole(Dimension::BYTES) | Type::Number(Dimension::BYTES) => "40 GiB",
+        Type::Batch => "1024 sequences",
+        Type::MicroBatch => "4 sequences",
+        Type::Fraction => "25%",
+        Type::Plain | Type::Number(Dimension::NONE) => "3e-4",
+        Type::Numbers => "[0.9, 0.95]",
+        Type::Text if field.name == "tokenizer" => "\"bytes\"",
+        Type::Text if field.name == "device" => "\"a100_40g\"",
+        Type::Text if field.name == "source" => "\"cargo:dependencies\"",
+        Type::Text => "\"…\"",
+        Type::Texts => "[\"**/*.rs\"]",
+        Type::Truth => "false",
+        Type::Words(words) => words[0],
+        Type::Variant(kinds)
+            if kinds[0]
+                .fields
+                .iter()
+                .any(|field| matches!(field.need, Need::Required)) =>
+        {
+            return format!("{} {{ peak = 3e-4 }}", kinds[0].name);
+        }
+        Type::Variant(kinds) => kinds[0].name,
+        Type::Declared(crate::syntax::Kind::Model, _) => "transformer { … }",
+        Type::Declared(crate::syntax::Kind::Cluster, _) => {
+            "a100_80g { nodes = 1, gpus_per_node = 8 }"
+        }
+        Type::Declared(..) => "the_pile",
+        Type::Number(dimension) if dimension == Dimension::FLOP.over(Dimension::SECONDS) => {
+            "312 TFLOP/s"
+        }
+        Type::Number(dimension) if dimension == Dimension::USD.over(Dimension::SECONDS) => {
+            "2 usd/hour"
+        }
+        Type::Number(_) | Type::Whole(_) => "300 GB/s",
+        Type::Section(_) | Type::Table(_) => "…",
+    }
+    .to_string()
+}

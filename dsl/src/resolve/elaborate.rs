@@ -1,0 +1,595 @@
+//! Entries to cells: the one composition rule. What is extended or amended is laid down first, the entries at hand over it; the nearest word
+//! wins, and setting a name twice in one block is an error, so no other order matters.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::declarations::Found;
+use super::unknown::unknown_field;
+use super::{Body, Content, Law, Node, NodeId, Resolver, not_yet};
+use crate::origin::Layer;
+use crate::problem::Problem;
+use crate::schema::{EXPERIMENT, Field, Need, Section, Type};
+use crate::syntax::{
+    Block, Declaration, Entry, Expression, ExpressionKind, Goal, Kind, Name, Path, Place,
+};
+
+/// How many declarations may extend one another.
+const LONGEST_CHAIN: usize = 32;
+
+impl<'files> Resolver<'files> {
+    /// Builds the tree of an experiment.
+    pub fn elaborate(&mut self, experiment: &'files Declaration) {
+        let root = self.section_node(
+            None,
+            "",
+            &EXPERIMENT,
+            &experiment.name.text,
+            (Layer::Override, experiment.name.place),
+        );
+        for field in EXPERIMENT.fields {
+            if let Type::Section(schema) = field.holds {
+                let child = self.section_node(
+                    Some(root),
+                    field.name,
+                    schema,
+                    field.name,
+                    (Layer::Default, experiment.name.place),
+                );
+                self.tree.attach(root, child);
+            }
+        }
+        self.apply_declaration(root, experiment, Layer::Override);
+    }
+
+    /// Lays a declaration over a section: first what it extends, then its own entries.
+    fn apply_declaration(&mut self, node: NodeId, declaration: &'files Declaration, layer: Layer) {
+        let file = declaration.place.file;
+        let key = (file, declaration.name.text.clone());
+        if self.chain.contains(&key) || self.chain.len() > LONGEST_CHAIN {
+            let names = self
+                .chain
+                .iter()
+                .map(|(_, name)| name.as_str())
+                .chain([key.1.as_str()]);
+            let circle = names.collect::<Vec<_>>().join(" → ");
+            let title = format!("`{}` extends itself", declaration.name.text);
+            self.report(
+                Problem::error(
+                    "pleach::extends::cycle",
+                    title,
+                    declaration.name.place,
+                    circle,
+                )
+                .help("remove one `extends`"),
+            );
+            return;
+        }
+        self.chain.push(key);
+        self.apply_base(node, declaration);
+        self.apply_block(node, &declaration.block, layer);
+        self.chain.pop();
+    }
+
+    fn apply_base(&mut self, node: NodeId, declaration: &'files Declaration) {
+        match &declaration.base {
+            Some(base) => match self.declaration(declaration.place.file, base, declaration.kind) {
+                Found::Declared(base) => self.apply_declaration(node, base, Layer::Base),
+                Found::Family => {}
+                Found::Nothing => self.mark_incomplete(node),
+            },
+            None if declaration.kind == Kind::Model => {
+                let name = &declaration.name;
+                let title = format!("the model `{}` belongs to no family", name.text);
+                let problem = Problem::error(
+                    "pleach::model::family",
+                    title,
+                    name.place,
+                    "it extends nothing",
+                );
+                self.report(problem.help(format!(
+                    "write `model {} extends transformer {{ … }}`",
+                    name.text
+                )));
+            }
+            None => {}
+        }
+    }
+
+    /// A section whose missing fields should not be reported, since something that might set them is lost.
+    pub(super) fn mark_incomplete(&mut self, node: NodeId) {
+        if let Some(body) = self.tree.body_mut(node) {
+            body.incomplete = true;
+        }
+    }
+
+    /// Lays the entries of a block over a section.
+    pub(super) fn apply_block(&mut self, node: NodeId, block: &Block, layer: Layer) {
+        let mut seen: Vec<(&str, Place, bool)> = Vec::new();
+        for entry in &block.entries {
+            if let Some((name, binds)) = target(entry) {
+                if let Some((_, first, _)) = seen
+                    .iter()
+                    .find(|(other, _, bound)| clash((name, binds), (other, *bound)))
+                {
+                    self.report(set_twice(name, entry.place(), *first));
+                    continue;
+                }
+                seen.push((name, entry.place(), binds));
+            }
+            self.apply_entry(node, entry, layer);
+        }
+    }
+
+    fn apply_entry(&mut self, node: NodeId, entry: &Entry, layer: Layer) {
+        match entry {
+            Entry::Section { name, block } => {
+                if let Some(child) = self.open_section(node, name) {
+                    self.apply_block(child, block, layer);
+                }
+            }
+            Entry::Binding { path, value, place } => {
+                self.bind(node, path, value, (layer, *place), false)
+            }
+            Entry::Domain { path, value, place } => {
+                self.bind(node, path, value, (layer, *place), true)
+            }
+            Entry::Constant { name, value } => self.constant(node, name, value, layer),
+            Entry::Require {
+                condition,
+                because,
+                place,
+            } => {
+                let condition = Rc::new(condition.clone());
+                self.laws.push(Law {
+                    section: node,
+                    condition,
+                    because: because.clone(),
+                    place: *place,
+                    layer,
+                });
+            }
+            Entry::Objective { goals, place } => self.objective(node, goals, *place),
+            Entry::Broken { path, place } => {
+                self.mark_incomplete(node);
+                if let Some(path) = path {
+                    let broken = Expression {
+                        kind: ExpressionKind::Broken,
+                        place: *place,
+                    };
+                    if self
+                        .tree
+                        .body(node)
+                        .is_some_and(|body| body.schema.field(&path.text).is_some())
+                    {
+                        self.add_cell(
+                            node,
+                            &path.text,
+                            None,
+                            Rc::new(broken),
+                            (layer, *place),
+                            false,
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// `minimize …`; the nearest one wins.
+    fn objective(&mut self, node: NodeId, goals: &[Goal], place: Place) {
+        if self.tree.node(node).path != "plan" {
+            let title = "a wish belongs to `plan`";
+            let problem = Problem::error("pleach::objective::place", title, place, "not in `plan`");
+            self.report(problem.help("write `plan { minimize … }`"));
+            return;
+        }
+        self.goals = Some((node, goals.to_vec()));
+    }
+
+    /// `let name = value`.
+    fn constant(&mut self, node: NodeId, name: &Name, value: &Expression, layer: Layer) {
+        let body = self.tree.body(node).expect("entries stand in sections");
+        if body.schema.field(&name.text).is_some() {
+            let title = format!(
+                "`{}` is a field of `{}` and cannot be a constant",
+                name.text, body.schema.name
+            );
+            let problem = Problem::error("pleach::let::field", title, name.place, "taken");
+            self.report(problem.help(format!(
+                "write `{} = …` to set the field, or choose another name",
+                name.text
+            )));
+            return;
+        }
+        self.add_cell(
+            node,
+            &name.text,
+            None,
+            Rc::new(value.clone()),
+            (layer, name.place),
+            false,
+        );
+    }
+
+    /// `path = value` and `path in choices`.
+    pub(super) fn bind(
+        &mut self,
+        node: NodeId,
+        path: &Path,
+        value: &Expression,
+        at: (Layer, Place),
+        domain: bool,
+    ) {
+        let Some((section, name)) = self.descend(node, path) else {
+            return;
+        };
+        let body = self.tree.body(section).expect("descend gives sections");
+        let Some(field) = body.schema.field(&name.text) else {
+            let problem = unknown_field(
+                body.schema,
+                &self.tree.node(section).path,
+                &name.text,
+                name.place,
+            );
+            self.report(problem);
+            return;
+        };
+        if domain && !field.open {
+            self.report(closed_choice(field, &self.tree.node(section).path, at.1));
+            return self.poison(section, field.name, at);
+        }
+        self.set_field(section, field, value, at, domain);
+    }
+
+    /// Walks a dotted path down to its last section.
+    fn descend(&mut self, node: NodeId, path: &Path) -> Option<(NodeId, Name)> {
+        let mut section = node;
+        let mut start = path.place.start;
+        let mut parts = path.parts().peekable();
+        while let Some(part) = parts.next() {
+            let place = Place {
+                start,
+                end: (start + part.len()).min(path.place.end.max(start)),
+                ..path.place
+            };
+            let name = Name {
+                text: part.to_string(),
+                place,
+            };
+            if parts.peek().is_none() {
+                return Some((section, name));
+            }
+            section = self.open_section(section, &name)?;
+            start += part.len() + 1;
+        }
+        None
+    }
+
+    /// The section of a name, to edit it; a choice between kinds starts from its default.
+    fn open_section(&mut self, node: NodeId, name: &Name) -> Option<NodeId> {
+        let schema = self.tree.body(node)?.schema;
+        let Some(field) = schema.field(&name.text) else {
+            let problem = unknown_field(schema, &self.tree.node(node).path, &name.text, name.place);
+            self.report(problem);
+            return None;
+        };
+        if !field.is_section() {
+            let title = format!("`{}` is a value, not a section", field.name);
+            let problem = Problem::error(
+                "pleach::section::value",
+                title,
+                name.place,
+                "it has no fields",
+            );
+            self.report(problem.help(format!("write `{} = …`", field.name)));
+            return None;
+        }
+        match (self.tree.child(node, field.name), field.need) {
+            (Some(child), _) => self.tree.body(child).is_some().then_some(child),
+            (None, Need::Default(text)) => {
+                self.set_default(node, field, text);
+                self.tree.child(node, field.name)
+            }
+            (None, _) => {
+                let title = format!(
+                    "`{}` is not set yet, so there is nothing to edit",
+                    field.name
+                );
+                let problem = Problem::error(
+                    "pleach::section::unset",
+                    title,
+                    name.place,
+                    "edits what is there",
+                );
+                self.report(problem.help(format!(
+                    "write `{} = {} {{ … }}`",
+                    field.name,
+                    example_kind(field)
+                )));
+                self.poison(node, field.name, (Layer::Override, name.place));
+                None
+            }
+        }
+    }
+
+    /// Sets a field, whatever it holds.
+    pub(super) fn set_field(
+        &mut self,
+        node: NodeId,
+        field: &'static Field,
+        value: &Expression,
+        at: (Layer, Place),
+        domain: bool,
+    ) {
+        match field.holds {
+            Type::Section(_) => {
+                let title = format!("`{}` is a section that is edited, not a value", field.name);
+                let problem =
+                    Problem::error("pleach::section::edited", title, value.place, "a value");
+                self.report(problem.help(format!("write `{} {{ … }}`", field.name)));
+            }
+            Type::Variant(_) | Type::Declared(..) => {
+                let value = self.follow_constants(node, value);
+                self.instantiate(node, field, &value, at);
+            }
+            _ => {
+                self.add_cell(
+                    node,
+                    field.name,
+                    Some(field),
+                    Rc::new(value.clone()),
+                    at,
+                    domain,
+                );
+            }
+        }
+    }
+
+    /// Replaces the name of a `let` by its formula, where a section is wanted.
+    fn follow_constants(&self, node: NodeId, value: &Expression) -> Rc<Expression> {
+        let mut value = Rc::new(value.clone());
+        for _ in 0..LONGEST_CHAIN {
+            let ExpressionKind::Path(path) = &value.kind else {
+                break;
+            };
+            let mut section = Some(node);
+            let mut constant = None;
+            while let Some(at) = section {
+                constant = self
+                    .tree
+                    .child(at, &path.text)
+                    .filter(|child| self.is_constant(*child));
+                section = if constant.is_some() {
+                    None
+                } else {
+                    self.tree.node(at).parent
+                };
+            }
+            match constant.map(|child| &self.tree.node(child).content) {
+                Some(Content::Cell { value: inner, .. }) => value = inner.clone(),
+                _ => break,
+            }
+        }
+        value
+    }
+
+    /// Whether a node is a `let`.
+    pub(super) fn is_constant(&self, id: NodeId) -> bool {
+        matches!(
+            self.tree.node(id).content,
+            Content::Cell { field: None, .. }
+        ) && !self.tree.is_broken(id)
+    }
+
+    /// Makes a section from a kind, a declaration, or an amended one.
+    fn instantiate(
+        &mut self,
+        parent: NodeId,
+        field: &'static Field,
+        value: &Expression,
+        at: (Layer, Place),
+    ) {
+        let (path, block) = match &value.kind {
+            ExpressionKind::Path(path) => (path, None),
+            ExpressionKind::Amend(path, block) => (path, Some(block)),
+            ExpressionKind::Broken => return self.poison(parent, field.name, at),
+            _ => {
+                self.report(not_a_section(field, value.place));
+                return self.poison(parent, field.name, at);
+            }
+        };
+        let schema = match field.holds {
+            Type::Variant(kinds) => match kinds.iter().find(|kind| kind.name == path.text) {
+                Some(kind) => kind,
+                None => {
+                    let owner = self
+                        .tree
+                        .body(parent)
+                        .expect("fields stand in sections")
+                        .schema;
+                    self.report(unknown_kind(owner, field, kinds, path));
+                    return self.poison(parent, field.name, at);
+                }
+            },
+            Type::Declared(_, schema) => schema,
+            _ => return,
+        };
+        let kind = path.parts().last().unwrap_or_default();
+        let child = self.section_node(Some(parent), field.name, schema, kind, at);
+        self.tree.attach(parent, child);
+        if let Type::Declared(kind, _) = field.holds {
+            match self.declaration(path.place.file, path, kind) {
+                Found::Declared(declaration) => {
+                    self.apply_declaration(child, declaration, Layer::Base)
+                }
+                Found::Family => {}
+                Found::Nothing => self.mark_incomplete(child),
+            }
+        }
+        if let Some(block) = block {
+            self.apply_block(child, block, at.0);
+        }
+    }
+
+    /// A new cell.
+    pub(super) fn add_cell(
+        &mut self,
+        section: NodeId,
+        name: &str,
+        field: Option<&'static Field>,
+        value: Rc<Expression>,
+        (layer, place): (Layer, Place),
+        domain: bool,
+    ) {
+        let layer = if self.sources.get(place.file).shipped {
+            Layer::Preset
+        } else {
+            layer
+        };
+        let node = Node {
+            name: name.to_string(),
+            path: self.tree.path_of(section, name),
+            parent: Some(section),
+            place,
+            layer,
+            before: Vec::new(),
+            content: Content::Cell {
+                value,
+                field,
+                domain,
+            },
+        };
+        let id = self.tree.add(node);
+        self.tree.attach(section, id);
+    }
+
+    /// A cell that silences what depends on it.
+    pub(super) fn poison(&mut self, section: NodeId, name: &str, at: (Layer, Place)) {
+        let broken = Expression {
+            kind: ExpressionKind::Broken,
+            place: at.1,
+        };
+        self.add_cell(section, name, None, Rc::new(broken), at, false);
+    }
+
+    /// A new section without fields.
+    fn section_node(
+        &mut self,
+        parent: Option<NodeId>,
+        name: &str,
+        schema: &'static Section,
+        kind: &str,
+        (layer, place): (Layer, Place),
+    ) -> NodeId {
+        let path = parent.map_or_else(String::new, |parent| self.tree.path_of(parent, name));
+        let body = Body {
+            schema,
+            kind: kind.to_string(),
+            children: BTreeMap::new(),
+            incomplete: false,
+        };
+        let node = Node {
+            name: name.to_string(),
+            path,
+            parent,
+            place,
+            layer,
+            before: Vec::new(),
+            content: Content::Section(body),
+        };
+        self.tree.add(node)
+    }
+}
+
+/// The name an entry sets, and whether it replaces (rather than edits) what is there.
+fn target(entry: &Entry) -> Option<(&str, bool)> {
+    match entry {
+        Entry::Section { name, .. } => Some((&name.text, false)),
+        Entry::Constant { name, .. } => Some((&name.text, true)),
+        Entry::Binding { path, .. } | Entry::Domain { path, .. } => Some((&path.text, true)),
+        Entry::Require { .. } | Entry::Objective { .. } | Entry::Broken { .. } => None,
+    }
+}
+
+/// Whether two entries of one block set the same thing: the same name, or one replaces a section the other reaches into.
+fn clash(new: (&str, bool), old: (&str, bool)) -> bool {
+    let inside = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    new.0 == old.0 || new.1 && inside(old.0, new.0) || old.1 && inside(new.0, old.0)
+}
+
+/// A name that is set twice in one block.
+fn set_twice(name: &str, again: Place, first: Place) -> Problem {
+    let title = format!("`{name}` is already set in this block");
+    Problem::error("pleach::block::twice", title, again, "set again")
+        .and(first, "first here")
+        .help("keep one")
+}
+
+/// `in` where nothing is left open.
+fn closed_choice(field: &Field, section: &str, place: Place) -> Problem {
+    let name = field.name;
+    if section == "cluster" {
+        return not_yet("a choice of machines", place).help(format!(
+            "pin it: `{name} = …`, and compare specs by `--set cluster.{name}=…`"
+        ));
+    }
+    let title = format!("`{name}` belongs to the experiment and cannot be left to the planner");
+    let problem = Problem::error(
+        "pleach::choice::closed",
+        title,
+        place,
+        "`in` leaves a choice open",
+    );
+    problem.help(format!("write `{name} = …`; `in` stands in `plan`"))
+}
+
+/// A kind of section to show in a help.
+fn example_kind(field: &Field) -> &'static str {
+    match field.holds {
+        Type::Variant([first, ..]) => first.name,
+        Type::Declared(Kind::Model, _) => "transformer",
+        _ => "name",
+    }
+}
+
+/// A value where a section is wanted.
+fn not_a_section(field: &Field, place: Place) -> Problem {
+    let title = format!("`{}` is a section, and this is not one", field.name);
+    let problem = Problem::error("pleach::section::wanted", title, place, "not a section");
+    problem.help(format!(
+        "write `{} = {} {{ … }}`",
+        field.name,
+        example_kind(field)
+    ))
+}
+
+/// A kind nobody knows.
+fn unknown_kind(
+    owner: &'static Section,
+    field: &Field,
+    kinds: &[&Section],
+    path: &Path,
+) -> Problem {
+    let word = &path.text;
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
+    let listed = names
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(" or ");
+    if owner.later.contains(&word.as_str()) {
+        return not_yet(&format!("`{word}`"), path.place)
+            .help(format!("`{}` is {listed}", field.name));
+    }
+    let title = format!("there is no `{}` called `{word}`", field.name);
+    let problem = Problem::error("pleach::kind::unknown", title, path.place, "no such kind");
+    match crate::names::nearest(word, names.into_iter()) {
+        Some(found) => problem.help(format!("did you mean `{found}`?")),
+        None => problem.help(format!("`{}` is {listed}", field.name)),
+    }
+}

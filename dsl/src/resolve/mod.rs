@@ -1,0 +1,93 @@
+//! From files to a tree of cells, and from cells to values.
+//!
+//! The steps, each in its file:
+//! [`files`] reads imports; [`elaborate`] lays the entries of an experiment, of what it extends and of what it amends over one another, so that
+//! the nearest word wins; [`defaults`] fills what nobody set; [`cells`] evaluates a cell when somebody asks, as a spreadsheet does; [`coerce`]
+//! holds each value against its field's type; [`defer`] keeps what depends on the placement as a formula for the planner.
+//!
+//! A mistake is reported where it is made. The cell it spoils becomes poisoned and silences whatever depends on it.
+
+mod cells;
+mod coerce;
+mod declarations;
+mod defaults;
+mod defer;
+mod elaborate;
+mod files;
+mod mix;
+mod settings;
+mod tree;
+mod unknown;
+
+use std::rc::Rc;
+
+use crate::evaluate::{Stop, Value};
+use crate::origin::Layer;
+use crate::problem::Problem;
+use crate::sources::Sources;
+use crate::syntax::{Expression, Goal, Place};
+
+pub use declarations::choose_experiment;
+pub use files::{Scope, read_files};
+pub use mix::Share;
+pub use tree::{Body, Content, Node, NodeId, Tree};
+pub use unknown::not_yet;
+
+/// The work on one experiment: its tree, and what was found on the way.
+pub struct Resolver<'files> {
+    /// The parsed files.
+    pub files: &'files [Scope],
+    /// The texts, with those of settings and defaults added on the way.
+    pub sources: &'files mut Sources,
+    /// The cells.
+    pub tree: Tree,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+    /// `require`, in the order of the layers.
+    pub laws: Vec<Law>,
+    /// The last `minimize` or `maximize`.
+    pub goals: Option<(NodeId, Vec<Goal>)>,
+    /// Values that were computed, by node.
+    values: Vec<Option<Result<Value, Stop>>>,
+    /// Cells that are being computed.
+    stack: Vec<NodeId>,
+    /// Declarations that are being laid over one another, to stop circles of `extends`.
+    chain: Vec<(usize, String)>,
+}
+
+/// A `require`.
+#[derive(Clone, Debug)]
+pub struct Law {
+    /// The section it stands in.
+    pub section: NodeId,
+    /// The law.
+    pub condition: Rc<Expression>,
+    /// Its reason.
+    pub because: Option<String>,
+    /// The whole entry.
+    pub place: Place,
+    /// The layer it came with.
+    pub layer: Layer,
+}
+
+impl<'files> Resolver<'files> {
+    /// A resolver with an empty tree.
+    pub fn new(files: &'files [Scope], sources: &'files mut Sources) -> Resolver<'files> {
+        Resolver {
+            files,
+            sources,
+            tree: Tree::default(),
+            problems: Vec::new(),
+            laws: Vec::new(),
+            goals: None,
+            values: Vec::new(),
+            stack: Vec::new(),
+            chain: Vec::new(),
+        }
+    }
+
+    /// Takes a mistake.
+    pub fn report(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+}

@@ -1,0 +1,284 @@
+//! The one table of all fields: name, type, default and what it means. Checks, suggestions, defaults and reference pages come from here.
+//!
+//! A [`Section`] lists its [`Field`]s. A field is a value, a section that is edited in place (`train { … }`), a choice between kinds of section
+//! (`lr = cosine { … }`), the name of a declaration (`cluster = a100_40g`), or a table. Defaults are formulas of the language itself.
+
+mod cluster;
+mod data;
+mod model;
+mod plan;
+mod train;
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use crate::quantity::Dimension;
+use crate::syntax::Kind;
+
+pub use cluster::CLUSTER;
+pub use data::DATASET;
+pub use model::TRANSFORMER;
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Type {
+    /// A whole plain number of at least so much.
+    Count(u64),
+    /// A whole positive number of base units: tokens, steps, bytes.
+    Whole(Dimension),
+    /// A number of steps, rounded up to a whole one.
+    StepsRoundedUp,
+    /// Any positive number of base units.
+    Number(Dimension),
+    /// A plain number between 0 and 1: `25%`.
+    Fraction,
+    /// Any plain number that is not negative.
+    Plain,
+    /// Several plain numbers.
+    Numbers,
+    /// Tokens or sequences of one step.
+    Batch,
+    /// Sequences that a rank works on at once.
+    MicroBatch,
+    /// A string.
+    Text,
+    /// Several strings.
+    Texts,
+    /// True or false.
+    Truth,
+    /// One of these words.
+    Words(&'static [&'static str]),
+    /// A section that is always there and is edited.
+    Section(&'static Section),
+    /// One of several kinds of section.
+    Variant(&'static [&'static Section]),
+    /// The name of a declaration of this kind, whose fields these are.
+    Declared(Kind, &'static Section),
+    /// A table with these columns.
+    Table(&'static Section),
+}
+
+/// What holds where nobody sets a field.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// It must be set.
+    Required,
+    /// It may be left out.
+    Optional,
+    /// This formula.
+    Default(&'static str),
+    /// This formula where the other field is set; one of the two must be.
+    From(&'static str, &'static str),
+}
+
+/// One field.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub holds: Type,
+    /// What holds where it is not set.
+    pub need: Need,
+    /// What it means, in one sentence.
+    pub doc: &'static str,
+    /// Whether `none` switches it off.
+    pub or_none: bool,
+    /// Whether it may be left to the planner: `auto`, `in`, or a formula over the placement.
+    pub open: bool,
+}
+
+impl Field {
+    /// A field that is decided by the experiment.
+    const fn new(name: &'static str, holds: Type, need: Need, doc: &'static str) -> Field {
+        Field {
+            name,
+            holds,
+            need,
+            doc,
+            or_none: false,
+            open: false,
+        }
+    }
+
+    /// A field of the placement, `auto` by default.
+    const fn open(name: &'static str, holds: Type, doc: &'static str) -> Field {
+        Field {
+            name,
+            holds,
+            need: Need::Default("auto"),
+            doc,
+            or_none: false,
+            open: true,
+        }
+    }
+
+    /// The same, with `none` allowed.
+    const fn or_none(self) -> Field {
+        Field {
+            or_none: true,
+            ..self
+        }
+    }
+
+    /// Whether it is a section of any sort rather than a value.
+    pub fn is_section(&self) -> bool {
+        matches!(
+            self.holds,
+            Type::Section(_) | Type::Variant(_) | Type::Declared(..)
+        )
+    }
+}
+
+/// A set of fields.
+#[derive(Debug)]
+pub struct Section {
+    /// Its name: `rotary`.
+    pub name: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+    /// Its fields.
+    pub fields: &'static [Field],
+    /// Fields and kinds that the language knows and this version does not build yet.
+    pub later: &'static [&'static str],
+}
+
+impl Section {
+    /// The field of a name.
+    pub fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+/// A whole experiment.
+pub static EXPERIMENT: Section = Section {
+    name: "experiment",
+    doc: "A run: a model, its data, how it is trained, on which machines, placed how.",
+    fields: &[
+        Field::new(
+            "about",
+            Type::Text,
+            Need::Optional,
+            "What the experiment is for; it changes nothing.",
+        ),
+        Field::new(
+            "seed",
+            Type::Count(0),
+            Need::Default("1234"),
+            "Seed of initial values and data order.",
+        ),
+        Field::new(
+            "model",
+            Type::Declared(Kind::Model, &TRANSFORMER),
+            Need::Required,
+            "The model.",
+        ),
+        Field::new(
+            "data",
+            Type::Declared(Kind::Dataset, &DATASET),
+            Need::Required,
+            "The data mix.",
+        ),
+        Field::new(
+            "train",
+            Type::Section(&train::TRAIN),
+            Need::Required,
+            "How it is trained.",
+        ),
+        Field::new(
+            "checkpoints",
+            Type::Section(&train::CHECKPOINTS),
+            Need::Required,
+            "When it is saved.",
+        ),
+        Field::new(
+            "cluster",
+            Type::Declared(Kind::Cluster, &CLUSTER),
+            Need::Required,
+            "The machines.",
+        ),
+        Field::new(
+            "plan",
+            Type::Section(&plan::PLAN),
+            Need::Required,
+            "What is said, left open and wished of the placement.",
+        ),
+    ],
+    later: &["eval", "evaluation", "logging"],
+};
+
+/// Names of a placement's figures, which only the planner knows, with their dimensions.
+pub const FIGURES: &[(&str, Dimension)] = &[
+    ("memory.peak", Dimension::BYTES),
+    ("gpu.memory", Dimension::BYTES),
+    ("step_time", Dimension::SECONDS),
+    ("time", Dimension::SECONDS),
+    ("cost", Dimension::USD),
+];
+
+/// Every word that can be a value: kinds of sections and the words of fields.
+pub static WORDS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+    let mut words = BTreeSet::from(["none"]);
+    gather(&EXPERIMENT, &mut words);
+    words
+});
+
+/// Adds the words of a section and of those below it.
+fn gather(section: &'static Section, words: &mut BTreeSet<&'static str>) {
+    for field in section.fields {
+        match field.holds {
+            Type::Words(own) => words.extend(own),
+            Type::Section(inner) | Type::Declared(_, inner) => gather(inner, words),
+            Type::Variant(kinds) => {
+                for kind in kinds {
+                    words.insert(kind.name);
+                    gather(kind, words);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_of_a_variant_is_one_of_its_kinds() {
+        fn look(section: &'static Section) {
+            for field in section.fields {
+                match (field.holds, field.need) {
+                    (Type::Variant(kinds), Need::Default(text)) => {
+                        let word = text.split([' ', '{']).next().unwrap();
+                        assert!(
+                            kinds.iter().any(|kind| kind.name == word),
+                            "{}.{}",
+                            section.name,
+                            field.name
+                        );
+                        kinds.iter().for_each(|kind| look(kind));
+                    }
+                    (Type::Section(inner) | Type::Declared(_, inner), _) => look(inner),
+                    _ => {}
+                }
+            }
+        }
+        look(&EXPERIMENT);
+    }
+
+    #[test]
+    fn words_hold_kinds_and_choices() {
+        for word in [
+            "none",
+            "rotary",
+            "cosine",
+            "fp16",
+            "full",
+            "wang_init",
+            "neox",
+        ] {
+            assert!(WORDS.contains(word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The texts of one load, by number: what places point into.
+
+use crate::syntax::Place;
+
+/// One text.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name for messages: a path, `--set`, or what a default belongs to.
+    pub name: String,
+    /// The text.
+    pub text: String,
+    /// Whether it ships with the language.
+    pub shipped: bool,
+}
+
+/// All texts of a load; the first is the file that was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    list: Vec<Source>,
+}
+
+impl Sources {
+    /// Adds a text and gives its number.
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        text: impl Into<String>,
+        shipped: bool,
+    ) -> usize {
+        self.list.push(Source {
+            name: name.into(),
+            text: text.into(),
+            shipped,
+        });
+        self.list.len() - 1
+    }
+
+    /// One of them.
+    pub fn get(&self, file: usize) -> &Source {
+        &self.list[file]
+    }
+
+    /// The text of a place.
+    pub fn text(&self, place: Place) -> &str {
+        self.list[place.file]
+            .text
+            .get(place.start..place.end)
+            .unwrap_or_default()
+    }
+
+    /// The text of a place on one line.
+    pub fn line_text(&self, place: Place) -> String {
+        self.text(place).replace(['\n', '\r', '\t'], " ")
+    }
+
+    /// Line and column of a place's beginning, in characters, from 1.
+    pub fn position(&self, place: Place) -> (usize, usize) {
+        let text = &self.list[place.file].text;
+        let before = text.get(..place.start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
+    }
+}
