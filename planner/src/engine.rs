@@ -29,6 +29,8 @@ pub struct Engine {
     pub rotary_passes: f64,
     /// Whether sums of more than two tensors take one kernel for each pair.
     pub pairwise_sums: bool,
+    /// Whether logits and their gradients are copied to 32 bits for the loss.
+    pub wide_logits: bool,
     /// Elements of the flat buffer through which gradients are reduced; none where they are reduced in place.
     pub gradient_bucket: Option<u64>,
     /// What the allocator holds beyond what is allocated, as a part of it, on a GPU.
@@ -46,6 +48,7 @@ pub const PLEACH: Engine = Engine {
     fused_weight_gradient: true,
     rotary_passes: 1.0,
     pairwise_sums: false,
+    wide_logits: false,
     gradient_bucket: None,
     allocator_slack: 0.05,
     facts: &[
@@ -63,11 +66,13 @@ pub const NEOX: Engine = Engine {
     fused_weight_gradient: false,
     rotary_passes: 2.4,
     pairwise_sums: true,
+    wide_logits: true,
     gradient_bucket: Some(500_000_000),
     allocator_slack: 0.10,
     facts: &[
         "attention by batched products and a fused causal softmax, scores stored in 16 bits (scaled_upper_triang_masked_softmax_fusion)",
         "rotary positions by separate kernels and a copy (rope_fusion: false)",
+        "logits copied to 32 bits for the loss, and their exponentials kept for its backward (fp16_lm_cross_entropy: false)",
         "stages send and receive in line with their computation (DeepSpeed's PipelineEngine)",
         "weight gradients added by a kernel of their own, in 16 bits; gradients reduced through a bucket of 500M elements (DeepSpeed's default)",
         "allocator: 10 % beyond live tensors (torch's caching allocator; 2 to 10 GB of fragmentation are reported on 80 GB)",

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use pleach_plan::hardware::Kind;
-use pleach_plan::{Body, BodyKind, Call, Op, Plan, Role, Slot, TensorId, TransferKind, ledger};
+use pleach_plan::{Body, BodyKind, Call, Instr, Op, Plan, Role, Slot, TensorId, TransferKind, ledger};
 
 use crate::cost::Costs;
+use crate::cost::attention::Shape;
 use crate::engine::AttentionKernel;
 
 /// Bytes of one stage's ranks at their peak, by kind; the six sum to `peak`.
@@ -37,7 +38,7 @@ pub struct StageMemory {
 
 /// How a body changes and peaks, relative to its entry.
 #[derive(Clone, Copy, Debug, Default)]
-struct Shape {
+struct Profile {
     net: i64,
     named: i64,
     inside: i64,
@@ -48,46 +49,49 @@ struct Shape {
 pub fn stages(costs: &Costs<'_>) -> Vec<StageMemory> {
     let plan = costs.plan();
     let sizes = sizes(costs);
-    let shapes: Vec<Shape> = plan.bodies.iter().map(|body| shape(costs, &sizes, body)).collect();
-    plan.roles.iter().map(|role| stage(costs, &sizes, &shapes, role)).collect()
+    let profiles: Vec<Profile> = plan.bodies.iter().map(|body| profile(costs, &sizes, body)).collect();
+    plan.roles.iter().map(|role| stage(costs, &sizes, &profiles, role)).collect()
 }
 
 /// Bytes that one forward of a block leaves behind for its backward.
 pub fn frame(costs: &Costs<'_>, block: &str) -> u64 {
     let sizes = sizes(costs);
     let forward = |body: &&Body| body.block == block && body.kind == BodyKind::Forward;
-    let net = |body: &Body| shape(costs, &sizes, body).net;
+    let net = |body: &Body| profile(costs, &sizes, body).net;
     costs.plan().bodies.iter().filter(forward).map(net).sum::<i64>().max(0) as u64
 }
 
-/// Bytes of every tensor's own storage; where an engine stores scores they live exactly as long as `lse`.
+/// Bytes of every tensor's own storage. Where an engine stores scores they live exactly as long as `lse`, and where it keeps
+/// exponentials of wide logits they live as long as the loss's terms.
 fn sizes(costs: &Costs<'_>) -> Vec<u64> {
     let plan = costs.plan();
     let mut sizes: Vec<u64> = plan.tensors.iter().map(pleach_plan::Tensor::bytes).collect();
-    if costs.engine().attention == AttentionKernel::StoredScores {
-        for instr in plan.bodies.iter().flat_map(|body| &body.code).filter(|instr| matches!(instr.op, Op::Attention {})) {
-            if let (Some(lse), Some(shape)) = (instr.outs.get(1), costs.attention_shape(instr)) {
-                let id = lse.0 as usize;
-                sizes[id] = plan.tensors[id].bytes() + shape.scores();
-            }
+    for instr in plan.bodies.iter().flat_map(|body| &body.code) {
+        let (companion, extra) = match instr.op {
+            Op::Attention {} => (instr.outs.get(1), costs.scores(instr)),
+            Op::CrossEntropyTerms { .. } => (instr.outs.first(), costs.wide_logits(instr)),
+            _ => (None, 0),
+        };
+        if let Some(id) = companion {
+            sizes[id.0 as usize] = plan.tensors[id.0 as usize].bytes() + extra;
         }
     }
     sizes
 }
 
-fn shape(costs: &Costs<'_>, sizes: &[u64], body: &Body) -> Shape {
+fn profile(costs: &Costs<'_>, sizes: &[u64], body: &Body) -> Profile {
     let sum = |ids: &[TensorId]| ids.iter().map(|id| sizes[id.0 as usize] as i64).sum::<i64>();
-    let mut shape = Shape { named: i64::MIN, inside: i64::MIN, ..Shape::default() };
+    let mut profile = Profile { named: i64::MIN, inside: i64::MIN, ..Profile::default() };
     for instr in &body.code {
-        let workspace = (instr.workspace + costs.extra_workspace(instr)) as i64;
-        let inside = shape.net + sum(&instr.outs) + workspace;
-        if inside > shape.inside {
-            (shape.inside, shape.workspace) = (inside, workspace);
+        let workspace = costs.workspace(instr) as i64;
+        let inside = profile.net + sum(&instr.outs) + workspace;
+        if inside > profile.inside {
+            (profile.inside, profile.workspace) = (inside, workspace);
         }
-        shape.net += sum(&instr.outs) - sum(&instr.frees);
-        shape.named = shape.named.max(shape.net);
+        profile.net += sum(&instr.outs) - sum(&instr.frees);
+        profile.named = profile.named.max(profile.net);
     }
-    shape
+    profile
 }
 
 /// The peaks of a role's step: live before each slot, and the highest instant with its workspace.
@@ -107,24 +111,24 @@ impl Peaks {
         self.named = self.named.max(named);
     }
 
-    fn call(&mut self, shape: &Shape, call: &Call) {
+    fn call(&mut self, profile: &Profile, call: &Call) {
         let layers = call.layers.map_or(1, |[first, last]| i64::from(last - first) + 1);
-        if shape.inside == i64::MIN {
+        if profile.inside == i64::MIN {
             return;
         }
-        let highest = self.live + ((layers - 1) * shape.net).max(0);
-        self.at(highest + shape.inside, shape.workspace, highest + shape.named);
-        self.live += layers * shape.net;
+        let highest = self.live + ((layers - 1) * profile.net).max(0);
+        self.at(highest + profile.inside, profile.workspace, highest + profile.named);
+        self.live += layers * profile.net;
     }
 }
 
-fn peaks(sizes: &[u64], shapes: &[Shape], statics: u64, slots: &[Slot]) -> Peaks {
+fn peaks(sizes: &[u64], profiles: &[Profile], statics: u64, slots: &[Slot]) -> Peaks {
     let start = statics as i64;
     let mut peaks = Peaks { live: start, named: start, inside: start, workspace: 0 };
     let mut sent = BTreeMap::new();
     for slot in slots {
         match slot {
-            Slot::Call(call) => peaks.call(&shapes[call.body.0 as usize], call),
+            Slot::Call(call) => peaks.call(&profiles[call.body.0 as usize], call),
             Slot::Start(transfer) => {
                 let size = sizes[transfer.tensor.0 as usize] as i64;
                 match transfer.kind {
@@ -142,10 +146,10 @@ fn peaks(sizes: &[u64], shapes: &[Shape], statics: u64, slots: &[Slot]) -> Peaks
     peaks
 }
 
-fn stage(costs: &Costs<'_>, sizes: &[u64], shapes: &[Shape], role: &Role) -> StageMemory {
+fn stage(costs: &Costs<'_>, sizes: &[u64], profiles: &[Profile], role: &Role) -> StageMemory {
     let plan = costs.plan();
     let statics = ledger::statics(plan, role);
-    let peaks = peaks(sizes, shapes, statics, &role.slots);
+    let peaks = peaks(sizes, profiles, statics, &role.slots);
     let [parameters, gradients, optimizer] = kinds(plan, role);
     let others = statics - parameters - gradients - optimizer;
     let bucket = bucket(costs, gradients);
@@ -202,12 +206,31 @@ fn overhead(costs: &Costs<'_>, allocated: u64) -> u64 {
 }
 
 impl Costs<'_> {
-    /// What an engine's kernels take beyond the plan's workspace: raw scores and their gradients, a weight gradient of its own.
-    fn extra_workspace(&self, instr: &pleach_plan::Instr) -> u64 {
-        let scores = || self.attention_shape(instr).map_or(0, crate::cost::attention::Shape::scores);
+    /// Bytes of one set of attention scores, where the engine stores them.
+    fn scores(&self, instr: &Instr) -> u64 {
+        match self.engine().attention {
+            AttentionKernel::StoredScores => self.attention_shape(instr).map_or(0, Shape::scores),
+            AttentionKernel::Flash => 0,
+        }
+    }
+
+    /// Bytes of the logits in 32 bits, where the engine copies them so.
+    fn wide_logits(&self, instr: &Instr) -> u64 {
+        let logits = instr.ins.first().map_or(0, |id| self.plan().tensors[id.0 as usize].elements());
+        if self.engine().wide_logits { 4 * logits } else { 0 }
+    }
+
+    /// What a kernel takes beside operands and results. On a CPU the plan's bound, which the worker keeps; on a GPU what the
+    /// engine's kernels are known to take: raw scores and their gradients, wide gradients of logits, weight gradients before they
+    /// are added.
+    fn workspace(&self, instr: &Instr) -> u64 {
+        if self.hardware().kind == Kind::Cpu {
+            return instr.workspace;
+        }
         match instr.op {
-            Op::Attention {} if self.engine().attention == AttentionKernel::StoredScores => scores(),
-            Op::AttentionBackward {} if self.engine().attention == AttentionKernel::StoredScores => 2 * scores(),
+            Op::Attention {} => self.scores(instr),
+            Op::AttentionBackward {} => 2 * self.scores(instr),
+            Op::CrossEntropyBackward { .. } => self.wide_logits(instr),
             Op::LinearBackwardWeight {} if !self.engine().fused_weight_gradient => {
                 instr.updates.iter().map(|&id| self.size(id)).sum()
             }
