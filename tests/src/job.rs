@@ -4,6 +4,7 @@
 //! them on one machine would measure each other.
 
 use std::ffi::OsStr;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,12 +20,11 @@ use crate::have;
 pub const QUICKSTART: &str = "examples/quickstart.pleach";
 
 /// Settings that make the quickstart short without leaving out any of its machinery.
-pub const SHORT: [&str; 5] = [
+pub const SHORT: [&str; 4] = [
     "model.layers=4",
     "model.context=64 tokens",
     "train.global_batch=8 sequences",
     "train.steps=20 steps",
-    "train.lr.warmup=4 steps",
 ];
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -146,6 +146,59 @@ pub fn spawn(command: &mut Command) -> Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command.spawn().expect("the command starts")
+}
+
+/// Runs every rank of a plan as a worker of its own, as any launcher would start it.
+///
+/// # Panics
+/// A worker does not end with 0; the message holds what it said.
+pub fn run_workers(worker: &Path, plan: &Path, run: &Path, ranks: u32, arguments: &[&str]) {
+    let port = free_port().to_string();
+    let start = |rank: u32| {
+        let mut command = Command::new(worker);
+        command
+            .arg("--plan")
+            .arg(plan)
+            .arg("--run")
+            .arg(run)
+            .args(arguments);
+        command.envs([("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", &port)]);
+        command.envs(
+            [
+                ("WORLD_SIZE", ranks),
+                ("LOCAL_WORLD_SIZE", ranks),
+                ("RANK", rank),
+                ("LOCAL_RANK", rank),
+            ]
+            .map(text),
+        );
+        spawn(&mut command)
+    };
+    let children: Vec<Child> = (0..ranks).map(start).collect();
+    for (rank, child) in children.into_iter().enumerate() {
+        let output = child
+            .wait_with_output()
+            .expect("a worker can be waited for");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.success(),
+            "rank {rank} ended with {}: {said}",
+            output.status
+        );
+    }
+}
+
+fn text((name, value): (&'static str, u32)) -> (&'static str, String) {
+    (name, value.to_string())
+}
+
+/// A port of the loopback interface that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback interface is there");
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }
 
 /// The lines of a run's `metrics.jsonl`; a line that is just being written does not count.

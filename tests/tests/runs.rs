@@ -3,8 +3,11 @@
 //! One binary for all of them, because they share long builds and take turns on the machine.
 
 mod runs {
+    pub mod bytes;
     pub mod compare;
+    pub mod export;
     pub mod faults;
+    pub mod inputs;
     pub mod learning;
     pub mod placements;
     pub mod resume;

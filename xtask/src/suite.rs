@@ -62,7 +62,9 @@ pub fn run() -> Result<bool, Failure> {
     tally.component("clippy", "clippy", &lints)?;
     let build = [&["build"], selection, &["--all-targets"]].concat();
     if tally.step(cargo(build))? {
-        let tests = [&["test", "--no-fail-fast"], selection].concat();
+        // Output of passing tests holds the reasons of skipped ones.
+        let shown = ["--", "--show-output"];
+        let tests = [&["test", "--no-fail-fast"], selection, &shown].concat();
         let mut command = cargo(tests);
         command.env(BUILT, "1").env(PRESENT, present(torch, python));
         tally.tests(&mut command)?;

@@ -1,6 +1,5 @@
 //! The same program started by somebody else: two torchrun agents with two ranks each give the bits that `pleach run` gives.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command};
 
@@ -12,15 +11,6 @@ use xtask::places;
 use super::compare::{Trained, same_bits};
 
 const PLACED: [&str; 3] = ["plan.tp=2", "plan.pp=2", "cluster.gpus_per_node=4"];
-
-/// A port of the loopback interface that nobody listens on.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback interface is there");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
-}
 
 /// One of the two agents.
 fn agent(torchrun: &Path, node: u32, port: u16, worker: &Path, of: &Trained, run: &Path) -> Child {
@@ -62,7 +52,7 @@ fn two_agents_give_the_same_bits() {
     };
     let home = Workspace::new();
     let settings = [&SHORT[..], &PLACED[..]].concat();
-    succeed(&mut home.run(QUICKSTART, &settings));
+    succeed(home.run(QUICKSTART, &settings).env("OMP_NUM_THREADS", "1"));
     let launched = Trained::read(&home.only_run());
 
     let away = home.beside();
@@ -70,7 +60,7 @@ fn two_agents_give_the_same_bits() {
     std::fs::create_dir(&run).expect("a folder can be made");
     std::fs::copy(launched.folder.join("plan.json"), run.join("plan.json"))
         .expect("a plan can be copied");
-    let port = free_port();
+    let port = job::free_port();
     let agents: Vec<Child> = (0..2)
         .map(|node| agent(&torchrun, node, port, &worker, &launched, &run))
         .collect();

@@ -1,0 +1,155 @@
+//! What the plan says of a rank's memory is what the worker holds: named bytes exactly, transients within their bound, and
+//! the whole process within 15 %.
+
+use std::path::Path;
+
+use pleach_plan::ledger::{Boundary, boundaries};
+use pleach_tests::have;
+use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, succeed};
+use serde_json::Value;
+
+/// What is pinned, and on how many ranks.
+const PLACED: [(&str, u32, [&str; 4]); 5] = [
+    (
+        "one rank",
+        1,
+        ["plan.tp=1", "plan.pp=1", "plan.dp=1", "plan.zero=0"],
+    ),
+    (
+        "dp2+zero1",
+        2,
+        ["plan.tp=1", "plan.pp=1", "plan.dp=2", "plan.zero=1"],
+    ),
+    (
+        "tp2×pp2",
+        4,
+        ["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.zero=0"],
+    ),
+    (
+        "tp2×pp2, recomputed",
+        4,
+        ["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.recompute=full"],
+    ),
+    (
+        "pp2×dp2 in bf16",
+        4,
+        [
+            "plan.tp=1",
+            "plan.pp=2",
+            "plan.dp=2",
+            "train.precision=bf16",
+        ],
+    ),
+];
+
+/// One line of the worker's own account.
+struct Counted {
+    at: [Option<u64>; 3],
+    live: u64,
+    inside: u64,
+}
+
+fn counted(run: &Path, rank: u32) -> Vec<Counted> {
+    let path = run.join("ledger").join(format!("rank-{rank}.json"));
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let lines: Vec<Value> = serde_json::from_str(&text).expect("a ledger is a JSON array");
+    let number = |line: &Value, name: &str| {
+        line[name]
+            .as_u64()
+            .unwrap_or_else(|| panic!("{line} has no {name}"))
+    };
+    let place = |line: &Value| ["slot", "layer", "instruction"].map(|name| line[name].as_u64());
+    lines
+        .iter()
+        .map(|line| Counted {
+            at: place(line),
+            live: number(line, "live"),
+            inside: number(line, "inside"),
+        })
+        .collect()
+}
+
+fn place(planned: &Boundary) -> [Option<u64>; 3] {
+    [
+        Some(planned.slot as u64),
+        planned.layer.map(u64::from),
+        planned.instruction.map(|index| index as u64),
+    ]
+}
+
+#[test]
+fn live_bytes_are_exact_and_transients_within_their_bound() {
+    let Some(worker) = have::worker() else { return };
+    let turn = Workspace::new();
+    for (name, ranks, pins) in PLACED {
+        let home = turn.beside();
+        let count = format!("cluster.gpus_per_node={ranks}");
+        succeed(&mut home.run(QUICKSTART, &[&SHORT[..], &pins[..], &[&count]].concat()));
+        let made = home.only_run().join("plan.json");
+        let run = home.path().join("counted");
+        std::fs::create_dir(&run).expect("a folder can be made");
+        job::run_workers(&worker, &made, &run, ranks, &["--steps", "3", "--ledger"]);
+        let plan = job::plan(&home.only_run());
+        for rank in 0..ranks {
+            let role = &plan.roles[plan.mesh.place(rank).pp as usize];
+            let planned: Vec<Boundary> = boundaries(&plan, role).collect();
+            let found = counted(&run, rank);
+            assert_eq!(
+                found.len(),
+                planned.len(),
+                "{name}, rank {rank}: every boundary is counted once"
+            );
+            for (planned, found) in planned.iter().zip(&found) {
+                let at = place(planned);
+                assert_eq!(
+                    found.at, at,
+                    "{name}, rank {rank}: boundaries come in the plan's order"
+                );
+                assert_eq!(
+                    found.live, planned.live,
+                    "{name}, rank {rank}: live bytes after {at:?}"
+                );
+                let (inside, bound) = (found.inside, planned.inside);
+                assert!(
+                    inside <= bound,
+                    "{name}, rank {rank}: {inside} bytes inside {at:?}, at most {bound} were planned"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_process_takes_what_was_predicted_within_fifteen_percent() {
+    if have::worker().is_none() {
+        return;
+    }
+    let home = Workspace::new();
+    let mut command = home.run(QUICKSTART, &["train.steps=8 steps"]);
+    let answer = succeed(command.arg("--json"));
+    let report: Value =
+        serde_json::from_str(&answer.stdout).expect("`pleach run --json` prints JSON");
+    let plan = job::plan(&home.only_run());
+    let prediction = plan
+        .prediction
+        .as_ref()
+        .expect("a planned run has a prediction");
+    let peaks = report["measured"]["peak_bytes"]
+        .as_array()
+        .expect("the report names each rank's peak");
+    assert_eq!(peaks.len(), plan.mesh.ranks() as usize);
+    for (rank, peak) in peaks.iter().enumerate() {
+        let measured = peak.as_f64().expect("a peak is a number");
+        let role = &prediction.roles[plan.mesh.place(rank as u32).pp as usize];
+        let ratio = measured / (role.allocated_peak + role.overhead) as f64;
+        println!(
+            "rank {rank}: {:.1} MB, {ratio:.3} of the prediction",
+            measured / 1e6
+        );
+        assert!(
+            (0.85..=1.15).contains(&ratio),
+            "rank {rank} takes {ratio:.3} of what was predicted"
+        );
+    }
+}

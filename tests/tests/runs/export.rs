@@ -1,0 +1,121 @@
+//! A trained model leaves the house: transformers loads the exported folder and gives the worker's logits.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pleach_tests::have;
+use pleach_tests::job::{QUICKSTART, SHORT, Workspace, succeed};
+use serde_json::Value;
+use xtask::places;
+
+const COMPARE: &str = "tests/python/hf_logits.py";
+
+/// Texts of different lengths, as bytes, none longer than the short quickstart's 64 positions.
+const TEXTS: [&str; 4] = [
+    "fn main() {",
+    "Licensed under the Apache License, Version 2.0",
+    "# pleach\n\n",
+    "x",
+];
+
+/// A plan of one rank for the same model: only a placement, so the checkpoint fits.
+fn plan_alone(home: &Workspace, settings: &[&str]) -> PathBuf {
+    let out = home.path().join("alone.json");
+    let alone = [
+        "cluster.gpus_per_node=1",
+        "plan.tp=1",
+        "plan.pp=1",
+        "plan.dp=1",
+    ];
+    let mut command = home.pleach(["plan"]);
+    command
+        .arg(places::root().join(QUICKSTART))
+        .arg("--out")
+        .arg(&out);
+    command.args(
+        settings
+            .iter()
+            .chain(&alone)
+            .flat_map(|setting| ["--set", setting]),
+    );
+    succeed(&mut command);
+    out
+}
+
+fn worker_logits(worker: &Path, plan: &Path, run: &Path, tokens: &Path, out: &Path) {
+    let mut command = Command::new(worker);
+    command
+        .arg("forward")
+        .arg("--plan")
+        .arg(plan)
+        .arg("--run")
+        .arg(run);
+    succeed(command.arg("--tokens").arg(tokens).arg("--out").arg(out));
+}
+
+#[test]
+fn transformers_gives_the_same_logits() {
+    let (Some(worker), Some(python)) = (have::worker(), have::python()) else {
+        return;
+    };
+    let home = Workspace::new();
+    // transformers computes rotary angles in fp32 whatever the model's type, so fp64 agrees to about 1e-7.
+    for (precision, bound) in [("fp64", 1e-6), ("fp32", 1e-5)] {
+        let away = home.beside();
+        let precision = format!("train.precision={precision}");
+        let settings = [&SHORT[..], &[&*precision]].concat();
+        succeed(&mut away.run(
+            QUICKSTART,
+            &[&settings[..], &["plan.tp=2", "plan.pp=2"]].concat(),
+        ));
+        let run = away.only_run();
+        let place = |name: &str| away.path().join(name);
+        succeed(
+            away.pleach(["export", "--to", "hf", "--out", "model"])
+                .arg(&run),
+        );
+        let texts: Vec<Vec<u32>> = TEXTS
+            .iter()
+            .map(|text| text.bytes().map(u32::from).collect())
+            .collect();
+        std::fs::write(
+            place("tokens.json"),
+            serde_json::to_string(&texts).expect("numbers are JSON"),
+        )
+        .expect("a file can be written");
+        let alone = plan_alone(&away, &settings);
+        worker_logits(
+            &worker,
+            &alone,
+            &run,
+            &place("tokens.json"),
+            &place("logits.safetensors"),
+        );
+
+        let mut compare = Command::new(&python);
+        compare
+            .arg(places::root().join(COMPARE))
+            .args(["model", "tokens.json", "logits.safetensors"].map(place));
+        let answer = succeed(&mut compare);
+        println!("{precision}: {}", answer.stdout.trim());
+        let report: Value =
+            serde_json::from_str(&answer.stdout).expect("the comparison prints JSON");
+        assert_eq!(
+            report["keys"].as_array().map(Vec::len),
+            Some(0),
+            "every parameter has its place: {report}"
+        );
+        assert!(report["positions"].as_u64() > Some(60), "{report}");
+        assert!(
+            report["difference"]
+                .as_f64()
+                .is_some_and(|difference| difference <= bound),
+            "{precision}: {report}"
+        );
+        assert_eq!(
+            report["disagreements"].as_u64(),
+            Some(0),
+            "{precision}: {report}"
+        );
+    }
+}
