@@ -1,0 +1,85 @@
+//! Cross-entropy: the vocabulary may be spread; the maximum must then be that of all ranks, the terms a finished sum.
+
+use pleach_plan::Axis;
+
+use super::Site;
+use crate::verify::held::{Item, State};
+use crate::verify::number::Number;
+
+/// `(logits) -> max`.
+pub fn max(logits: &Item, site: &Site) -> [Item; 1] {
+    site.results(
+        [logits],
+        [Number::of("largest logit", &[], &[logits.number])],
+        |_, [logits]| match logits {
+            State::Whole | State::Shard(0 | 1) => Some([logits]),
+            State::Shard(2) => Some([State::Largest]),
+            _ => None,
+        },
+    )
+}
+
+/// `(logits, targets, max) -> terms`.
+pub fn terms(operands: [&Item; 3], vocab: Option<Axis>, site: &Site) -> [Item; 1] {
+    let number = Number::of(
+        "cross-entropy terms",
+        &[],
+        &operands.map(|operand| operand.number),
+    );
+    let rows = vocab.and_then(|axis| site.axis(axis));
+    site.results(operands, [number], |axis, states| {
+        match (states, rows == Some(axis)) {
+            _ if site.across_stages(vocab) => None,
+            ([State::Shard(2), State::Whole, State::Whole], true) => Some([State::Sum]),
+            ([State::Whole, State::Whole, State::Whole], false) => Some([State::Whole]),
+            ([State::Shard(dim @ (0 | 1)), targets, max], false)
+                if targets == states[0] && max == states[0] =>
+            {
+                Some([State::Shard(dim + 1)])
+            }
+            _ => None,
+        }
+    })
+}
+
+/// What the report gains from `terms`.
+pub fn loss(terms: &Item, scale: f64, replicas: u64, site: &Site) -> Item {
+    let number = Number::of("loss", &[scale.to_bits()], &[terms.number]).over(replicas);
+    let [gain] = site.results([terms], [number], |_, [terms]| match terms {
+        State::Whole => Some([State::Whole]),
+        State::Shard(1 | 2) => Some([State::Sum]),
+        _ => None,
+    });
+    gain
+}
+
+/// `(logits, targets, max, terms) -> dlogits`.
+pub fn backward(operands: [&Item; 4], scale: f64, vocab: Option<Axis>, site: &Site) -> [Item; 1] {
+    let number = Number::of(
+        "logit gradient",
+        &[scale.to_bits()],
+        &operands.map(|operand| operand.number),
+    );
+    let rows = vocab.and_then(|axis| site.axis(axis));
+    site.results(operands, [number], |axis, states| {
+        match (states, rows == Some(axis)) {
+            _ if site.across_stages(vocab) => None,
+            ([State::Shard(2), State::Whole, State::Whole, State::Whole], true) => {
+                Some([State::Shard(2)])
+            }
+            ([State::Whole, State::Whole, State::Whole, State::Whole], false) => {
+                Some([State::Whole])
+            }
+            (
+                [
+                    State::Shard(dim @ (0 | 1)),
+                    targets,
+                    max,
+                    State::Shard(moved),
+                ],
+                false,
+            ) if targets == states[0] && max == states[0] && moved == dim + 1 => Some([states[0]]),
+            _ => None,
+        }
+    })
+}

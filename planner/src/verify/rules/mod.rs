@@ -1,0 +1,219 @@
+//! What each operation makes of its operands: the number of the result and its state on each axis, one file for each family.
+//!
+//! These rules are the judge over the planner's sharding strategies and share nothing with them. A rule lists which states of
+//! operands are right and what state follows; whatever it does not list has no meaning ([`State::Odd`]). Axes are independent:
+//! each rule is asked once for dp and once for tp. Along an axis of one rank everything is whole.
+
+mod adam_w;
+mod attention;
+mod bias;
+mod collective;
+mod cross_entropy;
+mod embedding;
+mod flat;
+mod gelu;
+mod layer_norm;
+mod linear;
+mod norm;
+mod slice;
+mod split_heads;
+mod tokens;
+
+pub use collective::{Reach, reduce_over};
+pub use flat::apply_flat;
+
+use pleach_plan::{Axis, Op};
+
+use super::held::{Item, Sizes, State};
+use super::number::Number;
+
+/// Where an operation runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Site {
+    /// Ranks on the axes of a stage.
+    pub sizes: Sizes,
+    /// Stages.
+    pub stages: u64,
+    /// The micro-batch of the call.
+    pub micro_batch: u32,
+}
+
+/// What an operation does to names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// New values of its updates.
+    pub updates: Vec<Item>,
+    /// Its results.
+    pub outs: Vec<Item>,
+}
+
+impl Effect {
+    fn outs(outs: impl Into<Vec<Item>>) -> Self {
+        Effect {
+            updates: Vec::new(),
+            outs: outs.into(),
+        }
+    }
+
+    fn updates(updates: impl Into<Vec<Item>>) -> Self {
+        Effect {
+            updates: updates.into(),
+            outs: Vec::new(),
+        }
+    }
+}
+
+impl Site {
+    /// The axis of a stage that an attribute names; none where it has one rank.
+    fn axis(&self, axis: Axis) -> Option<usize> {
+        let index = usize::from(axis == Axis::Tp);
+        (axis != Axis::Pp && self.sizes.ranks[index] > 1).then_some(index)
+    }
+
+    /// Whether an attribute names the stages themselves, so that each stage would do something else.
+    fn across_stages(&self, axis: Option<Axis>) -> bool {
+        axis == Some(Axis::Pp) && self.stages > 1
+    }
+
+    /// Results with these numbers, in the states that a rule derives from its operands' on each axis.
+    fn results<const I: usize, const O: usize>(
+        &self,
+        operands: [&Item; I],
+        numbers: [Number; O],
+        rule: impl Fn(usize, [State; I]) -> Option<[State; O]>,
+    ) -> [Item; O] {
+        let mut items = numbers.map(Item::whole);
+        for axis in 0..2 {
+            let states = operands.map(|operand| operand.states[axis]);
+            let derived = match self.sizes.ranks[axis] {
+                _ if states.contains(&State::Odd) => None,
+                1 => Some([State::Whole; O]),
+                _ => rule(axis, states),
+            };
+            match derived {
+                Some(derived) => items
+                    .iter_mut()
+                    .zip(derived)
+                    .for_each(|(item, state)| item.states[axis] = state),
+                None => return items.map(|item| Item::odd(Number::of("odd", &[], &[item.number]))),
+            }
+        }
+        items
+    }
+
+    /// An accumulator after a contribution.
+    fn accumulate(&self, sum: &Item, contribution: Item) -> Item {
+        sum.plus(contribution, self.sizes)
+    }
+}
+
+/// What a local operation does to tensors; none where its operands are not those it takes.
+pub fn apply(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Effect> {
+    Some(match (op, ins, updates) {
+        (Op::Tokens { which }, [], []) => Effect::outs(tokens::tokens(*which, site)),
+        (Op::Embedding { vocab }, [ids, table], []) => {
+            Effect::outs(embedding::forward(ids, table, *vocab, site))
+        }
+        (Op::EmbeddingBackward { vocab }, [dy, ids], [sum]) => {
+            Effect::updates([site.accumulate(sum, embedding::backward(dy, ids, *vocab, site))])
+        }
+        (Op::LayerNorm { eps }, [x, weight, bias], []) => {
+            Effect::outs(layer_norm::forward([x, weight, bias], *eps, site))
+        }
+        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => {
+            let [dx, to_weight, to_bias] = layer_norm::backward([dy, x, weight, mean, rstd], site);
+            let updates = vec![
+                site.accumulate(dweight, to_weight),
+                site.accumulate(dbias, to_bias),
+            ];
+            Effect {
+                updates,
+                outs: vec![dx],
+            }
+        }
+        (Op::Linear {}, [x, weight], []) => Effect::outs(linear::forward(x, weight, site)),
+        (Op::Linear {}, [x, weight, row], []) => {
+            let [product] = linear::forward(x, weight, site);
+            Effect::outs([bias::forward(&product, row, site)])
+        }
+        (Op::LinearBackwardInput {}, [dy, weight], []) => {
+            Effect::outs(linear::backward_input(dy, weight, site))
+        }
+        (Op::LinearBackwardWeight {}, [dy, x], [sum]) => {
+            Effect::updates([site.accumulate(sum, linear::backward_weight(dy, x, site))])
+        }
+        (Op::Bias {}, [x, row], []) => Effect::outs([bias::forward(x, row, site)]),
+        (Op::BiasBackward {}, [dy], [sum]) => {
+            Effect::updates([site.accumulate(sum, bias::backward(dy, site))])
+        }
+        (Op::Gelu {}, [x], []) => Effect::outs(gelu::forward(x, site)),
+        (Op::GeluBackward {}, [dy, x], []) => Effect::outs(gelu::backward(dy, x, site)),
+        (Op::Add {}, [first, others @ ..], []) => Effect::outs([others
+            .iter()
+            .fold(*first, |sum, term| sum.plus(*term, site.sizes))]),
+        (Op::Cast {}, [source], [_]) => Effect::updates([*source]),
+        (Op::Zero {}, [], [_]) => Effect::updates([Item::whole(Number::ZERO)]),
+        (op, ins, updates) => return apply_larger(op, ins, updates, site),
+    })
+}
+
+fn apply_larger(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Effect> {
+    Some(match (op, ins, updates) {
+        (
+            Op::SplitHeads {
+                head_dim,
+                rotary,
+                base,
+            },
+            [qkv],
+            [],
+        ) => Effect::outs(split_heads::forward(
+            qkv,
+            &split_heads::Split::new(*head_dim, *rotary, *base),
+            site,
+        )),
+        (
+            Op::SplitHeadsBackward {
+                head_dim,
+                rotary,
+                base,
+            },
+            [dq, dk, dv],
+            [],
+        ) => Effect::outs(split_heads::backward(
+            [dq, dk, dv],
+            &split_heads::Split::new(*head_dim, *rotary, *base),
+            site,
+        )),
+        (Op::Attention {}, [q, k, v], []) => Effect::outs(attention::forward([q, k, v], site)),
+        (Op::AttentionBackward {}, [grad, q, k, v, out, lse], []) => {
+            Effect::outs(attention::backward([grad, q, k, v, out, lse], site))
+        }
+        (Op::CrossEntropyMax {}, [logits], []) => Effect::outs(cross_entropy::max(logits, site)),
+        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => {
+            Effect::outs(cross_entropy::terms([logits, targets, max], *vocab, site))
+        }
+        (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => Effect::updates([
+            site.accumulate(report, cross_entropy::loss(terms, *scale, *replicas, site))
+        ]),
+        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => {
+            Effect::outs(cross_entropy::backward(
+                [logits, targets, max, terms],
+                *scale,
+                *vocab,
+                site,
+            ))
+        }
+        (Op::Slice { axis, dim }, [x], []) => Effect::outs(slice::slice(x, *axis, *dim, site)),
+        (Op::SumSquares { replicas }, [x], [report]) => {
+            Effect::updates([site.accumulate(report, norm::sum_squares(x, *replicas, site))])
+        }
+        (Op::ClipFactor { max_norm }, [report], [_]) => {
+            Effect::updates(norm::clip_factor(report, *max_norm, site))
+        }
+        (Op::AdamW { .. }, [factor], [weight, m, v, gradient]) => {
+            Effect::updates(adam_w::adam_w(op, factor, [weight, m, v, gradient], site))
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,383 @@
+//! Walks one step of all stages and numbers every value: what the program means, whatever it is spread over.
+//!
+//! In comes a plan whose structure has been checked, out come the stages' memories after the step, and on demand a log of every
+//! result and every gain of an accumulator.
+
+use std::collections::BTreeMap;
+
+use pleach_plan::walk::{Event, Visit, walk};
+use pleach_plan::{Instr, Op, Plan, Reduce, TensorId, Transfer, TransferKind};
+
+use super::held::{Held, Item, Sizes};
+use super::memory::Memory;
+use super::number::Number;
+use super::rules::{Effect, Reach, Site, apply, apply_flat, reduce_over};
+
+/// What happened at an instruction, for explanations.
+pub struct Entry<'p> {
+    /// The stage.
+    pub stage: u32,
+    /// The body's execution.
+    pub visit: Visit<'p>,
+    /// Index of the instruction.
+    pub index: usize,
+    /// Its operands before, for instructions that make something meaningless of what had a meaning.
+    pub operands: Option<Vec<Held>>,
+    /// Its results.
+    pub made: Vec<(TensorId, Held)>,
+    /// What accumulators gained.
+    pub gained: Vec<(TensorId, Number)>,
+}
+
+/// All stages after a step.
+pub struct Walked<'p> {
+    /// What each stage holds.
+    pub memories: Vec<Memory<'p>>,
+    /// What happened, if that was asked for.
+    pub log: Vec<Entry<'p>>,
+}
+
+/// The axes of a plan's stages.
+pub fn site(plan: &Plan) -> Site {
+    let ranks = [u64::from(plan.mesh.dp), u64::from(plan.mesh.tp)];
+    Site {
+        sizes: Sizes { ranks },
+        stages: u64::from(plan.mesh.pp),
+        micro_batch: 0,
+    }
+}
+
+/// Walks a step.
+pub fn walk_step(plan: &Plan, logged: bool) -> Walked<'_> {
+    let site = site(plan);
+    let mut stages: Vec<Stage> = plan
+        .roles
+        .iter()
+        .map(|role| Stage::new(plan, role.stage, &site))
+        .collect();
+    let mut shared = Shared {
+        plan,
+        site,
+        logged,
+        log: Vec::new(),
+        sent: BTreeMap::new(),
+    };
+    loop {
+        let mut moved = false;
+        for stage in &mut stages {
+            moved |= stage.advance(&mut shared);
+        }
+        moved |= shared.meet(&mut stages);
+        if !moved {
+            break;
+        }
+    }
+    Walked {
+        memories: stages.into_iter().map(|stage| stage.memory).collect(),
+        log: shared.log,
+    }
+}
+
+/// Sending and receiving stage.
+type Channel = (u32, u32);
+
+struct Shared<'p> {
+    plan: &'p Plan,
+    site: Site,
+    logged: bool,
+    log: Vec<Entry<'p>>,
+    sent: BTreeMap<Channel, Vec<Held>>,
+}
+
+struct Stage<'p> {
+    number: u32,
+    memory: Memory<'p>,
+    events: Box<dyn Iterator<Item = Event<'p>> + 'p>,
+    next: Option<Event<'p>>,
+    open: BTreeMap<u32, (&'p Transfer, usize)>,
+    received: BTreeMap<u32, usize>,
+}
+
+impl<'p> Stage<'p> {
+    fn new(plan: &'p Plan, number: u32, site: &Site) -> Self {
+        let role = &plan.roles[number as usize];
+        let mut events: Box<dyn Iterator<Item = Event<'p>> + 'p> = Box::new(walk(plan, role));
+        let next = events.next();
+        let memory = Memory::new(plan, role, site);
+        Stage {
+            number,
+            memory,
+            events,
+            next,
+            open: BTreeMap::new(),
+            received: BTreeMap::new(),
+        }
+    }
+
+    /// Goes on until the stage needs another one.
+    fn advance(&mut self, shared: &mut Shared<'p>) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.next {
+            match event {
+                Event::Enter(visit) => self.memory.enter(&visit),
+                Event::Leave(visit) => self.memory.leave(&visit),
+                Event::Mark(..) => {}
+                Event::Start(_, transfer) => self.start(transfer, shared),
+                Event::Wait(_, token) if !self.wait(token, shared) => return moved,
+                Event::Wait(..) => {}
+                Event::Run(_, _, instr) if shared.spans(instr) => return moved,
+                Event::Run(visit, index, instr) => {
+                    shared.run(self.number, &mut self.memory, &visit, (index, instr))
+                }
+            }
+            self.next = self.events.next();
+            moved = true;
+        }
+        moved
+    }
+
+    fn start(&mut self, transfer: &'p Transfer, shared: &mut Shared<'p>) {
+        let index = match transfer.kind {
+            TransferKind::Send => {
+                let held = self.memory.unplug(transfer.wire, transfer.micro_batch);
+                shared
+                    .sent
+                    .entry((self.number, transfer.peer))
+                    .or_default()
+                    .push(held);
+                0
+            }
+            TransferKind::Receive => {
+                let count = self.received.entry(transfer.peer).or_default();
+                *count += 1;
+                *count - 1
+            }
+        };
+        self.open.insert(transfer.token, (transfer, index));
+    }
+
+    /// Ends a transfer; says whether it could.
+    fn wait(&mut self, token: u32, shared: &Shared<'p>) -> bool {
+        let Some(&(transfer, index)) = self.open.get(&token) else {
+            return true;
+        };
+        if transfer.kind == TransferKind::Receive {
+            let sent = shared.sent.get(&(transfer.peer, self.number));
+            let Some(held) = sent.and_then(|sent| sent.get(index)) else {
+                return false;
+            };
+            self.memory
+                .plug(transfer.wire, transfer.micro_batch, held.clone());
+        }
+        true
+    }
+}
+
+impl<'p> Shared<'p> {
+    fn spans(&self, instr: &Instr) -> bool {
+        let group = instr
+            .op
+            .group()
+            .map(|group| &self.plan.groups[group.0 as usize]);
+        group.is_some_and(|group| Reach::new(group, &self.site).stages)
+    }
+
+    fn run(
+        &mut self,
+        stage: u32,
+        memory: &mut Memory<'p>,
+        visit: &Visit<'p>,
+        (index, instr): (usize, &'p Instr),
+    ) {
+        let site = Site {
+            micro_batch: visit.micro_batch,
+            ..self.site
+        };
+        let read = |ids: &[TensorId]| {
+            ids.iter()
+                .map(|&id| memory.read(id, visit.layer))
+                .collect::<Vec<_>>()
+        };
+        let (ins, updates) = (read(&instr.ins), read(&instr.updates));
+        let [changed, made] = effect(self.plan, instr, &ins, &updates, &site);
+        if self.logged {
+            let gained = gains(instr, &ins, &updates, &site);
+            let sound = !ins.iter().any(Held::is_odd);
+            let broken = made.iter().any(Held::is_odd)
+                || changed
+                    .iter()
+                    .zip(&updates)
+                    .any(|(after, before)| after.is_odd() && !before.is_odd());
+            let operands = (sound && broken).then(|| ins.iter().chain(&updates).cloned().collect());
+            let made = instr
+                .outs
+                .iter()
+                .copied()
+                .zip(made.iter().cloned())
+                .collect();
+            self.log.push(Entry {
+                stage,
+                visit: *visit,
+                index,
+                operands,
+                made,
+                gained,
+            });
+        }
+        settle(memory, visit, instr, changed, made);
+    }
+
+    /// Lets all stages pass that stand at a collective which spans them.
+    fn meet(&mut self, stages: &mut [Stage<'p>]) -> bool {
+        let at: Vec<(Visit<'p>, &'p Instr)> = stages
+            .iter()
+            .filter_map(|stage| match stage.next {
+                Some(Event::Run(visit, _, instr)) if self.spans(instr) => Some((visit, instr)),
+                _ => None,
+            })
+            .collect();
+        if at.is_empty() || at.len() < stages.len() {
+            return false;
+        }
+        let given = stages.iter().zip(&at).map(|(stage, (visit, instr))| {
+            let id = instr.ins.first().or(instr.updates.first());
+            id.map_or_else(
+                || Held::odd("nothing given"),
+                |&id| stage.memory.read(id, visit.layer),
+            )
+        });
+        let result = self.joined(at[0].1, &given.collect::<Vec<_>>());
+        for (stage, (visit, instr)) in stages.iter_mut().zip(&at) {
+            let (changed, made) = match instr.updates.is_empty() {
+                true => (vec![], vec![result.clone()]),
+                false => (vec![result.clone()], vec![]),
+            };
+            settle(&mut stage.memory, visit, instr, changed, made);
+            stage.next = stage.events.next();
+        }
+        true
+    }
+
+    /// What every stage has after a collective over stages: only sums have a meaning there.
+    fn joined(&self, instr: &Instr, given: &[Held]) -> Held {
+        let items: Option<Vec<Item>> = given
+            .iter()
+            .map(|held| match held {
+                Held::One(item) => Some(*item),
+                Held::Flat(_) => None,
+            })
+            .collect();
+        let group = instr
+            .op
+            .group()
+            .map(|group| &self.plan.groups[group.0 as usize]);
+        match (&instr.op, items, group) {
+            (
+                Op::AllReduce {
+                    reduce: Reduce::Sum,
+                    ..
+                },
+                Some(items),
+                Some(group),
+            ) => {
+                let sum = items.iter().fold(Item::whole(Number::ZERO), |sum, item| {
+                    sum.plus(*item, self.site.sizes)
+                });
+                Held::One(reduce_over(
+                    &instr.op,
+                    sum,
+                    Reach::new(group, &self.site),
+                    &self.site,
+                ))
+            }
+            _ => Held::odd("collective over stages"),
+        }
+    }
+}
+
+/// New values of updates, and results.
+fn effect(
+    plan: &Plan,
+    instr: &Instr,
+    ins: &[Held],
+    updates: &[Held],
+    site: &Site,
+) -> [Vec<Held>; 2] {
+    let group = instr.op.group().map(|group| &plan.groups[group.0 as usize]);
+    let odd = || {
+        let why = "meaningless";
+        [
+            vec![Held::odd(why); instr.updates.len()],
+            vec![Held::odd(why); instr.outs.len()],
+        ]
+    };
+    let wrap = |items: Vec<Item>| items.into_iter().map(Held::One).collect::<Vec<_>>();
+    let (Some(plain), Some(sums)) = (items(ins), items(updates)) else {
+        return apply_flat(&instr.op, group, ins, updates, site).unwrap_or_else(odd);
+    };
+    let effect = match group {
+        None => apply(&instr.op, &plain, &sums, site),
+        Some(group) => plain.first().or(sums.first()).map(|&given| {
+            let result = reduce_over(&instr.op, given, Reach::new(group, site), site);
+            match sums.is_empty() {
+                true => Effect {
+                    updates: vec![],
+                    outs: vec![result],
+                },
+                false => Effect {
+                    updates: vec![result],
+                    outs: vec![],
+                },
+            }
+        }),
+    };
+    effect.map_or_else(odd, |effect| [wrap(effect.updates), wrap(effect.outs)])
+}
+
+fn items(held: &[Held]) -> Option<Vec<Item>> {
+    let item = |held: &Held| match held {
+        Held::One(item) => Some(*item),
+        Held::Flat(_) => None,
+    };
+    held.iter().map(item).collect()
+}
+
+/// What an operation adds to gradients: its effect on zeros.
+fn gains(instr: &Instr, ins: &[Held], updates: &[Held], site: &Site) -> Vec<(TensorId, Number)> {
+    let accumulates = matches!(
+        instr.op,
+        Op::EmbeddingBackward { .. }
+            | Op::LayerNormBackward {}
+            | Op::LinearBackwardWeight {}
+            | Op::BiasBackward {}
+    );
+    let (true, Some(plain)) = (accumulates, items(ins)) else {
+        return Vec::new();
+    };
+    let zeros = vec![Item::whole(Number::ZERO); updates.len()];
+    let effect = apply(&instr.op, &plain, &zeros, site).unwrap_or_default();
+    instr
+        .updates
+        .iter()
+        .copied()
+        .zip(effect.updates.into_iter().map(|item| item.number))
+        .collect()
+}
+
+fn settle(
+    memory: &mut Memory<'_>,
+    visit: &Visit<'_>,
+    instr: &Instr,
+    changed: Vec<Held>,
+    made: Vec<Held>,
+) {
+    for (&id, held) in instr
+        .updates
+        .iter()
+        .zip(changed)
+        .chain(instr.outs.iter().zip(made))
+    {
+        memory.write(id, visit.layer, held);
+    }
+    instr.frees.iter().for_each(|&id| memory.free(id));
+}
