@@ -1,0 +1,173 @@
+//! The model as a graph: blocks of operations over named dimensions, repeated layers stored once.
+//!
+//! In comes the typed experiment ([`transformer::lower`]), out comes a [`ModelGraph`] whose blocks hold forward operations only;
+//! [`crate::differentiate`] appends backward. Sizes are those of one micro-batch on one replica, whole over tensor parallelism.
+
+pub mod builder;
+pub mod transformer;
+
+use petgraph::graph::{DiGraph, NodeIndex};
+use pleach_plan::{Init, Op};
+
+/// Names a [`Value`] in its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId(pub usize);
+
+/// One dimension of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dim {
+    /// What it counts: `batch`, `sequence`, `hidden`, ….
+    pub name: &'static str,
+    /// How many.
+    pub size: u64,
+}
+
+/// What a value is to the program.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// Lives within a micro-batch, in compute type.
+    Activation,
+    /// Lives within a micro-batch, in accumulation type: statistics of norms, attention and loss.
+    Statistic,
+    /// Token ids.
+    Ids,
+    /// A parameter of the model.
+    Parameter {
+        /// Initial values.
+        init: Init,
+    },
+    /// The gradient accumulator of a parameter.
+    Accumulator {
+        /// Whose gradient it sums.
+        of: ValueId,
+    },
+    /// The step's report.
+    Report,
+}
+
+/// A value that operations make, read or change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// A readable name, unique in its block. For parameters: the logical name without block and layer.
+    pub name: String,
+    /// Its dimensions.
+    pub dims: Vec<Dim>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+impl Value {
+    /// Number of elements.
+    pub fn elements(&self) -> u64 {
+        self.dims.iter().map(|dim| dim.size).product()
+    }
+
+    /// Whether it is a parameter.
+    pub fn is_parameter(&self) -> bool {
+        matches!(self.kind, Kind::Parameter { .. })
+    }
+}
+
+/// An operation with its operands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What it does. Attributes that depend on the placement are filled in when programs are emitted.
+    pub op: Op,
+    /// Values read.
+    pub ins: Vec<ValueId>,
+    /// Values changed in place.
+    pub updates: Vec<ValueId>,
+    /// Values made.
+    pub outs: Vec<ValueId>,
+    /// Whether differentiation made it.
+    pub backward: bool,
+}
+
+/// A part of the model that is placed as a whole: the embedding, one layer, the head.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// `embedding`, `layer` or `head`.
+    pub name: &'static str,
+    /// Operations; an edge carries a value from where it is made to where it is read. Node order is execution order.
+    pub graph: DiGraph<Node, ValueId>,
+    /// All values.
+    pub values: Vec<Value>,
+    /// The residual stream as it enters; none for the embedding.
+    pub input: Option<ValueId>,
+    /// The residual stream as it leaves; none for the head.
+    pub output: Option<ValueId>,
+    /// The gradient of `output`, as it enters backward.
+    pub gradient_in: Option<ValueId>,
+    /// The gradient of `input`, as it leaves backward.
+    pub gradient_out: Option<ValueId>,
+}
+
+/// A whole model: three blocks, the middle one repeated.
+#[derive(Clone, Debug)]
+pub struct ModelGraph {
+    /// Token ids to residual stream.
+    pub embedding: Block,
+    /// One layer; all are alike.
+    pub layer: Block,
+    /// How many layers.
+    pub layers: u64,
+    /// Residual stream to loss.
+    pub head: Block,
+}
+
+impl Block {
+    /// The value with this id.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
+    }
+
+    /// Operations in execution order.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.graph.node_weights()
+    }
+
+    /// The operation that makes a value.
+    pub fn producer(&self, value: ValueId) -> Option<NodeIndex> {
+        self.graph.node_indices().find(|&index| self.graph[index].outs.contains(&value))
+    }
+
+    /// Parameters in the order in which they were declared.
+    pub fn parameters(&self) -> impl Iterator<Item = (ValueId, &Value)> {
+        self.values.iter().enumerate().filter(|(_, value)| value.is_parameter()).map(|(index, value)| (ValueId(index), value))
+    }
+
+    /// Number of parameters.
+    pub fn parameter_count(&self) -> u64 {
+        self.parameters().map(|(_, value)| value.elements()).sum()
+    }
+}
+
+impl ModelGraph {
+    /// All blocks with their repeats, in order.
+    pub fn blocks(&self) -> [(&Block, u64); 3] {
+        [(&self.embedding, 1), (&self.layer, self.layers), (&self.head, 1)]
+    }
+
+    /// Number of parameters of the model.
+    pub fn parameter_count(&self) -> u64 {
+        self.blocks().iter().map(|(block, repeat)| block.parameter_count() * repeat).sum()
+    }
+}
+
+/// A block as readable text: one line for each operation.
+pub fn text(block: &Block) -> String {
+    let list = |ids: &[ValueId]| ids.iter().map(|&id| describe(block, id)).collect::<Vec<_>>().join(", ");
+    let mut lines = vec![format!("block {}", block.name)];
+    for node in block.nodes() {
+        let phase = if node.backward { "backward" } else { "forward " };
+        let updates = if node.updates.is_empty() { String::new() } else { format!("; {}", list(&node.updates)) };
+        lines.push(format!("  {phase} {} <- {}({}{updates})", list(&node.outs), node.op.name(), list(&node.ins)));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn describe(block: &Block, id: ValueId) -> String {
+    let value = block.value(id);
+    let dims = value.dims.iter().map(|dim| format!("{} {}", dim.name, dim.size)).collect::<Vec<_>>().join(", ");
+    format!("{}[{dims}]", value.name)
+}

@@ -1,0 +1,66 @@
+//! What the planner knows of each operation: its derivative, how it may be sharded, and what its kernel takes beside.
+//!
+//! One file for each family, named as in `plan` and `executor`. Shapes are checked in `plan`, work and time stand in
+//! [`crate::cost`]; a new operation is a file here and an arm in each table below.
+
+pub mod add;
+pub mod attention;
+pub mod bias;
+pub mod cross_entropy;
+pub mod embedding;
+pub mod gelu;
+pub mod layer_norm;
+pub mod linear;
+pub mod split_heads;
+pub mod tokens;
+pub mod workspace;
+
+use pleach_plan::Op;
+
+use crate::differentiate::Tape;
+use crate::graph::{Block, Node};
+use crate::shard::strategy::Strategy;
+
+/// Appends the derivative of a forward operation.
+pub fn derivative(node: &Node, tape: &mut Tape) {
+    match node.op {
+        Op::Embedding { .. } => embedding::derivative(node, tape),
+        Op::LayerNorm { .. } => layer_norm::derivative(node, tape),
+        Op::Linear {} => linear::derivative(node, tape),
+        Op::Bias {} => bias::derivative(node, tape),
+        Op::SplitHeads { .. } => split_heads::derivative(node, tape),
+        Op::Attention {} => attention::derivative(node, tape),
+        Op::Gelu {} => gelu::derivative(node, tape),
+        Op::Add {} => add::derivative(node, tape),
+        Op::CrossEntropyLoss { .. } => cross_entropy::derivative(node, tape),
+        _ => {}
+    }
+}
+
+/// The ways in which an operation can be computed on shards; the first is the replicated one.
+pub fn strategies(node: &Node, block: &Block) -> Vec<Strategy> {
+    match node.op {
+        Op::Tokens { .. } => tokens::strategies(),
+        Op::Embedding { .. } => embedding::strategies(),
+        Op::EmbeddingBackward { .. } => embedding::backward_strategies(),
+        Op::LayerNorm { .. } => layer_norm::strategies(),
+        Op::LayerNormBackward {} => layer_norm::backward_strategies(),
+        Op::Linear {} => linear::strategies(),
+        Op::LinearBackwardInput {} => linear::backward_input_strategies(),
+        Op::LinearBackwardWeight {} => linear::backward_weight_strategies(),
+        Op::Bias {} => bias::strategies(),
+        Op::BiasBackward {} => bias::backward_strategies(),
+        Op::SplitHeads { .. } => split_heads::strategies(),
+        Op::SplitHeadsBackward { .. } => split_heads::backward_strategies(),
+        Op::Attention {} => attention::strategies(),
+        Op::AttentionBackward {} => attention::backward_strategies(),
+        Op::Gelu {} => gelu::strategies(1),
+        Op::GeluBackward {} => gelu::strategies(2),
+        Op::Add {} => add::strategies(node, block),
+        Op::CrossEntropyMax {} => cross_entropy::max_strategies(),
+        Op::CrossEntropyTerms { .. } => cross_entropy::terms_strategies(),
+        Op::CrossEntropyLoss { .. } => cross_entropy::loss_strategies(),
+        Op::CrossEntropyBackward { .. } => cross_entropy::backward_strategies(),
+        _ => Vec::new(),
+    }
+}

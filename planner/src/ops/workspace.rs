@@ -1,0 +1,78 @@
+//! What kernels take beside operands and results: upper bounds in bytes, from local sizes.
+//!
+//! The bounds are for libtorch's CPU kernels as the worker calls them and are checked against its counting allocator.
+
+use pleach_plan::{Dtype, Op};
+
+/// An operand as a kernel sees it.
+#[derive(Clone, Debug)]
+pub struct Operand {
+    /// Local dimensions.
+    pub dims: Vec<u64>,
+    /// Element type.
+    pub dtype: Dtype,
+}
+
+impl Operand {
+    /// Bytes of its elements.
+    pub fn bytes(&self) -> u64 {
+        self.elements() * self.dtype.bytes()
+    }
+
+    fn elements(&self) -> u64 {
+        self.dims.iter().product()
+    }
+}
+
+/// Scalars, strides tables and partial sums of a few threads.
+const SLACK: u64 = 64 << 10;
+
+/// The bound for one instruction with these inputs, updates and results.
+pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) -> u64 {
+    let all = |operands: &[Operand]| operands.iter().map(Operand::bytes).sum::<u64>();
+    let own = match op {
+        Op::Tokens { .. } => 2 * all(outs),
+        Op::EmbeddingBackward { .. } => all(updates) + 2 * all(ins),
+        Op::Embedding { .. } | Op::GeluBackward {} | Op::Gelu {} => 2 * all(outs) + all(ins),
+        Op::Linear {} | Op::LinearBackwardInput {} => narrow(ins) + narrow(outs),
+        Op::LinearBackwardWeight {} => narrow(ins) + widened(ins, updates),
+        Op::LayerNorm { .. } => 2 * all(&ins[1..]) + all(&outs[1..]),
+        Op::LayerNormBackward {} => all(&ins[3..]) + 16 * all(updates),
+        Op::BiasBackward {} => 2 * all(updates) + narrow(ins) * 2,
+        Op::SplitHeads { .. } => 3 * all(ins),
+        Op::SplitHeadsBackward { .. } => 3 * all(outs),
+        Op::Attention {} => attention(ins, outs) + all(&outs[..1]),
+        Op::AttentionBackward {} => attention(ins, outs) + all(outs) + 2 * all(&ins[..1]),
+        Op::CrossEntropyTerms { .. } | Op::CrossEntropyMax {} => 3 * wide(ins),
+        Op::CrossEntropyLoss { .. } => 2 * all(ins),
+        Op::CrossEntropyBackward { .. } => 3 * wide(ins),
+        Op::SumSquares { .. } => wide(ins),
+        Op::AllReduce { .. } => all(ins),
+        Op::AllGather { .. } | Op::ReduceScatter { .. } => 2 * (all(ins) + all(outs) + all(updates)),
+        _ => 0,
+    };
+    own + SLACK
+}
+
+/// Copies in wider types that 16-bit kernels make.
+fn narrow(operands: &[Operand]) -> u64 {
+    operands.iter().filter(|operand| operand.dtype.bytes() == 2).map(|operand| 4 * operand.elements()).sum()
+}
+
+/// A product in operand type that is added to an accumulator of a wider one.
+fn widened(ins: &[Operand], updates: &[Operand]) -> u64 {
+    if ins[0].dtype == updates[0].dtype { 0 } else { 2 * updates[0].bytes() }
+}
+
+fn wide(operands: &[Operand]) -> u64 {
+    operands.iter().map(|operand| operand.elements() * operand.dtype.bytes().max(4)).sum()
+}
+
+/// Blocks of scores, and partial sums, of flash attention: at most 512 queries by 1024 keys for each of a few threads.
+fn attention(ins: &[Operand], outs: &[Operand]) -> u64 {
+    let head = ins[1].dims.last().copied().unwrap_or(1);
+    let queries = ins[1].dims.get(2).copied().unwrap_or(1).min(512);
+    let keys = ins[1].dims.get(2).copied().unwrap_or(1).min(1024);
+    let block = (queries * keys * 2 + queries * (head + 8) * 2) * 8;
+    4 * block + outs.last().map_or(0, Operand::bytes)
+}

@@ -1,0 +1,24 @@
+//! A placement: the decisions that turn one experiment into one program.
+
+use pleach_plan::Recompute;
+
+/// Where everything goes. It never changes what is trained.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Tensor-parallel ranks.
+    pub tp: u32,
+    /// Pipeline stages.
+    pub pp: u32,
+    /// Replicas.
+    pub dp: u32,
+    /// ZeRO stage, 0 or 1.
+    pub zero: u32,
+    /// Whether the residual stream is sharded over the sequence.
+    pub sequence_parallel: bool,
+    /// Sequences a rank works on at once.
+    pub micro_batch: u64,
+    /// What forward keeps.
+    pub recompute: Recompute,
+    /// Whose lowering it is.
+    pub engine: String,
+}

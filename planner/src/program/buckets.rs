@@ -1,0 +1,125 @@
+//! Storage of parameters: flat buckets of weights, gradients, master weights and moments.
+//!
+//! Parameters of a block share a bucket when they agree in weight decay, in how they and their gradients lie over
+//! tensor-parallel ranks, and in type: then one reduction and one update serve them all. Norms keep the accumulation type where
+//! activations are of 16 bits.
+
+use std::collections::BTreeMap;
+
+use pleach_plan::{Bucket, Dtype, Layout, Layouts, Lives, Parameter, View};
+
+use super::Emitter;
+use crate::graph::{Block, Kind, ValueId};
+use crate::shard::Sharded;
+use crate::shard::strategy::{Form, P};
+
+/// What the members of a bucket agree in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Traits {
+    /// Vectors do not decay and come after matrices.
+    pub vector: bool,
+    /// Every tensor-parallel rank holds them whole.
+    pub whole: bool,
+    /// Gradients are partial sums over tensor-parallel ranks.
+    pub partial: bool,
+    /// Type of the weights.
+    pub dtype: Dtype,
+}
+
+impl Traits {
+    fn name(self, compute: Dtype) -> String {
+        let what = match (self.vector, self.whole) {
+            (false, _) => "matrices",
+            (true, false) => "split_vectors",
+            (true, true) => "vectors",
+        };
+        let partial = if self.partial { "_partial" } else { "" };
+        let kept = if self.dtype == compute { "" } else { "_wide" };
+        format!("{what}{partial}{kept}")
+    }
+}
+
+/// A parameter on its way into a bucket.
+struct Member {
+    value: ValueId,
+    gradient: ValueId,
+    form: Form,
+}
+
+impl Emitter<'_> {
+    /// Gives storage to a block's parameters; the indices of its buckets.
+    pub(super) fn store(&mut self, block: &Block, sharded: &Sharded) -> Vec<usize> {
+        if let Some(index) = block.values.iter().position(|value| value.kind == Kind::Report) {
+            self.table.stand(block, ValueId(index), self.report);
+        }
+        let mut members: BTreeMap<Traits, Vec<Member>> = BTreeMap::new();
+        for (index, value) in block.values.iter().enumerate() {
+            if let Kind::Accumulator { of } = value.kind {
+                let gradient = ValueId(index);
+                let (form, partial) = (sharded.statics[&of], sharded.statics[&gradient] == P);
+                let parameter = block.value(of);
+                let norm = parameter.name.contains("norm.");
+                let traits = Traits {
+                    vector: parameter.dims.len() == 1,
+                    whole: form.cut().is_none(),
+                    partial,
+                    dtype: if norm { self.accumulate } else { self.compute },
+                };
+                members.entry(traits).or_default().push(Member { value: of, gradient, form });
+            }
+        }
+        members.into_iter().map(|(traits, mut members)| {
+            members.sort_by_key(|member| member.value);
+            self.bucket(block, traits, &members)
+        }).collect()
+    }
+
+    /// Ranks among which optimizer states are divided.
+    pub(super) fn slices(&self) -> u64 {
+        if self.placement.zero == 1 { u64::from(self.mesh.dp) } else { 1 }
+    }
+
+    fn bucket(&mut self, block: &Block, traits: Traits, members: &[Member]) -> usize {
+        let index = self.buckets.len();
+        let lives = if block.name == "layer" { Lives::Layered } else { Lives::Static };
+        let name = format!("{}.{}", block.name, traits.name(self.compute));
+        let elements = |member: &Member| self.table.local_dims(block, member.value, member.form).iter().product::<u64>();
+        let length: u64 = members.iter().map(elements).sum();
+        let padded = length.next_multiple_of(u64::from(self.mesh.dp) * u64::from(self.slices() > 1) + u64::from(self.slices() == 1));
+        let over = if traits.whole { Layout::Replicate } else { Layout::Shard(0) };
+        let whole = Layouts { dp: Layout::Replicate, tp: over };
+        let summed = Layouts { dp: Layout::Partial, tp: if traits.partial { Layout::Partial } else { over } };
+        let sliced = Layouts { dp: if self.slices() > 1 { Layout::Shard(0) } else { Layout::Replicate }, tp: over };
+        let (accumulate, part) = (self.accumulate, padded / self.slices());
+        let mut flat = |what: &str, dtype, size, layout| self.table.flat(format!("{name}.{what}"), dtype, size, layout, lives);
+        let weights = flat("weights", traits.dtype, padded, whole);
+        let gradients = flat("gradients", accumulate, padded, summed);
+        let master = (traits.dtype != accumulate).then(|| flat("master", accumulate, part, sliced));
+        let (m, v) = (flat("m", accumulate, part, sliced), flat("v", accumulate, part, sliced));
+        self.buckets.push(Bucket { name, weights, gradients, master, m, v, length });
+        self.traits.push(traits);
+        self.place(block, members, index);
+        index
+    }
+
+    fn place(&mut self, block: &Block, members: &[Member], index: usize) {
+        let (weights, gradients) = (self.buckets[index].weights, self.buckets[index].gradients);
+        let mut offset = 0;
+        for member in members {
+            let value = block.value(member.value);
+            let name = match block.name {
+                "layer" => format!("layers.{{layer}}.{}", value.name),
+                other => format!("{other}.{}", value.name),
+            };
+            let gradient_form = if self.traits[index].partial { P } else { member.form };
+            let tensor = self.table.view(block, member.value, name.clone(), member.form, View { base: weights, offset });
+            let gradient_name = format!("{name}.gradient");
+            let gradient =
+                self.table.view(block, member.gradient, gradient_name, gradient_form, View { base: gradients, offset });
+            let Kind::Parameter { init } = value.kind else { continue };
+            let dims = value.dims.iter().map(|dim| dim.size).collect();
+            self.parameters.push(Parameter { name, tensor, gradient, dims, shard: member.form.cut(), init, bucket: index });
+            offset += self.table.tensors[tensor.0 as usize].elements();
+        }
+    }
+}

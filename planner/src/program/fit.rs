@@ -1,0 +1,80 @@
+//! Whether an experiment can be cut as a placement says, and the arithmetic where it cannot.
+
+use pleach_dsl::experiment::{Experiment, Mlp};
+
+use crate::placement::Placement;
+
+/// Why a placement has no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EmitError {
+    /// A dimension is not a multiple of the ranks that share it.
+    #[error("{size} {what} cannot be shared by {ranks} {axis} ranks: {size} / {ranks} is not whole")]
+    Indivisible {
+        /// What is shared.
+        what: &'static str,
+        /// How much of it.
+        size: u64,
+        /// By how many.
+        ranks: u64,
+        /// The axis.
+        axis: &'static str,
+    },
+    /// More stages than layers.
+    #[error("{layers} layers cannot fill {stages} pipeline stages")]
+    Stages {
+        /// Layers of the model.
+        layers: u64,
+        /// Stages of the mesh.
+        stages: u64,
+    },
+    /// The batch does not fall into whole micro-batches.
+    #[error("{batch} sequences cannot be dealt evenly to {replicas} replicas in micro-batches of {micro_batch}")]
+    Batch {
+        /// Sequences of a step.
+        batch: u64,
+        /// Replicas.
+        replicas: u64,
+        /// Sequences of a micro-batch.
+        micro_batch: u64,
+    },
+    /// Not in this version.
+    #[error("{0} is not planned yet")]
+    Unsupported(&'static str),
+    /// No consistent set of layouts was found.
+    #[error("block {block} has no consistent sharding over {tp} ranks")]
+    NoSharding {
+        /// The block.
+        block: &'static str,
+        /// Tensor-parallel ranks.
+        tp: u32,
+    },
+}
+
+/// Checks what must divide what.
+pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitError> {
+    let model = &experiment.model;
+    let Mlp::Gelu { width } = model.mlp;
+    let tp = u64::from(placement.tp);
+    let shares = [("attention heads", model.heads), ("feed-forward columns", width), ("vocabulary rows", model.vocab)];
+    let positions = placement.sequence_parallel.then_some(("positions", model.context));
+    for (what, size) in shares.into_iter().chain(positions) {
+        if size % tp != 0 {
+            return Err(EmitError::Indivisible { what, size, ranks: tp, axis: "tensor-parallel" });
+        }
+    }
+    let stages = u64::from(placement.pp);
+    if model.layers < stages {
+        return Err(EmitError::Stages { layers: model.layers, stages });
+    }
+    let (batch, replicas, micro_batch) = (experiment.train.global_batch, u64::from(placement.dp), placement.micro_batch);
+    if micro_batch == 0 || batch % (replicas * micro_batch) != 0 {
+        return Err(EmitError::Batch { batch, replicas, micro_batch });
+    }
+    if model.tied {
+        return Err(EmitError::Unsupported("a head tied to the embedding"));
+    }
+    if placement.zero > 1 {
+        return Err(EmitError::Unsupported("ZeRO 2 and 3"));
+    }
+    Ok(())
+}

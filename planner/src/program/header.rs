@@ -1,0 +1,71 @@
+//! What a plan says beside its program: named sizes, training constants, the data mix.
+
+use std::collections::BTreeMap;
+
+use pleach_dsl::experiment::{Experiment, LearningRate, Precision};
+use pleach_plan::{Component, DataPlan, Dtype, Schedule, Training};
+
+use crate::graph::transformer::{Sizes, rotary};
+use crate::placement::Placement;
+
+/// Compute and accumulation types of a precision.
+pub fn dtypes(precision: Precision) -> (Dtype, Dtype) {
+    match precision {
+        Precision::Fp64 => (Dtype::F64, Dtype::F64),
+        Precision::Fp32 => (Dtype::F32, Dtype::F32),
+        Precision::Bf16 => (Dtype::Bf16, Dtype::F32),
+        Precision::Fp16 => (Dtype::F16, Dtype::F32),
+    }
+}
+
+/// Named sizes, for readers.
+pub fn dims(experiment: &Experiment, placement: &Placement) -> BTreeMap<String, u64> {
+    let model = &experiment.model;
+    let sizes = Sizes::of(model, placement.micro_batch);
+    let named = [sizes.batch, sizes.sequence, sizes.hidden, sizes.heads, sizes.ffn, sizes.vocab];
+    let own = [("head_dim", model.head_dim), ("layers", model.layers), ("rotary", rotary(model).0)];
+    let named = named.into_iter().map(|dim| (dim.name, dim.size));
+    named.chain(own).map(|(name, size)| (name.to_owned(), size)).collect()
+}
+
+/// Training constants.
+pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
+    let train = &experiment.train;
+    let (compute, accumulate) = dtypes(train.precision);
+    let micro_steps = train.global_batch / (u64::from(placement.dp) * placement.micro_batch);
+    Training {
+        seed: experiment.seed,
+        steps: train.steps,
+        global_batch: train.global_batch,
+        micro_batch: placement.micro_batch,
+        micro_steps: u32::try_from(micro_steps).unwrap_or(u32::MAX),
+        sequence: experiment.model.context,
+        schedule: match train.lr {
+            LearningRate::Constant { peak, warmup } => Schedule::Constant { peak, warmup },
+            LearningRate::Cosine { peak, end, warmup } => Schedule::Cosine { peak, end, warmup, steps: train.steps },
+        },
+        compute,
+        accumulate,
+        checkpoint_every: experiment.checkpoints.every,
+        checkpoint_keep: experiment.checkpoints.keep,
+    }
+}
+
+/// The mix, without what is only known once the data is there.
+pub fn data(experiment: &Experiment) -> DataPlan {
+    let data = &experiment.data;
+    let component = |part: &pleach_dsl::experiment::Component| Component {
+        name: part.name.clone(),
+        files: part.files.clone(),
+        weight: part.weight,
+        fingerprint: None,
+    };
+    DataPlan {
+        name: data.name.clone(),
+        source: data.source.clone(),
+        tokenizer: data.tokenizer.clone(),
+        vocab: experiment.model.vocab,
+        mix: data.mix.iter().map(component).collect(),
+        order: None,
+    }
+}

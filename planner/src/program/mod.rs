@@ -1,0 +1,183 @@
+//! Emits the program of a placement: bodies, buckets, roles and slots, as one [`Plan`].
+//!
+//! In comes an experiment and a placement, out comes its plan or the reason why there is none. The model graph is differentiated
+//! and sharded ([`crate::shard`]), turned into bodies with lifetimes ([`bodies`]), given storage ([`buckets`]) and an optimizer
+//! ([`step`]), and laid out in time ([`schedule`]).
+
+mod bodies;
+mod buckets;
+mod fit;
+mod header;
+mod schedule;
+mod stages;
+mod step;
+mod tensors;
+
+use pleach_dsl::experiment::Experiment;
+use pleach_plan::json::{SCHEMA, placement_hash};
+use pleach_plan::{Axis, Body, BodyId, Bucket, Dtype, Group, GroupId, Hashes, Mesh, Parameter, Plan, Recompute, TensorId};
+
+use crate::differentiate::differentiate;
+use crate::graph::{Block, transformer};
+use crate::placement::Placement;
+use crate::shard::{Rules, Sharded, shard_block};
+use tensors::Table;
+
+pub use fit::EmitError;
+
+/// A block, sharded, with the storage of its parameters.
+struct Piece<'b> {
+    block: &'b Block,
+    sharded: Sharded,
+    buckets: Vec<usize>,
+}
+
+/// What the parts of a plan are gathered in.
+struct Emitter<'e> {
+    experiment: &'e Experiment,
+    placement: &'e Placement,
+    mesh: Mesh,
+    compute: Dtype,
+    accumulate: Dtype,
+    groups: Vec<Group>,
+    table: Table,
+    parameters: Vec<Parameter>,
+    buckets: Vec<Bucket>,
+    /// For each bucket: its block, whether its weights decay, and how its gradients relate over tensor-parallel ranks.
+    traits: Vec<buckets::Traits>,
+    bodies: Vec<Body>,
+    report: TensorId,
+    factor: TensorId,
+}
+
+/// The plan of a placement, as it stands: not yet verified, priced or compared.
+///
+/// # Errors
+/// The experiment cannot be cut that way.
+pub fn emit(experiment: &Experiment, placement: &Placement) -> Result<Plan, EmitError> {
+    fit::check(experiment, placement)?;
+    let scale = 1.0 / (experiment.train.global_batch * experiment.model.context) as f64;
+    let graph = differentiate(transformer::lower(&experiment.model, placement.micro_batch, scale));
+    let mut emitter = Emitter::new(experiment, placement);
+    let pieces = [
+        emitter.piece(&graph.embedding, false)?,
+        emitter.piece(&graph.layer, placement.recompute == Recompute::Full)?,
+        emitter.piece(&graph.head, false)?,
+    ];
+    let bodies = emitter.all_bodies(&pieces);
+    let roles = schedule::roles(&emitter, &pieces, &bodies);
+    Ok(emitter.finish(roles))
+}
+
+/// The bodies of one block.
+struct BlockBodies {
+    begin: BodyId,
+    forward: BodyId,
+    backward: BodyId,
+    reduce: BodyId,
+    update: BodyId,
+}
+
+/// All bodies, by what they are for.
+struct Bodies {
+    /// Embedding, layer, head.
+    blocks: [BlockBodies; 3],
+    begin: BodyId,
+    reduce: BodyId,
+}
+
+impl<'e> Emitter<'e> {
+    fn new(experiment: &'e Experiment, placement: &'e Placement) -> Self {
+        let mesh = Mesh { dp: placement.dp, cp: 1, pp: placement.pp, tp: placement.tp };
+        let (compute, accumulate) = header::dtypes(experiment.train.precision);
+        let mut table = Table::new(placement.tp);
+        let report = table.scalar("report", 2, accumulate);
+        let factor = table.scalar("clip_factor", 1, accumulate);
+        Emitter {
+            experiment,
+            placement,
+            mesh,
+            compute,
+            accumulate,
+            groups: groups(&mesh),
+            table,
+            parameters: Vec::new(),
+            buckets: Vec::new(),
+            traits: Vec::new(),
+            bodies: Vec::new(),
+            report,
+            factor,
+        }
+    }
+
+    fn piece<'b>(&mut self, block: &'b Block, recompute: bool) -> Result<Piece<'b>, EmitError> {
+        let rules = Rules {
+            tp: u64::from(self.placement.tp),
+            sequence_parallel: self.placement.sequence_parallel && self.placement.tp > 1,
+            recompute,
+        };
+        let sharded = shard_block(block, rules).ok_or(EmitError::NoSharding { block: block.name, tp: self.placement.tp })?;
+        let buckets = self.store(block, &sharded);
+        Ok(Piece { block, sharded, buckets })
+    }
+
+    fn all_bodies(&mut self, pieces: &[Piece<'_>; 3]) -> Bodies {
+        let recompute = self.placement.recompute == Recompute::Full;
+        let blocks = pieces.each_ref().map(|piece| {
+            let [forward, backward] = self.forward_backward(piece, recompute && piece.block.name == "layer");
+            BlockBodies {
+                begin: self.begin(piece),
+                forward,
+                backward,
+                reduce: self.reduce(piece),
+                update: self.update(piece),
+            }
+        });
+        Bodies { blocks, begin: self.step_begin(), reduce: self.step_reduce() }
+    }
+
+    fn group(&self, name: &str) -> GroupId {
+        let found = self.groups.iter().find(|group| group.name == name);
+        found.expect("collectives are emitted only over axes of more than one rank").id
+    }
+
+    fn body(&mut self, make: impl FnOnce(BodyId) -> Body) -> BodyId {
+        let id = BodyId(u32::try_from(self.bodies.len()).expect("a plan has few bodies"));
+        self.bodies.push(make(id));
+        id
+    }
+
+    fn finish(self, roles: Vec<pleach_plan::Role>) -> Plan {
+        let (experiment, placement) = (self.experiment, self.placement);
+        let mut plan = Plan {
+            schema: SCHEMA,
+            experiment: experiment.name.clone(),
+            hashes: Hashes { experiment: experiment.hash.clone(), placement: String::new() },
+            engine: placement.engine.clone(),
+            mesh: self.mesh,
+            zero: placement.zero,
+            sequence_parallel: placement.sequence_parallel && placement.tp > 1,
+            recompute: placement.recompute,
+            groups: self.groups,
+            dims: header::dims(experiment, placement),
+            tensors: self.table.tensors,
+            parameters: self.parameters,
+            buckets: self.buckets,
+            bodies: self.bodies,
+            roles,
+            report: self.report,
+            training: header::training(experiment, placement),
+            data: header::data(experiment),
+            prediction: None,
+        };
+        plan.hashes.placement = placement_hash(&plan);
+        plan
+    }
+}
+
+/// Groups over axes that have more than one rank.
+fn groups(mesh: &Mesh) -> Vec<Group> {
+    let wanted = [("tp", vec![Axis::Tp]), ("dp", vec![Axis::Dp]), ("world", vec![Axis::Dp, Axis::Pp, Axis::Tp])];
+    let real = wanted.into_iter().filter(|(_, axes)| axes.iter().any(|&axis| mesh.size(axis) > 1));
+    real.zip(0..).map(|((name, axes), id)| Group { id: GroupId(id), name: name.to_owned(), axes }).collect()
+}

@@ -1,0 +1,135 @@
+//! The bodies around the micro-batches: zeroing, reducing gradients, clipping, updating.
+//!
+//! With ZeRO 1 a replica keeps only its slice of a bucket's moments (and master weights): gradients are reduce-scattered into the
+//! slice, which waits in the block's frame while the norm is taken over all ranks; the updated slices are gathered again.
+
+use pleach_plan::op::Op;
+use pleach_plan::{Axis, Body, BodyId, BodyKind, Bucket, Instr, Layout, Layouts, Reduce, TensorId};
+
+use super::{Emitter, Piece};
+
+impl Emitter<'_> {
+    /// Zeroes a block's gradients.
+    pub(super) fn begin(&mut self, piece: &Piece<'_>) -> BodyId {
+        let gradients: Vec<TensorId> = piece.buckets.iter().map(|&index| self.buckets[index].gradients).collect();
+        let code = gradients.into_iter().map(|id| self.instr(Op::Zero {}, vec![], vec![id], vec![])).collect();
+        self.plain(piece.block.name, "begin", BodyKind::Begin, code)
+    }
+
+    /// Zeroes the report.
+    pub(super) fn step_begin(&mut self) -> BodyId {
+        let code = vec![self.instr(Op::Zero {}, vec![], vec![self.report], vec![])];
+        self.plain("step", "begin", BodyKind::Begin, code)
+    }
+
+    /// Sums the report over all ranks and says how far gradients are scaled.
+    pub(super) fn step_reduce(&mut self) -> BodyId {
+        let mut code = Vec::new();
+        if self.mesh.ranks() > 1 {
+            let sum = Op::AllReduce { group: self.group("world"), reduce: Reduce::Sum };
+            code.push(self.instr(sum, vec![], vec![self.report], vec![]));
+        }
+        let clip = Op::ClipFactor { max_norm: self.experiment.train.clip };
+        code.push(self.instr(clip, vec![self.report], vec![self.factor], vec![]));
+        self.plain("step", "reduce", BodyKind::Reduce, code)
+    }
+
+    /// Sums a block's gradients over the ranks that share them, and adds to the squared norm.
+    pub(super) fn reduce(&mut self, piece: &Piece<'_>) -> BodyId {
+        let (mut code, mut saves) = (Vec::new(), Vec::new());
+        for &index in &piece.buckets {
+            let gradients = self.buckets[index].gradients;
+            let traits = self.traits[index];
+            if traits.partial {
+                let sum = Op::AllReduce { group: self.group("tp"), reduce: Reduce::Sum };
+                code.push(self.instr(sum, vec![], vec![gradients], vec![]));
+            }
+            let whole = if traits.whole { u64::from(self.mesh.tp) } else { 1 };
+            let (measured, replicas) = match self.slices() {
+                1 => (gradients, whole * u64::from(self.mesh.dp)),
+                _ => (self.slice(index), whole),
+            };
+            if self.slices() > 1 {
+                let scatter = Op::ReduceScatter { group: self.group("dp"), dim: 0 };
+                code.push(self.instr(scatter, vec![gradients], vec![], vec![measured]));
+                saves.push(measured);
+            } else if self.mesh.dp > 1 {
+                let sum = Op::AllReduce { group: self.group("dp"), reduce: Reduce::Sum };
+                code.push(self.instr(sum, vec![], vec![gradients], vec![]));
+            }
+            code.push(self.instr(Op::SumSquares { replicas }, vec![measured], vec![self.report], vec![]));
+        }
+        let name = format!("{}.reduce", piece.block.name);
+        let block = piece.block.name.to_owned();
+        let make = |id, code| Body { saves, ..empty(id, name, BodyKind::Reduce, block, code) };
+        self.finish_body(make, code)
+    }
+
+    /// Updates a block's parameters.
+    pub(super) fn update(&mut self, piece: &Piece<'_>) -> BodyId {
+        let (mut code, mut takes) = (Vec::new(), Vec::new());
+        for &index in &piece.buckets {
+            let bucket = self.buckets[index].clone();
+            if self.slices() == 1 {
+                let weights = bucket.master.unwrap_or(bucket.weights);
+                code.push(self.adam(index, weights, bucket.gradients));
+                if let Some(master) = bucket.master {
+                    code.push(self.instr(Op::Cast {}, vec![master], vec![bucket.weights], vec![]));
+                }
+            } else {
+                let gradients = self.slice(index);
+                takes.push(gradients);
+                self.update_slice(index, &bucket, gradients, &mut code);
+            }
+        }
+        let name = format!("{}.update", piece.block.name);
+        let block = piece.block.name.to_owned();
+        let make = |id, code| Body { takes, ..empty(id, name, BodyKind::Update, block, code) };
+        self.finish_body(make, code)
+    }
+
+    fn update_slice(&mut self, index: usize, bucket: &Bucket, gradients: TensorId, code: &mut Vec<Instr>) {
+        let weights = &self.table.tensors[bucket.weights.0 as usize];
+        let (dtype, elements, over) = (weights.dtype, weights.elements() / self.slices(), weights.layout.tp);
+        let layout = Layouts { dp: Layout::Shard(0), tp: over };
+        let part = self.table.local(format!("{}.weights_slice", bucket.name), dtype, elements, layout);
+        code.push(self.instr(Op::Slice { axis: Axis::Dp, dim: 0 }, vec![bucket.weights], vec![], vec![part]));
+        code.push(self.adam(index, bucket.master.unwrap_or(part), gradients));
+        if let Some(master) = bucket.master {
+            code.push(self.instr(Op::Cast {}, vec![master], vec![part], vec![]));
+        }
+        let gather = Op::AllGather { group: self.group("dp"), dim: 0 };
+        code.push(self.instr(gather, vec![part], vec![bucket.weights], vec![]));
+    }
+
+    fn adam(&self, index: usize, weights: TensorId, gradients: TensorId) -> Instr {
+        let optimizer = self.experiment.train.optimizer;
+        let [beta1, beta2] = optimizer.betas;
+        let weight_decay = if self.traits[index].vector { 0.0 } else { optimizer.weight_decay };
+        let op = Op::AdamW { beta1, beta2, eps: optimizer.eps, weight_decay };
+        let bucket = &self.buckets[index];
+        self.instr(op, vec![self.factor], vec![weights, bucket.m, bucket.v, gradients], vec![])
+    }
+
+    /// The local tensor that carries a bucket's summed gradient slice from reduce to update.
+    fn slice(&mut self, index: usize) -> TensorId {
+        let bucket = &self.buckets[index];
+        let name = format!("{}.gradients_slice", bucket.name);
+        if let Some(known) = self.table.tensors.iter().find(|tensor| tensor.name == name) {
+            return known.id;
+        }
+        let gradients = &self.table.tensors[bucket.gradients.0 as usize];
+        let over = if self.traits[index].whole { Layout::Replicate } else { Layout::Shard(0) };
+        let (dtype, elements) = (gradients.dtype, gradients.elements() / self.slices());
+        self.table.local(name, dtype, elements, Layouts { dp: Layout::Shard(0), tp: over })
+    }
+
+    fn plain(&mut self, block: &str, name: &str, kind: BodyKind, code: Vec<Instr>) -> BodyId {
+        let (name, block) = (format!("{block}.{name}"), block.to_owned());
+        self.finish_body(|id, code| empty(id, name, kind, block, code), code)
+    }
+}
+
+fn empty(id: BodyId, name: String, kind: BodyKind, block: String, code: Vec<Instr>) -> Body {
+    Body { id, name, kind, block, ins: vec![], outs: vec![], saves: vec![], takes: vec![], code }
+}

@@ -1,0 +1,95 @@
+//! The table of a plan's tensors: one entry for each value in each form that a rank holds.
+
+use std::collections::BTreeMap;
+
+use pleach_plan::{Dtype, Layout, Layouts, Lives, Tensor, TensorId, View};
+
+use crate::graph::{Block, ValueId};
+use crate::shard::strategy::Form;
+
+const WHOLE: Layouts = Layouts { dp: Layout::Replicate, tp: Layout::Replicate };
+
+/// Tensors under construction.
+pub struct Table {
+    /// The tensors so far.
+    pub tensors: Vec<Tensor>,
+    tp: u64,
+    locals: BTreeMap<(&'static str, ValueId, Form), TensorId>,
+    statics: BTreeMap<(&'static str, ValueId), TensorId>,
+}
+
+impl Table {
+    /// An empty table for so many tensor-parallel ranks.
+    pub fn new(tp: u32) -> Table {
+        Table { tensors: Vec::new(), tp: u64::from(tp), locals: BTreeMap::new(), statics: BTreeMap::new() }
+    }
+
+    fn push(&mut self, name: String, dtype: Dtype, dims: Vec<u64>, layout: Layouts, lives: Lives, view: Option<View>) -> TensorId {
+        let id = TensorId(u32::try_from(self.tensors.len()).expect("a plan has few tensors"));
+        self.tensors.push(Tensor { id, name, dtype, dims, layout, lives, view });
+        id
+    }
+
+    /// A small tensor that every rank holds for the whole run.
+    pub fn scalar(&mut self, name: &str, elements: u64, dtype: Dtype) -> TensorId {
+        self.push(name.to_owned(), dtype, vec![elements], WHOLE, Lives::Static, None)
+    }
+
+    /// A flat tensor of a bucket.
+    pub fn flat(&mut self, name: String, dtype: Dtype, elements: u64, layout: Layouts, lives: Lives) -> TensorId {
+        self.push(name, dtype, vec![elements], layout, lives, None)
+    }
+
+    /// A view of a bucket's flat tensor that stands for a value.
+    pub fn view(&mut self, block: &Block, value: ValueId, name: String, form: Form, view: View) -> TensorId {
+        let base = self.tensors[view.base.0 as usize].clone();
+        let dims = self.local_dims(block, value, form);
+        let layout = Layouts { dp: base.layout.dp, tp: form.layout() };
+        let id = self.push(name, base.dtype, dims, layout, base.lives, Some(view));
+        self.statics.insert((block.name, value), id);
+        id
+    }
+
+    /// Stands a static tensor for a value.
+    pub fn stand(&mut self, block: &Block, value: ValueId, id: TensorId) {
+        self.statics.insert((block.name, value), id);
+    }
+
+    /// The tensor of a value in a form; made when first asked for.
+    pub fn of(&mut self, block: &Block, value: ValueId, form: Form, dtype: Dtype) -> TensorId {
+        if let Some(&id) = self.statics.get(&(block.name, value)) {
+            return id;
+        }
+        let key = (block.name, value, form);
+        if let Some(&id) = self.locals.get(&key) {
+            return id;
+        }
+        let own = block.value(value);
+        let batch = own.dims.iter().position(|dim| dim.name == "batch").unwrap_or(0);
+        let layout = Layouts { dp: Layout::Shard(batch), tp: form.layout() };
+        let name = format!("{}.{}{}", block.name, own.name, self.suffix(block, value, form));
+        let id = self.push(name, dtype, self.local_dims(block, value, form), layout, Lives::Local, None);
+        self.locals.insert(key, id);
+        id
+    }
+
+    fn suffix(&self, block: &Block, value: ValueId, form: Form) -> String {
+        let first = !self.locals.keys().any(|&(name, other, _)| name == block.name && other == value);
+        match (first, form.cut()) {
+            (true, _) => String::new(),
+            (false, Some(dim)) => format!("@{}", block.value(value).dims[dim].name),
+            (false, None) => "@whole".to_owned(),
+        }
+    }
+
+    /// The dimensions that one rank holds.
+    pub fn local_dims(&self, block: &Block, value: ValueId, form: Form) -> Vec<u64> {
+        let dims = block.value(value).dims.iter().enumerate();
+        dims.map(|(index, dim)| if form.cut() == Some(index) { dim.size / self.tp } else { dim.size }).collect()
+    }
+
+    /// A tensor that lives only inside the optimizer.
+    pub fn local(&mut self, name: String, dtype: Dtype, elements: u64, layout: Layouts) -> TensorId {
+        self.push(name, dtype, vec![elements], layout, Lives::Local, None)
+    }
+}
