@@ -65,6 +65,9 @@ pub struct Global {
     /// Replace a value of the spec: --set train.steps=10 (may be repeated)
     #[arg(long = "set", global = true, value_name = "PATH=VALUE", value_parser = parse_setting)]
     pub settings: Vec<Setting>,
+    /// Which experiment, where a spec declares several
+    #[arg(long, global = true, value_name = "NAME")]
+    pub experiment: Option<String>,
 }
 
 /// One `--set PATH=VALUE`.
@@ -107,7 +110,7 @@ pub enum Command {
     Plan(Box<PlanArguments>),
     /// Print the identity of an experiment
     Hash(FileArguments),
-    /// Show a value with its formula and the origin of each part, or the page of a diagnostic
+    /// Show a value with its formula and the origin of each part
     Explain(ExplainArguments),
     /// Execute a plan; from a spec: plan, show, ask, run
     Run(RunArguments),
@@ -179,10 +182,10 @@ pub enum Emit {
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArguments {
-    /// A spec, or the code of a diagnostic (pleach::heads::indivisible)
-    #[arg(value_name = "FILE|CODE")]
-    pub subject: String,
-    /// The value's dotted path: train.lr.peak
+    /// The spec
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The value's dotted path: train.lr.peak; without it, all values are listed
     #[arg(value_name = "PATH")]
     pub path: Option<String>,
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pleach_plan::Plan;
-use pleach_storage::checkpoint;
+use pleach_storage::checkpoint::{self, Checkpoint};
 use pleach_storage::run::{Attempt, RunError, RunFolder, RunRecord, WorkerExit};
 use serde_json::json;
 
@@ -40,14 +40,26 @@ pub struct Run<'p> {
 pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     let worker = find::worker()?;
     let _lock = run.folder.lock().map_err(|error| run_failure(&error))?;
-    run.folder.clear_failures().map_err(|error| run_failure(&error))?;
-    let mut record = run.folder.read_record().map_err(|error| run_failure(&error))?;
+    run.folder
+        .clear_failures()
+        .map_err(|error| run_failure(&error))?;
+    let mut record = run
+        .folder
+        .read_record()
+        .map_err(|error| run_failure(&error))?;
     let record = record.get_or_insert_with(|| RunRecord::new(run.plan, "bitwise"));
     record.data_order.clone_from(&run.plan.data.order);
     record.attempts.push(begin(run.resume.unwrap_or(0)));
-    run.folder.write_record(record).map_err(|error| run_failure(&error))?;
+    run.folder
+        .write_record(record)
+        .map_err(|error| run_failure(&error))?;
     let ranks = run.plan.mesh.ranks();
-    let job = Job { worker, arguments: arguments(run), ranks, logs: run.folder.logs() };
+    let job = Job {
+        worker,
+        arguments: arguments(run),
+        ranks,
+        logs: run.folder.logs(),
+    };
     let last = run.steps.unwrap_or(u64::MAX).min(run.plan.training.steps);
     let mut progress = Progress::new(screen, last, ranks);
     let ending = supervise(&job, &mut |rank, event: Event| progress.hear(rank, &event));
@@ -58,13 +70,20 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     if let Some(attempt) = record.attempts.last_mut() {
         end(attempt, &measured, &ending, exit);
     }
-    run.folder.write_record(record).map_err(|error| run_failure(&error))?;
+    run.folder
+        .write_record(record)
+        .map_err(|error| run_failure(&error))?;
     tell(screen, run, &ending, &measured)
 }
 
 fn arguments(run: &Run<'_>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["--plan".into(), run.folder.plan().into()];
-    arguments.extend(["--run".into(), run.folder.path().into(), "--data".into(), run.data.clone().into()]);
+    arguments.extend([
+        "--run".into(),
+        run.folder.path().into(),
+        "--data".into(),
+        run.data.clone().into(),
+    ]);
     if run.resume.is_some() {
         arguments.push("--resume".into());
     }
@@ -75,11 +94,18 @@ fn arguments(run: &Run<'_>) -> Vec<OsString> {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 fn begin(first_step: u64) -> Attempt {
-    Attempt { version: env!("CARGO_PKG_VERSION").to_owned(), began: now(), first_step, ..Attempt::default() }
+    Attempt {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        began: now(),
+        first_step,
+        ..Attempt::default()
+    }
 }
 
 fn end(attempt: &mut Attempt, measured: &Measured, ending: &Ending, exit: Exit) {
@@ -105,29 +131,39 @@ fn tell(screen: &Screen, run: &Run<'_>, ending: &Ending, measured: &Measured) ->
     let exit = ending.exit();
     let rows = comparison::rows(run.plan, measured);
     if screen.json {
-        let [first, last] = measured.loss.map_or([None, None], |[first, last]| [Some(first), Some(last)]);
-        screen.data_json(&json!({"run": run.folder.path(), "exit": exit as i32, "step": measured.last_step,
+        let [first, last] = measured
+            .loss
+            .map_or([None, None], |[first, last]| [Some(first), Some(last)]);
+        screen.data_json(
+            &json!({"run": run.folder.path(), "exit": exit as i32, "step": measured.last_step,
             "steps": run.plan.training.steps, "first_loss": first, "last_loss": last,
-            "compared": comparison::json(&rows)}));
+            "compared": comparison::json(&rows)}),
+        );
         return Ok(exit);
     }
     if let Some([first, last]) = measured.loss {
         let [first, last] = [first, last].map(figures::number);
         let steps = (measured.first_step.unwrap_or(0) + 1, measured.last_step);
-        screen.data(&format!("loss {first} -> {last} over steps {} to {}", steps.0, steps.1));
+        screen.data(&format!(
+            "loss {first} -> {last} over steps {} to {}",
+            steps.0, steps.1
+        ));
     }
     if !rows.is_empty() {
         screen.data(&comparison::table(&rows));
     }
     screen.data(&format!("run: {folder}"));
     if exit == Exit::Preempted {
-        screen.note(&format!("saved after step {} and stopped; `pleach resume {folder}` goes on", measured.last_step));
+        screen.note(&format!(
+            "saved after step {} and stopped; `pleach resume {folder}` goes on",
+            measured.last_step
+        ));
     }
     Ok(exit)
 }
 
-/// Steps done in the newest good checkpoint of a run; damaged newer ones are told, and all damaged is a failure.
-pub fn newest(screen: &Screen, folder: &RunFolder, plan: &Plan) -> Outcome<Option<u64>> {
+/// The newest good checkpoint of a run; damaged newer ones are told, and all damaged is a failure.
+pub fn newest(screen: &Screen, folder: &RunFolder, plan: &Plan) -> Outcome<Option<Checkpoint>> {
     let found = checkpoint::newest(&folder.checkpoints())
         .map_err(|error| Failure::machine("pleach::checkpoint::file", error.to_string()))?;
     let reasons: Vec<String> = found.rejected.iter().map(ToString::to_string).collect();
@@ -135,31 +171,46 @@ pub fn newest(screen: &Screen, folder: &RunFolder, plan: &Plan) -> Outcome<Optio
         if reasons.is_empty() {
             return Ok(None);
         }
-        let message = format!("no checkpoint of `{}` can be believed", folder.path().display());
+        let message = format!(
+            "no checkpoint of `{}` can be believed",
+            folder.path().display()
+        );
         return Err(Failure::machine("pleach::checkpoint::damaged", message)
             .detail(reasons.join("\n"))
             .help("restore the files from a copy, or move the run away and begin again; nothing was changed"));
     };
-    good.check(plan).map_err(|error| Failure::wish("pleach::checkpoint::other", error.to_string()))?;
+    good.check(plan)
+        .map_err(|error| Failure::wish("pleach::checkpoint::other", error.to_string()))?;
     for reason in &reasons {
-        screen.warn(&format!("a newer checkpoint is damaged and left out: {reason}"));
+        screen.warn(&format!(
+            "a newer checkpoint is damaged and left out: {reason}"
+        ));
     }
-    let step = good.manifest.step;
-    let sample = step * plan.training.global_batch;
-    screen.note(&format!("going on after step {step}; the next sample is {}", figures::count(sample)));
-    Ok(Some(step))
+    Ok(Some(good))
 }
 
 /// A run's folder that could not be used.
 pub fn run_failure(error: &RunError) -> Failure {
     let (code, wish, help) = match error {
         RunError::Exists { .. } => ("pleach::run::exists", true, None),
-        RunError::NotARun { .. } => ("pleach::run::not_a_run", true, Some("`pleach runs` lists the runs of this folder")),
+        RunError::NotARun { .. } => (
+            "pleach::run::not_a_run",
+            true,
+            Some("`pleach runs` lists the runs of this folder"),
+        ),
         RunError::Locked { .. } => ("pleach::run::locked", true, None),
         RunError::Damaged { .. } => ("pleach::run::damaged", false, None),
-        RunError::File(_) => ("pleach::run::file", false, Some("the disk must have room and the folder be writable")),
+        RunError::File(_) => (
+            "pleach::run::file",
+            false,
+            Some("the disk must have room and the folder be writable"),
+        ),
     };
-    let failure = if wish { Failure::wish(code, error.to_string()) } else { Failure::machine(code, error.to_string()) };
+    let failure = if wish {
+        Failure::wish(code, error.to_string())
+    } else {
+        Failure::machine(code, error.to_string())
+    };
     match help {
         Some(help) => failure.help(help),
         None => failure,

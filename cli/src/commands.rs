@@ -1,4 +1,12 @@
 //! The commands: one file each, from arguments to an exit code.
 
 pub mod calibrate;
+pub mod check;
 pub mod doctor;
+pub mod explain;
+pub mod export;
+pub mod hash;
+pub mod plan;
+pub mod resume;
+pub mod run;
+pub mod runs;

@@ -12,22 +12,34 @@ use crate::screen::{Screen, figures};
 /// Prepares the data of `plan` and fills in its fingerprints and the hash of the whole run's order. `from` is the folder
 /// in which the source is looked up.
 pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepared> {
-    screen.note(&format!("preparing the data `{}` from {}", plan.data.name, plan.data.source));
+    screen.note(&format!(
+        "preparing the data `{}` from {}",
+        plan.data.name, plan.data.source
+    ));
     let cache = data::default_cache().map_err(|error| data_failure(&error))?;
     let prepared = data::build(&plan.data, from, &cache).map_err(|error| data_failure(&error))?;
-    prepared.check(&plan.data).map_err(|error| data_failure(&error))?;
+    prepared
+        .check(&plan.data)
+        .map_err(|error| data_failure(&error))?;
     let order = order_hash(plan, &prepared).map_err(|error| order_failure(&error))?;
     if let Some(wanted) = plan.data.order.as_ref().filter(|wanted| **wanted != order) {
-        return Err(Failure::wish("pleach::data::order", "the samples would come in another order than the plan says")
-            .detail(format!("the plan's order is {wanted}\nhere it is        {order}"))
-            .help("plan again from the spec, or run where the same data is"));
+        return Err(Failure::wish(
+            "pleach::data::order",
+            "the samples would come in another order than the plan says",
+        )
+        .detail(format!(
+            "the plan's order is {wanted}\nhere it is        {order}"
+        ))
+        .help("plan again from the spec, or run where the same data is"));
     }
     prepared.stamp(&mut plan.data);
     plan.data.order = Some(order);
     for component in &prepared.components {
         let (name, documents, tokens) = (&component.name, component.documents, component.tokens);
         let [documents, tokens] = [documents, tokens].map(figures::count);
-        screen.detail(&format!("  {name}: {tokens} tokens in {documents} documents"));
+        screen.detail(&format!(
+            "  {name}: {tokens} tokens in {documents} documents"
+        ));
     }
     Ok(prepared)
 }
@@ -53,17 +65,25 @@ fn data_failure(error: &DataError) -> Failure {
         DataError::NoCache => ("pleach::machine::cache", false),
     };
     let message = error.to_string();
-    if wish { Failure::wish(code, message) } else { Failure::machine(code, message) }
+    if wish {
+        Failure::wish(code, message)
+    } else {
+        Failure::machine(code, message)
+    }
 }
 
 fn order_failure(error: &OrderError) -> Failure {
     match error {
         OrderError::Data(error) => data_failure(error),
-        OrderError::Shares { .. } | OrderError::Denominator { .. } | OrderError::Components { .. } => {
+        OrderError::Shares { .. }
+        | OrderError::Denominator { .. }
+        | OrderError::Components { .. } => {
             Failure::wish("pleach::data::weights", error.to_string())
         }
         OrderError::TooShort { .. } => Failure::wish("pleach::data::short", error.to_string())
             .help("give the component more files, or make `model.context` shorter"),
-        OrderError::Beyond { .. } | OrderError::Room { .. } => Failure::machine("pleach::data::order", error.to_string()),
+        OrderError::Beyond { .. } | OrderError::Room { .. } => {
+            Failure::machine("pleach::data::order", error.to_string())
+        }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use pleach_dsl::Problems;
+
 use crate::exit::Exit;
 use crate::screen::diagnostic::Diagnostic;
 
@@ -13,7 +15,9 @@ use crate::screen::diagnostic::Diagnostic;
 pub struct Failure {
     /// The exit code.
     pub exit: Exit,
-    /// What to tell, at least one.
+    /// What is wrong in specs, one entry for each experiment that was read.
+    pub problems: Vec<Problems>,
+    /// What else to tell.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -25,7 +29,17 @@ impl Failure {
     pub fn wish(code: &str, message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Wish,
+            problems: Vec::new(),
             diagnostics: vec![Diagnostic::error(code, message)],
+        }
+    }
+
+    /// Problems of specs: exit code 1.
+    pub fn problems(problems: Vec<Problems>) -> Self {
+        Self {
+            exit: Exit::Wish,
+            problems,
+            diagnostics: Vec::new(),
         }
     }
 

@@ -1,215 +1,169 @@
 //! Reads specs and what they import: the only way by which text comes into the language.
 //!
-//! An import is looked up beside the file that names it; `presets/…` that is not there is taken from the presets that are
-//! compiled in. Files must lie under the root: the working folder where the spec is inside it, else the spec's own folder.
-//! Links are followed first and judged by where they end, so none leads out.
+//! The language makes the paths and keeps them beside or below the file that imports; here they are held against the disk.
+//! Links are followed first and judged by where they end, so none leads out of the spec's folder; devices, pipes and huge
+//! files are refused before they are read.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use pleach_dsl::{Failure as Refusal, Loader};
+
+use crate::failure::{Failure, Outcome};
+
 /// The longest file that is read.
 pub const SIZE_LIMIT: u64 = 4 << 20;
 
-/// The presets that travel with the program.
-const PRESETS: &[(&str, &str)] = &[];
-
-/// Why a file was not read.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// There is no such file, beside the importer or compiled in.
-    #[error("there is no file `{0}`")]
-    Missing(String),
-    /// It lies outside of the root.
-    #[error("`{wanted}` leads out of `{root}`")]
-    Outside {
-        /// What was asked for.
-        wanted: String,
-        /// Where it would have to lie.
-        root: String,
-    },
-    /// It is larger than [`SIZE_LIMIT`].
-    #[error("`{0}` is larger than 4 MiB, the most that a spec may have")]
-    Large(String),
-    /// A folder, a device, a pipe.
-    #[error("`{0}` is not a file")]
-    NotAFile(String),
-    /// Not UTF-8.
-    #[error("`{0}` is not text in UTF-8")]
-    NotText(String),
-    /// The system refuses.
-    #[error("`{0}` could not be read: {1}")]
-    System(String, std::io::Error),
-}
-
-/// Reads files under one root.
+/// Files under a spec's folder.
 #[derive(Debug)]
 pub struct Files {
+    spec: PathBuf,
     root: PathBuf,
 }
 
 impl Files {
-    /// For a spec and what it imports.
-    pub fn of(spec: &Path) -> Result<Self, LoadError> {
+    /// For a spec and what it imports; the spec itself must be there.
+    pub fn of(spec: &Path) -> Outcome<Self> {
+        let metadata = spec
+            .metadata()
+            .map_err(|error| Failure::reading(spec, &error))?;
+        if metadata.is_dir() {
+            return Err(Failure::reading(
+                spec,
+                &std::io::ErrorKind::IsADirectory.into(),
+            ));
+        }
         let folder = spec
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
-        let folder = canonical(folder)?;
-        let working = canonical(Path::new("."))?;
+        let root = folder
+            .canonicalize()
+            .map_err(|error| Failure::reading(folder, &error))?;
         Ok(Self {
-            root: if folder.starts_with(&working) {
-                working
-            } else {
-                folder
-            },
+            spec: spec.to_owned(),
+            root,
         })
     }
 
-    /// The text of `wanted` as `importer` names it (none: as the command line names it), with the path it is known by.
-    pub fn read(
-        &self,
-        importer: Option<&str>,
-        wanted: &str,
-    ) -> Result<(String, String), LoadError> {
-        let known = known_as(importer, wanted);
-        match self.read_file(&known) {
-            Err(LoadError::Missing(_)) => {
-                let preset = PRESETS
-                    .iter()
-                    .find(|(name, _)| *name == wanted || *name == known);
-                let (name, text) = preset.ok_or(LoadError::Missing(known))?;
-                Ok(((*name).to_owned(), (*text).to_owned()))
-            }
-            other => other.map(|text| (known, text)),
+    fn resolve(&self, path: &str) -> Result<PathBuf, Refusal> {
+        let named = Path::new(path);
+        let real = named.canonicalize().map_err(|error| refusal(&error))?;
+        // The spec itself may be a link to anywhere: whoever runs the command names it. What it imports may not.
+        if named == self.spec || real.starts_with(&self.root) {
+            return Ok(real);
         }
+        let root = self.root.display();
+        Err(Refusal::Unreadable(format!(
+            "it leads out of the spec's folder `{root}`, to `{}`",
+            real.display()
+        )))
     }
+}
 
-    fn read_file(&self, known: &str) -> Result<String, LoadError> {
-        let path = canonical(Path::new(known))?;
-        if !path.starts_with(&self.root) {
-            return Err(LoadError::Outside {
-                wanted: known.to_owned(),
-                root: self.root.display().to_string(),
-            });
-        }
-        let system = |error| LoadError::System(known.to_owned(), error);
-        if !path.metadata().map_err(system)?.is_file() {
-            return Err(LoadError::NotAFile(known.to_owned()));
+impl Loader for Files {
+    fn load(&self, path: &str) -> Result<String, Refusal> {
+        let real = self.resolve(path)?;
+        let metadata = real.metadata().map_err(|error| refusal(&error))?;
+        if !metadata.is_file() {
+            return Err(Refusal::Unreadable("it is not a file".to_owned()));
         }
         let mut bytes = Vec::new();
-        let file = std::fs::File::open(&path).map_err(system)?;
+        let file = std::fs::File::open(&real).map_err(|error| refusal(&error))?;
         file.take(SIZE_LIMIT + 1)
             .read_to_end(&mut bytes)
-            .map_err(system)?;
+            .map_err(|error| refusal(&error))?;
         if bytes.len() as u64 > SIZE_LIMIT {
-            return Err(LoadError::Large(known.to_owned()));
+            let mebibytes = SIZE_LIMIT >> 20;
+            return Err(Refusal::Unreadable(format!(
+                "it has more than {mebibytes} MiB, the most that a spec may have"
+            )));
         }
-        String::from_utf8(bytes).map_err(|_| LoadError::NotText(known.to_owned()))
+        String::from_utf8(bytes)
+            .map_err(|_| Refusal::Unreadable("it is not text in UTF-8".to_owned()))
     }
 }
 
-/// `presets/a.pleach` named in `presets/b.pleach` is `presets/presets/a.pleach`; `..` and `.` are folded where they can be.
-fn known_as(importer: Option<&str>, wanted: &str) -> String {
-    let folder = importer
-        .and_then(|importer| Path::new(importer).parent())
-        .unwrap_or(Path::new(""));
-    let mut folded = PathBuf::new();
-    for part in folder.join(wanted).components() {
-        match part {
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir if folded.file_name().is_some() => {
-                folded.pop();
-            }
-            other => folded.push(other),
-        }
+fn refusal(error: &std::io::Error) -> Refusal {
+    match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => Refusal::Missing,
+        _ => Refusal::Unreadable(error.to_string()),
     }
-    folded.to_string_lossy().into_owned()
-}
-
-fn canonical(path: &Path) -> Result<PathBuf, LoadError> {
-    path.canonicalize().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
-            LoadError::Missing(path.display().to_string())
-        }
-        _ => LoadError::System(path.display().to_string(), error),
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn folder() -> tempfile::TempDir {
+    fn folder() -> (tempfile::TempDir, Files) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("specs/parts")).unwrap();
         std::fs::write(folder.path().join("specs/main.pleach"), "main").unwrap();
         std::fs::write(folder.path().join("specs/parts/a.pleach"), "a").unwrap();
         std::fs::write(folder.path().join("secret.pleach"), "secret").unwrap();
-        folder
+        let files = Files::of(&folder.path().join("specs/main.pleach")).unwrap();
+        (folder, files)
     }
 
-    fn name(folder: &tempfile::TempDir, file: &str) -> String {
-        folder.path().join(file).display().to_string()
+    fn load(folder: &tempfile::TempDir, files: &Files, path: &str) -> Result<String, Refusal> {
+        files.load(&folder.path().join(path).display().to_string())
     }
 
     #[test]
-    fn imports_are_beside_their_importer() {
-        let folder = folder();
-        let main = name(&folder, "specs/main.pleach");
-        let files = Files::of(Path::new(&main)).unwrap();
-        let (known, text) = files.read(Some(&main), "parts/a.pleach").unwrap();
-        assert_eq!(text, "a");
+    fn files_below_the_spec_are_read() {
+        let (folder, files) = folder();
+        assert_eq!(load(&folder, &files, "specs/main.pleach").unwrap(), "main");
+        assert_eq!(load(&folder, &files, "specs/parts/a.pleach").unwrap(), "a");
         assert_eq!(
-            files.read(Some(&known), "../main.pleach").unwrap(),
-            (main, "main".to_owned())
+            load(&folder, &files, "specs/none.pleach").unwrap_err(),
+            Refusal::Missing
         );
     }
 
     #[test]
-    fn nothing_outside_is_read() {
-        let folder = folder();
-        let main = name(&folder, "specs/main.pleach");
-        let files = Files::of(Path::new(&main)).unwrap();
+    fn no_link_leads_out() {
+        let (folder, files) = folder();
+        let specs = folder.path().join("specs");
         std::os::unix::fs::symlink(
             folder.path().join("secret.pleach"),
-            folder.path().join("specs/link.pleach"),
+            specs.join("link.pleach"),
         )
         .unwrap();
-        for wanted in ["../secret.pleach", "link.pleach", "/etc/passwd"] {
-            let error = files.read(Some(&main), wanted).unwrap_err();
-            assert!(
-                matches!(error, LoadError::Outside { .. }),
-                "{wanted}: {error}"
-            );
+        std::os::unix::fs::symlink(folder.path(), specs.join("up")).unwrap();
+        std::os::unix::fs::symlink(specs.join("parts/a.pleach"), specs.join("inside.pleach"))
+            .unwrap();
+        for path in [
+            "specs/link.pleach",
+            "specs/up/secret.pleach",
+            "specs/../secret.pleach",
+        ] {
+            let Err(Refusal::Unreadable(why)) = load(&folder, &files, path) else {
+                panic!("{path} was read")
+            };
+            assert!(why.contains("leads out"), "{why}");
         }
+        assert_eq!(load(&folder, &files, "specs/inside.pleach").unwrap(), "a");
     }
 
     #[test]
     fn only_text_files_of_a_fair_size() {
-        let folder = folder();
-        let main = name(&folder, "specs/main.pleach");
-        let files = Files::of(Path::new(&main)).unwrap();
+        let (folder, files) = folder();
         std::fs::write(
             folder.path().join("specs/large.pleach"),
             vec![b'#'; SIZE_LIMIT as usize + 1],
         )
         .unwrap();
         std::fs::write(folder.path().join("specs/binary.pleach"), [0xff, 0xfe]).unwrap();
-        assert!(matches!(
-            files.read(Some(&main), "large.pleach"),
-            Err(LoadError::Large(_))
-        ));
-        assert!(matches!(
-            files.read(Some(&main), "binary.pleach"),
-            Err(LoadError::NotText(_))
-        ));
-        assert!(matches!(
-            files.read(Some(&main), "parts"),
-            Err(LoadError::NotAFile(_))
-        ));
-        assert!(matches!(
-            files.read(Some(&main), "none.pleach"),
-            Err(LoadError::Missing(_))
-        ));
+        for (path, part) in [
+            ("large.pleach", "4 MiB"),
+            ("binary.pleach", "UTF-8"),
+            ("parts", "not a file"),
+        ] {
+            let Err(Refusal::Unreadable(why)) = load(&folder, &files, &format!("specs/{path}"))
+            else {
+                panic!("{path}")
+            };
+            assert!(why.contains(part), "{why}");
+        }
     }
 }

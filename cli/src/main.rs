@@ -6,6 +6,7 @@
 mod arguments;
 mod attempt;
 mod commands;
+mod compile;
 mod data;
 mod exit;
 mod failure;
@@ -13,6 +14,8 @@ mod fault;
 mod launch;
 mod loader;
 mod machine;
+mod misfit;
+mod planfile;
 mod progress;
 mod screen;
 
@@ -96,8 +99,15 @@ fn enter(global: &Global) -> Outcome<()> {
 fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
     let global = &arguments.global;
     match &arguments.command {
-        Command::Doctor => commands::doctor::doctor(screen),
+        Command::Check(arguments) => commands::check::check(screen, global, arguments),
+        Command::Plan(arguments) => commands::plan::plan(screen, global, arguments),
+        Command::Hash(arguments) => commands::hash::hash(screen, global, arguments),
+        Command::Explain(arguments) => commands::explain::explain(screen, global, arguments),
+        Command::Run(arguments) => commands::run::run(screen, global, arguments),
+        Command::Resume(arguments) => commands::resume::resume(screen, arguments),
+        Command::Export(arguments) => commands::export::export(screen, arguments),
         Command::Calibrate(arguments) => commands::calibrate::calibrate(screen, arguments),
-        _ => Ok(Exit::Machine),
+        Command::Doctor => commands::doctor::doctor(screen),
+        Command::Runs => commands::runs::runs(screen),
     }
 }

@@ -9,6 +9,8 @@ pub mod figures;
 
 use std::io::{IsTerminal, Write};
 
+use diagnostic::Diagnostic;
+use pleach_dsl::Problems;
 use serde_json::{Value, json};
 
 use crate::arguments::{Color, Global, LogFormat};
@@ -19,8 +21,6 @@ use crate::failure::Failure;
 pub struct Screen {
     /// One JSON value instead of a screen.
     pub json: bool,
-    /// Colour on stdout.
-    pub color_out: bool,
     /// Colour on stderr.
     pub color_err: bool,
     /// A progress line that is drawn over itself.
@@ -40,7 +40,6 @@ impl Screen {
         let terminal = std::io::stderr().is_terminal();
         Self {
             json: global.json,
-            color_out: wants_color(global.color, std::io::stdout().is_terminal()),
             color_err: wants_color(global.color, terminal),
             live: terminal && !global.no_progress && !global.quiet && !json_log,
             no_progress: global.no_progress || global.quiet,
@@ -64,7 +63,7 @@ impl Screen {
 
     /// The answer as one JSON value.
     pub fn data_json(&self, value: &Value) {
-        self.data(&serde_json::to_string_pretty(value).expect("a JSON value always serialises"));
+        self.data(&pretty(value));
     }
 
     /// A note to stderr, unless quiet.
@@ -94,16 +93,27 @@ impl Screen {
     /// A failure: snippets and help for people, one array for programs; stderr in both cases.
     pub fn failure(&self, failure: &Failure) {
         if self.json {
-            let all: Vec<Value> = failure
-                .diagnostics
-                .iter()
-                .map(diagnostic::Diagnostic::json)
-                .collect();
-            self.line(&serde_json::to_string_pretty(&all).expect("a JSON value always serialises"));
+            self.line(&pretty(&all_json(&failure.problems, &failure.diagnostics)));
             return;
         }
+        failure
+            .problems
+            .iter()
+            .for_each(|problems| self.problems(problems));
         for diagnostic in &failure.diagnostics {
             self.line(diagnostic.text(self.color_err).trim_end());
+        }
+    }
+
+    /// Problems of a spec that do not stop the command: its warnings.
+    pub fn problems(&self, problems: &Problems) {
+        if problems.is_empty() {
+            return;
+        }
+        if self.json {
+            self.line(&pretty(&problems.to_json()));
+        } else {
+            self.line(problems.render(self.color_err).trim_end());
         }
     }
 
@@ -134,6 +144,23 @@ impl Screen {
         // A closed stderr leaves nobody to tell.
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("a JSON value always serialises")
+}
+
+/// All diagnostics as one array.
+pub fn all_json(problems: &[Problems], diagnostics: &[Diagnostic]) -> Value {
+    let of_specs = problems
+        .iter()
+        .flat_map(|problems| match problems.to_json() {
+            Value::Array(list) => list,
+            other => vec![other],
+        });
+    of_specs
+        .chain(diagnostics.iter().map(Diagnostic::json))
+        .collect()
 }
 
 /// `--color` over `NO_COLOR` over `FORCE_COLOR` over the stream.

@@ -7,9 +7,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use pleach_storage::run::RankFailure;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use pleach_storage::run::RankFailure;
 
 /// Exit code of a worker that saved and stopped because it was told to.
 pub const PREEMPTED: i32 = 75;
@@ -59,7 +59,10 @@ impl Ending {
     pub fn judge(ranks: Vec<Rank>, told: u32) -> Self {
         let verdict = if ranks.iter().all(|rank| rank.status.success()) {
             Verdict::Done
-        } else if ranks.iter().all(|rank| matches!(rank.status.code(), Some(0 | PREEMPTED))) {
+        } else if ranks
+            .iter()
+            .all(|rank| matches!(rank.status.code(), Some(0 | PREEMPTED)))
+        {
             Verdict::Preempted
         } else if told > 0 && ranks.iter().all(|rank| obeyed(rank.status)) {
             Verdict::Aborted
@@ -93,9 +96,13 @@ impl Ending {
     pub fn failure(&self, help: &str) -> Option<Failure> {
         match self.verdict {
             Verdict::Done | Verdict::Preempted => None,
-            Verdict::Aborted => {
-                Some(Failure::fault("pleach::run::aborted", "stopped on request before everything was saved").help(help))
-            }
+            Verdict::Aborted => Some(
+                Failure::fault(
+                    "pleach::run::aborted",
+                    "stopped on request before everything was saved",
+                )
+                .help(help),
+            ),
             Verdict::Failed => Some(describe(&self.ranks, help)),
         }
     }

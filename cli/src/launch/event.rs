@@ -41,7 +41,9 @@ pub enum Event {
 /// Reads one line of a rank; none where it is not an event at all.
 pub fn parse(rank: u32, line: &str) -> Option<Event> {
     let mut value: serde_json::Value = serde_json::from_str(line).ok()?;
-    value.as_object_mut()?.insert("rank".to_owned(), rank.into());
+    value
+        .as_object_mut()?
+        .insert("rank".to_owned(), rank.into());
     serde_json::from_value(value).ok()
 }
 
@@ -53,10 +55,22 @@ mod tests {
     fn events_are_read_and_newer_ones_skipped() {
         let step = r#"{"event":"step","step":3,"loss":"NaN","grad_norm":1.0,"lr":1e-3,"seconds":0.5,"tokens_per_s":9.0,
             "samples":24,"more":1}"#;
-        assert!(matches!(parse(0, step), Some(Event::Step(step)) if step.step == 3 && step.loss.is_nan()));
+        assert!(
+            matches!(parse(0, step), Some(Event::Step(step)) if step.step == 3 && step.loss.is_nan())
+        );
         let failed = r#"{"event":"failed","message":"lost","instruction":"layer.forward[3] all_reduce","peer":1}"#;
-        assert!(matches!(parse(2, failed), Some(Event::Failed(RankFailure { rank: 2, peer: Some(1), .. }))));
-        assert_eq!(parse(0, r#"{"event":"weather","sun":true}"#), Some(Event::Other));
+        assert!(matches!(
+            parse(2, failed),
+            Some(Event::Failed(RankFailure {
+                rank: 2,
+                peer: Some(1),
+                ..
+            }))
+        ));
+        assert_eq!(
+            parse(0, r#"{"event":"weather","sun":true}"#),
+            Some(Event::Other)
+        );
         assert_eq!(parse(0, "[W socket.cpp] hello"), None);
     }
 }

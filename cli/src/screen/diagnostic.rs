@@ -1,7 +1,7 @@
 //! One diagnostic of the command itself, for people and for programs.
 //!
-//! The form is that of a spec's problems: code, severity, message, labels, help. A failure of the world has no place in a
-//! text, so its labels stay empty in JSON and its detail stands below the message on the screen.
+//! The form is that of a spec's problems, which the language renders itself: code, severity, message, labels, help. A failure
+//! of the world has no place in a text, so its labels stay empty in JSON and its detail stands below the message.
 
 use std::fmt::Write as _;
 
@@ -18,8 +18,6 @@ pub struct Diagnostic {
     pub detail: Option<String>,
     /// An action that works.
     pub help: Option<String>,
-    /// Rendered by the language with its snippets, and the same as JSON; replaces all of the above on output.
-    pub rendered: Option<(String, Value)>,
 }
 
 impl Diagnostic {
@@ -30,15 +28,11 @@ impl Diagnostic {
             message: message.into(),
             detail: None,
             help: None,
-            rendered: None,
         }
     }
 
     /// The screen form.
     pub fn text(&self, color: bool) -> String {
-        if let Some((text, _)) = &self.rendered {
-            return text.clone();
-        }
         let (red, cyan, reset) = if color {
             ("\x1b[31m", "\x1b[36m", "\x1b[0m")
         } else {
@@ -67,9 +61,6 @@ impl Diagnostic {
 
     /// The form for programs.
     pub fn json(&self) -> Value {
-        if let Some((_, value)) = &self.rendered {
-            return value.clone();
-        }
         let message = match &self.detail {
             Some(detail) => format!("{}\n{detail}", self.message),
             None => self.message.clone(),

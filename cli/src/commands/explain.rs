@@ -1,0 +1,89 @@
+//! `pleach explain FILE [PATH]`: a value, its formula, and where each part of it came from.
+
+use std::collections::BTreeMap;
+
+use pleach_dsl::explain::{self, Cell};
+use serde_json::{Value, json};
+
+use crate::arguments::{ExplainArguments, Global};
+use crate::compile;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::screen::Screen;
+
+/// Shows one value, or lists all of them.
+pub fn explain(screen: &Screen, global: &Global, arguments: &ExplainArguments) -> Outcome<Exit> {
+    let loaded = compile::load(global, &arguments.file, None)?;
+    if loaded.cells.is_empty() {
+        return Err(Failure::problems(vec![loaded.problems]));
+    }
+    let cells = &loaded.cells;
+    let wanted: Vec<(&String, &Cell)> = match &arguments.path {
+        None => cells.iter().collect(),
+        Some(path) => match cells.get_key_value(path) {
+            Some(found) => vec![found],
+            None => below(cells, path)?,
+        },
+    };
+    if screen.json {
+        let values = wanted
+            .iter()
+            .map(|(path, cell)| ((*path).clone(), value(cell)));
+        screen.data_json(&Value::Object(values.collect()));
+    } else if let [(path, _)] = wanted[..] {
+        screen.data(&explain::explain(cells, path).unwrap_or_default());
+    } else {
+        wanted.iter().for_each(|(path, cell)| {
+            screen.data(&format!("{path} = {}   ({})", cell.value, cell.origin))
+        });
+    }
+    if loaded.problems.errors() > 0 {
+        return Err(Failure::problems(vec![loaded.problems]));
+    }
+    Ok(Exit::Fine)
+}
+
+/// The values of a section.
+fn below<'c>(
+    cells: &'c BTreeMap<String, Cell>,
+    path: &str,
+) -> Outcome<Vec<(&'c String, &'c Cell)>> {
+    let section = format!("{path}.");
+    let inside: Vec<_> = cells
+        .iter()
+        .filter(|(name, _)| name.starts_with(&section))
+        .collect();
+    if !inside.is_empty() {
+        return Ok(inside);
+    }
+    let last = path.rsplit('.').next().unwrap_or(path);
+    let like = |name: &&String| {
+        strsim::damerau_levenshtein(name, path) <= (path.len() / 3).max(1)
+            || name.rsplit('.').next() == Some(last)
+    };
+    let nearest: Vec<String> = cells
+        .keys()
+        .filter(like)
+        .take(8)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let help = match nearest.as_slice() {
+        [] => "without a path, all values are listed".to_owned(),
+        [one] => format!("did you mean {one}?"),
+        several => format!("did you mean one of {}?", several.join(", ")),
+    };
+    Err(Failure::wish(
+        "pleach::explain::unknown",
+        format!("the experiment has no value `{path}`"),
+    )
+    .help(help))
+}
+
+fn value(cell: &Cell) -> Value {
+    let origin = |origin: &pleach_dsl::origin::Origin| {
+        json!({"layer": origin.layer.to_string(), "file": origin.file, "line": origin.line, "column": origin.column,
+            "text": origin.text})
+    };
+    json!({"value": cell.value, "formula": cell.formula, "origin": origin(&cell.origin),
+        "replaces": cell.before.iter().map(origin).collect::<Value>(), "about": cell.doc, "mentions": cell.mentions})
+}

@@ -1,0 +1,57 @@
+//! `pleach export RUN_DIR --to hf --out DIR`: the model of a run's newest good checkpoint for another program.
+
+use pleach_storage::export::{ExportError, hf};
+use pleach_storage::run::RunFolder;
+use serde_json::json;
+
+use crate::arguments::{ExportArguments, ExportTarget};
+use crate::attempt;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::planfile;
+use crate::screen::Screen;
+
+/// Writes the model.
+pub fn export(screen: &Screen, arguments: &ExportArguments) -> Outcome<Exit> {
+    let folder =
+        RunFolder::open(&arguments.directory).map_err(|error| attempt::run_failure(&error))?;
+    let plan = planfile::read(&folder.plan())?;
+    let shown = folder.path().display();
+    let checkpoint = attempt::newest(screen, &folder, &plan)?.ok_or_else(|| {
+        Failure::wish(
+            "pleach::export::no_checkpoint",
+            format!("`{shown}` has no complete checkpoint yet"),
+        )
+        .help(format!(
+            "`pleach resume {shown}` brings it to its end and saves there"
+        ))
+    })?;
+    match arguments.to {
+        ExportTarget::Hf => {
+            hf::export(&checkpoint, &plan, plan.training.accumulate, &arguments.out)
+        }
+    }
+    .map_err(|error| failure(&error))?;
+    let step = checkpoint.manifest.step;
+    if screen.json {
+        screen.data_json(&json!({"out": arguments.out, "step": step, "from": checkpoint.folder}));
+    } else {
+        screen.data(&format!(
+            "{}: the model after step {step}",
+            arguments.out.display()
+        ));
+    }
+    Ok(Exit::Fine)
+}
+
+fn failure(error: &ExportError) -> Failure {
+    let message = error.to_string();
+    match error {
+        ExportError::Exists { .. } => Failure::wish("pleach::export::exists", message),
+        ExportError::Inexpressible { .. } => Failure::wish("pleach::export::inexpressible", message)
+            .help("GPTNeoX has layer norms, rotary positions, GELU and an exact residual form; see its configuration"),
+        ExportError::Shape { .. } | ExportError::Checkpoint(_) => Failure::machine("pleach::export::checkpoint", message),
+        ExportError::File(_) => Failure::machine("pleach::export::file", message)
+            .help("the disk must have room and the folder above be writable; nothing was left behind"),
+    }
+}

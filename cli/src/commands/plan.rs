@@ -1,0 +1,132 @@
+//! `pleach plan FILE`: what a spec would do and cost, on one screen or as one object. It writes only files it is told to.
+
+use std::path::Path;
+
+use pleach_plan::{json as plans, text};
+use pleach_planner::cost::Costs;
+use pleach_planner::report::{Report, screen as screens};
+use pleach_planner::search::why::{WhyNot, why_not};
+use pleach_planner::{differentiate, graph, trace};
+use pleach_storage::files;
+use serde_json::{Value, json};
+
+use crate::arguments::{Emit, Global, PlanArguments};
+use crate::compile::{self, Planned};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::misfit;
+use crate::screen::Screen;
+
+/// Plans and shows. A placement that does not fit is shown with its figures, and the exit code is 1.
+pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outcome<Exit> {
+    let planned = compile::plan(screen, global, &arguments.file, arguments.top)?;
+    let question = arguments
+        .why_not
+        .as_deref()
+        .map(|question| ask(&planned, question))
+        .transpose()?;
+    if let Some(path) = &arguments.out {
+        write(path, &plans::write(&planned.verified()?))?;
+        screen.note(&format!("plan written to {}", path.display()));
+    }
+    if let Some(path) = &arguments.trace {
+        write(path, &traced(&planned)?)?;
+        screen.note(&format!(
+            "trace written to {} (open it in ui.perfetto.dev)",
+            path.display()
+        ));
+    }
+    show(screen, arguments, &planned, question.as_ref());
+    misfit::judge(&planned).map_or(Ok(Exit::Fine), Err)
+}
+
+fn show(screen: &Screen, arguments: &PlanArguments, planned: &Planned, question: Option<&WhyNot>) {
+    let report = report(planned);
+    match arguments.emit {
+        Some(Emit::Graph) => screen.data(&graphs(planned)),
+        Some(Emit::Program) => screen.data(&text::write(&planned.answer.chosen.plan)),
+        Some(Emit::Placement) => screen.data_json(&json!(report.placement)),
+        None if screen.json => {
+            let mut object = json!(report);
+            if let Some(question) = question {
+                object["why_not"] = why_not_json(planned, question);
+            }
+            screen.data_json(&object);
+        }
+        None if arguments.memory => screen.data(&screens::memory_screen(&report)),
+        None => screen.data(&screens::screen(&report)),
+    }
+    if let (Some(question), false) = (question, screen.json || arguments.emit.is_some()) {
+        screen.data(&format!(
+            "\n  why not {}? {}",
+            question.question, question.verdict
+        ));
+    }
+}
+
+/// The report of an answer.
+pub fn report(planned: &Planned) -> Report {
+    Report::new(
+        &planned.experiment,
+        &planned.hardware,
+        &planned.answer,
+        planned.seconds,
+    )
+}
+
+fn ask(planned: &Planned, question: &str) -> Outcome<WhyNot> {
+    why_not(
+        &planned.experiment,
+        &planned.hardware,
+        &planned.answer,
+        question,
+    )
+    .map_err(|error| Failure::wish("pleach::plan::question", error.to_string()))
+}
+
+fn why_not_json(planned: &Planned, question: &WhyNot) -> Value {
+    let best = question.best.as_ref().map(|best| {
+        let alone = pleach_planner::search::Answer {
+            chosen: best.clone(),
+            alternatives: Vec::new(),
+            rejected: Vec::new(),
+            ..planned.answer.clone()
+        };
+        let report = Report::new(&planned.experiment, &planned.hardware, &alone, 0.0);
+        json!({"placement": report.placement, "time": report.time, "memory": report.memory})
+    });
+    json!({"question": question.question, "verdict": question.verdict, "best": best, "rejected": question.rejected})
+}
+
+/// The differentiated graph of the model, one block after the other.
+fn graphs(planned: &Planned) -> String {
+    let placement = &planned.answer.chosen.placement;
+    let training = &planned.answer.chosen.plan.training;
+    let scale = 1.0 / (training.global_batch * training.sequence) as f64;
+    let model = differentiate::differentiate(graph::transformer::lower(
+        &planned.experiment.model,
+        placement.micro_batch,
+        scale,
+    ));
+    let block =
+        |(block, times): (&graph::Block, u64)| format!("# {times} times\n{}", graph::text(block));
+    model.blocks().map(block).join("\n")
+}
+
+fn traced(planned: &Planned) -> Outcome<String> {
+    let costs = Costs::new(
+        &planned.answer.chosen.plan,
+        &planned.hardware,
+        &planned.experiment.cluster,
+    );
+    let trace = trace::trace(&costs)
+        .map_err(|stuck| Failure::machine("pleach::fault::stuck", stuck.to_string()))?;
+    Ok(serde_json::to_string(&trace).expect("a trace holds only names and finite numbers"))
+}
+
+fn write(path: &Path, text: &str) -> Outcome<()> {
+    files::replace(path, text.as_bytes()).map_err(|error| {
+        Failure::machine("pleach::file::write", error.to_string())
+            .help("the folder must exist and be writable")
+    })
+}

@@ -1,0 +1,63 @@
+//! `pleach resume RUN_DIR`: goes on with a run from its last complete checkpoint, with the plan that stands in its folder.
+
+use std::path::Path;
+
+use pleach_storage::run::RunFolder;
+
+use crate::arguments::ResumeArguments;
+use crate::attempt::{self, Run};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::machine::Machine;
+use crate::screen::{Screen, figures};
+use crate::{data, planfile};
+
+/// Goes on with a run.
+pub fn resume(screen: &Screen, arguments: &ResumeArguments) -> Outcome<Exit> {
+    let directory = &arguments.directory;
+    if !directory.is_dir() {
+        let missing = format!("there is no folder `{}`", directory.display());
+        return Err(Failure::wish("pleach::run::missing", missing)
+            .help("`pleach runs` lists the runs of this folder"));
+    }
+    let folder = RunFolder::open(directory).map_err(|error| attempt::run_failure(&error))?;
+    go_on(screen, folder, arguments.steps, directory)
+}
+
+/// Goes on with the run in `folder`; its data is looked up from `data_from`.
+pub fn go_on(
+    screen: &Screen,
+    folder: RunFolder,
+    steps: Option<u64>,
+    data_from: &Path,
+) -> Outcome<Exit> {
+    let mut plan = planfile::read(&folder.plan())?;
+    planfile::runs_here(&plan, &Machine::here())?;
+    let done = attempt::newest(screen, &folder, &plan)?.map(|checkpoint| checkpoint.manifest.step);
+    let last = steps.unwrap_or(u64::MAX).min(plan.training.steps);
+    match done {
+        Some(step) if step >= last => {
+            screen.note(&format!(
+                "{} has done its {last} steps already",
+                folder.path().display()
+            ));
+            return Ok(Exit::Fine);
+        }
+        Some(step) => {
+            let sample = figures::count(step * plan.training.global_batch);
+            screen.note(&format!(
+                "going on after step {step}; the next sample is number {sample}"
+            ));
+        }
+        None => screen.note("there is no complete checkpoint yet; the run begins again"),
+    }
+    let prepared = data::prepare(screen, &mut plan, data_from)?;
+    let run = Run {
+        folder,
+        plan: &plan,
+        data: prepared.folder,
+        resume: done,
+        steps,
+    };
+    attempt::attempt(screen, &run)
+}

@@ -1,0 +1,162 @@
+//! `pleach run FILE|PLAN.json`: from a spec it plans, shows, asks and runs; from a plan file it runs exactly that plan.
+//!
+//! Whatever can be refused is refused before a folder is made: the plan's hash, structure and meaning, the data, the memory of
+//! this machine, the worker.
+
+use std::path::{Path, PathBuf};
+
+use pleach_plan::{Plan, json};
+use pleach_planner::report::screen as screens;
+use pleach_storage::run::RunFolder;
+
+use super::{plan as planning, resume, runs};
+use crate::arguments::{Global, RunArguments};
+use crate::attempt::{self, Run};
+use crate::compile::{self, THIS_MACHINE};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::launch::find;
+use crate::machine::Machine;
+use crate::screen::Screen;
+use crate::{data, misfit, planfile};
+
+/// Runs a spec or a plan.
+pub fn run(screen: &Screen, global: &Global, arguments: &RunArguments) -> Outcome<Exit> {
+    let file = &arguments.file;
+    let from_plan = file
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    let (plan, spec) = if from_plan {
+        (
+            planfile::read(file)?,
+            format!("# run from the plan file {}\n", file.display()),
+        )
+    } else {
+        (from_spec(screen, global, file)?, spec_text(global, file)?)
+    };
+    planfile::structure(&plan)?;
+    planfile::runs_here(&plan, &Machine::here())?;
+    find::worker()?;
+    if arguments.resume
+        && let Some(folder) = known(screen, &plan)?
+    {
+        return resume::go_on(screen, folder, arguments.steps, &folder_of(file));
+    }
+    let name = RunFolder::name(&plan.experiment, &plan.hashes.placement);
+    refuse_existing(&Path::new(runs::FOLDER).join(&name))?;
+    if !from_plan && !agreed(screen, global) {
+        screen.note("nothing was run");
+        return Ok(Exit::Fine);
+    }
+    begin(screen, arguments, plan, &name, &spec)
+}
+
+/// Prepares the data, makes the folder, launches.
+fn begin(
+    screen: &Screen,
+    arguments: &RunArguments,
+    mut plan: Plan,
+    name: &str,
+    spec: &str,
+) -> Outcome<Exit> {
+    let prepared = data::prepare(screen, &mut plan, &folder_of(&arguments.file))?;
+    let folder = RunFolder::create(Path::new(runs::FOLDER), name, spec, &json::write(&plan))
+        .map_err(|error| attempt::run_failure(&error))?;
+    screen.note(&format!("running in {}", folder.path().display()));
+    let run = Run {
+        folder,
+        plan: &plan,
+        data: prepared.folder,
+        resume: None,
+        steps: arguments.steps,
+    };
+    attempt::attempt(screen, &run)
+}
+
+/// Plans a spec, shows the plan, and refuses what cannot be run on this machine.
+fn from_spec(screen: &Screen, global: &Global, file: &Path) -> Outcome<Plan> {
+    let planned = compile::plan(screen, global, file, 3)?;
+    screen.note(&screens::screen(&planning::report(&planned)));
+    if let Some(failure) = misfit::judge(&planned) {
+        return Err(failure);
+    }
+    let device = &planned.experiment.cluster.device;
+    if device != THIS_MACHINE {
+        let ranks = planned.experiment.cluster.gpus();
+        return Err(Failure::wish("pleach::run::elsewhere", format!("this plan is for {ranks} x {device}, not for here"))
+            .help("`cluster = this_machine { gpus_per_node = 2 }` runs the experiment on this machine's processor"));
+    }
+    planned.verified()
+}
+
+/// The spec's text as it was run, with what the command line replaced.
+fn spec_text(global: &Global, file: &Path) -> Outcome<String> {
+    let mut text = std::fs::read_to_string(file).map_err(|error| Failure::reading(file, &error))?;
+    for setting in &global.settings {
+        text.push_str(&format!("\n# --set {}={}", setting.path, setting.value));
+    }
+    Ok(text)
+}
+
+/// Asks where somebody can answer.
+fn agreed(screen: &Screen, global: &Global) -> bool {
+    if global.yes {
+        return true;
+    }
+    if screen.can_ask() {
+        return screen.ask("Run this plan?");
+    }
+    screen.note("this is not a terminal, so the plan is run without asking");
+    true
+}
+
+/// The run to go on with: of this very plan, or else the latest of the same experiment.
+fn known(screen: &Screen, plan: &Plan) -> Outcome<Option<RunFolder>> {
+    let exact =
+        Path::new(runs::FOLDER).join(RunFolder::name(&plan.experiment, &plan.hashes.placement));
+    if let Ok(folder) = RunFolder::open(&exact) {
+        return Ok(Some(folder));
+    }
+    let began = |folder: &RunFolder| {
+        let record = folder.read_record().ok().flatten()?;
+        let same = record.experiment_hash == plan.hashes.experiment;
+        same.then(|| record.attempts.last().map_or(0, |attempt| attempt.began))
+    };
+    let all = runs::folders(Path::new(runs::FOLDER))?;
+    let latest = all
+        .into_iter()
+        .filter_map(|folder| Some((began(&folder)?, folder)))
+        .max_by_key(|(began, _)| *began);
+    match &latest {
+        Some((_, folder)) => {
+            screen.note(&format!(
+                "{} is a run of the same experiment; its own plan goes on",
+                folder.path().display()
+            ));
+        }
+        None => screen.note("there is no run of this experiment yet; it begins"),
+    }
+    Ok(latest.map(|(_, folder)| folder))
+}
+
+/// Before anything is prepared, because preparing takes time.
+fn refuse_existing(path: &Path) -> Outcome<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(Failure::wish(
+        "pleach::run::exists",
+        format!("`{shown}` is there already: this plan was run before"),
+    )
+    .help(format!(
+        "`pleach resume {shown}` goes on with it; move it away to begin again"
+    )))
+}
+
+fn folder_of(file: &Path) -> PathBuf {
+    file.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+        .to_owned()
+}

@@ -1,0 +1,135 @@
+//! From a spec's file to its experiment, and from there to the planner's answer.
+//!
+//! The language and the planner are pure: files come in through [`crate::loader`], the device's table through
+//! [`crate::machine`], and how long the search took is measured here.
+
+use std::path::Path;
+use std::time::Instant;
+
+use pleach_dsl::Loaded;
+use pleach_dsl::experiment::Experiment;
+use pleach_plan::Plan;
+use pleach_plan::hardware::Hardware;
+use pleach_planner::search::{self, Answer, Nowhere, Options};
+use pleach_planner::{hardware, report, verify};
+
+use crate::arguments::Global;
+use crate::failure::{Failure, Outcome};
+use crate::loader::Files;
+use crate::machine::Machine;
+use crate::screen::Screen;
+
+/// The device whose table is this machine's own.
+pub const THIS_MACHINE: &str = "this_machine";
+
+/// Faults of a program's meaning that are shown.
+const SHOWN: usize = 8;
+
+/// An experiment with the planner's answer.
+#[derive(Debug)]
+pub struct Planned {
+    /// The experiment.
+    pub experiment: Experiment,
+    /// The device's table.
+    pub hardware: Hardware,
+    /// The answer.
+    pub answer: Answer,
+    /// Seconds of the search.
+    pub seconds: f64,
+}
+
+/// Reads a spec as it stands, problems and all.
+pub fn load(global: &Global, file: &Path, experiment: Option<&str>) -> Outcome<Loaded> {
+    let files = Files::of(file)?;
+    let settings: Vec<(String, String)> = global
+        .settings
+        .iter()
+        .map(|setting| (setting.path.clone(), setting.value.clone()))
+        .collect();
+    Ok(pleach_dsl::load(
+        &file.to_string_lossy(),
+        &files,
+        &settings,
+        experiment.or(global.experiment.as_deref()),
+    ))
+}
+
+/// Reads a spec that must be right; its warnings are shown.
+pub fn experiment(screen: &Screen, global: &Global, file: &Path) -> Outcome<Experiment> {
+    let (experiment, warnings) = load(global, file, None)?
+        .into_result()
+        .map_err(|problems| Failure::problems(vec![problems]))?;
+    screen.problems(&warnings);
+    Ok(experiment)
+}
+
+/// Plans a spec.
+pub fn plan(
+    screen: &Screen,
+    global: &Global,
+    file: &Path,
+    alternatives: usize,
+) -> Outcome<Planned> {
+    let experiment = experiment(screen, global, file)?;
+    let hardware = table(screen, &experiment)?;
+    let begun = Instant::now();
+    let answer = search::plan(&experiment, &hardware, Options { alternatives })
+        .map_err(|none| nowhere(&experiment, &none))?;
+    Ok(Planned {
+        experiment,
+        hardware,
+        answer,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}
+
+/// The table of the cluster's device.
+fn table(screen: &Screen, experiment: &Experiment) -> Outcome<Hardware> {
+    let device = &experiment.cluster.device;
+    if device != THIS_MACHINE {
+        return hardware::find(device, None).map_err(|error| {
+            Failure::wish("pleach::cluster::device", error.to_string())
+                .help("name one of them as the cluster's `device`, or build on a preset: presets/clusters.pleach")
+        });
+    }
+    let table = Machine::here().table()?;
+    match &table.file {
+        Some(path) => screen.detail(&format!("this machine's own table: {}", path.display())),
+        None => screen.note("this machine is not measured; figures rest on an assumed table (`pleach calibrate` measures)"),
+    }
+    Ok(table.hardware)
+}
+
+fn nowhere(experiment: &Experiment, none: &Nowhere) -> Failure {
+    let lines: Vec<String> = none
+        .rejected
+        .iter()
+        .map(|region| format!("{}: {} ({})", region.what, region.why, region.count))
+        .collect();
+    let (name, gpus) = (&experiment.name, experiment.cluster.gpus());
+    Failure::wish("pleach::plan::nowhere", format!("{name} has no placement on {gpus} ranks"))
+        .detail(lines.join("\n"))
+        .help("leave more of `plan` open (`auto`), or change the number of ranks: `cluster.nodes`, `cluster.gpus_per_node`")
+}
+
+impl Planned {
+    /// The chosen plan with its prediction, verified: what `run` runs and `--out` writes.
+    pub fn verified(&self) -> Outcome<Plan> {
+        let chosen = &self.answer.chosen;
+        verify::verify(&chosen.plan, &self.experiment).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().take(SHOWN).map(ToString::to_string).collect();
+            Failure::machine(
+                "pleach::fault::meaning",
+                "the planner made a program that does not mean the experiment",
+            )
+            .detail(lines.join("\n"))
+            .help(format!(
+                "this is a fault of pleach: report it with the spec's hash, {}",
+                self.experiment.hash
+            ))
+        })?;
+        let mut plan = chosen.plan.clone();
+        plan.prediction = Some(report::prediction(chosen, &self.hardware));
+        Ok(plan)
+    }
+}
