@@ -1,0 +1,142 @@
+//! Random experiments and placements of a few dozen numbers, with every feature that the planner has.
+
+use std::collections::BTreeMap;
+
+use pleach_dsl::experiment::{
+    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Mlp, Model, Norm,
+    Positions, Precision, Residual, Train, Wishes,
+};
+use pleach_dsl::wish::Choice;
+use pleach_plan::Recompute;
+use pleach_planner::placement::Placement;
+
+use crate::random::Random;
+
+/// A placement whose experiment fits it.
+pub fn placement(random: &mut Random) -> Placement {
+    let tp = random.pick(&[1, 2, 2]);
+    Placement {
+        tp,
+        pp: random.pick(&[1, 2]),
+        dp: random.pick(&[1, 2]),
+        zero: random.pick(&[0, 1]),
+        sequence_parallel: tp > 1 && random.coin(),
+        micro_batch: random.pick(&[1, 2]),
+        recompute: random.pick(&[Recompute::None, Recompute::Full]),
+        engine: "pleach".to_owned(),
+    }
+}
+
+/// An experiment for a placement.
+pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
+    let layers = random.below(4).max(placement.pp as usize - 1) as u64 + 1;
+    let micro_steps = random.below(3) as u64 + 1;
+    Experiment {
+        name: "small".to_owned(),
+        seed: 1,
+        model: model(random, layers),
+        data: Dataset {
+            name: "none".to_owned(),
+            source: String::new(),
+            tokenizer: "bytes".to_owned(),
+            mix: vec![],
+        },
+        train: train(
+            random,
+            placement.micro_batch * micro_steps * u64::from(placement.dp),
+        ),
+        checkpoints: Checkpoints {
+            every: None,
+            keep: 1,
+        },
+        cluster: cluster(u64::from(placement.tp * placement.pp * placement.dp)),
+        plan: wishes(),
+        hash: String::new(),
+        origins: BTreeMap::new(),
+    }
+}
+
+fn model(random: &mut Random, layers: u64) -> Model {
+    let base = 100.0;
+    Model {
+        layers,
+        hidden: 8,
+        heads: 2,
+        head_dim: 4,
+        context: 4,
+        vocab: 6,
+        positions: random.pick(&[
+            Positions::None,
+            Positions::Rotary {
+                fraction: 0.5,
+                base,
+            },
+            Positions::Rotary {
+                fraction: 1.0,
+                base,
+            },
+        ]),
+        residual: random.pick(&[
+            Residual::Sequential,
+            Residual::ParallelSeparate,
+            Residual::ParallelShared,
+        ]),
+        norm: Norm::LayerNorm { eps: 1e-3 },
+        mlp: Mlp::Gelu {
+            width: random.pick(&[4, 6]),
+        },
+        tied: false,
+        init: Init {
+            weights: 0.4,
+            output: 0.3,
+        },
+    }
+}
+
+fn train(random: &mut Random, global_batch: u64) -> Train {
+    Train {
+        steps: 10,
+        global_batch,
+        // A large eps: parameters whose gradient is zero but for rounding must not be moved by the rounding.
+        optimizer: AdamW {
+            betas: [0.9, 0.95],
+            eps: 1e-3,
+            weight_decay: 0.1,
+        },
+        lr: LearningRate::Constant {
+            peak: 0.05,
+            warmup: 0,
+        },
+        clip: random.pick(&[Some(1e-2), None]),
+        precision: random.pick(&[Precision::Fp64, Precision::Fp32, Precision::Bf16]),
+    }
+}
+
+fn cluster(gpus_per_node: u64) -> Cluster {
+    Cluster {
+        name: "this_machine".to_owned(),
+        nodes: 1,
+        gpus_per_node,
+        device: "this_machine".to_owned(),
+        memory: None,
+        peak_flops: None,
+        intra_node: None,
+        inter_node: None,
+        price_per_gpu_hour: None,
+    }
+}
+
+fn wishes() -> Wishes {
+    Wishes {
+        tp: Choice::Auto,
+        pp: Choice::Auto,
+        dp: Choice::Auto,
+        zero: Choice::Auto,
+        micro_batch: Choice::Auto,
+        recompute: Choice::Auto,
+        sequence_parallel: Choice::Auto,
+        requirements: vec![],
+        objectives: vec![],
+        engine: "pleach".to_owned(),
+    }
+}
