@@ -6,7 +6,6 @@
 use std::fmt;
 use std::path::Path;
 
-use serde::Serialize;
 use tch::TchError;
 
 use crate::native::essence;
@@ -115,26 +114,21 @@ impl Cause {
 }
 
 /// A failure with its place, as launchers read it and as it is printed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     /// Stable code: `pleach::worker::peer_lost`.
     pub code: &'static str,
     /// One sentence.
     pub message: String,
-    /// The step in which it happened.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The step in which it happened: steps done, counting this one.
     pub step: Option<u64>,
     /// The instruction: `layer.forward[12] all_reduce, slot 5, layer 3, micro-batch 1`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub instruction: Option<String>,
     /// The rank on the other side.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<u32>,
     /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<Box<str>>,
     /// The process's exit code.
-    #[serde(skip)]
     pub exit: Exit,
 }
 
@@ -150,12 +144,12 @@ impl Failure {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// A cause with its place.
+    /// A cause with its place; `step` counts from 0.
     pub fn at(cause: &Cause, step: u64, instruction: String) -> Self {
         Self {
             code: cause.code(),
             message: cause.to_string(),
-            step: Some(step),
+            step: Some(step + 1),
             instruction: Some(instruction),
             peer: cause.peer(),
             help: Some(cause.help().into()),
@@ -163,10 +157,13 @@ impl Failure {
         }
     }
 
-    /// A cause before the first or after the last instruction.
+    /// A cause outside any instruction; `doing` stands in the instruction's place.
     pub fn outside(cause: &Cause, doing: &str) -> Self {
-        let message = format!("{doing}: {cause}");
-        Self { peer: cause.peer(), ..Self::new(cause.exit(), cause.code(), message).help(cause.help()) }
+        Self {
+            peer: cause.peer(),
+            instruction: Some(doing.to_owned()),
+            ..Self::new(cause.exit(), cause.code(), cause.to_string()).help(cause.help())
+        }
     }
 
     /// A file that cannot be read or written.
@@ -208,7 +205,7 @@ mod tests {
         let failure = Failure::at(&cause, 7, "layer.forward[2] all_reduce, slot 4, layer 1, micro-batch 0".into());
         assert_eq!((failure.peer, failure.exit), (Some(3), Exit::Fault));
         let text = failure.to_string();
-        for part in ["peer_lost", "`tp`", "rank 3", "layer.forward[2]", "(step 7)", "--resume"] {
+        for part in ["peer_lost", "`tp`", "rank 3", "layer.forward[2]", "(step 8)", "--resume"] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
         assert_eq!(ranks(&[0, 2, 5]), "ranks 0, 2 and 5");

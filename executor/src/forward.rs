@@ -13,7 +13,7 @@ use crate::environment::Environment;
 use crate::error::{Cause, Exit, Failure};
 use crate::interpreter::{Interpreter, World};
 use crate::load;
-use crate::saving::{Saver, checkpoints};
+use crate::saving::Saver;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub fn forward(request: &Request) -> Result<(), Failure> {
     let alone = Environment::read(|_| None)?;
     let plan = load::plan(&request.plan, &alone)?;
     let texts = read_tokens(&request.tokens, &plan)?;
-    let wrap = |cause: Cause| Failure::outside(&cause, "while computing logits");
+    let wrap = |cause: Cause| Failure::outside(&cause, "computing logits");
     let mut interpreter = Interpreter::new(&plan, 0).map_err(wrap)?;
     fill(&plan, &request.run, &interpreter)?;
     let mut named = Vec::new();
@@ -52,7 +52,7 @@ pub fn forward(request: &Request) -> Result<(), Failure> {
 }
 
 fn fill(plan: &Plan, run: &Path, interpreter: &Interpreter<'_>) -> Result<(), Failure> {
-    let folder = checkpoints(run);
+    let folder = run.join("checkpoints");
     let found = checkpoint::newest(&folder).map_err(|error| Failure::file(&folder, &error))?;
     let Some(good) = found.checkpoint else {
         return Err(Failure::new(Exit::Wish, "pleach::worker::checkpoint", format!("{}: no whole checkpoint", folder.display())));

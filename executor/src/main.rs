@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use pleach_executor::environment::Environment;
 use pleach_executor::error::{Exit, Failure};
-use pleach_executor::events::{Voice, say};
+use pleach_executor::events::{Voice, say_failed};
 use pleach_executor::forward::{Request, forward};
 use pleach_executor::load;
 use pleach_executor::native::{group, version};
@@ -79,17 +79,15 @@ fn main() {
     quiet_libraries();
     let line = Line::parse();
     let checked = version::check().and_then(|()| group::check_layout().map_err(|error| error.to_string()));
-    let result = checked
+    let environment = checked
         .map_err(|message| Failure::new(Exit::Machine, "pleach::worker::libtorch", message))
-        .and_then(|()| Environment::of_process())
-        .and_then(|environment| run(line, &environment));
-    match result {
+        .and_then(|()| Environment::of_process());
+    let rank = environment.as_ref().map_or(0, |environment| environment.rank);
+    match environment.and_then(|environment| run(line, &environment)) {
         Ok(exit) => end(exit),
         Err(failure) => {
-            let mut event = serde_json::json!(failure);
-            event["event"] = "failed".into();
             eprintln!("{failure}");
-            say(&event);
+            say_failed(rank, &failure);
             end(Some(failure.exit))
         }
     }
@@ -109,7 +107,7 @@ fn run(line: Line, environment: &Environment) -> Result<Option<Exit>, Failure> {
 /// Trains, once the plan is believed; what fails then is said with its record, and the process ends there.
 fn run_training(arguments: Train, environment: &Environment) -> Result<Option<Exit>, Failure> {
     let plan = load::plan(&arguments.plan, environment)?;
-    let voice = Arc::new(Voice::new(environment.rank, arguments.run.join("log"), !environment.launched)?);
+    let voice = Arc::new(Voice::new(environment.rank, &arguments.run, &plan, !environment.launched)?);
     let fallen = Arc::clone(&voice);
     std::panic::set_hook(Box::new(move |panic| {
         let message = format!("this is a fault of pleach-worker {}: {panic}", env!("CARGO_PKG_VERSION"));

@@ -4,7 +4,7 @@
 //! are saved in the same form, in the place of the first moments, so that whoever reads checkpoints can read them too.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pleach_plan::walk::Visit;
 use pleach_plan::{Instr, Op, Plan, TensorId};
@@ -108,7 +108,7 @@ impl Saver<'_> {
         for needed in checkpoint::needed(self.plan, self.rank) {
             let Some(target) = statics.get(needed.tensor, needed.layer) else { continue };
             let values = good.fill(self.plan, self.rank, &needed).map_err(|error| refused(&error))?;
-            statics::fill(target, &values).map_err(|cause| Failure::outside(&cause, "while resuming"))?;
+            statics::fill(target, &values).map_err(|cause| Failure::outside(&cause, "resuming"))?;
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Saver<'_> {
     fn same_everywhere(&self, step: Option<u64>, collectives: &mut dyn Collectives) -> Result<(), Failure> {
         let own = step.map_or(-1, |step| step as i64);
         let mut extremes = [own, -own];
-        collectives.agree(&mut extremes).map_err(|cause| Failure::outside(&cause, "while agreeing on a checkpoint"))?;
+        collectives.agree(&mut extremes).map_err(|cause| Failure::outside(&cause, "agreeing on a checkpoint"))?;
         if extremes == [own, -own] {
             return Ok(());
         }
@@ -150,7 +150,7 @@ fn agree(
         Failure::new(Exit::Fault, "pleach::worker::checkpoint", error.to_string())
             .help("earlier checkpoints are untouched; make room, then resume from the last one")
     })?;
-    agreed.map_err(|cause| Failure::outside(&cause, "while saving a checkpoint"))?;
+    agreed.map_err(|cause| Failure::outside(&cause, "saving a checkpoint"))?;
     match failed[0] {
         0 => Ok(()),
         other => {
@@ -181,9 +181,4 @@ fn bytes_of(tensor: Option<&Tensor>, saved: &Saved) -> Vec<u8> {
         Some(Ok(part)) if part.f_copy_data_u8(&mut bytes, length).is_ok() => bytes,
         _ => Vec::new(),
     }
-}
-
-/// The folder of a run's checkpoints.
-pub fn checkpoints(run: &Path) -> PathBuf {
-    run.join("checkpoints")
 }

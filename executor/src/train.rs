@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pleach_plan::Plan;
-use serde_json::json;
+use pleach_storage::run::{MetricsWriter, StepMetrics};
 
 use crate::collectives::gloo::Gloo;
 use crate::collectives::solo::Solo;
@@ -17,14 +17,14 @@ use crate::collectives::Collectives;
 use crate::data::Samples;
 use crate::environment::Environment;
 use crate::error::{Exit, Failure};
-use crate::events::{Metrics, MetricsFile, Voice};
+use crate::events::{Usage, Voice};
 use crate::interpreter::{Interpreter, Observer, World};
 use crate::load;
 use crate::native::memory;
 use crate::process::resident;
 use crate::records::Records;
 use crate::rendezvous::{self, Meeting};
-use crate::saving::{Gradients, Saver, capture, checkpoints};
+use crate::saving::{Gradients, Saver, capture};
 use crate::watchdog::Watch;
 
 /// What a run is asked to do.
@@ -59,6 +59,7 @@ pub fn train(
     voice: &Arc<Voice>,
 ) -> Result<Option<Exit>, Failure> {
     let stop = stop_flag()?;
+    let rss_begin = resident().now;
     let stage = plan.mesh.place(environment.rank).pp;
     let samples = load::samples(plan, stage, options.data.as_deref())?;
     tch::set_num_threads(i32::try_from(environment.threads()).unwrap_or(1));
@@ -72,16 +73,16 @@ pub fn train(
         Box::new(join(plan, environment, met, options.deadline)?)
     };
     let interpreter =
-        Interpreter::new(plan, environment.rank).map_err(|cause| Failure::outside(&cause, "while allocating"))?;
+        Interpreter::new(plan, environment.rank).map_err(|cause| Failure::outside(&cause, "allocating"))?;
     let watch = watch(voice, options.deadline);
-    let saver = Saver { plan, rank: environment.rank, folder: checkpoints(&options.run) };
-    let mut run = Run { options, plan, saver, voice, stop, watch, samples, collectives, interpreter };
+    let saver = Saver { plan, rank: environment.rank, folder: voice.folder().checkpoints() };
+    let mut run = Run { options, plan, saver, voice, stop, watch, samples, collectives, interpreter, rss_begin };
     run.train()
 }
 
 fn join(plan: &Plan, environment: &Environment, met: &Meeting, deadline: Duration) -> Result<Gloo, Failure> {
     Gloo::join(plan, environment.rank, &met.store, &met.address, deadline)
-        .map_err(|cause| Failure::outside(&cause, "while the groups formed"))
+        .map_err(|cause| Failure::outside(&cause, "joining the groups"))
 }
 
 fn note_trust(environment: &Environment, voice: &Voice) {
@@ -120,6 +121,7 @@ struct Run<'r> {
     samples: Box<dyn Samples>,
     collectives: Box<dyn Collectives>,
     interpreter: Interpreter<'r>,
+    rss_begin: u64,
 }
 
 impl Run<'_> {
@@ -127,7 +129,7 @@ impl Run<'_> {
         let first = self.begin()?;
         let last = self.options.steps.unwrap_or(u64::MAX).min(self.plan.training.steps);
         let mut metrics = match self.saver.rank {
-            0 => Some(MetricsFile::open(&self.options.run.join("metrics.jsonl"), first)?),
+            0 => Some(MetricsWriter::resume(&self.voice.folder().metrics(), first).map_err(|error| self.unwritten(&error))?),
             _ => None,
         };
         let mut records = Records::new(self.options, self.saver.rank, self.interpreter.role().stage);
@@ -135,7 +137,7 @@ impl Run<'_> {
         for step in first..last {
             let figures = self.step(step, &mut records)?;
             if let Some(file) = &mut metrics {
-                file.write(&figures).map_err(|error| Failure::file(&self.options.run, &error))?;
+                file.append(&figures).map_err(|error| self.unwritten(&error))?;
                 self.voice.step(&figures);
             }
             let stopping = self.agree_to_stop()?;
@@ -150,8 +152,12 @@ impl Run<'_> {
             }
         }
         records.write(self.options, self.plan)?;
-        self.voice.done(first.max(last), &self.memory());
+        self.voice.done(first.max(last), &self.usage())?;
         Ok(None)
+    }
+
+    fn unwritten(&self, error: &impl std::fmt::Display) -> Failure {
+        Failure::file(&self.options.run, error)
     }
 
     /// Initial values, or those of the newest checkpoint; answers how many steps are done.
@@ -169,14 +175,14 @@ impl Run<'_> {
             voice.note("there is no checkpoint yet: starting from the beginning");
         }
         let made = statics.initialise(self.plan, self.interpreter.role(), self.saver.rank);
-        made.map_err(|cause| Failure::outside(&cause, "while initialising"))?;
+        made.map_err(|cause| Failure::outside(&cause, "initialising"))?;
         let met = self.collectives.agree(&mut [0]);
-        met.map_err(|cause| Failure::outside(&cause, "before the first step"))?;
+        met.map_err(|cause| Failure::outside(&cause, "waiting for all ranks before the first step"))?;
         drop(doing);
         Ok(0)
     }
 
-    fn step(&mut self, step: u64, records: &mut Records) -> Result<Metrics, Failure> {
+    fn step(&mut self, step: u64, records: &mut Records) -> Result<StepMetrics, Failure> {
         self.watch.set_step(step);
         let began = Instant::now();
         let mut world = World { samples: &mut *self.samples, collectives: &mut *self.collectives };
@@ -198,8 +204,8 @@ impl Run<'_> {
         self.figures(step, seconds)
     }
 
-    fn figures(&self, step: u64, seconds: f64) -> Result<Metrics, Failure> {
-        let report = self.interpreter.report().map_err(|cause| Failure::outside(&cause, "after the step"))?;
+    fn figures(&self, step: u64, seconds: f64) -> Result<StepMetrics, Failure> {
+        let report = self.interpreter.report().map_err(|cause| Failure::outside(&cause, "reading the report"))?;
         let [loss, squares] = report;
         let training = &self.plan.training;
         if !loss.is_finite() || !squares.is_finite() {
@@ -209,21 +215,18 @@ impl Run<'_> {
                 step + 1,
                 first + training.global_batch - 1
             );
-            return Err(Failure { step: Some(step), ..Failure::new(Exit::Fault, "pleach::worker::not_finite", message) }
+            return Err(Failure { step: Some(step + 1), ..Failure::new(Exit::Fault, "pleach::worker::not_finite", message) }
                 .help("the last checkpoint is from before this step; a lower learning rate or a tighter clip helps"));
         }
-        let resident = resident();
-        Ok(Metrics {
+        Ok(StepMetrics {
             step: step + 1,
             loss,
             grad_norm: squares.sqrt(),
             lr: training.schedule.rate(step),
             tokens_per_s: (training.global_batch * training.sequence) as f64 / seconds,
-            step_s: seconds,
-            rss: resident.now,
-            rss_peak: resident.peak,
-            named_peak: self.interpreter.named_peak(),
-            allocated_peak: memory::peak(),
+            seconds,
+            samples: (step + 1) * training.global_batch,
+            memory_bytes: Some(resident().peak),
         })
     }
 
@@ -235,7 +238,7 @@ impl Run<'_> {
         let _doing = self.watch.doing("agreeing at the end of the step");
         let mut asked = [i64::from(self.stop.load(Ordering::Relaxed))];
         let agreed = self.collectives.agree(&mut asked);
-        agreed.map_err(|cause| Failure::outside(&cause, "while agreeing at the end of a step"))?;
+        agreed.map_err(|cause| Failure::outside(&cause, "agreeing at the end of the step"))?;
         Ok(asked[0] != 0)
     }
 
@@ -248,7 +251,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn memory(&self) -> serde_json::Value {
-        json!({"rss_peak": resident().peak, "named_peak": self.interpreter.named_peak(), "allocated_peak": memory::peak()})
+    fn usage(&self) -> Usage {
+        Usage {
+            rss_peak: resident().peak,
+            rss_begin: self.rss_begin,
+            named_peak: self.interpreter.named_peak(),
+            allocated_peak: memory::peak(),
+        }
     }
 }

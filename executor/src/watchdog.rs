@@ -45,7 +45,7 @@ impl Watch {
         watch
     }
 
-    /// The step that comes next.
+    /// The step that comes next, counted from 0.
     pub fn set_step(&self, step: u64) {
         self.lock().step = step;
     }
@@ -65,7 +65,7 @@ impl Watch {
         (elapsed > limit).then(|| {
             let message = format!("no end after {:.0} s, the deadline is {:.0} s", elapsed.as_secs_f64(), (limit - GRACE).as_secs_f64());
             Failure {
-                step: Some(watched.step),
+                step: Some(watched.step + 1),
                 instruction: Some(watched.doing.clone()),
                 ..Failure::new(Exit::Fault, "pleach::worker::deadline", message)
                     .help("a rank that stands still stops all others: look at the ranks this one waits for")
@@ -117,6 +117,6 @@ mod tests {
         assert!(receiver.recv_timeout(GRACE + Duration::from_secs(1)).is_err());
         let _guard = watch.doing("waiting for ever");
         let failure = receiver.recv_timeout(GRACE + Duration::from_secs(2)).unwrap();
-        assert_eq!((failure.instruction.as_deref(), failure.step), (Some("waiting for ever"), Some(4)));
+        assert_eq!((failure.instruction.as_deref(), failure.step), (Some("waiting for ever"), Some(5)));
     }
 }

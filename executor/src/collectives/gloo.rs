@@ -9,6 +9,7 @@ use std::time::Duration;
 use pleach_plan::{GroupId, Plan, Reduce};
 use tch::{Kind, Tensor};
 
+use super::alive::Processes;
 use super::solo::Solo;
 use super::{Collectives, Communicator, Transfer};
 use crate::error::Cause;
@@ -24,6 +25,7 @@ pub struct GlooGroup {
     members: Vec<u32>,
     own: u32,
     calls: u32,
+    processes: Processes,
 }
 
 impl GlooGroup {
@@ -45,9 +47,8 @@ impl GlooGroup {
         let opened = store
             .prefixed(&format!("group/{name}/{listed}/"))
             .and_then(|store| Group::open(&store, address, own, size, deadline));
-        let blank = |text| lost(name, &members, own, text);
-        let group = opened.map_err(blank)?;
-        Ok(Self { group, name: name.to_owned(), members, own, calls: 0 })
+        let group = opened.map_err(|error| lost(name, others(&members, own), error))?;
+        Ok(Self { group, name: name.to_owned(), members, own, calls: 0, processes: Processes::default() })
     }
 
     fn others(&self) -> impl Iterator<Item = u32> + use<> {
@@ -56,7 +57,12 @@ impl GlooGroup {
     }
 
     fn lost(&self, error: tch::TchError) -> Cause {
-        lost(&self.name, &self.members, self.own, error)
+        self.lost_with(self.processes.gone(&others(&self.members, self.own)), error)
+    }
+
+    fn lost_with(&self, peers: Vec<u32>, error: tch::TchError) -> Cause {
+        let text = text(error) + &self.processes.remark();
+        Cause::Group { group: self.name.clone(), peers, text }
     }
 
     fn next_tag(&mut self) -> u32 {
@@ -82,11 +88,7 @@ impl GlooGroup {
             Ok(works)
         };
         for (member, work) in start().map_err(|error| self.lost(error))? {
-            work.wait().map_err(|error| Cause::Group {
-                group: self.name.clone(),
-                peers: vec![self.members[member as usize]],
-                text: text(error),
-            })?;
+            work.wait().map_err(|error| self.lost_with(vec![self.members[member as usize]], error))?;
         }
         Ok(())
     }
@@ -146,11 +148,12 @@ fn sum_in_order(parts: impl Iterator<Item = native::Result<Tensor>>, sum: &Tenso
 struct PipelineTransfer {
     work: Work,
     peer: u32,
+    processes: Processes,
 }
 
 impl Transfer for PipelineTransfer {
     fn wait(&mut self) -> Result<(), Cause> {
-        self.work.wait().map_err(|error| Cause::Peer { peer: self.peer, text: text(error) })
+        self.work.wait().map_err(|error| lost_peer(self.peer, &self.processes, error))
     }
 }
 
@@ -171,8 +174,14 @@ impl Gloo {
     /// # Errors
     /// A member of some group did not come before the deadline.
     pub fn join(plan: &Plan, rank: u32, store: &Store, address: &str, deadline: Duration) -> Result<Self, Cause> {
-        let everybody = (0..plan.mesh.ranks()).collect();
-        let world = GlooGroup::join(store, address, "control", everybody, rank, deadline)?;
+        let everybody: Vec<u32> = (0..plan.mesh.ranks()).collect();
+        let known = Processes::meet(store, rank, plan.mesh.ranks(), deadline);
+        let processes = known.map_err(|error| lost("control", everybody.clone(), error))?;
+        let join = |name: &str, members| {
+            let group = GlooGroup::join(store, address, name, members, rank, deadline)?;
+            Ok::<_, Cause>(GlooGroup { processes: processes.clone(), ..group })
+        };
+        let world = join("control", everybody)?;
         let mut groups = Vec::new();
         for group in &plan.groups {
             let members = plan.mesh.members(group, rank);
@@ -180,11 +189,19 @@ impl Gloo {
                 Member::Solo(Solo)
             } else {
                 let name = format!("{}-{}", group.id.0, group.name);
-                Member::Gloo(GlooGroup::join(store, address, &name, members, rank, deadline)?)
+                Member::Gloo(join(&name, members)?)
             };
             groups.push((group.id, member));
         }
         Ok(Self { groups, world })
+    }
+}
+
+impl Gloo {
+    fn transfer(&self, peer: u32, begun: native::Result<Work>) -> Result<Box<dyn Transfer>, Cause> {
+        let processes = self.world.processes.clone();
+        let work = begun.map_err(|error| lost_peer(peer, &processes, error))?;
+        Ok(Box::new(PipelineTransfer { work, peer, processes }))
     }
 }
 
@@ -198,15 +215,11 @@ impl Collectives for Gloo {
     }
 
     fn send(&mut self, x: &Tensor, peer: u32, tag: u32) -> Result<Box<dyn Transfer>, Cause> {
-        let work = self.world.group.send(x, peer, tag);
-        let work = work.map_err(|error| Cause::Peer { peer, text: text(error) })?;
-        Ok(Box::new(PipelineTransfer { work, peer }))
+        self.transfer(peer, self.world.group.send(x, peer, tag))
     }
 
     fn receive(&mut self, x: &Tensor, peer: u32, tag: u32) -> Result<Box<dyn Transfer>, Cause> {
-        let work = self.world.group.receive(x, peer, tag);
-        let work = work.map_err(|error| Cause::Peer { peer, text: text(error) })?;
-        Ok(Box::new(PipelineTransfer { work, peer }))
+        self.transfer(peer, self.world.group.receive(x, peer, tag))
     }
 
     fn agree(&mut self, values: &mut [i64]) -> Result<(), Cause> {
@@ -217,9 +230,18 @@ impl Collectives for Gloo {
     }
 }
 
-fn lost(group: &str, members: &[u32], own: u32, error: tch::TchError) -> Cause {
-    let peers = members.iter().enumerate().filter(|(index, _)| *index as u32 != own).map(|(_, &rank)| rank);
-    Cause::Group { group: group.to_owned(), peers: peers.collect(), text: text(error) }
+/// The ranks of a group's other members.
+fn others(members: &[u32], own: u32) -> Vec<u32> {
+    let others = members.iter().enumerate().filter(|(index, _)| *index as u32 != own);
+    others.map(|(_, &rank)| rank).collect()
+}
+
+fn lost(group: &str, peers: Vec<u32>, error: tch::TchError) -> Cause {
+    Cause::Group { group: group.to_owned(), peers, text: text(error) }
+}
+
+fn lost_peer(peer: u32, processes: &Processes, error: tch::TchError) -> Cause {
+    Cause::Peer { peer, text: text(error) + &processes.remark() }
 }
 
 fn text(error: tch::TchError) -> String {

@@ -3,6 +3,7 @@
 //! Gloo serves on CPUs ([`gloo`]); a group of one, and so a whole run of one rank, needs nobody ([`solo`]). Every call has a
 //! deadline, and every failure names the ranks it was talking to.
 
+pub mod alive;
 pub mod gloo;
 pub mod solo;
 
