@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use pleach_storage::data;
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::places;
@@ -35,8 +36,11 @@ pub struct Workspace {
     _turn: Option<MutexGuard<'static, ()>>,
 }
 
+/// Below the checkout, so that its lock file is found from there.
 fn folder() -> TempDir {
-    TempDir::new().expect("a temporary folder can be made")
+    let parent = places::binaries("tmp");
+    std::fs::create_dir_all(&parent).expect("the build's folder can be written to");
+    TempDir::new_in(parent).expect("a temporary folder can be made")
 }
 
 /// How a command ended and what it said.
@@ -152,7 +156,10 @@ pub fn spawn(command: &mut Command) -> Child {
 ///
 /// # Panics
 /// A worker does not end with 0; the message holds what it said.
-pub fn run_workers(worker: &Path, plan: &Path, run: &Path, ranks: u32, arguments: &[&str]) {
+pub fn run_workers(worker: &Path, plan: &Path, run: &Path, arguments: &[&str]) {
+    let text_of_plan = std::fs::read_to_string(plan).expect("the plan is there");
+    let parsed = pleach_plan::json::read(&text_of_plan).expect("the plan can be read");
+    let (ranks, data) = (parsed.mesh.ranks(), data(&parsed));
     let port = free_port().to_string();
     let start = |rank: u32| {
         let mut command = Command::new(worker);
@@ -161,6 +168,8 @@ pub fn run_workers(worker: &Path, plan: &Path, run: &Path, ranks: u32, arguments
             .arg(plan)
             .arg("--run")
             .arg(run)
+            .arg("--data")
+            .arg(&data)
             .args(arguments);
         command.envs([("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", &port)]);
         command.envs(
@@ -190,6 +199,13 @@ pub fn run_workers(worker: &Path, plan: &Path, run: &Path, ranks: u32, arguments
 
 fn text((name, value): (&'static str, u32)) -> (&'static str, String) {
     (name, value.to_string())
+}
+
+/// The prepared data of a plan that was run before.
+pub fn data(plan: &pleach_plan::Plan) -> PathBuf {
+    let cache = data::default_cache().expect("there is a cache folder");
+    let prepared = data::build(&plan.data, places::root(), &cache);
+    prepared.unwrap_or_else(|error| panic!("{error}")).folder
 }
 
 /// A port of the loopback interface that nobody listens on.

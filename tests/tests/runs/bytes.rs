@@ -89,7 +89,7 @@ fn live_bytes_are_exact_and_transients_within_their_bound() {
         let made = home.only_run().join("plan.json");
         let run = home.path().join("counted");
         std::fs::create_dir(&run).expect("a folder can be made");
-        job::run_workers(&worker, &made, &run, ranks, &["--steps", "3", "--ledger"]);
+        job::run_workers(&worker, &made, &run, &["--steps", "3", "--ledger"]);
         let plan = job::plan(&home.only_run());
         for rank in 0..ranks {
             let role = &plan.roles[plan.mesh.place(rank).pp as usize];

@@ -3,10 +3,8 @@
 use std::path::Path;
 use std::process::{Child, Command};
 
-use pleach_storage::data;
 use pleach_tests::have;
 use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, spawn, succeed};
-use xtask::places;
 
 use super::compare::{Trained, same_bits};
 
@@ -15,13 +13,6 @@ const PLACED: [&str; 3] = ["plan.tp=2", "plan.pp=2", "cluster.gpus_per_node=4"];
 /// One of the two agents.
 fn agent(torchrun: &Path, node: u32, port: u16, worker: &Path, of: &Trained, run: &Path) -> Child {
     let plan = of.folder.join("plan.json");
-    let spec = places::root().join(QUICKSTART);
-    let cache = data::default_cache().expect("there is a cache folder");
-    let prepared = data::build(
-        &job::plan(&of.folder).data,
-        spec.parent().expect("a file lies in a folder"),
-        &cache,
-    );
     let mut command = Command::new(torchrun);
     command.args([
         "--nnodes=2",
@@ -41,7 +32,8 @@ fn agent(torchrun: &Path, node: u32, port: u16, worker: &Path, of: &Trained, run
         .arg(run);
     command
         .arg("--data")
-        .arg(&prepared.expect("the data is prepared").folder);
+        .arg(job::data(&job::plan(&of.folder)))
+        .env("OMP_NUM_THREADS", "1");
     spawn(&mut command)
 }
 
