@@ -12,6 +12,15 @@ pub enum AttentionKernel {
     StoredScores,
 }
 
+/// How an engine cuts layers into pipeline stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partition {
+    /// By work, the head's included.
+    Work,
+    /// By counting modules and functions whose name contains `transformer`: DeepSpeed's `type:transformer|mlp` over GPT-NeoX's list.
+    NamedModules,
+}
+
 /// One engine's choices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Engine {
@@ -31,6 +40,10 @@ pub struct Engine {
     pub pairwise_sums: bool,
     /// Whether logits and their gradients are copied to 32 bits for the loss.
     pub wide_logits: bool,
+    /// How layers are cut into stages.
+    pub partition: Partition,
+    /// Whether the residual stream can be cut along the sequence.
+    pub sequence_parallel: bool,
     /// Elements of the flat buffer through which gradients are reduced; none where they are reduced in place.
     pub gradient_bucket: Option<u64>,
     /// What the allocator holds beyond what is allocated, as a part of it, on a GPU.
@@ -49,6 +62,8 @@ pub const PLEACH: Engine = Engine {
     rotary_passes: 1.0,
     pairwise_sums: false,
     wide_logits: false,
+    partition: Partition::Work,
+    sequence_parallel: true,
     gradient_bucket: None,
     allocator_slack: 0.05,
     facts: &[
@@ -67,10 +82,14 @@ pub const NEOX: Engine = Engine {
     rotary_passes: 2.4,
     pairwise_sums: true,
     wide_logits: true,
+    partition: Partition::NamedModules,
+    sequence_parallel: false,
     gradient_bucket: Some(500_000_000),
     allocator_slack: 0.10,
     facts: &[
         "attention by batched products and a fused causal softmax, scores stored in 16 bits (scaled_upper_triang_masked_softmax_fusion)",
+        "stages by module names (pipe_partition_method type:transformer|mlp, which counts two helper functions as layers)",
+        "no sequence parallelism (it came to GPT-NeoX after GPT-NeoX-20B)",
         "rotary positions by separate kernels and a copy (rope_fusion: false)",
         "logits copied to 32 bits for the loss, and their exponentials kept for its backward (fp16_lm_cross_entropy: false)",
         "stages send and receive in line with their computation (DeepSpeed's PipelineEngine)",

@@ -7,6 +7,7 @@
 use pleach_plan::{Body, Call, Mark, Role, Slot, Transfer, TransferKind, Wire};
 
 use super::{Bodies, BlockBodies, Emitter, Piece, stages};
+use crate::engine::{self, Partition};
 use pleach_plan::BodyId;
 
 /// One pass of a micro-batch through a stage.
@@ -25,7 +26,8 @@ pub(super) fn roles(emitter: &Emitter<'_>, pieces: &[Piece<'_>; 3], bodies: &Bod
         matrices.map(|(_, value)| value.elements()).sum::<u64>()
     };
     let head = products(2) * 1000 / products(1).max(1);
-    let spans = stages::balance(model.layers, u64::from(stages), head);
+    let partition = engine::find(&emitter.placement.engine).map_or(Partition::Work, |engine| engine.partition);
+    let spans = stages::cut(partition, model.layers, u64::from(stages), head);
     (0..stages)
         .zip(spans)
         .map(|(stage, layers)| {

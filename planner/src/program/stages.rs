@@ -1,7 +1,24 @@
-//! Which layers each pipeline stage holds.
+//! Which layers each pipeline stage holds: by work, or as DeepSpeed cuts GPT-NeoX's list of modules.
 
-/// First and last layer of each stage: as even as the head's weight allows. `head` is the head's work in thousandths of a layer's.
-pub fn balance(layers: u64, stages: u64, head: u64) -> Vec<[u32; 2]> {
+use crate::engine::Partition;
+
+/// First and last layer of each stage. `head` is the head's work in thousandths of a layer's.
+pub fn cut(partition: Partition, layers: u64, stages: u64, head: u64) -> Vec<[u32; 2]> {
+    let counts = match partition {
+        Partition::Work => balance(layers, stages, head),
+        Partition::NamedModules => named_modules(layers, stages).unwrap_or_else(|| balance(layers, stages, head)),
+    };
+    let mut first = 0;
+    let span = |count: u64| {
+        let own = [first, first + count as u32 - 1];
+        first += count as u32;
+        own
+    };
+    counts.into_iter().map(span).collect()
+}
+
+/// Layers of each stage, as even as the head's weight allows.
+fn balance(layers: u64, stages: u64, head: u64) -> Vec<u64> {
     let mut counts = vec![1; stages as usize];
     let last = counts.len() - 1;
     for _ in stages..layers {
@@ -9,33 +26,67 @@ pub fn balance(layers: u64, stages: u64, head: u64) -> Vec<[u32; 2]> {
         let lightest = (0..counts.len()).min_by_key(|&index| (load(index, counts[index]), index));
         counts[lightest.unwrap_or(0)] += 1;
     }
-    let mut first = 0;
-    let span = |count: &u64| {
-        let own = [first, first + *count as u32 - 1];
-        first += *count as u32;
-        own
-    };
-    counts.iter().map(span).collect()
+    counts
+}
+
+/// Layers of each stage when the list `embedding, helper, layers, helper, norm, head` is cut so that the largest and the
+/// smallest count of layers and helpers differ least, later cuts first; none where a stage would hold no layer.
+fn named_modules(layers: u64, stages: u64) -> Option<Vec<u64>> {
+    let (layers, stages) = (layers as usize, stages as usize);
+    let modules = layers + 5;
+    let weight: Vec<usize> = (0..modules).map(|index| usize::from((1..=layers + 2).contains(&index))).collect();
+    let sums: Vec<usize> = (0..=modules).map(|end| weight[..end].iter().sum()).collect();
+    let bounds = even_bounds(&sums, stages);
+    let layer = |index: usize| index.clamp(2, layers + 2) - 2;
+    let counts: Vec<u64> = bounds.windows(2).map(|pair| (layer(pair[1]) - layer(pair[0])) as u64).collect();
+    counts.iter().all(|&count| count > 0).then_some(counts)
+}
+
+/// Bounds of so many parts of a list with these prefix sums: best `(largest, smallest)` for each number of parts and end.
+fn even_bounds(sums: &[usize], parts: usize) -> Vec<usize> {
+    let ends = sums.len();
+    let mut best: Vec<Vec<Option<(usize, usize, usize)>>> = vec![vec![None; ends]; parts + 1];
+    for end in 0..ends {
+        best[1][end] = Some((sums[end], sums[end], 0));
+    }
+    for part in 2..=parts {
+        for end in 0..ends {
+            for cut in 0..=end {
+                let Some((most, least, _)) = best[part - 1][cut] else { continue };
+                let own = sums[end] - sums[cut];
+                let (most, least) = (most.max(own), least.min(own));
+                if best[part][end].is_none_or(|(known, small, _)| most - least <= known - small) {
+                    best[part][end] = Some((most, least, cut));
+                }
+            }
+        }
+    }
+    let mut bounds = vec![ends - 1];
+    for part in (1..=parts).rev() {
+        let end = bounds[bounds.len() - 1];
+        bounds.push(best[part][end].map_or(0, |(_, _, cut)| cut));
+    }
+    bounds.reverse();
+    bounds
 }
 
 #[cfg(test)]
 mod tests {
-    use super::balance;
+    use super::*;
 
     #[test]
     fn a_heavy_head_takes_layers_from_the_last_stage() {
-        assert_eq!(balance(8, 4, 0), [[0, 1], [2, 3], [4, 5], [6, 7]]);
-        assert_eq!(balance(44, 4, 680).map_len(), [11, 11, 11, 11]);
-        assert_eq!(balance(9, 2, 1500).map_len(), [5, 4]);
+        assert_eq!(cut(Partition::Work, 8, 4, 0), [[0, 1], [2, 3], [4, 5], [6, 7]]);
+        assert_eq!(balance(44, 4, 680), [11, 11, 11, 11]);
+        assert_eq!(balance(9, 2, 1500), [5, 4]);
     }
 
-    trait Lengths {
-        fn map_len(&self) -> Vec<u32>;
-    }
-
-    impl Lengths for Vec<[u32; 2]> {
-        fn map_len(&self) -> Vec<u32> {
-            self.iter().map(|[first, last]| last - first + 1).collect()
-        }
+    /// Bounds that DeepSpeed's own function gives for GPT-NeoX's module lists.
+    #[test]
+    fn named_modules_are_cut_as_deepspeed_cuts_them() {
+        assert_eq!(named_modules(44, 4), Some(vec![11, 12, 11, 10]));
+        assert_eq!(named_modules(12, 4), Some(vec![3, 4, 3, 2]));
+        assert_eq!(named_modules(24, 5), Some(vec![5, 5, 5, 5, 4]));
+        assert_eq!(named_modules(10, 4), Some(vec![2, 3, 3, 2]));
     }
 }

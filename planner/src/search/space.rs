@@ -10,6 +10,7 @@ use pleach_dsl::wish::{Choice, FromFigure, Requirement, Verdict};
 use pleach_plan::Recompute;
 
 use super::figures::Scoped;
+use crate::engine;
 use crate::placement::Placement;
 
 /// A part of the space that was left, why, and how many placements it held.
@@ -128,7 +129,8 @@ impl Builder<'_> {
         let wishes = &self.experiment.plan;
         let tp = scope.tp.unwrap_or(1);
         let words = || vec!["none".to_owned(), "full".to_owned()];
-        let switches = || if tp > 1 { vec![false, true] } else { vec![false] };
+        let able = engine::find(&wishes.engine).is_none_or(|engine| engine.sequence_parallel);
+        let switches = || if tp > 1 && able { vec![false, true] } else { vec![false] };
         for word in values(&wishes.recompute, scope, words) {
             scope.recompute = Some(word.clone());
             for sequence in values(&wishes.sequence_parallel, scope, switches) {
