@@ -34,6 +34,8 @@ pub struct Run<'p> {
     pub resume: Option<u64>,
     /// End after so many steps of the run.
     pub steps: Option<u64>,
+    /// Whether the folder was made for this attempt.
+    pub is_new: bool,
 }
 
 /// Runs it to its end.
@@ -66,14 +68,25 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     progress.finish();
     let measured = std::mem::take(&mut progress.measured);
     let ending = ending?.with_records(run.folder.read_failures(ranks).unwrap_or_default());
-    let exit = ending.exit();
+    let met = measured.first_step.is_some();
+    let exit = ending.exit(met);
     if let Some(attempt) = record.attempts.last_mut() {
         end(attempt, &measured, &ending, exit);
     }
     run.folder
         .write_record(record)
         .map_err(|error| run_failure(&error))?;
-    tell(screen, run, &ending, &measured)
+    let told = tell(screen, run, &ending, &measured, exit);
+    if run.is_new && refused(exit) {
+        // It never began: what it was refused for is told, and its name is free again.
+        let _ = std::fs::remove_dir_all(run.folder.path());
+    }
+    told
+}
+
+/// Whether a run ended before it began.
+fn refused(exit: Exit) -> bool {
+    matches!(exit, Exit::Wish | Exit::Machine)
 }
 
 fn arguments(run: &Run<'_>) -> Vec<OsString> {
@@ -122,13 +135,23 @@ fn end(attempt: &mut Attempt, measured: &Measured, ending: &Ending, exit: Exit) 
 }
 
 /// The answer of the attempt: what was reached, and predicted against measured.
-fn tell(screen: &Screen, run: &Run<'_>, ending: &Ending, measured: &Measured) -> Outcome<Exit> {
+fn tell(
+    screen: &Screen,
+    run: &Run<'_>,
+    ending: &Ending,
+    measured: &Measured,
+    exit: Exit,
+) -> Outcome<Exit> {
     let folder = run.folder.path().display();
     let resume = format!("`pleach resume {folder}` goes on from the last complete checkpoint");
-    if let Some(failure) = ending.failure(&resume) {
-        return Err(failure);
+    let help = if run.is_new && refused(exit) {
+        "nothing was left behind"
+    } else {
+        &resume
+    };
+    if let Some(failure) = ending.failure(help) {
+        return Err(Failure { exit, ..failure });
     }
-    let exit = ending.exit();
     let rows = comparison::rows(run.plan, measured);
     if screen.json {
         let [first, last] = measured

@@ -38,7 +38,7 @@ pub fn calibrate(screen: &Screen, arguments: &CalibrateArguments) -> Outcome<Exi
         logs,
     };
     let ending = supervise(&job, &mut |_, _| {})?;
-    if ending.exit() != Exit::Fine {
+    if ending.exit(false) != Exit::Fine {
         let _ = std::fs::remove_file(&aside);
         let help = "nothing was changed; `pleach calibrate` begins again";
         let stopped = || {

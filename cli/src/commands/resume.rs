@@ -58,6 +58,7 @@ pub fn go_on(
         data: prepared.folder,
         resume: done,
         steps,
+        is_new: false,
     };
     attempt::attempt(screen, &run)
 }

@@ -69,6 +69,7 @@ fn begin(
         data: prepared.folder,
         resume: None,
         steps: arguments.steps,
+        is_new: true,
     };
     attempt::attempt(screen, &run)
 }

@@ -83,13 +83,29 @@ impl Ending {
         self
     }
 
-    /// The exit code.
-    pub fn exit(&self) -> Exit {
-        match self.verdict {
-            Verdict::Done => Exit::Fine,
-            Verdict::Preempted => Exit::Preempted,
-            Verdict::Failed | Verdict::Aborted => Exit::Fault,
+    /// The exit code. Where the ranks never met, nothing can be resumed, and the first rank's own judgement stands.
+    pub fn exit(&self, met: bool) -> Exit {
+        let own = self.first().and_then(|rank| rank.status.code());
+        match (self.verdict, own) {
+            (Verdict::Done, _) => Exit::Fine,
+            (Verdict::Preempted, _) => Exit::Preempted,
+            (Verdict::Failed, Some(1)) if !met => Exit::Wish,
+            (Verdict::Failed, Some(2)) if !met => Exit::Machine,
+            (Verdict::Failed | Verdict::Aborted, _) => Exit::Fault,
         }
+    }
+
+    /// The rank that the others died of: the first that blames no peer, else the first that failed at all.
+    fn first(&self) -> Option<&Rank> {
+        let failed = || {
+            self.ranks
+                .iter()
+                .filter(|rank| rank.unasked && !rank.status.success())
+        };
+        failed()
+            .find(|rank| !blames_others(rank))
+            .or_else(|| failed().next())
+            .or(self.ranks.first())
     }
 
     /// The failure to show, where there is one; `help` says how to go on.
@@ -103,7 +119,7 @@ impl Ending {
                 )
                 .help(help),
             ),
-            Verdict::Failed => Some(describe(&self.ranks, help)),
+            Verdict::Failed => self.first().map(|first| describe(first, &self.ranks, help)),
         }
     }
 }
@@ -114,12 +130,19 @@ fn obeyed(status: ExitStatus) -> bool {
         || matches!(status.signal(), Some(libc::SIGTERM | libc::SIGKILL))
 }
 
-fn describe(ranks: &[Rank], help: &str) -> Failure {
-    let failed: Vec<&Rank> = ranks
-        .iter()
-        .filter(|rank| rank.unasked && !rank.status.success())
-        .collect();
-    let first = root(&failed).unwrap_or(&ranks[0]);
+/// Whether a rank only lost contact with another.
+fn blames_others(rank: &Rank) -> bool {
+    let Some(record) = &rank.record else {
+        return false;
+    };
+    record.peer.is_some()
+        || record
+            .code
+            .as_deref()
+            .is_some_and(|code| code.ends_with("::peer_lost"))
+}
+
+fn describe(first: &Rank, ranks: &[Rank], help: &str) -> Failure {
     let record = first.record.as_ref();
     let said = record.map_or_else(|| how(first.status), |record| record.message.clone());
     let place = first_place(first, ranks);
@@ -133,7 +156,9 @@ fn describe(ranks: &[Rank], help: &str) -> Failure {
         .filter(|rank| rank.rank != first.rank)
         .map(line)
         .collect();
-    detail.extend(log_tail(first));
+    if record.is_none() {
+        detail.extend(log_tail(first));
+    }
     let help = match record.and_then(|record| record.help.as_deref()) {
         Some(own) => format!("{own}\n{help}"),
         None => help.to_owned(),
@@ -146,38 +171,28 @@ fn describe(ranks: &[Rank], help: &str) -> Failure {
         .help(help)
 }
 
-/// The rank that the others died of: the first that ended by a signal or without blaming a peer, else the first at all.
-fn root<'r>(failed: &[&'r Rank]) -> Option<&'r Rank> {
-    let blames = |rank: &&&Rank| {
-        rank.record
-            .as_ref()
-            .is_some_and(|record| record.peer.is_some())
-    };
-    failed
-        .iter()
-        .find(|rank| !blames(rank))
-        .or(failed.first())
-        .copied()
-}
-
 /// ` at <instruction>`: its own, or where another waited for it.
 fn first_place(first: &Rank, ranks: &[Rank]) -> String {
-    let own = first
-        .record
-        .as_ref()
-        .and_then(|record| record.instruction.as_ref());
-    if let Some(instruction) = own {
-        let peer = first.record.as_ref().and_then(|record| record.peer);
+    if let Some((instruction, peer)) = stood(first) {
         let peer = peer.map_or_else(String::new, |peer| format!(" with rank {peer}"));
         return format!(" at {instruction}{peer}");
     }
-    let waiting = ranks.iter().find_map(|rank| {
-        let record = rank.record.as_ref()?;
-        (record.peer == Some(first.rank)).then_some((rank.rank, record.instruction.as_ref()?))
-    });
-    waiting.map_or_else(String::new, |(rank, instruction)| {
-        format!(" while rank {rank} waited for it at {instruction}")
-    })
+    let waited = |peer: Option<u32>| {
+        ranks.iter().find_map(|rank| {
+            let (instruction, blamed) = stood(rank)?;
+            (blamed == peer && blames_others(rank)).then_some((rank.rank, instruction))
+        })
+    };
+    match waited(Some(first.rank)).or_else(|| waited(None)) {
+        Some((rank, instruction)) => format!(" while rank {rank} waited for it at {instruction}"),
+        None => String::new(),
+    }
+}
+
+/// The instruction at which a rank stopped, and whom it blames.
+fn stood(rank: &Rank) -> Option<(&str, Option<u32>)> {
+    let record = rank.record.as_ref()?;
+    Some((record.instruction.as_deref()?, record.peer))
 }
 
 /// One line for a rank that is not the first.
@@ -261,7 +276,7 @@ mod tests {
             vec![rank(0, 10 << 8, Some(2)), rank(2, libc::SIGKILL, None)],
             0,
         );
-        assert_eq!(ending.exit(), Exit::Fault);
+        assert_eq!(ending.exit(true), Exit::Fault);
         let failure = ending.failure("").unwrap();
         let message = &failure.diagnostics[0].message;
         assert!(
@@ -272,12 +287,21 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_never_met_the_others_judges_itself() {
+        let ending = Ending::judge(vec![rank(1, 2 << 8, None), rank(0, libc::SIGTERM, None)], 0);
+        assert_eq!(
+            (ending.exit(false), ending.exit(true)),
+            (Exit::Machine, Exit::Fault)
+        );
+    }
+
+    #[test]
     fn saving_on_request_is_no_failure() {
         let ending = Ending::judge(
             vec![rank(0, PREEMPTED << 8, None), rank(1, PREEMPTED << 8, None)],
             1,
         );
-        assert_eq!(ending.exit(), Exit::Preempted);
+        assert_eq!(ending.exit(true), Exit::Preempted);
         assert!(ending.failure("").is_none());
     }
 }

@@ -46,7 +46,14 @@ impl Diagnostic {
             &self.message,
         );
         for line in self.detail.iter().flat_map(|detail| detail.lines()) {
-            let _ = writeln!(text, "  │ {line}");
+            let indent = line.len() - line.trim_start().len();
+            let rest = format!("  │ {:indent$}  ", "");
+            push_wrapped(
+                &mut text,
+                &format!("  │ {:indent$}", ""),
+                &rest,
+                line.trim_start(),
+            );
         }
         if let Some(help) = &self.help {
             push_wrapped(
