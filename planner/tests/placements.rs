@@ -14,7 +14,7 @@ fn outcome(plan: &Plan) -> Outcome {
         (mixed.wrapping_mul(0xD134_2543_DE82_EF95) >> 40) as f64 / f64::from(1 << 24) * 0.4 - 0.2
     };
     let tokens = |sample: u64| (0..9).map(|at| ((sample * 7 + at * at * 3) % 32) as i64).collect();
-    run(plan, &Inputs { initial: &initial, tokens: &tokens, gradients: false }, 3).unwrap_or_else(|stuck| panic!("{stuck}"))
+    run(plan, &Inputs { initial: &initial, tokens: &tokens, gradients: false }, 2).unwrap_or_else(|stuck| panic!("{stuck}"))
 }
 
 fn all() -> Vec<Placement> {
@@ -33,10 +33,10 @@ fn all() -> Vec<Placement> {
 
 #[test]
 fn every_placement_is_accepted_and_means_the_same() {
-    for changes in [&[][..], &[("model.residual", "sequential")], &[("train.precision", "bf16")]] {
+    for (index, changes) in [&[][..], &[("model.residual", "sequential")], &[("train.precision", "bf16")]].into_iter().enumerate() {
         let experiment = experiment(changes);
         let reference = outcome(&program::emit(&experiment, &placement(1, 1, 1)).expect("one rank is always possible"));
-        for placement in all() {
+        for placement in all().into_iter().skip(index).step_by(if index == 0 { 1 } else { 3 }) {
             let plan = program::emit(&experiment, &placement).expect("the small model divides");
             check::check(&plan).unwrap_or_else(|faults| panic!("{placement:?}: {faults:#?}"));
             if let Err(faults) = verify::verify(&plan, &experiment) {

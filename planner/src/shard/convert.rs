@@ -2,6 +2,7 @@
 //!
 //! The charge only orders alternatives; time is the cost model's. It counts bytes: local operands once, what crosses the link
 //! eight times (NVLink moves about an eighth of what memory does on every GPU since V100), and 64 KiB for each collective's start.
+//! Pieces of the last dimension do not lie together in memory: cutting or joining there is copied in and out as well.
 
 use crate::graph::{Block, ValueId};
 
@@ -33,15 +34,16 @@ pub fn route(block: &Block, value: ValueId, at_hand: Forms, wanted: Form, tp: u6
 
 fn charge(block: &Block, value: ValueId, from: Form, to: Form, tp: u64) -> Option<u64> {
     let whole = 4 * block.value(value).elements();
-    let crossing = whole * (tp - 1) / tp * LINK + START;
+    let crossing = whole * (tp - 1) / tp * LINK;
+    let copies = |form: Form| if form.cut() == Some(block.value(value).dims.len() - 1) { 4 * whole } else { 0 };
     let divides = |form: Form| form.cut().is_none_or(|dim| block.value(value).dims.get(dim).is_some_and(|dim| dim.size % tp == 0));
     if !divides(to) {
         return None;
     }
     match (from, to) {
-        (P, R) | (MAX, R) => Some(2 * crossing),
-        (P, to) if to.cut().is_some() => Some(crossing),
-        (from, R) if from.cut().is_some() => Some(crossing),
+        (P, R) | (MAX, R) => Some(2 * crossing + START),
+        (P, to) if to.cut().is_some() => Some(crossing + START + copies(to)),
+        (from, R) if from.cut().is_some() => Some(crossing + START + copies(from)),
         (R, to) if to.cut().is_some() => Some(2 * whole / tp),
         _ => None,
     }
