@@ -18,7 +18,7 @@ mod tokens;
 mod zero;
 
 use crate::check::signature::{Misfit, Signature};
-use crate::{Instr, Op, Plan};
+use crate::{Axis, Instr, Op, Plan};
 
 /// What an instruction's operation wants, given how many operands it has (some take a variable number).
 ///
@@ -28,8 +28,8 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
     let (reads, updates) = (instr.ins.len(), instr.updates.len());
     match &instr.op {
         Op::Tokens { .. } => Ok(tokens::tokens(plan)),
-        Op::Embedding { .. } => Ok(embedding::forward()),
-        Op::EmbeddingBackward { .. } => Ok(embedding::backward()),
+        Op::Embedding { vocab } => inside(*vocab, embedding::forward()),
+        Op::EmbeddingBackward { vocab } => inside(*vocab, embedding::backward()),
         Op::LayerNorm { eps } => layer_norm::forward(*eps),
         Op::LayerNormBackward {} => Ok(layer_norm::backward()),
         Op::Linear {} => Ok(linear::forward(reads)),
@@ -53,10 +53,15 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::GeluBackward {} => Ok(gelu::backward()),
         Op::Add {} => Ok(add::add(reads)),
         Op::CrossEntropyMax {} => Ok(cross_entropy::max()),
-        Op::CrossEntropyTerms { .. } => Ok(cross_entropy::terms()),
+        Op::CrossEntropyTerms { vocab } => inside(*vocab, cross_entropy::terms()),
         Op::CrossEntropyLoss { scale, replicas } => cross_entropy::loss(*scale, *replicas),
-        Op::CrossEntropyBackward { scale, .. } => cross_entropy::backward(*scale),
-        Op::Slice { axis, dim } => Ok(slice::slice(u64::from(plan.mesh.size(*axis)), *dim)),
+        Op::CrossEntropyBackward { scale, vocab } => {
+            inside(*vocab, cross_entropy::backward(*scale)?)
+        }
+        Op::Slice { axis, dim } => inside(
+            Some(*axis),
+            slice::slice(u64::from(plan.mesh.size(*axis)), *dim),
+        ),
         Op::Cast {} => Ok(cast::cast()),
         Op::Zero {} => Ok(zero::zero()),
         Op::SumSquares { replicas } => norm::sum_squares(*replicas),
@@ -71,6 +76,13 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::AllGather { group, dim } => collective::all_gather(plan, *group, *dim, updates),
         Op::ReduceScatter { group, dim } => collective::reduce_scatter(plan, *group, *dim),
     }
+}
+
+/// Refuses an axis that does not lie inside a stage.
+fn inside(axis: Option<Axis>, signature: Signature) -> Result<Signature, Misfit> {
+    let rule = "tensors are spread inside a stage: it must be dp or tp";
+    law(axis != Some(Axis::Pp), "axis", "pp", rule)?;
+    Ok(signature)
 }
 
 /// Refuses an attribute that breaks its law.

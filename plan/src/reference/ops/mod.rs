@@ -43,8 +43,17 @@ pub struct Context<'c> {
 
 impl Context<'_> {
     /// The first row of a rank's vocabulary shard; none where it holds all rows.
-    fn first_row(&self, vocab: Option<Axis>, rows: usize) -> Option<usize> {
-        vocab.map(|axis| self.place.on(axis) as usize * rows)
+    fn first_row(&self, vocab: Option<Axis>, rows: usize) -> Result<Option<usize>, Unfit> {
+        let coordinate = vocab.map(|axis| self.coordinate(axis)).transpose()?;
+        Ok(coordinate.map(|coordinate| coordinate as usize * rows))
+    }
+
+    /// The coordinate on an axis inside the stage: all ranks of a stage hold tensors of one kind.
+    fn coordinate(&self, axis: Axis) -> Result<u32, Unfit> {
+        match axis {
+            Axis::Pp => Err(Unfit("tensors are not spread over stages".to_owned())),
+            Axis::Dp | Axis::Tp => Ok(self.place.on(axis)),
+        }
     }
 }
 
@@ -63,10 +72,10 @@ pub fn run(
         (Op::Embedding { vocab }, [ids, table], []) => one(embedding::forward(
             ids,
             table,
-            at.first_row(*vocab, table.shape::<2>()?[0]),
+            at.first_row(*vocab, table.shape::<2>()?[0])?,
         )),
         (Op::EmbeddingBackward { vocab }, [dy, ids], [dtable]) => {
-            let first = at.first_row(*vocab, dtable.shape::<2>()?[0]);
+            let first = at.first_row(*vocab, dtable.shape::<2>()?[0])?;
             none(embedding::backward(dy, ids, dtable, first))
         }
         (Op::LayerNorm { eps }, [x, weight, bias], []) => {
@@ -92,7 +101,7 @@ pub fn run(
             x,
             *dim,
             at.mesh.size(*axis),
-            at.place.on(*axis),
+            at.coordinate(*axis)?,
         )),
         (Op::Cast {}, [source], [target]) => none(cast::cast(source, target)),
         (Op::Zero {}, [], [x]) => {
@@ -111,7 +120,7 @@ fn heads_and_loss(
     at: &Context,
 ) -> Result<Vec<Value>, Unfit> {
     let shard =
-        |vocab: &Option<Axis>, logits: &Value| Ok(at.first_row(*vocab, logits.shape::<3>()?[2]));
+        |vocab: &Option<Axis>, logits: &Value| at.first_row(*vocab, logits.shape::<3>()?[2]);
     match (op, ins, updates) {
         (
             Op::SplitHeads {

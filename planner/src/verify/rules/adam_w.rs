@@ -3,6 +3,7 @@
 use pleach_plan::Op;
 
 use super::Site;
+use super::norm::unit;
 use crate::verify::held::{Item, State};
 use crate::verify::number::Number;
 
@@ -22,7 +23,7 @@ pub fn adam_w(op: &Op, factor: &Item, state: [&Item; 4], site: &Site) -> [Item; 
     let operands = [factor, weight, m, v, gradient];
     let zero = state.iter().all(|item| item.number == Number::ZERO);
     let scaled = match gradient.number {
-        Number::ZERO => Number::ZERO,
+        number if number == Number::ZERO || factor.number == unit() => number,
         number => Number::of("scaled gradient", &[], &[factor.number, number]),
     };
     let numbers = match zero {

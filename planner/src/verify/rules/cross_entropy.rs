@@ -29,7 +29,6 @@ pub fn terms(operands: [&Item; 3], vocab: Option<Axis>, site: &Site) -> [Item; 1
     let rows = vocab.and_then(|axis| site.axis(axis));
     site.results(operands, [number], |axis, states| {
         match (states, rows == Some(axis)) {
-            _ if site.across_stages(vocab) => None,
             ([State::Shard(2), State::Whole, State::Whole], true) => Some([State::Sum]),
             ([State::Whole, State::Whole, State::Whole], false) => Some([State::Whole]),
             ([State::Shard(dim @ (0 | 1)), targets, max], false)
@@ -63,7 +62,6 @@ pub fn backward(operands: [&Item; 4], scale: f64, vocab: Option<Axis>, site: &Si
     let rows = vocab.and_then(|axis| site.axis(axis));
     site.results(operands, [number], |axis, states| {
         match (states, rows == Some(axis)) {
-            _ if site.across_stages(vocab) => None,
             ([State::Shard(2), State::Whole, State::Whole, State::Whole], true) => {
                 Some([State::Shard(2)])
             }

@@ -12,7 +12,6 @@ pub fn forward(ids: &Item, table: &Item, vocab: Option<Axis>, site: &Site) -> [I
     let rows = vocab.and_then(|axis| site.axis(axis));
     site.results([ids, table], [number], |axis, states| {
         match (states, rows == Some(axis)) {
-            _ if site.across_stages(vocab) => None,
             ([State::Whole, State::Shard(0)], true) => Some([State::Sum]),
             ([State::Whole, State::Shard(1)], false) => Some([State::Shard(2)]),
             ([ids @ (State::Whole | State::Shard(0 | 1)), State::Whole], false) => Some([ids]),
@@ -27,7 +26,6 @@ pub fn backward(dy: &Item, ids: &Item, vocab: Option<Axis>, site: &Site) -> Item
     let rows = vocab.and_then(|axis| site.axis(axis));
     let [gain] = site.results([dy, ids], [number], |axis, states| {
         match (states, rows == Some(axis)) {
-            _ if site.across_stages(vocab) => None,
             ([State::Whole, State::Whole], true) => Some([State::Shard(0)]),
             ([State::Whole, State::Whole], false) => Some([State::Whole]),
             ([State::Shard(0), State::Shard(0)] | [State::Shard(1), State::Shard(1)], false) => {

@@ -70,11 +70,6 @@ impl Site {
         (axis != Axis::Pp && self.sizes.ranks[index] > 1).then_some(index)
     }
 
-    /// Whether an attribute names the stages themselves, so that each stage would do something else.
-    fn across_stages(&self, axis: Option<Axis>) -> bool {
-        axis == Some(Axis::Pp) && self.stages > 1
-    }
-
     /// Results with these numbers, in the states that a rule derives from its operands' on each axis.
     fn results<const I: usize, const O: usize>(
         &self,

@@ -18,13 +18,18 @@ pub fn sum_squares(x: &Item, replicas: u64, site: &Site) -> Item {
     gain
 }
 
-/// `(report) -> factor`.
+/// `(report) -> factor`: without a limit, whatever the report is.
 pub fn clip_factor(report: &Item, max_norm: Option<f64>, site: &Site) -> [Item; 1] {
-    let number = match max_norm {
-        Some(limit) => Number::of("clip factor", &[limit.to_bits()], &[report.number]),
-        None => Number::of("one", &[], &[]),
+    let Some(limit) = max_norm else {
+        return [Item::whole(unit())];
     };
+    let number = Number::of("clip factor", &[limit.to_bits()], &[report.number]);
     site.results([report], [number], |_, [report]| {
         (report == State::Whole).then_some([State::Whole])
     })
+}
+
+/// The number of the factor that changes nothing.
+pub fn unit() -> Number {
+    Number::of("one", &[], &[])
 }

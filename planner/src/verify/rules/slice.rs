@@ -11,7 +11,7 @@ pub fn slice(x: &Item, over: Axis, dim: usize, site: &Site) -> [Item; 1] {
     let spread = |axis: usize| site.sizes.ranks[axis] > 1 && x.states[axis] == State::Shard(dim);
     let twice = own.is_some_and(|own| spread(1 - own));
     site.results([x], [x.number], |axis, [x]| match (x, own == Some(axis)) {
-        _ if twice || site.across_stages(Some(over)) => None,
+        _ if twice => None,
         (State::Whole, true) => Some([State::Shard(dim)]),
         (x, false) => Some([x]),
         _ => None,
