@@ -30,7 +30,11 @@ pub fn differentiate(mut model: ModelGraph) -> ModelGraph {
 fn block_backward(block: &mut Block) {
     let nodes: Vec<Node> = block.nodes().cloned().collect();
     let (input, output) = (block.input, block.output);
-    let mut tape = Tape { block, contributions: BTreeMap::new(), accumulators: BTreeMap::new() };
+    let mut tape = Tape {
+        block,
+        contributions: BTreeMap::new(),
+        accumulators: BTreeMap::new(),
+    };
     if let Some(output) = output {
         let gradient = tape.declare_like(output);
         tape.block.gradient_in = Some(gradient);
@@ -48,8 +52,17 @@ impl Tape<'_> {
     fn declare_like(&mut self, value: ValueId) -> ValueId {
         let like = self.block.value(value);
         let (name, dims) = (format!("d_{}", like.name), like.dims.clone());
-        let taken = self.block.values.iter().filter(|other| other.name.starts_with(&name)).count();
-        let name = if taken == 0 { name } else { format!("{name}.{taken}") };
+        let taken = self
+            .block
+            .values
+            .iter()
+            .filter(|other| other.name.starts_with(&name))
+            .count();
+        let name = if taken == 0 {
+            name
+        } else {
+            format!("{name}.{taken}")
+        };
         self.block.declare(name, &dims, Kind::Activation)
     }
 
@@ -78,7 +91,10 @@ impl Tape<'_> {
     /// Appends a backward operation that contributes to several gradients and accumulates into parameters.
     pub fn back_all(&mut self, op: Op, ins: &[ValueId], parameters: &[ValueId], of: &[ValueId]) {
         let outs: Vec<_> = of.iter().map(|&value| self.declare_like(value)).collect();
-        let updates: Vec<_> = parameters.iter().map(|&parameter| self.accumulator(parameter)).collect();
+        let updates: Vec<_> = parameters
+            .iter()
+            .map(|&parameter| self.accumulator(parameter))
+            .collect();
         self.append(op, ins, &updates, &outs);
         for (&value, &gradient) in of.iter().zip(&outs) {
             self.contribute(value, gradient);
@@ -91,12 +107,20 @@ impl Tape<'_> {
         }
         let like = self.block.value(parameter);
         let (name, dims) = (format!("{}.gradient", like.name), like.dims.clone());
-        let id = self.block.declare(name, &dims, Kind::Accumulator { of: parameter });
+        let id = self
+            .block
+            .declare(name, &dims, Kind::Accumulator { of: parameter });
         self.accumulators.insert(parameter, id);
         id
     }
 
     fn append(&mut self, op: Op, ins: &[ValueId], updates: &[ValueId], outs: &[ValueId]) {
-        self.block.append(Node { op, ins: ins.to_vec(), updates: updates.to_vec(), outs: outs.to_vec(), backward: true });
+        self.block.append(Node {
+            op,
+            ins: ins.to_vec(),
+            updates: updates.to_vec(),
+            outs: outs.to_vec(),
+            backward: true,
+        });
     }
 }

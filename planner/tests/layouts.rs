@@ -8,8 +8,15 @@ use pleach_planner::placement::Placement;
 use pleach_planner::program;
 
 fn plan(changes: &[(&str, &str)], sequence_parallel: bool) -> Plan {
-    let placement = Placement { sequence_parallel, ..placement(1, 1, 2) };
-    let sizes = [("model.hidden", "1024"), ("model.heads", "8"), ("model.context", "512 tokens")];
+    let placement = Placement {
+        sequence_parallel,
+        ..placement(1, 1, 2)
+    };
+    let sizes = [
+        ("model.hidden", "1024"),
+        ("model.heads", "8"),
+        ("model.context", "512 tokens"),
+    ];
     let mut experiment = experiment(&[&sizes, changes].concat());
     experiment.model.vocab = 8192;
     program::emit(&experiment, &placement).expect("it divides")
@@ -17,12 +24,24 @@ fn plan(changes: &[(&str, &str)], sequence_parallel: bool) -> Plan {
 
 /// Collectives of a body, by name, in order.
 fn collectives(plan: &Plan, body: &str) -> Vec<&'static str> {
-    let body = plan.bodies.iter().find(|candidate| candidate.name == body).expect("every block has its bodies");
-    body.code.iter().filter(|instr| instr.op.group().is_some()).map(|instr| instr.op.name()).collect()
+    let body = plan
+        .bodies
+        .iter()
+        .find(|candidate| candidate.name == body)
+        .expect("every block has its bodies");
+    body.code
+        .iter()
+        .filter(|instr| instr.op.group().is_some())
+        .map(|instr| instr.op.name())
+        .collect()
 }
 
 fn layout(plan: &Plan, name: &str) -> Layout {
-    let parameter = plan.parameters.iter().find(|parameter| parameter.name == name).expect("the model has this parameter");
+    let parameter = plan
+        .parameters
+        .iter()
+        .find(|parameter| parameter.name == name)
+        .expect("the model has this parameter");
     plan.tensors[parameter.tensor.0 as usize].layout.tp
 }
 
@@ -30,12 +49,28 @@ fn layout(plan: &Plan, name: &str) -> Layout {
 fn matrices_are_split_by_columns_then_rows() {
     let plan = plan(&[], false);
     for name in ["attention.qkv", "mlp.up"] {
-        assert_eq!(layout(&plan, &format!("layers.{{layer}}.{name}.weight")), Layout::Shard(0), "{name}");
-        assert_eq!(layout(&plan, &format!("layers.{{layer}}.{name}.bias")), Layout::Shard(0), "{name}");
+        assert_eq!(
+            layout(&plan, &format!("layers.{{layer}}.{name}.weight")),
+            Layout::Shard(0),
+            "{name}"
+        );
+        assert_eq!(
+            layout(&plan, &format!("layers.{{layer}}.{name}.bias")),
+            Layout::Shard(0),
+            "{name}"
+        );
     }
     for name in ["attention.output", "mlp.down"] {
-        assert_eq!(layout(&plan, &format!("layers.{{layer}}.{name}.weight")), Layout::Shard(1), "{name}");
-        assert_eq!(layout(&plan, &format!("layers.{{layer}}.{name}.bias")), Layout::Replicate, "{name}");
+        assert_eq!(
+            layout(&plan, &format!("layers.{{layer}}.{name}.weight")),
+            Layout::Shard(1),
+            "{name}"
+        );
+        assert_eq!(
+            layout(&plan, &format!("layers.{{layer}}.{name}.bias")),
+            Layout::Replicate,
+            "{name}"
+        );
     }
     assert_eq!(layout(&plan, "embedding.weight"), Layout::Shard(0));
     assert_eq!(layout(&plan, "head.weight"), Layout::Shard(0));
@@ -58,19 +93,41 @@ fn a_parallel_layer_sums_its_halves_together() {
 #[test]
 fn sequence_parallelism_gathers_before_and_scatters_behind() {
     let plan = plan(&[("model.residual", "sequential")], true);
-    assert_eq!(collectives(&plan, "layer.forward"), ["all_gather", "reduce_scatter", "all_gather", "reduce_scatter"]);
+    assert_eq!(
+        collectives(&plan, "layer.forward"),
+        [
+            "all_gather",
+            "reduce_scatter",
+            "all_gather",
+            "reduce_scatter"
+        ]
+    );
     let backward = collectives(&plan, "layer.backward");
-    assert_eq!(backward.iter().filter(|name| **name == "reduce_scatter").count(), 2);
+    assert_eq!(
+        backward
+            .iter()
+            .filter(|name| **name == "reduce_scatter")
+            .count(),
+        2
+    );
     assert!(!backward.contains(&"all_reduce"));
 }
 
 #[test]
 fn a_split_vocabulary_exchanges_rows_of_figures_only() {
     let plan = plan(&[], false);
-    let head = plan.bodies.iter().find(|body| body.name == "head.forward").expect("there is a head");
+    let head = plan
+        .bodies
+        .iter()
+        .find(|body| body.name == "head.forward")
+        .expect("there is a head");
     for instr in head.code.iter().filter(|instr| instr.op.group().is_some()) {
         let exchanged = &plan.tensors[instr.outs[0].0 as usize];
-        assert!(exchanged.elements() <= 2 * plan.training.micro_batch * plan.training.sequence, "{}", exchanged.name);
+        assert!(
+            exchanged.elements() <= 2 * plan.training.micro_batch * plan.training.sequence,
+            "{}",
+            exchanged.name
+        );
     }
     assert_eq!(collectives(&plan, "head.forward"), ["all_reduce"; 2]);
 }

@@ -10,20 +10,53 @@ use pleach_planner::{program, verify};
 
 fn outcome(plan: &Plan) -> Outcome {
     let initial = |name: &str, index: u64| {
-        let mixed = name.bytes().fold(index.wrapping_mul(0x9E37_79B9), |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let mixed = name
+            .bytes()
+            .fold(index.wrapping_mul(0x9E37_79B9), |sum, byte| {
+                sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+            });
         (mixed.wrapping_mul(0xD134_2543_DE82_EF95) >> 40) as f64 / f64::from(1 << 24) * 0.4 - 0.2
     };
-    let tokens = |sample: u64| (0..9).map(|at| ((sample * 7 + at * at * 3) % 32) as i64).collect();
-    run(plan, &Inputs { initial: &initial, tokens: &tokens, gradients: false }, 2).unwrap_or_else(|stuck| panic!("{stuck}"))
+    let tokens = |sample: u64| {
+        (0..9)
+            .map(|at| ((sample * 7 + at * at * 3) % 32) as i64)
+            .collect()
+    };
+    run(
+        plan,
+        &Inputs {
+            initial: &initial,
+            tokens: &tokens,
+            gradients: false,
+        },
+        2,
+    )
+    .unwrap_or_else(|stuck| panic!("{stuck}"))
 }
 
 fn all() -> Vec<Placement> {
     let mut found = Vec::new();
-    for (dp, pp, tp) in [(1, 1, 1), (1, 1, 2), (1, 2, 1), (2, 1, 1), (1, 2, 2), (2, 1, 2), (2, 2, 1), (2, 2, 2), (1, 4, 1), (1, 1, 4)] {
+    for (dp, pp, tp) in [
+        (1, 1, 1),
+        (1, 1, 2),
+        (1, 2, 1),
+        (2, 1, 1),
+        (1, 2, 2),
+        (2, 1, 2),
+        (2, 2, 1),
+        (2, 2, 2),
+        (1, 4, 1),
+        (1, 1, 4),
+    ] {
         for recompute in [Recompute::None, Recompute::Full] {
             for (zero, sequence_parallel) in [(0, false), (1, false), (0, true), (1, true)] {
                 if (zero == 0 || dp > 1) && (!sequence_parallel || tp > 1) {
-                    found.push(Placement { zero, sequence_parallel, recompute, ..placement(dp, pp, tp) });
+                    found.push(Placement {
+                        zero,
+                        sequence_parallel,
+                        recompute,
+                        ..placement(dp, pp, tp)
+                    });
                 }
             }
         }
@@ -33,14 +66,34 @@ fn all() -> Vec<Placement> {
 
 #[test]
 fn every_placement_is_accepted_and_means_the_same() {
-    for (index, changes) in [&[][..], &[("model.residual", "sequential")], &[("train.precision", "bf16")]].into_iter().enumerate() {
+    for (index, changes) in [
+        &[][..],
+        &[("model.residual", "sequential")],
+        &[("train.precision", "bf16")],
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let experiment = experiment(changes);
-        let reference = outcome(&program::emit(&experiment, &placement(1, 1, 1)).expect("one rank is always possible"));
-        for placement in all().into_iter().skip(index).step_by(if index == 0 { 1 } else { 3 }) {
+        let reference = outcome(
+            &program::emit(&experiment, &placement(1, 1, 1)).expect("one rank is always possible"),
+        );
+        for placement in all()
+            .into_iter()
+            .skip(index)
+            .step_by(if index == 0 { 1 } else { 3 })
+        {
             let plan = program::emit(&experiment, &placement).expect("the small model divides");
             check::check(&plan).unwrap_or_else(|faults| panic!("{placement:?}: {faults:#?}"));
             if let Err(faults) = verify::verify(&plan, &experiment) {
-                panic!("{placement:?}: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"));
+                panic!(
+                    "{placement:?}: {}",
+                    faults
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join("\n")
+                );
             }
             let gap = distance(&reference, &outcome(&plan));
             assert!(gap < 1e-10, "{placement:?} is {gap} away");
@@ -56,7 +109,22 @@ fn recomputing_and_sharding_save_memory() {
         ledger::summary(&plan, &plan.roles[0]).named_peak
     };
     let plain = placement(1, 1, 2);
-    assert!(peak(&Placement { recompute: Recompute::Full, ..plain.clone() }) < peak(&plain));
-    assert!(peak(&Placement { sequence_parallel: true, ..plain.clone() }) < peak(&plain));
-    assert!(peak(&Placement { zero: 1, ..placement(2, 1, 1) }) < peak(&placement(2, 1, 1)));
+    assert!(
+        peak(&Placement {
+            recompute: Recompute::Full,
+            ..plain.clone()
+        }) < peak(&plain)
+    );
+    assert!(
+        peak(&Placement {
+            sequence_parallel: true,
+            ..plain.clone()
+        }) < peak(&plain)
+    );
+    assert!(
+        peak(&Placement {
+            zero: 1,
+            ..placement(2, 1, 1)
+        }) < peak(&placement(2, 1, 1))
+    );
 }

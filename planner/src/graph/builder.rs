@@ -21,7 +21,11 @@ impl Block {
 
     /// Declares a value.
     pub fn declare(&mut self, name: impl Into<String>, dims: &[Dim], kind: Kind) -> ValueId {
-        self.values.push(Value { name: name.into(), dims: dims.to_vec(), kind });
+        self.values.push(Value {
+            name: name.into(),
+            dims: dims.to_vec(),
+            kind,
+        });
         ValueId(self.values.len() - 1)
     }
 
@@ -32,7 +36,12 @@ impl Block {
 
     /// Appends an operation whose results are already declared.
     pub fn append(&mut self, node: Node) {
-        let sources: Vec<_> = node.ins.iter().chain(&node.updates).map(|&value| (value, self.producer(value))).collect();
+        let sources: Vec<_> = node
+            .ins
+            .iter()
+            .chain(&node.updates)
+            .map(|&value| (value, self.producer(value)))
+            .collect();
         let index = self.graph.add_node(node);
         for (value, source) in sources {
             if let Some(source) = source {
@@ -44,12 +53,24 @@ impl Block {
     /// Appends a forward operation with one activation as its result.
     pub fn forward(&mut self, op: Op, ins: &[ValueId], name: &str, dims: &[Dim]) -> ValueId {
         let out = self.declare(name, dims, Kind::Activation);
-        self.append(Node { op, ins: ins.to_vec(), updates: Vec::new(), outs: vec![out], backward: false });
+        self.append(Node {
+            op,
+            ins: ins.to_vec(),
+            updates: Vec::new(),
+            outs: vec![out],
+            backward: false,
+        });
         out
     }
 
     /// Appends a forward operation with given results.
     pub fn forward_into(&mut self, op: Op, ins: &[ValueId], updates: &[ValueId], outs: &[ValueId]) {
-        self.append(Node { op, ins: ins.to_vec(), updates: updates.to_vec(), outs: outs.to_vec(), backward: false });
+        self.append(Node {
+            op,
+            ins: ins.to_vec(),
+            updates: updates.to_vec(),
+            outs: outs.to_vec(),
+            backward: false,
+        });
     }
 }

@@ -128,12 +128,18 @@ impl Block {
 
     /// The operation that makes a value.
     pub fn producer(&self, value: ValueId) -> Option<NodeIndex> {
-        self.graph.node_indices().find(|&index| self.graph[index].outs.contains(&value))
+        self.graph
+            .node_indices()
+            .find(|&index| self.graph[index].outs.contains(&value))
     }
 
     /// Parameters in the order in which they were declared.
     pub fn parameters(&self) -> impl Iterator<Item = (ValueId, &Value)> {
-        self.values.iter().enumerate().filter(|(_, value)| value.is_parameter()).map(|(index, value)| (ValueId(index), value))
+        self.values
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| value.is_parameter())
+            .map(|(index, value)| (ValueId(index), value))
     }
 
     /// Number of parameters.
@@ -145,29 +151,59 @@ impl Block {
 impl ModelGraph {
     /// All blocks with their repeats, in order.
     pub fn blocks(&self) -> [(&Block, u64); 3] {
-        [(&self.embedding, 1), (&self.layer, self.layers), (&self.head, 1)]
+        [
+            (&self.embedding, 1),
+            (&self.layer, self.layers),
+            (&self.head, 1),
+        ]
     }
 
     /// Number of parameters of the model.
     pub fn parameter_count(&self) -> u64 {
-        self.blocks().iter().map(|(block, repeat)| block.parameter_count() * repeat).sum()
+        self.blocks()
+            .iter()
+            .map(|(block, repeat)| block.parameter_count() * repeat)
+            .sum()
     }
 }
 
 /// A block as readable text: one line for each operation.
 pub fn text(block: &Block) -> String {
-    let list = |ids: &[ValueId]| ids.iter().map(|&id| describe(block, id)).collect::<Vec<_>>().join(", ");
+    let list = |ids: &[ValueId]| {
+        ids.iter()
+            .map(|&id| describe(block, id))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let mut lines = vec![format!("block {}", block.name)];
     for node in block.nodes() {
-        let phase = if node.backward { "backward" } else { "forward " };
-        let updates = if node.updates.is_empty() { String::new() } else { format!("; {}", list(&node.updates)) };
-        lines.push(format!("  {phase} {} <- {}({}{updates})", list(&node.outs), node.op.name(), list(&node.ins)));
+        let phase = if node.backward {
+            "backward"
+        } else {
+            "forward "
+        };
+        let updates = if node.updates.is_empty() {
+            String::new()
+        } else {
+            format!("; {}", list(&node.updates))
+        };
+        lines.push(format!(
+            "  {phase} {} <- {}({}{updates})",
+            list(&node.outs),
+            node.op.name(),
+            list(&node.ins)
+        ));
     }
     lines.join("\n") + "\n"
 }
 
 fn describe(block: &Block, id: ValueId) -> String {
     let value = block.value(id);
-    let dims = value.dims.iter().map(|dim| format!("{} {}", dim.name, dim.size)).collect::<Vec<_>>().join(", ");
+    let dims = value
+        .dims
+        .iter()
+        .map(|dim| format!("{} {}", dim.name, dim.size))
+        .collect::<Vec<_>>()
+        .join(", ");
     format!("{}[{dims}]", value.name)
 }

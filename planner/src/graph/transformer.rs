@@ -68,10 +68,28 @@ pub fn lower(model: &Model, micro_batch: u64, scale: f64) -> ModelGraph {
 
 fn embedding(model: &Model, sizes: &Sizes) -> Block {
     let mut block = Block::new("embedding");
-    let table = block.parameter("weight", &[sizes.vocab, sizes.hidden], Init::Normal { std: model.init.weights });
+    let table = block.parameter(
+        "weight",
+        &[sizes.vocab, sizes.hidden],
+        Init::Normal {
+            std: model.init.weights,
+        },
+    );
     let ids = block.declare("ids", &[sizes.batch, sizes.sequence], Kind::Ids);
-    block.forward_into(Op::Tokens { which: Tokens::Inputs }, &[], &[], &[ids]);
-    let out = block.forward(Op::Embedding { vocab: None }, &[ids, table], "hidden", &sizes.rows(sizes.hidden));
+    block.forward_into(
+        Op::Tokens {
+            which: Tokens::Inputs,
+        },
+        &[],
+        &[],
+        &[ids],
+    );
+    let out = block.forward(
+        Op::Embedding { vocab: None },
+        &[ids, table],
+        "hidden",
+        &sizes.rows(sizes.hidden),
+    );
     block.output = Some(out);
     block
 }
@@ -80,7 +98,11 @@ fn layer(model: &Model, sizes: &Sizes) -> Block {
     let mut block = Block::new("layer");
     let input = block.declare("input", &sizes.rows(sizes.hidden), Kind::Activation);
     block.input = Some(input);
-    let builder = &mut Layer { block: &mut block, model, sizes };
+    let builder = &mut Layer {
+        block: &mut block,
+        model,
+        sizes,
+    };
     let output = match model.residual {
         Residual::Sequential => builder.sequential(input),
         Residual::ParallelSeparate => builder.parallel(input, true),
@@ -95,17 +117,52 @@ fn head(model: &Model, sizes: &Sizes, scale: f64) -> Block {
     let input = block.declare("input", &sizes.rows(sizes.hidden), Kind::Activation);
     block.input = Some(input);
     let normed = norm(&mut block, model, sizes, "norm", input);
-    let weight = block.parameter("weight", &[sizes.vocab, sizes.hidden], Init::Normal { std: model.init.weights });
-    let logits = block.forward(Op::Linear {}, &[normed, weight], "logits", &sizes.rows(sizes.vocab));
+    let weight = block.parameter(
+        "weight",
+        &[sizes.vocab, sizes.hidden],
+        Init::Normal {
+            std: model.init.weights,
+        },
+    );
+    let logits = block.forward(
+        Op::Linear {},
+        &[normed, weight],
+        "logits",
+        &sizes.rows(sizes.vocab),
+    );
     let targets = block.declare("targets", &[sizes.batch, sizes.sequence], Kind::Ids);
-    block.forward_into(Op::Tokens { which: Tokens::Targets }, &[], &[], &[targets]);
+    block.forward_into(
+        Op::Tokens {
+            which: Tokens::Targets,
+        },
+        &[],
+        &[],
+        &[targets],
+    );
     let max = block.declare("max", &[sizes.batch, sizes.sequence], Kind::Statistic);
     block.forward_into(Op::CrossEntropyMax {}, &[logits], &[], &[max]);
-    let pair = Dim { name: "terms", size: 2 };
-    let terms = block.declare("terms", &[pair, sizes.batch, sizes.sequence], Kind::Statistic);
-    block.forward_into(Op::CrossEntropyTerms { vocab: None }, &[logits, targets, max], &[], &[terms]);
+    let pair = Dim {
+        name: "terms",
+        size: 2,
+    };
+    let terms = block.declare(
+        "terms",
+        &[pair, sizes.batch, sizes.sequence],
+        Kind::Statistic,
+    );
+    block.forward_into(
+        Op::CrossEntropyTerms { vocab: None },
+        &[logits, targets, max],
+        &[],
+        &[terms],
+    );
     let report = block.declare("report", &[pair], Kind::Report);
-    block.forward_into(Op::CrossEntropyLoss { scale, replicas: 1 }, &[terms], &[report], &[]);
+    block.forward_into(
+        Op::CrossEntropyLoss { scale, replicas: 1 },
+        &[terms],
+        &[report],
+        &[],
+    );
     block
 }
 
@@ -113,10 +170,27 @@ fn norm(block: &mut Block, model: &Model, sizes: &Sizes, name: &str, input: Valu
     let Norm::LayerNorm { eps } = model.norm;
     let weight = block.parameter(&format!("{name}.weight"), &[sizes.hidden], Init::Ones);
     let bias = block.parameter(&format!("{name}.bias"), &[sizes.hidden], Init::Zeros);
-    let out = block.declare(format!("{name}.out"), &sizes.rows(sizes.hidden), Kind::Activation);
-    let mean = block.declare(format!("{name}.mean"), &[sizes.batch, sizes.sequence], Kind::Statistic);
-    let rstd = block.declare(format!("{name}.rstd"), &[sizes.batch, sizes.sequence], Kind::Statistic);
-    block.forward_into(Op::LayerNorm { eps }, &[input, weight, bias], &[], &[out, mean, rstd]);
+    let out = block.declare(
+        format!("{name}.out"),
+        &sizes.rows(sizes.hidden),
+        Kind::Activation,
+    );
+    let mean = block.declare(
+        format!("{name}.mean"),
+        &[sizes.batch, sizes.sequence],
+        Kind::Statistic,
+    );
+    let rstd = block.declare(
+        format!("{name}.rstd"),
+        &[sizes.batch, sizes.sequence],
+        Kind::Statistic,
+    );
+    block.forward_into(
+        Op::LayerNorm { eps },
+        &[input, weight, bias],
+        &[],
+        &[out, mean, rstd],
+    );
     out
 }
 
@@ -124,7 +198,9 @@ fn norm(block: &mut Block, model: &Model, sizes: &Sizes, name: &str, input: Valu
 pub fn rotary(model: &Model) -> (u64, f64) {
     match model.positions {
         Positions::None => (0, 10_000.0),
-        Positions::Rotary { fraction, base } => (libm::round(fraction * model.head_dim as f64) as u64, base),
+        Positions::Rotary { fraction, base } => {
+            (libm::round(fraction * model.head_dim as f64) as u64, base)
+        }
     }
 }
 
@@ -141,13 +217,20 @@ impl Layer<'_> {
     fn parallel(&mut self, input: ValueId, separate: bool) -> ValueId {
         let first = self.norm("attention.norm", input);
         let attention = self.attention(first);
-        let second = if separate { self.norm("mlp.norm", input) } else { first };
+        let second = if separate {
+            self.norm("mlp.norm", input)
+        } else {
+            first
+        };
         let mlp = self.mlp(second);
         let hidden = self.sizes.rows(self.sizes.hidden);
-        let both = self.block.forward(Op::Add {}, &[attention, mlp], "halves", &hidden);
+        let both = self
+            .block
+            .forward(Op::Add {}, &[attention, mlp], "halves", &hidden);
         let both = self.bias("attention.output.bias", both, "halves.attention");
         let both = self.bias("mlp.down.bias", both, "halves.mlp");
-        self.block.forward(Op::Add {}, &[input, both], "output", &hidden)
+        self.block
+            .forward(Op::Add {}, &[input, both], "output", &hidden)
     }
 
     /// `y = x + attention(norm1(x))`, then `y + mlp(norm2(y))`.
@@ -156,11 +239,14 @@ impl Layer<'_> {
         let first = self.norm("attention.norm", input);
         let attention = self.attention(first);
         let attention = self.bias("attention.output.bias", attention, "attention.biased");
-        let middle = self.block.forward(Op::Add {}, &[input, attention], "middle", &hidden);
+        let middle = self
+            .block
+            .forward(Op::Add {}, &[input, attention], "middle", &hidden);
         let second = self.norm("mlp.norm", middle);
         let mlp = self.mlp(second);
         let mlp = self.bias("mlp.down.bias", mlp, "mlp.biased");
-        self.block.forward(Op::Add {}, &[middle, mlp], "output", &hidden)
+        self.block
+            .forward(Op::Add {}, &[middle, mlp], "output", &hidden)
     }
 
     fn norm(&mut self, name: &str, input: ValueId) -> ValueId {
@@ -168,7 +254,8 @@ impl Layer<'_> {
     }
 
     fn weight(&mut self, name: &str, rows: Dim, columns: Dim, std: f64) -> ValueId {
-        self.block.parameter(name, &[rows, columns], Init::Normal { std })
+        self.block
+            .parameter(name, &[rows, columns], Init::Normal { std })
     }
 
     fn bias(&mut self, name: &str, input: ValueId, out: &str) -> ValueId {
@@ -179,28 +266,70 @@ impl Layer<'_> {
 
     fn attention(&mut self, input: ValueId) -> ValueId {
         let (sizes, init) = (self.sizes, self.model.init);
-        let weight = self.weight("attention.qkv.weight", sizes.qkv, sizes.hidden, init.weights);
-        let qkv = self.block.forward(Op::Linear {}, &[input, weight], "qkv.product", &sizes.rows(sizes.qkv));
+        let weight = self.weight(
+            "attention.qkv.weight",
+            sizes.qkv,
+            sizes.hidden,
+            init.weights,
+        );
+        let qkv = self.block.forward(
+            Op::Linear {},
+            &[input, weight],
+            "qkv.product",
+            &sizes.rows(sizes.qkv),
+        );
         let qkv = self.bias("attention.qkv.bias", qkv, "qkv");
         let heads = [sizes.batch, sizes.heads, sizes.sequence, sizes.head];
-        let [q, k, v] = ["q", "k", "v"].map(|name| self.block.declare(name, &heads, Kind::Activation));
+        let [q, k, v] =
+            ["q", "k", "v"].map(|name| self.block.declare(name, &heads, Kind::Activation));
         let (rotary, base) = rotary(self.model);
-        let split = Op::SplitHeads { head_dim: self.model.head_dim, rotary, base };
+        let split = Op::SplitHeads {
+            head_dim: self.model.head_dim,
+            rotary,
+            base,
+        };
         self.block.forward_into(split, &[qkv], &[], &[q, k, v]);
-        let mixed = self.block.declare("attention", &sizes.rows(sizes.attention), Kind::Activation);
-        let lse = self.block.declare("attention.lse", &heads[..3], Kind::Statistic);
-        self.block.forward_into(Op::Attention {}, &[q, k, v], &[], &[mixed, lse]);
-        let weight = self.weight("attention.output.weight", sizes.hidden, sizes.attention, init.output);
-        self.block.forward(Op::Linear {}, &[mixed, weight], "attention.out", &sizes.rows(sizes.hidden))
+        let mixed = self
+            .block
+            .declare("attention", &sizes.rows(sizes.attention), Kind::Activation);
+        let lse = self
+            .block
+            .declare("attention.lse", &heads[..3], Kind::Statistic);
+        self.block
+            .forward_into(Op::Attention {}, &[q, k, v], &[], &[mixed, lse]);
+        let weight = self.weight(
+            "attention.output.weight",
+            sizes.hidden,
+            sizes.attention,
+            init.output,
+        );
+        self.block.forward(
+            Op::Linear {},
+            &[mixed, weight],
+            "attention.out",
+            &sizes.rows(sizes.hidden),
+        )
     }
 
     fn mlp(&mut self, input: ValueId) -> ValueId {
         let (sizes, init) = (self.sizes, self.model.init);
         let weight = self.weight("mlp.up.weight", sizes.ffn, sizes.hidden, init.weights);
-        let up = self.block.forward(Op::Linear {}, &[input, weight], "mlp.product", &sizes.rows(sizes.ffn));
+        let up = self.block.forward(
+            Op::Linear {},
+            &[input, weight],
+            "mlp.product",
+            &sizes.rows(sizes.ffn),
+        );
         let up = self.bias("mlp.up.bias", up, "mlp.up");
-        let active = self.block.forward(Op::Gelu {}, &[up], "mlp.active", &sizes.rows(sizes.ffn));
+        let active = self
+            .block
+            .forward(Op::Gelu {}, &[up], "mlp.active", &sizes.rows(sizes.ffn));
         let weight = self.weight("mlp.down.weight", sizes.hidden, sizes.ffn, init.output);
-        self.block.forward(Op::Linear {}, &[active, weight], "mlp.out", &sizes.rows(sizes.hidden))
+        self.block.forward(
+            Op::Linear {},
+            &[active, weight],
+            "mlp.out",
+            &sizes.rows(sizes.hidden),
+        )
     }
 }

@@ -17,7 +17,10 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
 
 /// Whole, or heads split.
 pub fn strategies() -> Vec<Strategy> {
-    vec![Strategy::new(&[R; 3], &[], &[R; 2]), Strategy::new(&[shard(1); 3], &[], &[shard(2), shard(1)])]
+    vec![
+        Strategy::new(&[R; 3], &[], &[R; 2]),
+        Strategy::new(&[shard(1); 3], &[], &[shard(2), shard(1)]),
+    ]
 }
 
 /// Whole, or heads split.
@@ -25,6 +28,10 @@ pub fn backward_strategies() -> Vec<Strategy> {
     let heads = shard(1);
     vec![
         Strategy::new(&[R; 6], &[], &[R; 3]),
-        Strategy::new(&[shard(2), heads, heads, heads, shard(2), heads], &[], &[heads; 3]),
+        Strategy::new(
+            &[shard(2), heads, heads, heads, shard(2), heads],
+            &[],
+            &[heads; 3],
+        ),
     ]
 }

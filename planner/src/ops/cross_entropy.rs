@@ -8,21 +8,38 @@ use crate::shard::strategy::{MAX, P, R, Strategy, shard};
 
 /// The root of backward: `scale * (softmax - onehot)` from what forward read and made.
 pub fn derivative(node: &Node, tape: &mut Tape) {
-    let Op::CrossEntropyLoss { scale, .. } = node.op else { return };
+    let Op::CrossEntropyLoss { scale, .. } = node.op else {
+        return;
+    };
     let terms = node.ins[0];
-    let producer = tape.block.producer(terms).expect("the terms of a loss are made in its block");
-    let [logits, targets, max] = tape.block.graph[producer].ins[..] else { return };
-    tape.back(Op::CrossEntropyBackward { scale, vocab: None }, &[logits, targets, max, terms], logits);
+    let producer = tape
+        .block
+        .producer(terms)
+        .expect("the terms of a loss are made in its block");
+    let [logits, targets, max] = tape.block.graph[producer].ins[..] else {
+        return;
+    };
+    tape.back(
+        Op::CrossEntropyBackward { scale, vocab: None },
+        &[logits, targets, max, terms],
+        logits,
+    );
 }
 
 /// Whole, or rows split: then only the members' largest is the largest.
 pub fn max_strategies() -> Vec<Strategy> {
-    vec![Strategy::new(&[R], &[], &[R]), Strategy::new(&[shard(2)], &[], &[MAX])]
+    vec![
+        Strategy::new(&[R], &[], &[R]),
+        Strategy::new(&[shard(2)], &[], &[MAX]),
+    ]
 }
 
 /// Whole, or rows split, giving partial sums.
 pub fn terms_strategies() -> Vec<Strategy> {
-    vec![Strategy::new(&[R; 3], &[], &[R]), Strategy::new(&[shard(2), R, R], &[], &[P])]
+    vec![
+        Strategy::new(&[R; 3], &[], &[R]),
+        Strategy::new(&[shard(2), R, R], &[], &[P]),
+    ]
 }
 
 /// Every rank adds its share of the same loss.
@@ -32,5 +49,8 @@ pub fn loss_strategies() -> Vec<Strategy> {
 
 /// Whole, or rows split.
 pub fn backward_strategies() -> Vec<Strategy> {
-    vec![Strategy::new(&[R; 4], &[], &[R]), Strategy::new(&[shard(2), R, R, R], &[], &[shard(2)])]
+    vec![
+        Strategy::new(&[R; 4], &[], &[R]),
+        Strategy::new(&[shard(2), R, R, R], &[], &[shard(2)]),
+    ]
 }

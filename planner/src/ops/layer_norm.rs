@@ -18,7 +18,10 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
 /// Whole, or each rank its part of the sequence.
 pub fn strategies() -> Vec<Strategy> {
     let part = shard(1);
-    vec![Strategy::new(&[R, R, R], &[], &[R, R, R]), Strategy::new(&[part, R, R], &[], &[part, part, part]).sequence()]
+    vec![
+        Strategy::new(&[R, R, R], &[], &[R, R, R]),
+        Strategy::new(&[part, R, R], &[], &[part, part, part]).sequence(),
+    ]
 }
 
 /// Whole, or each rank its part of the sequence: then parameter gradients are partial sums.

@@ -48,7 +48,9 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
         Op::CrossEntropyBackward { .. } => 3 * wide(ins),
         Op::SumSquares { .. } => wide(ins),
         Op::AllReduce { .. } => all(ins),
-        Op::AllGather { .. } | Op::ReduceScatter { .. } => 2 * (all(ins) + all(outs) + all(updates)),
+        Op::AllGather { .. } | Op::ReduceScatter { .. } => {
+            2 * (all(ins) + all(outs) + all(updates))
+        }
         _ => 0,
     };
     own + SLACK
@@ -56,16 +58,27 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
 
 /// Copies in wider types that 16-bit kernels make.
 fn narrow(operands: &[Operand]) -> u64 {
-    operands.iter().filter(|operand| operand.dtype.bytes() == 2).map(|operand| 4 * operand.elements()).sum()
+    operands
+        .iter()
+        .filter(|operand| operand.dtype.bytes() == 2)
+        .map(|operand| 4 * operand.elements())
+        .sum()
 }
 
 /// A product in operand type that is added to an accumulator of a wider one.
 fn widened(ins: &[Operand], updates: &[Operand]) -> u64 {
-    if ins[0].dtype == updates[0].dtype { 0 } else { 2 * updates[0].bytes() }
+    if ins[0].dtype == updates[0].dtype {
+        0
+    } else {
+        2 * updates[0].bytes()
+    }
 }
 
 fn wide(operands: &[Operand]) -> u64 {
-    operands.iter().map(|operand| operand.elements() * operand.dtype.bytes().max(4)).sum()
+    operands
+        .iter()
+        .map(|operand| operand.elements() * operand.dtype.bytes().max(4))
+        .sum()
 }
 
 /// Blocks of scores, and partial sums, of flash attention: at most 512 queries by 1024 keys for each of a few threads.

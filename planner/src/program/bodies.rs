@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_plan::op::Op;
-use pleach_plan::{Axis, Body, BodyId, BodyKind, Dtype, Instr, Layout, Lives, Port, Reduce, TensorId, Wire};
+use pleach_plan::{
+    Axis, Body, BodyId, BodyKind, Dtype, Instr, Layout, Lives, Port, Reduce, TensorId, Wire,
+};
 
 use super::{Emitter, Piece};
 use crate::graph::{Block, Kind, Node, ValueId};
@@ -19,41 +21,107 @@ impl Emitter<'_> {
     pub(super) fn forward_backward(&mut self, piece: &Piece<'_>, recompute: bool) -> [BodyId; 2] {
         let (block, wire) = (piece.block, piece.sharded.wire);
         let all: Vec<&Step> = piece.sharded.steps.iter().collect();
-        let boundary = all.iter().position(|step| step.backward()).unwrap_or(all.len());
+        let boundary = all
+            .iter()
+            .position(|step| step.backward())
+            .unwrap_or(all.len());
         let (forward, backward) = all.split_at(boundary);
-        let leaves: Vec<Version> = block.output.map(|value| (value, wire)).into_iter().collect();
-        let ends: Vec<Version> = block.gradient_out.map(|value| (value, wire)).into_iter().collect();
+        let leaves: Vec<Version> = block
+            .output
+            .map(|value| (value, wire))
+            .into_iter()
+            .collect();
+        let ends: Vec<Version> = block
+            .gradient_out
+            .map(|value| (value, wire))
+            .into_iter()
+            .collect();
         let entry = block.input.map(|value| (value, wire));
-        let again = if recompute { needed(&all, &ends, boundary) } else { backward.to_vec() };
+        let again = if recompute {
+            needed(&all, &ends, boundary)
+        } else {
+            backward.to_vec()
+        };
         let arrives = block.gradient_in.map(|value| (value, wire));
-        let saved: Vec<Version> = open(block, &again).into_iter().filter(|&version| Some(version) != arrives).collect();
+        let saved: Vec<Version> = open(block, &again)
+            .into_iter()
+            .filter(|&version| Some(version) != arrives)
+            .collect();
         let roots: Vec<Version> = leaves.iter().chain(&saved).copied().collect();
         let forward = needed(forward, &roots, 0);
         [
-            self.block_body(block, BodyKind::Forward, &forward, [entry, leaves.first().copied()], &saved),
-            self.block_body(block, BodyKind::Backward, &again, [arrives, ends.first().copied()], &saved),
+            self.block_body(
+                block,
+                BodyKind::Forward,
+                &forward,
+                [entry, leaves.first().copied()],
+                &saved,
+            ),
+            self.block_body(
+                block,
+                BodyKind::Backward,
+                &again,
+                [arrives, ends.first().copied()],
+                &saved,
+            ),
         ]
     }
 
-    fn block_body(&mut self, block: &Block, kind: BodyKind, steps: &[&Step], wires: [Option<Version>; 2], frame: &[Version]) -> BodyId {
+    fn block_body(
+        &mut self,
+        block: &Block,
+        kind: BodyKind,
+        steps: &[&Step],
+        wires: [Option<Version>; 2],
+        frame: &[Version],
+    ) -> BodyId {
         let code = self.code(block, steps);
         let (name, wire) = match kind {
             BodyKind::Forward => ("forward", Wire::Hidden),
             _ => ("backward", Wire::Gradient),
         };
         let [ins, outs] = wires.map(|version| {
-            let port = version.map(|version| Port { wire, tensor: self.tensor(block, version) });
+            let port = version.map(|version| Port {
+                wire,
+                tensor: self.tensor(block, version),
+            });
             port.into_iter().collect::<Vec<_>>()
         });
-        let frame: Vec<TensorId> = frame.iter().map(|&version| self.tensor(block, version)).collect();
-        let (saves, takes) = if kind == BodyKind::Forward { (frame, Vec::new()) } else { (Vec::new(), frame) };
+        let frame: Vec<TensorId> = frame
+            .iter()
+            .map(|&version| self.tensor(block, version))
+            .collect();
+        let (saves, takes) = if kind == BodyKind::Forward {
+            (frame, Vec::new())
+        } else {
+            (Vec::new(), frame)
+        };
         let (name, block) = (format!("{}.{name}", block.name), block.name.to_owned());
-        self.finish_body(|id, code| Body { id, name, kind, block, ins, outs, saves, takes, code }, code)
+        self.finish_body(
+            |id, code| Body {
+                id,
+                name,
+                kind,
+                block,
+                ins,
+                outs,
+                saves,
+                takes,
+                code,
+            },
+            code,
+        )
     }
 
     /// Ends lifetimes and adds the body.
-    pub(super) fn finish_body(&mut self, make: impl FnOnce(BodyId, Vec<Instr>) -> Body, code: Vec<Instr>) -> BodyId {
-        let local = |id: TensorId, tensors: &[pleach_plan::Tensor]| tensors[id.0 as usize].lives == Lives::Local;
+    pub(super) fn finish_body(
+        &mut self,
+        make: impl FnOnce(BodyId, Vec<Instr>) -> Body,
+        code: Vec<Instr>,
+    ) -> BodyId {
+        let local = |id: TensorId, tensors: &[pleach_plan::Tensor]| {
+            tensors[id.0 as usize].lives == Lives::Local
+        };
         let mut body = make(BodyId(0), code);
         let mut kept: BTreeSet<TensorId> = body.saves.iter().copied().collect();
         kept.extend(body.outs.iter().map(|port| port.tensor));
@@ -75,12 +143,19 @@ impl Emitter<'_> {
         let mut code = Vec::new();
         let mut index = 0;
         while let Some(step) = steps.get(index) {
-            let fused = steps.get(index + 1).and_then(|next| fuse(block, step, next, steps));
+            let fused = steps
+                .get(index + 1)
+                .and_then(|next| fuse(block, step, next, steps));
             index += if fused.is_some() { 2 } else { 1 };
             code.push(match (fused, step) {
                 (Some((node, strategy)), _) => self.run(block, &node, &strategy),
                 (None, Step::Run { node, strategy }) => self.run(block, node, strategy),
-                (None, &&Step::Convert { value, from, to, .. }) => self.convert(block, value, from, to),
+                (
+                    None,
+                    &&Step::Convert {
+                        value, from, to, ..
+                    },
+                ) => self.convert(block, value, from, to),
             });
         }
         code
@@ -88,7 +163,11 @@ impl Emitter<'_> {
 
     fn run(&mut self, block: &Block, node: &Node, strategy: &Strategy) -> Instr {
         let mut list = |values: &[ValueId], forms: &[Form]| -> Vec<TensorId> {
-            values.iter().zip(forms).map(|(&value, &form)| self.tensor(block, (value, form))).collect()
+            values
+                .iter()
+                .zip(forms)
+                .map(|(&value, &form)| self.tensor(block, (value, form)))
+                .collect()
         };
         let ins = list(&node.ins, &strategy.ins);
         let updates = list(&node.updates, &strategy.updates);
@@ -100,11 +179,23 @@ impl Emitter<'_> {
     fn placed(&self, op: &Op, strategy: &Strategy) -> Op {
         let over = |form: Option<&Form>| form.and_then(|form| form.cut()).map(|_| Axis::Tp);
         match op.clone() {
-            Op::Embedding { .. } => Op::Embedding { vocab: over(strategy.ins.get(1)) },
-            Op::EmbeddingBackward { .. } => Op::EmbeddingBackward { vocab: over(strategy.updates.first()) },
-            Op::CrossEntropyTerms { .. } => Op::CrossEntropyTerms { vocab: over(strategy.ins.first()) },
-            Op::CrossEntropyBackward { scale, .. } => Op::CrossEntropyBackward { scale, vocab: over(strategy.ins.first()) },
-            Op::CrossEntropyLoss { scale, .. } => Op::CrossEntropyLoss { scale, replicas: u64::from(self.mesh.tp) },
+            Op::Embedding { .. } => Op::Embedding {
+                vocab: over(strategy.ins.get(1)),
+            },
+            Op::EmbeddingBackward { .. } => Op::EmbeddingBackward {
+                vocab: over(strategy.updates.first()),
+            },
+            Op::CrossEntropyTerms { .. } => Op::CrossEntropyTerms {
+                vocab: over(strategy.ins.first()),
+            },
+            Op::CrossEntropyBackward { scale, .. } => Op::CrossEntropyBackward {
+                scale,
+                vocab: over(strategy.ins.first()),
+            },
+            Op::CrossEntropyLoss { scale, .. } => Op::CrossEntropyLoss {
+                scale,
+                replicas: u64::from(self.mesh.tp),
+            },
             other => other,
         }
     }
@@ -112,24 +203,56 @@ impl Emitter<'_> {
     fn convert(&mut self, block: &Block, value: ValueId, from: Form, to: Form) -> Instr {
         let group = self.group("tp");
         let op = match (from, to) {
-            (MAX, _) => Op::AllReduce { group, reduce: Reduce::Max },
-            (P, R) => Op::AllReduce { group, reduce: Reduce::Sum },
+            (MAX, _) => Op::AllReduce {
+                group,
+                reduce: Reduce::Max,
+            },
+            (P, R) => Op::AllReduce {
+                group,
+                reduce: Reduce::Sum,
+            },
             (P, Form::Of(Layout::Shard(dim))) => Op::ReduceScatter { group, dim },
             (Form::Of(Layout::Shard(dim)), _) => Op::AllGather { group, dim },
-            (_, to) => Op::Slice { axis: Axis::Tp, dim: to.cut().expect("only cuts are made from whole values") },
+            (_, to) => Op::Slice {
+                axis: Axis::Tp,
+                dim: to.cut().expect("only cuts are made from whole values"),
+            },
         };
-        let (ins, outs) = (self.tensor(block, (value, from)), self.tensor(block, (value, to)));
+        let (ins, outs) = (
+            self.tensor(block, (value, from)),
+            self.tensor(block, (value, to)),
+        );
         self.instr(op, vec![ins], Vec::new(), vec![outs])
     }
 
     /// An instruction with its workspace; lifetimes come later.
-    pub(super) fn instr(&self, op: Op, ins: Vec<TensorId>, updates: Vec<TensorId>, outs: Vec<TensorId>) -> Instr {
+    pub(super) fn instr(
+        &self,
+        op: Op,
+        ins: Vec<TensorId>,
+        updates: Vec<TensorId>,
+        outs: Vec<TensorId>,
+    ) -> Instr {
         let operands = |ids: &[TensorId]| -> Vec<Operand> {
             let tensor = |id: &TensorId| &self.table.tensors[id.0 as usize];
-            ids.iter().map(tensor).map(|tensor| Operand { dims: tensor.dims.clone(), dtype: tensor.dtype }).collect()
+            ids.iter()
+                .map(tensor)
+                .map(|tensor| Operand {
+                    dims: tensor.dims.clone(),
+                    dtype: tensor.dtype,
+                })
+                .collect()
         };
-        let workspace = workspace::bound(&op, &operands(&ins), &operands(&updates), &operands(&outs));
-        Instr { op, ins, updates, outs, frees: Vec::new(), workspace }
+        let workspace =
+            workspace::bound(&op, &operands(&ins), &operands(&updates), &operands(&outs));
+        Instr {
+            op,
+            ins,
+            updates,
+            outs,
+            frees: Vec::new(),
+            workspace,
+        }
     }
 
     fn tensor(&mut self, block: &Block, (value, form): Version) -> TensorId {
@@ -145,14 +268,24 @@ impl Emitter<'_> {
 fn made(step: &Step) -> Vec<Version> {
     match step {
         Step::Convert { value, to, .. } => vec![(*value, *to)],
-        Step::Run { node, strategy } => node.outs.iter().copied().zip(strategy.outs.iter().copied()).collect(),
+        Step::Run { node, strategy } => node
+            .outs
+            .iter()
+            .copied()
+            .zip(strategy.outs.iter().copied())
+            .collect(),
     }
 }
 
 fn read(step: &Step) -> Vec<Version> {
     match step {
         Step::Convert { value, from, .. } => vec![(*value, *from)],
-        Step::Run { node, strategy } => node.ins.iter().copied().zip(strategy.ins.iter().copied()).collect(),
+        Step::Run { node, strategy } => node
+            .ins
+            .iter()
+            .copied()
+            .zip(strategy.ins.iter().copied())
+            .collect(),
     }
 }
 
@@ -161,7 +294,8 @@ fn needed<'s>(steps: &[&'s Step], roots: &[Version], effects: usize) -> Vec<&'s 
     let mut wanted: BTreeSet<Version> = roots.iter().copied().collect();
     let mut kept = Vec::new();
     for (index, step) in steps.iter().enumerate().rev() {
-        let acts = matches!(step, Step::Run { node, .. } if !node.updates.is_empty()) && index >= effects;
+        let acts =
+            matches!(step, Step::Run { node, .. } if !node.updates.is_empty()) && index >= effects;
         if acts || made(step).iter().any(|version| wanted.contains(version)) {
             wanted.extend(read(step));
             kept.push(*step);
@@ -175,21 +309,45 @@ fn needed<'s>(steps: &[&'s Step], roots: &[Version], effects: usize) -> Vec<&'s 
 fn open(block: &Block, steps: &[&Step]) -> Vec<Version> {
     let made: BTreeSet<Version> = steps.iter().flat_map(|step| made(step)).collect();
     let read: BTreeSet<Version> = steps.iter().flat_map(|step| read(step)).collect();
-    read.difference(&made).copied().filter(|&(value, _)| !block.value(value).is_parameter()).collect()
+    read.difference(&made)
+        .copied()
+        .filter(|&(value, _)| !block.value(value).is_parameter())
+        .collect()
 }
 
 /// A product and the bias behind it as one instruction, where nothing stands between them and nothing else reads the product.
 fn fuse(block: &Block, first: &Step, second: &Step, steps: &[&Step]) -> Option<(Node, Strategy)> {
-    let (Step::Run { node: linear, strategy: how }, Step::Run { node: bias, strategy: then }) = (first, second) else {
+    let (
+        Step::Run {
+            node: linear,
+            strategy: how,
+        },
+        Step::Run {
+            node: bias,
+            strategy: then,
+        },
+    ) = (first, second)
+    else {
         return None;
     };
     let product = *linear.outs.first()?;
-    let fits = linear.op == Op::Linear {} && bias.op == Op::Bias {} && bias.ins[0] == product && how.outs == then.ins[..1];
-    let readers = steps.iter().flat_map(|step| read(step)).filter(|version| version.0 == product).count();
+    let fits = linear.op == Op::Linear {}
+        && bias.op == Op::Bias {}
+        && bias.ins[0] == product
+        && how.outs == then.ins[..1];
+    let readers = steps
+        .iter()
+        .flat_map(|step| read(step))
+        .filter(|version| version.0 == product)
+        .count();
     if !fits || readers != 1 || block.output == Some(product) {
         return None;
     }
-    let node = Node { ins: vec![linear.ins[0], linear.ins[1], bias.ins[1]], outs: bias.outs.clone(), ..linear.clone() };
+    let node = Node {
+        ins: vec![linear.ins[0], linear.ins[1], bias.ins[1]],
+        outs: bias.outs.clone(),
+        ..linear.clone()
+    };
     let strategy = Strategy::new(&[how.ins[0], how.ins[1], then.ins[1]], &[], &then.outs);
     Some((node, strategy))
 }

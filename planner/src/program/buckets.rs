@@ -49,7 +49,11 @@ struct Member {
 impl Emitter<'_> {
     /// Gives storage to a block's parameters; the indices of its buckets.
     pub(super) fn store(&mut self, block: &Block, sharded: &Sharded) -> Vec<usize> {
-        if let Some(index) = block.values.iter().position(|value| value.kind == Kind::Report) {
+        if let Some(index) = block
+            .values
+            .iter()
+            .position(|value| value.kind == Kind::Report)
+        {
             self.table.stand(block, ValueId(index), self.report);
         }
         let mut members: BTreeMap<Traits, Vec<Member>> = BTreeMap::new();
@@ -65,38 +69,95 @@ impl Emitter<'_> {
                     partial,
                     dtype: if norm { self.accumulate } else { self.compute },
                 };
-                members.entry(traits).or_default().push(Member { value: of, gradient, form });
+                members.entry(traits).or_default().push(Member {
+                    value: of,
+                    gradient,
+                    form,
+                });
             }
         }
-        members.into_iter().map(|(traits, mut members)| {
-            members.sort_by_key(|member| member.value);
-            self.bucket(block, traits, &members)
-        }).collect()
+        members
+            .into_iter()
+            .map(|(traits, mut members)| {
+                members.sort_by_key(|member| member.value);
+                self.bucket(block, traits, &members)
+            })
+            .collect()
     }
 
     /// Ranks among which optimizer states are divided.
     pub(super) fn slices(&self) -> u64 {
-        if self.placement.zero == 1 { u64::from(self.mesh.dp) } else { 1 }
+        if self.placement.zero == 1 {
+            u64::from(self.mesh.dp)
+        } else {
+            1
+        }
     }
 
     fn bucket(&mut self, block: &Block, traits: Traits, members: &[Member]) -> usize {
         let index = self.buckets.len();
-        let lives = if block.name == "layer" { Lives::Layered } else { Lives::Static };
+        let lives = if block.name == "layer" {
+            Lives::Layered
+        } else {
+            Lives::Static
+        };
         let name = format!("{}.{}", block.name, traits.name(self.compute));
-        let elements = |member: &Member| self.table.local_dims(block, member.value, member.form).iter().product::<u64>();
+        let elements = |member: &Member| {
+            self.table
+                .local_dims(block, member.value, member.form)
+                .iter()
+                .product::<u64>()
+        };
         let length: u64 = members.iter().map(elements).sum();
-        let padded = length.next_multiple_of(u64::from(self.mesh.dp) * u64::from(self.slices() > 1) + u64::from(self.slices() == 1));
-        let over = if traits.whole { Layout::Replicate } else { Layout::Shard(0) };
-        let whole = Layouts { dp: Layout::Replicate, tp: over };
-        let summed = Layouts { dp: Layout::Partial, tp: if traits.partial { Layout::Partial } else { over } };
-        let sliced = Layouts { dp: if self.slices() > 1 { Layout::Shard(0) } else { Layout::Replicate }, tp: over };
+        let padded = length.next_multiple_of(
+            u64::from(self.mesh.dp) * u64::from(self.slices() > 1) + u64::from(self.slices() == 1),
+        );
+        let over = if traits.whole {
+            Layout::Replicate
+        } else {
+            Layout::Shard(0)
+        };
+        let whole = Layouts {
+            dp: Layout::Replicate,
+            tp: over,
+        };
+        let summed = Layouts {
+            dp: Layout::Partial,
+            tp: if traits.partial {
+                Layout::Partial
+            } else {
+                over
+            },
+        };
+        let sliced = Layouts {
+            dp: if self.slices() > 1 {
+                Layout::Shard(0)
+            } else {
+                Layout::Replicate
+            },
+            tp: over,
+        };
         let (accumulate, part) = (self.accumulate, padded / self.slices());
-        let mut flat = |what: &str, dtype, size, layout| self.table.flat(format!("{name}.{what}"), dtype, size, layout, lives);
+        let mut flat = |what: &str, dtype, size, layout| {
+            self.table
+                .flat(format!("{name}.{what}"), dtype, size, layout, lives)
+        };
         let weights = flat("weights", traits.dtype, padded, whole);
         let gradients = flat("gradients", accumulate, padded, summed);
         let master = (traits.dtype != accumulate).then(|| flat("master", accumulate, part, sliced));
-        let (m, v) = (flat("m", accumulate, part, sliced), flat("v", accumulate, part, sliced));
-        self.buckets.push(Bucket { name, weights, gradients, master, m, v, length });
+        let (m, v) = (
+            flat("m", accumulate, part, sliced),
+            flat("v", accumulate, part, sliced),
+        );
+        self.buckets.push(Bucket {
+            name,
+            weights,
+            gradients,
+            master,
+            m,
+            v,
+            length,
+        });
         self.traits.push(traits);
         self.place(block, members, index);
         index
@@ -111,14 +172,45 @@ impl Emitter<'_> {
                 "layer" => format!("layers.{{layer}}.{}", value.name),
                 other => format!("{other}.{}", value.name),
             };
-            let gradient_form = if self.traits[index].partial { P } else { member.form };
-            let tensor = self.table.view(block, member.value, name.clone(), member.form, View { base: weights, offset });
+            let gradient_form = if self.traits[index].partial {
+                P
+            } else {
+                member.form
+            };
+            let tensor = self.table.view(
+                block,
+                member.value,
+                name.clone(),
+                member.form,
+                View {
+                    base: weights,
+                    offset,
+                },
+            );
             let gradient_name = format!("{name}.gradient");
-            let gradient =
-                self.table.view(block, member.gradient, gradient_name, gradient_form, View { base: gradients, offset });
-            let Kind::Parameter { init } = value.kind else { continue };
+            let gradient = self.table.view(
+                block,
+                member.gradient,
+                gradient_name,
+                gradient_form,
+                View {
+                    base: gradients,
+                    offset,
+                },
+            );
+            let Kind::Parameter { init } = value.kind else {
+                continue;
+            };
             let dims = value.dims.iter().map(|dim| dim.size).collect();
-            self.parameters.push(Parameter { name, tensor, gradient, dims, shard: member.form.cut(), init, bucket: index });
+            self.parameters.push(Parameter {
+                name,
+                tensor,
+                gradient,
+                dims,
+                shard: member.form.cut(),
+                init,
+                bucket: index,
+            });
             offset += self.table.tensors[tensor.0 as usize].elements();
         }
     }

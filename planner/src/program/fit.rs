@@ -8,7 +8,9 @@ use crate::placement::Placement;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EmitError {
     /// A dimension is not a multiple of the ranks that share it.
-    #[error("{size} {what} cannot be shared by {ranks} {axis} ranks: {size} / {ranks} is not whole")]
+    #[error(
+        "{size} {what} cannot be shared by {ranks} {axis} ranks: {size} / {ranks} is not whole"
+    )]
     Indivisible {
         /// What is shared.
         what: &'static str,
@@ -28,7 +30,9 @@ pub enum EmitError {
         stages: u64,
     },
     /// The batch does not fall into whole micro-batches.
-    #[error("{batch} sequences cannot be dealt evenly to {replicas} replicas in micro-batches of {micro_batch}")]
+    #[error(
+        "{batch} sequences cannot be dealt evenly to {replicas} replicas in micro-batches of {micro_batch}"
+    )]
     Batch {
         /// Sequences of a step.
         batch: u64,
@@ -55,20 +59,42 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
     let model = &experiment.model;
     let Mlp::Gelu { width } = model.mlp;
     let tp = u64::from(placement.tp);
-    let shares = [("attention heads", model.heads), ("feed-forward columns", width), ("vocabulary rows", model.vocab)];
-    let positions = placement.sequence_parallel.then_some(("positions", model.context));
+    let shares = [
+        ("attention heads", model.heads),
+        ("feed-forward columns", width),
+        ("vocabulary rows", model.vocab),
+    ];
+    let positions = placement
+        .sequence_parallel
+        .then_some(("positions", model.context));
     for (what, size) in shares.into_iter().chain(positions) {
         if size % tp != 0 {
-            return Err(EmitError::Indivisible { what, size, ranks: tp, axis: "tensor-parallel" });
+            return Err(EmitError::Indivisible {
+                what,
+                size,
+                ranks: tp,
+                axis: "tensor-parallel",
+            });
         }
     }
     let stages = u64::from(placement.pp);
     if model.layers < stages {
-        return Err(EmitError::Stages { layers: model.layers, stages });
+        return Err(EmitError::Stages {
+            layers: model.layers,
+            stages,
+        });
     }
-    let (batch, replicas, micro_batch) = (experiment.train.global_batch, u64::from(placement.dp), placement.micro_batch);
+    let (batch, replicas, micro_batch) = (
+        experiment.train.global_batch,
+        u64::from(placement.dp),
+        placement.micro_batch,
+    );
     if micro_batch == 0 || batch % (replicas * micro_batch) != 0 {
-        return Err(EmitError::Batch { batch, replicas, micro_batch });
+        return Err(EmitError::Batch {
+            batch,
+            replicas,
+            micro_batch,
+        });
     }
     if model.tied {
         return Err(EmitError::Unsupported("a head tied to the embedding"));

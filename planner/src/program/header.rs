@@ -22,10 +22,24 @@ pub fn dtypes(precision: Precision) -> (Dtype, Dtype) {
 pub fn dims(experiment: &Experiment, placement: &Placement) -> BTreeMap<String, u64> {
     let model = &experiment.model;
     let sizes = Sizes::of(model, placement.micro_batch);
-    let named = [sizes.batch, sizes.sequence, sizes.hidden, sizes.heads, sizes.ffn, sizes.vocab];
-    let own = [("head_dim", model.head_dim), ("layers", model.layers), ("rotary", rotary(model).0)];
+    let named = [
+        sizes.batch,
+        sizes.sequence,
+        sizes.hidden,
+        sizes.heads,
+        sizes.ffn,
+        sizes.vocab,
+    ];
+    let own = [
+        ("head_dim", model.head_dim),
+        ("layers", model.layers),
+        ("rotary", rotary(model).0),
+    ];
     let named = named.into_iter().map(|dim| (dim.name, dim.size));
-    named.chain(own).map(|(name, size)| (name.to_owned(), size)).collect()
+    named
+        .chain(own)
+        .map(|(name, size)| (name.to_owned(), size))
+        .collect()
 }
 
 /// Training constants.
@@ -42,7 +56,12 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         sequence: experiment.model.context,
         schedule: match train.lr {
             LearningRate::Constant { peak, warmup } => Schedule::Constant { peak, warmup },
-            LearningRate::Cosine { peak, end, warmup } => Schedule::Cosine { peak, end, warmup, steps: train.steps },
+            LearningRate::Cosine { peak, end, warmup } => Schedule::Cosine {
+                peak,
+                end,
+                warmup,
+                steps: train.steps,
+            },
         },
         compute,
         accumulate,

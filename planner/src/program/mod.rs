@@ -15,7 +15,10 @@ mod tensors;
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::json::{SCHEMA, placement_hash};
-use pleach_plan::{Axis, Body, BodyId, Bucket, Dtype, Group, GroupId, Hashes, Mesh, Parameter, Plan, Recompute, TensorId};
+use pleach_plan::{
+    Axis, Body, BodyId, Bucket, Dtype, Group, GroupId, Hashes, Mesh, Parameter, Plan, Recompute,
+    TensorId,
+};
 
 use crate::differentiate::differentiate;
 use crate::graph::{Block, transformer};
@@ -57,7 +60,11 @@ struct Emitter<'e> {
 pub fn emit(experiment: &Experiment, placement: &Placement) -> Result<Plan, EmitError> {
     fit::check(experiment, placement)?;
     let scale = 1.0 / (experiment.train.global_batch * experiment.model.context) as f64;
-    let graph = differentiate(transformer::lower(&experiment.model, placement.micro_batch, scale));
+    let graph = differentiate(transformer::lower(
+        &experiment.model,
+        placement.micro_batch,
+        scale,
+    ));
     let mut emitter = Emitter::new(experiment, placement);
     let pieces = [
         emitter.piece(&graph.embedding, false)?,
@@ -88,7 +95,12 @@ struct Bodies {
 
 impl<'e> Emitter<'e> {
     fn new(experiment: &'e Experiment, placement: &'e Placement) -> Self {
-        let mesh = Mesh { dp: placement.dp, cp: 1, pp: placement.pp, tp: placement.tp };
+        let mesh = Mesh {
+            dp: placement.dp,
+            cp: 1,
+            pp: placement.pp,
+            tp: placement.tp,
+        };
         let (compute, accumulate) = header::dtypes(experiment.train.precision);
         let mut table = Table::new(placement.tp);
         let report = table.scalar("report", 2, accumulate);
@@ -116,15 +128,23 @@ impl<'e> Emitter<'e> {
             sequence_parallel: self.placement.sequence_parallel && self.placement.tp > 1,
             recompute,
         };
-        let sharded = shard_block(block, rules).ok_or(EmitError::NoSharding { block: block.name, tp: self.placement.tp })?;
+        let sharded = shard_block(block, rules).ok_or(EmitError::NoSharding {
+            block: block.name,
+            tp: self.placement.tp,
+        })?;
         let buckets = self.store(block, &sharded);
-        Ok(Piece { block, sharded, buckets })
+        Ok(Piece {
+            block,
+            sharded,
+            buckets,
+        })
     }
 
     fn all_bodies(&mut self, pieces: &[Piece<'_>; 3]) -> Bodies {
         let recompute = self.placement.recompute == Recompute::Full;
         let blocks = pieces.each_ref().map(|piece| {
-            let [forward, backward] = self.forward_backward(piece, recompute && piece.block.name == "layer");
+            let [forward, backward] =
+                self.forward_backward(piece, recompute && piece.block.name == "layer");
             BlockBodies {
                 begin: self.begin(piece),
                 forward,
@@ -133,12 +153,18 @@ impl<'e> Emitter<'e> {
                 update: self.update(piece),
             }
         });
-        Bodies { blocks, begin: self.step_begin(), reduce: self.step_reduce() }
+        Bodies {
+            blocks,
+            begin: self.step_begin(),
+            reduce: self.step_reduce(),
+        }
     }
 
     fn group(&self, name: &str) -> GroupId {
         let found = self.groups.iter().find(|group| group.name == name);
-        found.expect("collectives are emitted only over axes of more than one rank").id
+        found
+            .expect("collectives are emitted only over axes of more than one rank")
+            .id
     }
 
     fn body(&mut self, make: impl FnOnce(BodyId) -> Body) -> BodyId {
@@ -152,7 +178,10 @@ impl<'e> Emitter<'e> {
         let mut plan = Plan {
             schema: SCHEMA,
             experiment: experiment.name.clone(),
-            hashes: Hashes { experiment: experiment.hash.clone(), placement: String::new() },
+            hashes: Hashes {
+                experiment: experiment.hash.clone(),
+                placement: String::new(),
+            },
             engine: placement.engine.clone(),
             mesh: self.mesh,
             zero: placement.zero,
@@ -177,7 +206,19 @@ impl<'e> Emitter<'e> {
 
 /// Groups over axes that have more than one rank.
 fn groups(mesh: &Mesh) -> Vec<Group> {
-    let wanted = [("tp", vec![Axis::Tp]), ("dp", vec![Axis::Dp]), ("world", vec![Axis::Dp, Axis::Pp, Axis::Tp])];
-    let real = wanted.into_iter().filter(|(_, axes)| axes.iter().any(|&axis| mesh.size(axis) > 1));
-    real.zip(0..).map(|((name, axes), id)| Group { id: GroupId(id), name: name.to_owned(), axes }).collect()
+    let wanted = [
+        ("tp", vec![Axis::Tp]),
+        ("dp", vec![Axis::Dp]),
+        ("world", vec![Axis::Dp, Axis::Pp, Axis::Tp]),
+    ];
+    let real = wanted
+        .into_iter()
+        .filter(|(_, axes)| axes.iter().any(|&axis| mesh.size(axis) > 1));
+    real.zip(0..)
+        .map(|((name, axes), id)| Group {
+            id: GroupId(id),
+            name: name.to_owned(),
+            axes,
+        })
+        .collect()
 }

@@ -6,7 +6,7 @@
 
 use pleach_plan::{Body, Call, Mark, Role, Slot, Transfer, TransferKind, Wire};
 
-use super::{Bodies, BlockBodies, Emitter, Piece, stages};
+use super::{BlockBodies, Bodies, Emitter, Piece, stages};
 use crate::engine::{self, Partition};
 use pleach_plan::BodyId;
 
@@ -22,11 +22,15 @@ pub(super) fn roles(emitter: &Emitter<'_>, pieces: &[Piece<'_>; 3], bodies: &Bod
     let stages = emitter.mesh.pp;
     let model = &emitter.experiment.model;
     let products = |index: usize| {
-        let matrices = pieces[index].block.parameters().filter(|(_, value)| value.dims.len() > 1);
+        let matrices = pieces[index]
+            .block
+            .parameters()
+            .filter(|(_, value)| value.dims.len() > 1);
         matrices.map(|(_, value)| value.elements()).sum::<u64>()
     };
     let head = products(2) * 1000 / products(1).max(1);
-    let partition = engine::find(&emitter.placement.engine).map_or(Partition::Work, |engine| engine.partition);
+    let partition =
+        engine::find(&emitter.placement.engine).map_or(Partition::Work, |engine| engine.partition);
     let spans = stages::cut(partition, model.layers, u64::from(stages), head);
     (0..stages)
         .zip(spans)
@@ -36,18 +40,41 @@ pub(super) fn roles(emitter: &Emitter<'_>, pieces: &[Piece<'_>; 3], bodies: &Bod
             let mut statics = vec![emitter.report, emitter.factor];
             for &index in buckets {
                 let bucket = &emitter.buckets[index];
-                statics.extend([bucket.weights, bucket.gradients].into_iter().chain(bucket.master).chain([bucket.m, bucket.v]));
+                statics.extend(
+                    [bucket.weights, bucket.gradients]
+                        .into_iter()
+                        .chain(bucket.master)
+                        .chain([bucket.m, bucket.v]),
+                );
             }
             let micro_steps = emitter.micro_steps();
-            let slots = Program { stage, stages, layers, bodies, all: &emitter.bodies, micro_steps, slots: Vec::new(), token: 0 };
-            Role { stage, layers, statics, slots: slots.build(&blocks) }
+            let slots = Program {
+                stage,
+                stages,
+                layers,
+                bodies,
+                all: &emitter.bodies,
+                micro_steps,
+                slots: Vec::new(),
+                token: 0,
+            };
+            Role {
+                stage,
+                layers,
+                statics,
+                slots: slots.build(&blocks),
+            }
         })
         .collect()
 }
 
 /// Indices of the blocks that a stage holds.
 fn held(stage: u32, stages: u32) -> Vec<usize> {
-    let ends = [(stage == 0).then_some(0), Some(1), (stage + 1 == stages).then_some(2)];
+    let ends = [
+        (stage == 0).then_some(0),
+        Some(1),
+        (stage + 1 == stages).then_some(2),
+    ];
     ends.into_iter().flatten().collect()
 }
 
@@ -90,14 +117,25 @@ impl Program<'_> {
     }
 
     fn call(&mut self, body: BodyId, layered: bool, micro_batch: u32) {
-        self.slots.push(Slot::Call(Call { body, layers: layered.then_some(self.layers), chunk: 0, micro_batch }));
+        self.slots.push(Slot::Call(Call {
+            body,
+            layers: layered.then_some(self.layers),
+            chunk: 0,
+            micro_batch,
+        }));
     }
 
     /// The order of passes: warm-up, one forward and one backward in turn, cool-down.
     fn order(&self) -> Vec<Pass> {
         let warm = (self.stages - self.stage - 1).min(self.micro_steps);
-        let forward = |micro_batch| Pass { forward: true, micro_batch };
-        let backward = |micro_batch| Pass { forward: false, micro_batch };
+        let forward = |micro_batch| Pass {
+            forward: true,
+            micro_batch,
+        };
+        let backward = |micro_batch| Pass {
+            forward: false,
+            micro_batch,
+        };
         let mut order: Vec<Pass> = (0..warm).map(forward).collect();
         for next in warm..self.micro_steps {
             order.extend([forward(next), backward(next - warm)]);
@@ -123,18 +161,27 @@ impl Program<'_> {
                 sent[usize::from(pass.forward)] = Some(self.start(TransferKind::Send, peer, pass));
             }
         }
-        self.slots.extend(sent.into_iter().flatten().map(Slot::Wait));
+        self.slots
+            .extend(sent.into_iter().flatten().map(Slot::Wait));
     }
 
     /// Asks for what a pass receives; none where it begins on this stage.
     fn ask(&mut self, pass: Pass) -> Option<u32> {
-        let peer = if pass.forward { self.stage.checked_sub(1) } else { Some(self.stage + 1).filter(|&peer| peer < self.stages) };
+        let peer = if pass.forward {
+            self.stage.checked_sub(1)
+        } else {
+            Some(self.stage + 1).filter(|&peer| peer < self.stages)
+        };
         peer.map(|peer| self.start(TransferKind::Receive, peer, pass))
     }
 
     /// The stage that a pass goes on to.
     fn downstream(&self, pass: Pass) -> Option<u32> {
-        if pass.forward { Some(self.stage + 1).filter(|&peer| peer < self.stages) } else { self.stage.checked_sub(1) }
+        if pass.forward {
+            Some(self.stage + 1).filter(|&peer| peer < self.stages)
+        } else {
+            self.stage.checked_sub(1)
+        }
     }
 
     fn compute(&mut self, pass: Pass) {
@@ -144,20 +191,42 @@ impl Program<'_> {
         }
         for index in blocks {
             let bodies = &self.bodies.blocks[index];
-            let body = if pass.forward { bodies.forward } else { bodies.backward };
+            let body = if pass.forward {
+                bodies.forward
+            } else {
+                bodies.backward
+            };
             self.call(body, index == 1, pass.micro_batch);
         }
     }
 
     fn start(&mut self, kind: TransferKind, peer: u32, pass: Pass) -> u32 {
         let layer = &self.bodies.blocks[1];
-        let (wire, body) = if pass.forward { (Wire::Hidden, layer.forward) } else { (Wire::Gradient, layer.backward) };
+        let (wire, body) = if pass.forward {
+            (Wire::Hidden, layer.forward)
+        } else {
+            (Wire::Gradient, layer.backward)
+        };
         let body = &self.all[body.0 as usize];
-        let ports = if kind == TransferKind::Send { &body.outs } else { &body.ins };
-        let tensor = ports.first().expect("layers read and fill the residual stream").tensor;
+        let ports = if kind == TransferKind::Send {
+            &body.outs
+        } else {
+            &body.ins
+        };
+        let tensor = ports
+            .first()
+            .expect("layers read and fill the residual stream")
+            .tensor;
         let token = self.token;
         self.token += 1;
-        self.slots.push(Slot::Start(Transfer { token, kind, peer, wire, micro_batch: pass.micro_batch, tensor }));
+        self.slots.push(Slot::Start(Transfer {
+            token,
+            kind,
+            peer,
+            wire,
+            micro_batch: pass.micro_batch,
+            tensor,
+        }));
         token
     }
 }

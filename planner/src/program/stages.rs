@@ -6,7 +6,9 @@ use crate::engine::Partition;
 pub fn cut(partition: Partition, layers: u64, stages: u64, head: u64) -> Vec<[u32; 2]> {
     let counts = match partition {
         Partition::Work => balance(layers, stages, head),
-        Partition::NamedModules => named_modules(layers, stages).unwrap_or_else(|| balance(layers, stages, head)),
+        Partition::NamedModules => {
+            named_modules(layers, stages).unwrap_or_else(|| balance(layers, stages, head))
+        }
     };
     let mut first = 0;
     let span = |count: u64| {
@@ -22,7 +24,8 @@ fn balance(layers: u64, stages: u64, head: u64) -> Vec<u64> {
     let mut counts = vec![1; stages as usize];
     let last = counts.len() - 1;
     for _ in stages..layers {
-        let load = |index: usize, count: u64| (count + 1) * 1000 + if index == last { head } else { 0 };
+        let load =
+            |index: usize, count: u64| (count + 1) * 1000 + if index == last { head } else { 0 };
         let lightest = (0..counts.len()).min_by_key(|&index| (load(index, counts[index]), index));
         counts[lightest.unwrap_or(0)] += 1;
     }
@@ -34,11 +37,18 @@ fn balance(layers: u64, stages: u64, head: u64) -> Vec<u64> {
 fn named_modules(layers: u64, stages: u64) -> Option<Vec<u64>> {
     let (layers, stages) = (layers as usize, stages as usize);
     let modules = layers + 5;
-    let weight: Vec<usize> = (0..modules).map(|index| usize::from((1..=layers + 2).contains(&index))).collect();
-    let sums: Vec<usize> = (0..=modules).map(|end| weight[..end].iter().sum()).collect();
+    let weight: Vec<usize> = (0..modules)
+        .map(|index| usize::from((1..=layers + 2).contains(&index)))
+        .collect();
+    let sums: Vec<usize> = (0..=modules)
+        .map(|end| weight[..end].iter().sum())
+        .collect();
     let bounds = even_bounds(&sums, stages);
     let layer = |index: usize| index.clamp(2, layers + 2) - 2;
-    let counts: Vec<u64> = bounds.windows(2).map(|pair| (layer(pair[1]) - layer(pair[0])) as u64).collect();
+    let counts: Vec<u64> = bounds
+        .windows(2)
+        .map(|pair| (layer(pair[1]) - layer(pair[0])) as u64)
+        .collect();
     counts.iter().all(|&count| count > 0).then_some(counts)
 }
 
@@ -52,7 +62,9 @@ fn even_bounds(sums: &[usize], parts: usize) -> Vec<usize> {
     for part in 2..=parts {
         for end in 0..ends {
             for cut in 0..=end {
-                let Some((most, least, _)) = best[part - 1][cut] else { continue };
+                let Some((most, least, _)) = best[part - 1][cut] else {
+                    continue;
+                };
                 let own = sums[end] - sums[cut];
                 let (most, least) = (most.max(own), least.min(own));
                 if best[part][end].is_none_or(|(known, small, _)| most - least <= known - small) {
@@ -76,7 +88,10 @@ mod tests {
 
     #[test]
     fn a_heavy_head_takes_layers_from_the_last_stage() {
-        assert_eq!(cut(Partition::Work, 8, 4, 0), [[0, 1], [2, 3], [4, 5], [6, 7]]);
+        assert_eq!(
+            cut(Partition::Work, 8, 4, 0),
+            [[0, 1], [2, 3], [4, 5], [6, 7]]
+        );
         assert_eq!(balance(44, 4, 680), [11, 11, 11, 11]);
         assert_eq!(balance(9, 2, 1500), [5, 4]);
     }

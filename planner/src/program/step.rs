@@ -11,8 +11,15 @@ use super::{Emitter, Piece};
 impl Emitter<'_> {
     /// Zeroes a block's gradients.
     pub(super) fn begin(&mut self, piece: &Piece<'_>) -> BodyId {
-        let gradients: Vec<TensorId> = piece.buckets.iter().map(|&index| self.buckets[index].gradients).collect();
-        let code = gradients.into_iter().map(|id| self.instr(Op::Zero {}, vec![], vec![id], vec![])).collect();
+        let gradients: Vec<TensorId> = piece
+            .buckets
+            .iter()
+            .map(|&index| self.buckets[index].gradients)
+            .collect();
+        let code = gradients
+            .into_iter()
+            .map(|id| self.instr(Op::Zero {}, vec![], vec![id], vec![]))
+            .collect();
         self.plain(piece.block.name, "begin", BodyKind::Begin, code)
     }
 
@@ -26,10 +33,15 @@ impl Emitter<'_> {
     pub(super) fn step_reduce(&mut self) -> BodyId {
         let mut code = Vec::new();
         if self.mesh.ranks() > 1 {
-            let sum = Op::AllReduce { group: self.group("world"), reduce: Reduce::Sum };
+            let sum = Op::AllReduce {
+                group: self.group("world"),
+                reduce: Reduce::Sum,
+            };
             code.push(self.instr(sum, vec![], vec![self.report], vec![]));
         }
-        let clip = Op::ClipFactor { max_norm: self.experiment.train.clip };
+        let clip = Op::ClipFactor {
+            max_norm: self.experiment.train.clip,
+        };
         code.push(self.instr(clip, vec![self.report], vec![self.factor], vec![]));
         self.plain("step", "reduce", BodyKind::Reduce, code)
     }
@@ -41,27 +53,48 @@ impl Emitter<'_> {
             let gradients = self.buckets[index].gradients;
             let traits = self.traits[index];
             if traits.partial {
-                let sum = Op::AllReduce { group: self.group("tp"), reduce: Reduce::Sum };
+                let sum = Op::AllReduce {
+                    group: self.group("tp"),
+                    reduce: Reduce::Sum,
+                };
                 code.push(self.instr(sum, vec![], vec![gradients], vec![]));
             }
-            let whole = if traits.whole { u64::from(self.mesh.tp) } else { 1 };
+            let whole = if traits.whole {
+                u64::from(self.mesh.tp)
+            } else {
+                1
+            };
             let (measured, replicas) = match self.slices() {
                 1 => (gradients, whole * u64::from(self.mesh.dp)),
                 _ => (self.slice(index), whole),
             };
             if self.slices() > 1 {
-                let scatter = Op::ReduceScatter { group: self.group("dp"), dim: 0 };
+                let scatter = Op::ReduceScatter {
+                    group: self.group("dp"),
+                    dim: 0,
+                };
                 code.push(self.instr(scatter, vec![gradients], vec![], vec![measured]));
                 saves.push(measured);
             } else if self.mesh.dp > 1 {
-                let sum = Op::AllReduce { group: self.group("dp"), reduce: Reduce::Sum };
+                let sum = Op::AllReduce {
+                    group: self.group("dp"),
+                    reduce: Reduce::Sum,
+                };
                 code.push(self.instr(sum, vec![], vec![gradients], vec![]));
             }
-            code.push(self.instr(Op::SumSquares { replicas }, vec![measured], vec![self.report], vec![]));
+            code.push(self.instr(
+                Op::SumSquares { replicas },
+                vec![measured],
+                vec![self.report],
+                vec![],
+            ));
         }
         let name = format!("{}.reduce", piece.block.name);
         let block = piece.block.name.to_owned();
-        let make = |id, code| Body { saves, ..empty(id, name, BodyKind::Reduce, block, code) };
+        let make = |id, code| Body {
+            saves,
+            ..empty(id, name, BodyKind::Reduce, block, code)
+        };
         self.finish_body(make, code)
     }
 
@@ -84,31 +117,77 @@ impl Emitter<'_> {
         }
         let name = format!("{}.update", piece.block.name);
         let block = piece.block.name.to_owned();
-        let make = |id, code| Body { takes, ..empty(id, name, BodyKind::Update, block, code) };
+        let make = |id, code| Body {
+            takes,
+            ..empty(id, name, BodyKind::Update, block, code)
+        };
         self.finish_body(make, code)
     }
 
-    fn update_slice(&mut self, index: usize, bucket: &Bucket, gradients: TensorId, code: &mut Vec<Instr>) {
+    fn update_slice(
+        &mut self,
+        index: usize,
+        bucket: &Bucket,
+        gradients: TensorId,
+        code: &mut Vec<Instr>,
+    ) {
         let weights = &self.table.tensors[bucket.weights.0 as usize];
-        let (dtype, elements, over) = (weights.dtype, weights.elements() / self.slices(), weights.layout.tp);
-        let layout = Layouts { dp: Layout::Shard(0), tp: over };
-        let part = self.table.local(format!("{}.weights_slice", bucket.name), dtype, elements, layout);
-        code.push(self.instr(Op::Slice { axis: Axis::Dp, dim: 0 }, vec![bucket.weights], vec![], vec![part]));
+        let (dtype, elements, over) = (
+            weights.dtype,
+            weights.elements() / self.slices(),
+            weights.layout.tp,
+        );
+        let layout = Layouts {
+            dp: Layout::Shard(0),
+            tp: over,
+        };
+        let part = self.table.local(
+            format!("{}.weights_slice", bucket.name),
+            dtype,
+            elements,
+            layout,
+        );
+        code.push(self.instr(
+            Op::Slice {
+                axis: Axis::Dp,
+                dim: 0,
+            },
+            vec![bucket.weights],
+            vec![],
+            vec![part],
+        ));
         code.push(self.adam(index, bucket.master.unwrap_or(part), gradients));
         if let Some(master) = bucket.master {
             code.push(self.instr(Op::Cast {}, vec![master], vec![part], vec![]));
         }
-        let gather = Op::AllGather { group: self.group("dp"), dim: 0 };
+        let gather = Op::AllGather {
+            group: self.group("dp"),
+            dim: 0,
+        };
         code.push(self.instr(gather, vec![part], vec![bucket.weights], vec![]));
     }
 
     fn adam(&self, index: usize, weights: TensorId, gradients: TensorId) -> Instr {
         let optimizer = self.experiment.train.optimizer;
         let [beta1, beta2] = optimizer.betas;
-        let weight_decay = if self.traits[index].vector { 0.0 } else { optimizer.weight_decay };
-        let op = Op::AdamW { beta1, beta2, eps: optimizer.eps, weight_decay };
+        let weight_decay = if self.traits[index].vector {
+            0.0
+        } else {
+            optimizer.weight_decay
+        };
+        let op = Op::AdamW {
+            beta1,
+            beta2,
+            eps: optimizer.eps,
+            weight_decay,
+        };
         let bucket = &self.buckets[index];
-        self.instr(op, vec![self.factor], vec![weights, bucket.m, bucket.v, gradients], vec![])
+        self.instr(
+            op,
+            vec![self.factor],
+            vec![weights, bucket.m, bucket.v, gradients],
+            vec![],
+        )
     }
 
     /// The local tensor that carries a bucket's summed gradient slice from reduce to update.
@@ -119,9 +198,21 @@ impl Emitter<'_> {
             return known.id;
         }
         let gradients = &self.table.tensors[bucket.gradients.0 as usize];
-        let over = if self.traits[index].whole { Layout::Replicate } else { Layout::Shard(0) };
+        let over = if self.traits[index].whole {
+            Layout::Replicate
+        } else {
+            Layout::Shard(0)
+        };
         let (dtype, elements) = (gradients.dtype, gradients.elements() / self.slices());
-        self.table.local(name, dtype, elements, Layouts { dp: Layout::Shard(0), tp: over })
+        self.table.local(
+            name,
+            dtype,
+            elements,
+            Layouts {
+                dp: Layout::Shard(0),
+                tp: over,
+            },
+        )
     }
 
     fn plain(&mut self, block: &str, name: &str, kind: BodyKind, code: Vec<Instr>) -> BodyId {
@@ -131,5 +222,15 @@ impl Emitter<'_> {
 }
 
 fn empty(id: BodyId, name: String, kind: BodyKind, block: String, code: Vec<Instr>) -> Body {
-    Body { id, name, kind, block, ins: vec![], outs: vec![], saves: vec![], takes: vec![], code }
+    Body {
+        id,
+        name,
+        kind,
+        block,
+        ins: vec![],
+        outs: vec![],
+        saves: vec![],
+        takes: vec![],
+        code,
+    }
 }

@@ -7,7 +7,10 @@ use pleach_plan::{Dtype, Layout, Layouts, Lives, Tensor, TensorId, View};
 use crate::graph::{Block, ValueId};
 use crate::shard::strategy::Form;
 
-const WHOLE: Layouts = Layouts { dp: Layout::Replicate, tp: Layout::Replicate };
+const WHOLE: Layouts = Layouts {
+    dp: Layout::Replicate,
+    tp: Layout::Replicate,
+};
 
 /// Tensors under construction.
 pub struct Table {
@@ -21,30 +24,75 @@ pub struct Table {
 impl Table {
     /// An empty table for so many tensor-parallel ranks.
     pub fn new(tp: u32) -> Table {
-        Table { tensors: Vec::new(), tp: u64::from(tp), locals: BTreeMap::new(), statics: BTreeMap::new() }
+        Table {
+            tensors: Vec::new(),
+            tp: u64::from(tp),
+            locals: BTreeMap::new(),
+            statics: BTreeMap::new(),
+        }
     }
 
-    fn push(&mut self, name: String, dtype: Dtype, dims: Vec<u64>, layout: Layouts, lives: Lives, view: Option<View>) -> TensorId {
+    fn push(
+        &mut self,
+        name: String,
+        dtype: Dtype,
+        dims: Vec<u64>,
+        layout: Layouts,
+        lives: Lives,
+        view: Option<View>,
+    ) -> TensorId {
         let id = TensorId(u32::try_from(self.tensors.len()).expect("a plan has few tensors"));
-        self.tensors.push(Tensor { id, name, dtype, dims, layout, lives, view });
+        self.tensors.push(Tensor {
+            id,
+            name,
+            dtype,
+            dims,
+            layout,
+            lives,
+            view,
+        });
         id
     }
 
     /// A small tensor that every rank holds for the whole run.
     pub fn scalar(&mut self, name: &str, elements: u64, dtype: Dtype) -> TensorId {
-        self.push(name.to_owned(), dtype, vec![elements], WHOLE, Lives::Static, None)
+        self.push(
+            name.to_owned(),
+            dtype,
+            vec![elements],
+            WHOLE,
+            Lives::Static,
+            None,
+        )
     }
 
     /// A flat tensor of a bucket.
-    pub fn flat(&mut self, name: String, dtype: Dtype, elements: u64, layout: Layouts, lives: Lives) -> TensorId {
+    pub fn flat(
+        &mut self,
+        name: String,
+        dtype: Dtype,
+        elements: u64,
+        layout: Layouts,
+        lives: Lives,
+    ) -> TensorId {
         self.push(name, dtype, vec![elements], layout, lives, None)
     }
 
     /// A view of a bucket's flat tensor that stands for a value.
-    pub fn view(&mut self, block: &Block, value: ValueId, name: String, form: Form, view: View) -> TensorId {
+    pub fn view(
+        &mut self,
+        block: &Block,
+        value: ValueId,
+        name: String,
+        form: Form,
+        view: View,
+    ) -> TensorId {
         let base = self.tensors[view.base.0 as usize].clone();
         let dims = self.local_dims(block, value, form);
-        let layout = Layouts { dp: base.layout.dp, tp: form.layout() };
+        let layout = Layouts {
+            dp: base.layout.dp,
+            tp: form.layout(),
+        };
         let id = self.push(name, base.dtype, dims, layout, base.lives, Some(view));
         self.statics.insert((block.name, value), id);
         id
@@ -65,16 +113,38 @@ impl Table {
             return id;
         }
         let own = block.value(value);
-        let batch = own.dims.iter().position(|dim| dim.name == "batch").unwrap_or(0);
-        let layout = Layouts { dp: Layout::Shard(batch), tp: form.layout() };
-        let name = format!("{}.{}{}", block.name, own.name, self.suffix(block, value, form));
-        let id = self.push(name, dtype, self.local_dims(block, value, form), layout, Lives::Local, None);
+        let batch = own
+            .dims
+            .iter()
+            .position(|dim| dim.name == "batch")
+            .unwrap_or(0);
+        let layout = Layouts {
+            dp: Layout::Shard(batch),
+            tp: form.layout(),
+        };
+        let name = format!(
+            "{}.{}{}",
+            block.name,
+            own.name,
+            self.suffix(block, value, form)
+        );
+        let id = self.push(
+            name,
+            dtype,
+            self.local_dims(block, value, form),
+            layout,
+            Lives::Local,
+            None,
+        );
         self.locals.insert(key, id);
         id
     }
 
     fn suffix(&self, block: &Block, value: ValueId, form: Form) -> String {
-        let first = !self.locals.keys().any(|&(name, other, _)| name == block.name && other == value);
+        let first = !self
+            .locals
+            .keys()
+            .any(|&(name, other, _)| name == block.name && other == value);
         match (first, form.cut()) {
             (true, _) => String::new(),
             (false, Some(dim)) => format!("@{}", block.value(value).dims[dim].name),
@@ -85,11 +155,24 @@ impl Table {
     /// The dimensions that one rank holds.
     pub fn local_dims(&self, block: &Block, value: ValueId, form: Form) -> Vec<u64> {
         let dims = block.value(value).dims.iter().enumerate();
-        dims.map(|(index, dim)| if form.cut() == Some(index) { dim.size / self.tp } else { dim.size }).collect()
+        dims.map(|(index, dim)| {
+            if form.cut() == Some(index) {
+                dim.size / self.tp
+            } else {
+                dim.size
+            }
+        })
+        .collect()
     }
 
     /// A tensor that lives only inside the optimizer.
-    pub fn local(&mut self, name: String, dtype: Dtype, elements: u64, layout: Layouts) -> TensorId {
+    pub fn local(
+        &mut self,
+        name: String,
+        dtype: Dtype,
+        elements: u64,
+        layout: Layouts,
+    ) -> TensorId {
         self.push(name, dtype, vec![elements], layout, Lives::Local, None)
     }
 }

@@ -92,15 +92,24 @@ pub fn shard_block(block: &Block, rules: Rules) -> Option<Sharded> {
     let search = Search::new(block, rules);
     let nodes: Vec<&Node> = block.nodes().collect();
     let mut states = vec![search.start()];
-    let boundary = nodes.iter().position(|node| node.backward).unwrap_or(nodes.len());
+    let boundary = nodes
+        .iter()
+        .position(|node| node.backward)
+        .unwrap_or(nodes.len());
     for (index, node) in nodes.iter().enumerate() {
         if index == boundary {
-            states = states.into_iter().filter_map(|state| search.cross(state)).collect();
+            states = states
+                .into_iter()
+                .filter_map(|state| search.cross(state))
+                .collect();
         }
         let next = states.iter().flat_map(|state| search.advance(state, node));
         states = search.keep(next, index);
     }
-    let last = states.into_iter().filter_map(|state| search.finish(state)).min_by_key(|state| state.cost)?;
+    let last = states
+        .into_iter()
+        .filter_map(|state| search.finish(state))
+        .min_by_key(|state| state.cost)?;
     Some(search.result(&last))
 }
 
@@ -121,9 +130,21 @@ impl<'b> Search<'b> {
             }
         }
         let ends = [block.output, block.gradient_out].into_iter().flatten();
-        let kept = (0..block.values.len()).filter(|&index| !transient(&block.values[index].kind)).map(ValueId);
-        ends.chain(kept).for_each(|value| last_use[value.0] = usize::MAX);
-        Search { block, rules, wire: if rules.sequence_parallel && rules.tp > 1 { shard(1) } else { R }, last_use }
+        let kept = (0..block.values.len())
+            .filter(|&index| !transient(&block.values[index].kind))
+            .map(ValueId);
+        ends.chain(kept)
+            .for_each(|value| last_use[value.0] = usize::MAX);
+        Search {
+            block,
+            rules,
+            wire: if rules.sequence_parallel && rules.tp > 1 {
+                shard(1)
+            } else {
+                R
+            },
+            last_use,
+        }
     }
 
     fn start(&self) -> State {
@@ -131,7 +152,11 @@ impl<'b> Search<'b> {
         if let Some(input) = self.block.input {
             forms[input.0] = Forms::only(self.wire);
         }
-        State { cost: 0, forms, path: None }
+        State {
+            cost: 0,
+            forms,
+            path: None,
+        }
     }
 
     /// From forward to backward: the output goes onto its wire, each saved value keeps one form, its gradient arrives.
@@ -164,10 +189,20 @@ impl<'b> Search<'b> {
         let offered = ops::strategies(node, self.block);
         let allowed = offered.into_iter().filter(|strategy| {
             let plain = self.rules.tp == 1;
-            let replicated = strategy.ins.iter().chain(&strategy.outs).all(|&form| form == R);
-            if plain { replicated } else { !strategy.over_sequence || self.rules.sequence_parallel }
+            let replicated = strategy
+                .ins
+                .iter()
+                .chain(&strategy.outs)
+                .all(|&form| form == R);
+            if plain {
+                replicated
+            } else {
+                !strategy.over_sequence || self.rules.sequence_parallel
+            }
         });
-        allowed.filter_map(|strategy| self.apply(state, node, strategy)).collect()
+        allowed
+            .filter_map(|strategy| self.apply(state, node, strategy))
+            .collect()
     }
 
     fn apply(&self, state: &State, node: &Node, strategy: Strategy) -> Option<State> {
@@ -181,9 +216,18 @@ impl<'b> Search<'b> {
         for (&value, &form) in node.outs.iter().zip(&strategy.outs) {
             state.forms[value.0] = Forms::only(form);
         }
-        let operands = node.ins.iter().zip(&strategy.ins).chain(node.outs.iter().zip(&strategy.outs));
-        state.cost += operands.map(|(&value, &form)| convert::local_bytes(self.block, value, form, self.rules.tp)).sum::<u64>();
-        state.push(Step::Run { node: node.clone(), strategy });
+        let operands = node
+            .ins
+            .iter()
+            .zip(&strategy.ins)
+            .chain(node.outs.iter().zip(&strategy.outs));
+        state.cost += operands
+            .map(|(&value, &form)| convert::local_bytes(self.block, value, form, self.rules.tp))
+            .sum::<u64>();
+        state.push(Step::Run {
+            node: node.clone(),
+            strategy,
+        });
         Some(state)
     }
 
@@ -198,7 +242,12 @@ impl<'b> Search<'b> {
         for (from, to, cost) in route {
             state.cost += cost;
             state.forms[value.0] = state.forms[value.0].with(to);
-            state.push(Step::Convert { value, from, to, backward });
+            state.push(Step::Convert {
+                value,
+                from,
+                to,
+                backward,
+            });
         }
         Some(state)
     }
@@ -261,15 +310,28 @@ impl<'b> Search<'b> {
             path = here.before.as_ref();
         }
         steps.reverse();
-        let lasting = state.forms.iter().enumerate().filter(|(index, _)| !transient(&self.block.values[*index].kind));
-        let statics = lasting.filter_map(|(index, forms)| Some((ValueId(index), forms.iter().next()?))).collect();
-        Sharded { steps, statics, wire: self.wire }
+        let lasting = state
+            .forms
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !transient(&self.block.values[*index].kind));
+        let statics = lasting
+            .filter_map(|(index, forms)| Some((ValueId(index), forms.iter().next()?)))
+            .collect();
+        Sharded {
+            steps,
+            statics,
+            wire: self.wire,
+        }
     }
 }
 
 impl State {
     fn push(&mut self, step: Step) {
-        self.path = Some(Rc::new(Path { step, before: self.path.take() }));
+        self.path = Some(Rc::new(Path {
+            step,
+            before: self.path.take(),
+        }));
     }
 }
 

@@ -107,7 +107,12 @@ pub struct Strategy {
 impl Strategy {
     /// A strategy with these forms.
     pub fn new(ins: &[Form], updates: &[Form], outs: &[Form]) -> Strategy {
-        Strategy { ins: ins.to_vec(), updates: updates.to_vec(), outs: outs.to_vec(), over_sequence: false }
+        Strategy {
+            ins: ins.to_vec(),
+            updates: updates.to_vec(),
+            outs: outs.to_vec(),
+            over_sequence: false,
+        }
     }
 
     /// The same, marked as sequence parallelism.

@@ -10,10 +10,17 @@ const SPEC: &str = include_str!("small.pleach");
 
 /// The experiment of `small.pleach` with some values replaced, and fewer vocabulary rows than bytes have.
 pub fn experiment(changes: &[(&str, &str)]) -> Experiment {
-    let changes: Vec<_> = changes.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
+    let changes: Vec<_> = changes
+        .iter()
+        .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
+        .collect();
     let files = BTreeMap::from([("small.pleach".to_owned(), SPEC.to_owned())]);
     let loaded = pleach_dsl::load("small.pleach", &files, &changes, None);
-    let mut experiment = loaded.into_result().map_err(|problems| problems.render(false)).expect("the small experiment is right").0;
+    let mut experiment = loaded
+        .into_result()
+        .map_err(|problems| problems.render(false))
+        .expect("the small experiment is right")
+        .0;
     experiment.model.vocab = 32;
     experiment
 }
