@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::evaluate::{Stop, Value};
 use crate::origin::{Layer, Origin};
-use crate::resolve::{Content, Resolver};
+use crate::quantity::{show, whole};
+use crate::resolve::{Content, NodeId, Resolver, Share};
+use crate::syntax::ExpressionKind;
 
 /// One cell, ready to be shown.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,51 +25,82 @@ pub struct Cell {
     pub mentions: Vec<String>,
 }
 
-/// All cells of an experiment by dotted path.
-pub fn cells(resolver: &mut Resolver) -> BTreeMap<String, Cell> {
+/// All cells of an experiment by dotted path; the components of the mix by name.
+pub fn cells(resolver: &mut Resolver, mix: &[Share]) -> BTreeMap<String, Cell> {
     let mut cells = BTreeMap::new();
     for id in resolver.tree.reachable() {
-        let node = resolver.tree.node(id);
-        let Content::Cell {
-            value: formula,
-            field,
-            domain,
-        } = &node.content
-        else {
-            continue;
-        };
-        let (formula, doc, domain) = (
-            formula.clone(),
-            field.map_or("", |field| field.doc),
-            *domain,
-        );
-        let (path, layer) = (node.path.clone(), node.layer);
-        let before: Vec<(Layer, _)> = node.before.clone();
-        let mentions = resolver.mentioned(id);
-        let value = match resolver.value(id) {
-            Ok(Value::List(items)) if domain => format!("one of {}", Value::List(items).show()),
-            Ok(value) => value.show(),
-            Err(Stop::Open(_)) => "left to the planner".to_string(),
-            Err(Stop::Poisoned) => "not known".to_string(),
-        };
-        let origin = resolver.origin(layer, formula.place);
-        let before = before
-            .into_iter()
-            .map(|(layer, place)| resolver.origin(layer, place))
-            .collect();
-        cells.insert(
-            path,
-            Cell {
-                value,
-                formula: origin.text.clone(),
-                origin,
-                before,
-                doc: doc.to_string(),
-                mentions,
-            },
-        );
+        if let Some(cell) = cell(resolver, id) {
+            cells.insert(resolver.tree.node(id).path.clone(), cell);
+        }
+    }
+    if let Some(id) = resolver.tree.find("data.mix") {
+        let layer = resolver.tree.node(id).layer;
+        cells.extend(mix.iter().map(|share| {
+            (
+                format!("data.mix.{}", share.name),
+                component(resolver, share, layer),
+            )
+        }));
     }
     cells
+}
+
+/// One cell; none for a section.
+fn cell(resolver: &mut Resolver, id: NodeId) -> Option<Cell> {
+    let node = resolver.tree.node(id);
+    let Content::Cell {
+        value: formula,
+        field,
+        domain,
+    } = &node.content
+    else {
+        return None;
+    };
+    let (formula, domain) = (formula.clone(), *domain);
+    let doc = field.map_or("", |field| field.doc).to_string();
+    let origin = resolver.origin(node.layer, formula.place);
+    let before = node
+        .before
+        .iter()
+        .map(|(layer, place)| resolver.origin(*layer, *place))
+        .collect();
+    let mentions = resolver.mentioned(id);
+    let value = match resolver.value(id) {
+        Ok(Value::List(items)) if domain => format!("one of {}", Value::List(items).show()),
+        Ok(value) => value.show(),
+        Err(Stop::Open(_)) => "left to the planner".to_string(),
+        Err(Stop::Poisoned) => structure(&formula.kind),
+    };
+    Some(Cell {
+        value,
+        formula: resolver.sources.line_text(formula.place),
+        origin,
+        before,
+        doc,
+        mentions,
+    })
+}
+
+/// What stands for a cell without a value of its own.
+fn structure(formula: &ExpressionKind) -> String {
+    match formula {
+        ExpressionKind::Table(table) => format!("a table of {} rows", table.rows.len()),
+        ExpressionKind::Amend(path, _) => format!("`{}` with changes", path.text),
+        _ => "not known".to_string(),
+    }
+}
+
+/// One component of the mix.
+fn component(resolver: &Resolver, share: &Share, layer: Layer) -> Cell {
+    let origin = resolver.origin(layer, share.place);
+    Cell {
+        value: format!("{}%", show(&(&share.weight * whole(100)))),
+        formula: origin.text.clone(),
+        origin,
+        before: Vec::new(),
+        doc: "Share of the mix.".to_string(),
+        mentions: Vec::new(),
+    }
 }
 
 /// A cell and what it rests on, as lines: the value, the formula, the origin, then the parts, indented.

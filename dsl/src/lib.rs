@@ -33,7 +33,8 @@ use std::collections::BTreeMap;
 
 use experiment::Experiment;
 use explain::Cell;
-use resolve::{Resolver, choose_experiment, read_files};
+use problem::{Problem, Severity};
+use resolve::{Resolver, Share, choose_experiment, read_files};
 use syntax::Kind;
 
 pub use loader::{Failure, Loader, SHIPPED};
@@ -85,8 +86,10 @@ pub fn load(
     resolver.elaborate(chosen);
     resolver.apply_settings(settings);
     resolver.fill_defaults(0);
-    let experiment = finish(&mut resolver);
-    let cells = explain::cells(&mut resolver);
+    resolver.evaluate_all();
+    let mix = resolver.mix();
+    let experiment = finish(&mut resolver, mix.as_deref());
+    let cells = explain::cells(&mut resolver, mix.as_deref().unwrap_or_default());
     let problems = std::mem::take(&mut resolver.problems);
     Loaded {
         experiment,
@@ -95,22 +98,20 @@ pub fn load(
     }
 }
 
-/// Evaluates, checks and builds what the tree holds.
-fn finish(resolver: &mut Resolver) -> Option<Experiment> {
-    resolver.evaluate_all();
-    let mix = resolver.mix();
+/// Checks and builds what the tree holds.
+fn finish(resolver: &mut Resolver, mix: Option<&[Share]>) -> Option<Experiment> {
     let requirements = resolver.requirements();
     let objectives = resolver.objectives();
     check::check(resolver);
-    let hash = mix
-        .as_ref()
-        .map(|mix| hash::experiment_hash(resolver, mix))?;
-    let built = typed::build(resolver, &mix?, requirements, objectives, hash);
-    let errors = resolver
+    let built = mix.and_then(|mix| {
+        let hash = hash::experiment_hash(resolver, mix);
+        typed::build(resolver, mix, requirements, objectives, hash)
+    });
+    if resolver
         .problems
         .iter()
-        .any(|problem| problem.severity == problem::Severity::Error);
-    if errors {
+        .any(|problem| problem.severity == Severity::Error)
+    {
         return None;
     }
     if built.is_none() {
@@ -121,8 +122,7 @@ fn finish(resolver: &mut Resolver) -> Option<Experiment> {
         };
         let title = "this spec was understood, but its experiment could not be built; this is a fault of pleach";
         resolver.report(
-            problem::Problem::error("pleach::fault", title, place, "")
-                .help("report it with this file"),
+            Problem::error("pleach::fault", title, place, "").help("report it with this file"),
         );
     }
     built

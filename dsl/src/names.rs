@@ -5,12 +5,12 @@ use strsim::damerau_levenshtein;
 /// The known name that is nearest to a written one: equal but for case first, then by edit distance, up to a third of its length.
 pub fn nearest<'names>(
     written: &str,
-    known: impl Iterator<Item = &'names str>,
+    known: impl Iterator<Item = &'names str> + Clone,
 ) -> Option<&'names str> {
     let lower = written.to_lowercase();
     let allowed = (written.chars().count() / 3).max(1);
     let mut best: Option<(usize, &str)> = None;
-    for name in known {
+    for name in known.clone() {
         if name.to_lowercase() == lower {
             return Some(name);
         }
@@ -22,5 +22,17 @@ pub fn nearest<'names>(
             best = Some((distance, name));
         }
     }
-    best.map(|(_, name)| name)
+    best.map(|(_, name)| name).or_else(|| {
+        let mut known = known;
+        known.find(|name| begins_alike(&lower, name))
+    })
+}
+
+/// The shortest name that counts as the beginning of another.
+const SHORTEST: usize = 4;
+
+/// Whether one of two names begins with the other: `ceiling` and `ceil`.
+fn begins_alike(written: &str, name: &str) -> bool {
+    let shorter = written.len().min(name.len());
+    shorter >= SHORTEST && (written.starts_with(name) || name.starts_with(written))
 }

@@ -7,9 +7,15 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero, pow};
 
-/// Names of the base dimensions, in the order of [`Dimension`]'s exponents.
-const BASES: [&str; 7] = [
-    "tokens", "steps", "bytes", "FLOP", "seconds", "usd", "watts",
+/// Units of the base dimensions, many and one, in the order of [`Dimension`]'s exponents.
+const BASES: [(&str, &str); 7] = [
+    ("tokens", "token"),
+    ("steps", "step"),
+    ("bytes", "byte"),
+    ("FLOP", "FLOP"),
+    ("s", "s"),
+    ("usd", "usd"),
+    ("W", "W"),
 ];
 
 /// Exponents of the base dimensions.
@@ -92,24 +98,30 @@ impl Dimension {
         )
     }
 
-    /// The base units as a formula: `bytes/seconds`; empty for a plain number.
+    /// The base units as a formula: `tokens/step`; empty for a plain number.
     pub fn symbol(self) -> String {
-        let part = |wanted: fn(i8) -> bool| {
-            let names = BASES
-                .iter()
-                .zip(self.0)
-                .filter(|(_, exponent)| wanted(*exponent));
-            let powers = names.map(|(name, exponent)| match exponent.unsigned_abs() {
+        let (above, below) = (self.units(1), self.units(-1));
+        match (above.is_empty(), below.is_empty()) {
+            (_, true) => above,
+            (true, false) => format!("1/{below}"),
+            (false, false) => format!("{above}/{below}"),
+        }
+    }
+
+    /// The units whose exponents have a sign: in the plural above the line, in the singular below it.
+    fn units(self, sign: i8) -> String {
+        let wanted = BASES
+            .iter()
+            .zip(self.0)
+            .filter(|(_, exponent)| exponent.signum() == sign);
+        let powers = wanted.map(|((many, one), exponent)| {
+            let name = if sign > 0 { many } else { one };
+            match exponent.unsigned_abs() {
                 1 => (*name).to_string(),
                 power => format!("{name}^{power}"),
-            });
-            powers.collect::<Vec<_>>().join("·")
-        };
-        match (part(|exponent| exponent > 0), part(|exponent| exponent < 0)) {
-            (above, below) if below.is_empty() => above,
-            (above, below) if above.is_empty() => format!("1/{below}"),
-            (above, below) => format!("{above}/{below}"),
-        }
+            }
+        });
+        powers.collect::<Vec<_>>().join("·")
     }
 }
 
@@ -198,9 +210,28 @@ pub fn show(value: &BigRational) -> String {
     if value.is_zero() || (1e-3..1e15).contains(&size) {
         let digits = if size >= 1.0 { 2 } else { 4 };
         let text = format!("{approximate:.digits$}");
-        return text.trim_end_matches('0').trim_end_matches('.').to_string();
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        return group_whole_part(text);
     }
     format!("{approximate:e}")
+}
+
+/// A decimal number whose whole part is grouped.
+fn group_whole_part(text: &str) -> String {
+    let (before, after) = text.split_once('.').unwrap_or((text, ""));
+    let grouped = before
+        .parse()
+        .map_or_else(|_| before.to_string(), |whole| grouped(&whole));
+    let sign = if before.starts_with("-0") {
+        "-0".to_string()
+    } else {
+        grouped
+    };
+    if after.is_empty() {
+        sign
+    } else {
+        format!("{sign}.{after}")
+    }
 }
 
 /// Digits in groups of three from five digits on: `150,000`, but `2048`.
@@ -223,26 +254,64 @@ fn grouped(value: &BigInt) -> String {
     text
 }
 
+/// Units that suit a size, the largest first, and what one of them is worth.
+type Scales = &'static [(&'static str, f64)];
+
+const MEMORY: Scales = &[
+    ("TiB", 1_099_511_627_776.0),
+    ("GiB", 1_073_741_824.0),
+    ("MiB", 1_048_576.0),
+    ("KiB", 1024.0),
+    ("bytes", 1.0),
+];
+const TIME: Scales = &[
+    ("days", 86_400.0),
+    ("hours", 3600.0),
+    ("minutes", 60.0),
+    ("s", 1.0),
+    ("ms", 1e-3),
+    ("us", 1e-6),
+];
+const WORK: Scales = &[
+    ("PFLOP", 1e15),
+    ("TFLOP", 1e12),
+    ("GFLOP", 1e9),
+    ("FLOP", 1.0),
+];
+const SPEED: Scales = &[
+    ("PFLOP/s", 1e15),
+    ("TFLOP/s", 1e12),
+    ("GFLOP/s", 1e9),
+    ("FLOP/s", 1.0),
+];
+const BANDWIDTH: Scales = &[
+    ("TB/s", 1e12),
+    ("GB/s", 1e9),
+    ("MB/s", 1e6),
+    ("bytes/s", 1.0),
+];
+const PRICE: Scales = &[("usd/hour", 1.0 / 3600.0)];
+
+/// The units for a dimension; none where the base unit suits every size.
+fn scales_of(dimension: Dimension) -> Option<Scales> {
+    Some(match dimension {
+        Dimension::BYTES => MEMORY,
+        Dimension::SECONDS => TIME,
+        Dimension::FLOP => WORK,
+        dimension if dimension == Dimension::FLOP.over(Dimension::SECONDS) => SPEED,
+        dimension if dimension == Dimension::BYTES.over(Dimension::SECONDS) => BANDWIDTH,
+        dimension if dimension == Dimension::USD.over(Dimension::SECONDS) => PRICE,
+        _ => return None,
+    })
+}
+
 /// A quantity for a reader, in the unit that suits its size: `38.3 GiB`, `75 days`, `3,145,728 tokens`.
 pub fn show_quantity(quantity: &Quantity) -> String {
-    let scales: &[(&str, f64)] = match quantity.dimension {
-        Dimension::NONE => return show(&quantity.value),
-        Dimension::BYTES => &[
-            ("TiB", 1_099_511_627_776.0),
-            ("GiB", 1_073_741_824.0),
-            ("MiB", 1_048_576.0),
-            ("KiB", 1024.0),
-            ("bytes", 1.0),
-        ],
-        Dimension::SECONDS => &[
-            ("days", 86_400.0),
-            ("hours", 3600.0),
-            ("minutes", 60.0),
-            ("s", 1.0),
-            ("ms", 1e-3),
-            ("us", 1e-6),
-        ],
-        dimension => return format!("{} {}", show(&quantity.value), dimension.symbol()),
+    let Some(scales) = scales_of(quantity.dimension) else {
+        let symbol = quantity.dimension.symbol();
+        return format!("{} {symbol}", show(&quantity.value))
+            .trim_end()
+            .to_string();
     };
     let size = quantity.to_f64();
     let fits = scales.iter().find(|(_, scale)| size.abs() >= *scale);
@@ -261,7 +330,7 @@ mod tests {
         let batch = Dimension::TOKENS.over(Dimension::STEPS);
         assert_eq!(Dimension::TOKENS.over(batch), Dimension::STEPS);
         assert_eq!(batch.times(Dimension::STEPS), Dimension::TOKENS);
-        assert_eq!(batch.symbol(), "tokens/steps");
+        assert_eq!(batch.symbol(), "tokens/step");
         assert_eq!(
             Dimension::BYTES.over(Dimension::SECONDS).in_words(),
             "a bandwidth"
@@ -275,6 +344,11 @@ mod tests {
         assert_eq!(show(&whole(2048)), "2048");
         assert_eq!(show(&BigRational::new(64.into(), 6.into())), "10.67");
         assert_eq!(show(&BigRational::new(11.into(), 2.into())), "5.5");
+        assert_eq!(
+            show(&BigRational::new(1_000_001.into(), 4.into())),
+            "250,000.25"
+        );
+        assert_eq!(show(&BigRational::new((-1).into(), 4.into())), "-0.25");
         assert_eq!(show_quantity(&Quantity::bytes(40 << 30)), "40 GiB");
         assert_eq!(
             show_quantity(&Quantity::new(whole(6_480_000), Dimension::SECONDS)),

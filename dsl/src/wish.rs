@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::evaluate::{Note, Stop, Surroundings, Value, draw, evaluate};
 use crate::origin::Origin;
 use crate::problem::Problem;
-use crate::syntax::{Expression, Name, Path, Place};
+use crate::syntax::{Expression, Path, Place};
 
 pub use crate::quantity::{Dimension, Quantity};
 
@@ -164,11 +164,11 @@ impl Surroundings for Placed<'_> {
         }
     }
 
-    fn sequence(&mut self, unit: &Name) -> Result<Quantity, Stop> {
+    fn sequence(&mut self) -> Result<Quantity, Stop> {
         self.formula
             .sequence
             .clone()
-            .ok_or_else(|| Stop::Open(unit.text.clone()))
+            .ok_or_else(|| Stop::Open("sequences".to_string()))
     }
 
     fn report(&mut self, problem: Problem) {

@@ -84,12 +84,16 @@ impl Resolver<'_> {
 
 /// Runs every rule.
 pub fn check(resolver: &mut Resolver) {
-    heads::check(resolver);
     rotary::check(resolver);
-    stages::check(resolver);
-    batch::check(resolver);
     machines::check(resolver);
-    ranks::check(resolver);
+    let before = resolver.problems.len();
+    heads::check(resolver);
+    stages::check(resolver);
+    if resolver.problems.len() == before {
+        // With a wrong `tp` or `pp`, ranks and batch would only repeat the mistake.
+        ranks::check(resolver);
+        batch::check(resolver);
+    }
     length::check(resolver);
     rates::check(resolver);
     vocabulary::check(resolver);

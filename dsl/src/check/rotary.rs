@@ -3,6 +3,7 @@
 use num_rational::BigRational;
 use num_traits::ToPrimitive;
 
+use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::quantity::show;
 use crate::resolve::Resolver;
@@ -36,7 +37,12 @@ fn rotated_part(resolver: &mut Resolver) -> Option<()> {
         fraction.place,
         format!("{percent}% of {} = {}", show(&width), show(&rotated)),
     );
-    let problem = problem.and(head_dim.place, format!("heads are {} wide", show(&width)));
+    let cut = resolver.known(if head_dim.layer == Layer::Default {
+        "model.heads"
+    } else {
+        "model.head_dim"
+    })?;
+    let problem = problem.and(cut.place, format!("heads are {} wide", show(&width)));
     let width = width.to_u64()?;
     let below = pairs.floor().to_u64()? * 2;
     let choices: Vec<String> = [below, below + 2]

@@ -1,6 +1,7 @@
 //! What the language can say and this version, or this machine, cannot do.
 
 use crate::evaluate::Value;
+use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::resolve::{Resolver, not_yet};
 
@@ -30,19 +31,24 @@ fn precision_of_machine(resolver: &mut Resolver) -> Option<()> {
     if precision.text()? != "bf16" || !device.text()?.starts_with("v100") {
         return None;
     }
-    let problem = Problem::error(
-        "pleach::precision::machine",
-        "V100 has no bf16",
-        precision.place,
-        "`bf16` is wanted here",
-    );
-    let cluster = resolver.kind("cluster")?;
+    let machines = format!("cluster {}", resolver.kind("cluster")?);
     let place = resolver.tree.node(resolver.tree.find("cluster")?).place;
-    resolver.report(
+    let code = "pleach::precision::machine";
+    resolver.report(if precision.layer == Layer::Default {
+        let title = "V100 has no bf16, the default precision";
+        Problem::error(code, title, place, machines)
+            .help("add `precision = fp16` to `train`, or use another cluster")
+    } else {
+        let problem = Problem::error(
+            code,
+            "V100 has no bf16",
+            precision.place,
+            "`bf16` is wanted here",
+        );
         problem
-            .and(place, format!("cluster {cluster}"))
-            .help("use `precision = fp16`, or another cluster"),
-    );
+            .and(place, machines)
+            .help("use `precision = fp16`, or another cluster")
+    });
     None
 }
 

@@ -16,7 +16,7 @@ pub use value::Value;
 
 use crate::problem::Problem;
 use crate::quantity::{Dimension, Quantity};
-use crate::syntax::{Amount, Expression, ExpressionKind, Name, Operator, Path, Place};
+use crate::syntax::{Amount, Expression, ExpressionKind, Operator, Path, Place};
 
 /// Why a formula has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub enum Stop {
 pub trait Surroundings {
     /// The value of a path.
     fn look_up(&mut self, path: &Path) -> Result<Value, Stop>;
-    /// The tokens of one sequence, asked by the unit at a place.
-    fn sequence(&mut self, unit: &Name) -> Result<Quantity, Stop>;
+    /// The tokens of one sequence.
+    fn sequence(&mut self) -> Result<Quantity, Stop>;
     /// Takes a mistake.
     fn report(&mut self, problem: Problem);
     /// Sees the value of each part, for the picture under a failed requirement.
@@ -91,20 +91,25 @@ pub fn evaluate_truth(
     match evaluate(expression, around)? {
         Value::Truth(truth) => Ok(truth),
         other => {
-            let title = format!(
-                "a condition is true or false, but this is {}",
-                other.in_words()
-            );
-            let problem = Problem::error(
-                "pleach::condition::not_truth",
-                title,
-                expression.place,
-                format!("this is {}", other.show()),
-            );
-            around.report(problem.help("compare it: `==`, `!=`, `<`, `<=`, `>` or `>=`"));
+            around.report(not_a_truth(expression.place, &other));
             Err(Stop::Poisoned)
         }
     }
+}
+
+/// A value where a condition is wanted.
+pub fn not_a_truth(place: Place, value: &Value) -> Problem {
+    let title = format!(
+        "a condition is true or false, but this is {}",
+        value.in_words()
+    );
+    let problem = Problem::error(
+        "pleach::condition::not_truth",
+        title,
+        place,
+        format!("this is {}", value.in_words()),
+    );
+    problem.help("compare it: `==`, `!=`, `<`, `<=`, `>` or `>=`")
 }
 
 /// Evaluates every item, so that each mistake in a list is found.
@@ -161,7 +166,7 @@ fn evaluate_amount(
             dimension,
         ))),
         Some(Unit::Sequence) => {
-            let tokens = around.sequence(name)?;
+            let tokens = around.sequence()?;
             Ok(Value::Number(Quantity {
                 value: &amount.value * &tokens.value,
                 ..tokens

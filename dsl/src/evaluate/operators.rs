@@ -6,7 +6,7 @@ use num_traits::{ToPrimitive, Zero};
 use super::builtins::repeat;
 use super::{Stop, Surroundings, Value, evaluate};
 use crate::problem::Problem;
-use crate::quantity::{Dimension, Quantity};
+use crate::quantity::{Dimension, Quantity, show};
 use crate::syntax::{Expression, Operator, Place};
 
 /// A value and where it stands.
@@ -237,22 +237,29 @@ pub fn same_dimension(
         format!("this is {first}"),
     );
     let problem = problem.and(right.1, format!("this is {second}"));
-    around.report(match missing_unit(left.0.dimension, right.0.dimension) {
-        Some(unit) => problem.help(format!(
-            "give both the same unit; a bare number may need one: `… {unit}`"
-        )),
+    around.report(match missing_unit(left.0, right.0) {
+        Some(help) => problem.help(help),
         None => problem,
     });
     Err(Stop::Poisoned)
 }
 
 /// The unit that a bare number lacks beside a number that has one.
-fn missing_unit(left: Dimension, right: Dimension) -> Option<String> {
-    match (left == Dimension::NONE, right == Dimension::NONE) {
-        (true, false) => Some(right.symbol()),
-        (false, true) => Some(left.symbol()),
-        _ => None,
-    }
+fn missing_unit(left: &Quantity, right: &Quantity) -> Option<String> {
+    let (bare, other) = match (
+        left.dimension == Dimension::NONE,
+        right.dimension == Dimension::NONE,
+    ) {
+        (true, false) => (left, right),
+        (false, true) => (right, left),
+        _ => return None,
+    };
+    let unit = if other.dimension == Dimension::BYTES {
+        "GiB".to_string()
+    } else {
+        other.dimension.symbol()
+    };
+    Some(format!("did you mean `{} {unit}`?", show(&bare.value)))
 }
 
 /// The number of a side.

@@ -9,6 +9,10 @@ use crate::syntax::Place;
 /// Deeper nesting than any reader follows, and than the parser's stack should be asked to hold.
 const DEEPEST: usize = 64;
 
+/// The longest line, and the most `if` in one: what the parser's stack is asked to hold is bounded by them.
+const LONGEST_LINE: usize = 10_000;
+const MOST_CHOICES: usize = 32;
+
 /// What is put where a closing brace is missing.
 const MISSING: &str = "}\n";
 
@@ -55,6 +59,20 @@ struct Mark {
 
 /// Balances the braces of a file.
 pub fn balance(file: usize, text: &str, problems: &mut Vec<Problem>) -> Balanced {
+    if let Some(place) = too_long(file, text) {
+        let title = "this line is longer than a reader follows";
+        let label =
+            format!("more than {LONGEST_LINE} bytes, or more than {MOST_CHOICES} times `if`");
+        problems.push(
+            Problem::error("pleach::syntax::long", title, place, label)
+                .help("name its parts: `let part = …`"),
+        );
+        return Balanced {
+            text: String::new(),
+            inserted: Vec::new(),
+            length: text.len(),
+        };
+    }
     let marks = scan(text);
     if let Some(offset) = too_deep(&marks) {
         let place = Place {
@@ -90,6 +108,28 @@ pub fn balance(file: usize, text: &str, problems: &mut Vec<Problem>) -> Balanced
         };
     }
     repair(file, text, &marks, total, problems)
+}
+
+/// The first line that is out of bounds.
+fn too_long(file: usize, text: &str) -> Option<Place> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let choices = line
+            .split_whitespace()
+            .filter(|word| word.trim_start_matches('(') == "if")
+            .count();
+        if line.len() > LONGEST_LINE || choices > MOST_CHOICES {
+            let end = start
+                + line
+                    .trim_end()
+                    .char_indices()
+                    .nth(20)
+                    .map_or(line.trim_end().len(), |(end, _)| end);
+            return Some(Place { file, start, end });
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// The first character that opens one level too many.

@@ -33,6 +33,9 @@ static PRECEDENCE: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
 /// The largest power of ten a literal may have.
 const LARGEST_POWER: i32 = 300;
 
+/// More operators in one formula than any reader follows, and than evaluation should have to nest.
+const MOST_OPERATORS: usize = 200;
+
 /// Turns the pairs of one file into its tree.
 pub(super) struct Builder<'build> {
     pub file: usize,
@@ -258,7 +261,23 @@ impl Builder<'_> {
 
     /// An expression; its place is that of its parts, since the grammar's span may run into spaces and comments behind it.
     pub fn expression(&mut self, pair: Pair<Rule>) -> Expression {
+        let place = self.place(&pair);
         let pairs = without_comments(pair.into_inner()).collect::<Vec<_>>();
+        if pairs.len() > 2 * MOST_OPERATORS {
+            let title = format!("this formula has more than {MOST_OPERATORS} operators");
+            let problem = Problem::error(
+                "pleach::syntax::long",
+                title,
+                place,
+                "longer than a reader follows",
+            );
+            self.problems
+                .push(problem.help("name its parts: `let part = …`"));
+            return Expression {
+                kind: ExpressionKind::Broken,
+                place,
+            };
+        }
         let this = std::cell::RefCell::new(self);
         PRECEDENCE
             .map_primary(|primary| this.borrow_mut().term(primary))

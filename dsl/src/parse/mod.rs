@@ -29,28 +29,33 @@ use grammar::{Grammar, Rule};
 
 /// Parses a file. `file` is its number in the sources, for the places.
 pub fn parse(file: usize, text: &str, problems: &mut Vec<Problem>) -> File {
-    let balanced = balance(file, text, problems);
+    // A return is a line end as well; bytes keep their places.
+    let lines = text.replace('\r', "\n");
+    let balanced = balance(file, &lines, problems);
     match Grammar::parse(Rule::file, &balanced.text) {
-        Ok(pairs) => Builder {
-            file,
-            text,
-            balanced: &balanced,
-            problems,
+        Ok(pairs) => {
+            let refused = balanced.text.is_empty() && !text.is_empty();
+            let mut file = Builder {
+                file,
+                text,
+                balanced: &balanced,
+                problems,
+            }
+            .file(pairs);
+            file.incomplete |= refused;
+            file
         }
-        .file(pairs),
         Err(_) => {
             let place = Place {
                 file,
                 start: 0,
                 end: text.len().min(1),
             };
-            let title = "this file cannot be read as imports and declarations";
-            problems.push(Problem::error(
-                "pleach::syntax::file",
-                title,
-                place,
-                "from here on",
-            ));
+            let title = "this file could not be read at all; this is a fault of pleach";
+            problems.push(
+                Problem::error("pleach::fault", title, place, "from here on")
+                    .help("report it with this file"),
+            );
             File {
                 incomplete: true,
                 ..File::default()

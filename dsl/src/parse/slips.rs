@@ -58,7 +58,6 @@ pub fn diagnose(text: &str, place: Place, position: Where) -> Problem {
             open_string,
             foreign_comment,
             single_quotes,
-            thousands,
             colon,
             double_equals,
             spelling,
@@ -73,10 +72,10 @@ pub fn diagnose(text: &str, place: Place, position: Where) -> Problem {
             long_unit,
         ],
     };
-    let finding = slips
-        .iter()
-        .find_map(|slip| slip(line))
-        .unwrap_or_else(|| expected(line, position));
+    let before = &text[..place.start];
+    let found = thousands(before, line).filter(|_| position == Where::Block);
+    let found = found.or_else(|| slips.iter().find_map(|slip| slip(line)));
+    let finding = found.unwrap_or_else(|| expected(line, position));
     let place = Place {
         file: place.file,
         start: place.start + finding.from,
@@ -204,16 +203,23 @@ fn single_quotes(line: &str) -> Option<Finding> {
     )
 }
 
-/// The `000` of `vocab = 50,000`.
-fn thousands(line: &str) -> Option<Finding> {
+/// The `000` of `vocab = 50,000`: what stands before the comma is part of the number.
+fn thousands(before: &str, line: &str) -> Option<Finding> {
     let digits = line.len()
         - line
             .trim_start_matches(|digit: char| digit.is_ascii_digit())
             .len();
-    if digits != 3 || line[digits..].starts_with(|next: char| next.is_ascii_alphanumeric()) {
+    let front = before.strip_suffix(',')?;
+    let first = front
+        .rsplit(|character: char| !character.is_ascii_digit() && character != '_')
+        .next()?;
+    if digits != 3
+        || first.is_empty()
+        || line[digits..].starts_with(|next: char| next.is_ascii_alphanumeric())
+    {
         return None;
     }
-    let help = format!("group digits with `_`: `…_{}`", &line[..digits]);
+    let help = format!("write `{first}_{}`", &line[..digits]);
     finding(
         0..digits,
         "pleach::syntax::thousands",
@@ -309,7 +315,7 @@ fn bare_condition(line: &str) -> Option<Finding> {
         "pleach::syntax::condition",
         title,
         &format!("`{sign}` compares"),
-        format!("write `require {line}`"),
+        format!("write `require {}`", single_spaced(line)),
     )
 }
 
@@ -477,7 +483,7 @@ fn long_unit(line: &str) -> Option<Finding> {
         "pleach::syntax::extra",
         &title,
         &format!("the value ends with `{unit}`"),
-        format!("write `{rest}`"),
+        format!("write `{}`", single_spaced(rest)),
     )
 }
 
@@ -537,21 +543,29 @@ fn unknown_kind(line: &str) -> Option<Finding> {
 
 /// No slip was recognised: say where the grammar stopped and what it wanted, in words.
 fn expected(line: &str, position: Where) -> Finding {
-    let from_grammar = |rule| Grammar::parse(rule, line).err();
-    let (at, wanted) = match from_grammar(Rule::probe).filter(|_| position != Where::Row) {
-        Some(error) => {
-            let at = match error.location {
-                InputLocation::Pos(at) | InputLocation::Span((at, _)) => at,
+    if position == Where::Row {
+        let title = "this row of the table cannot be read".to_string();
+        let label = "a row is a name, then `|` and a value for each column".to_string();
+        let to = line.len();
+        return Finding {
+            from: 0,
+            to,
+            code: "pleach::syntax::unexpected",
+            title,
+            label,
+            help: String::new(),
+        };
+    }
+    let (at, wanted) = match Grammar::parse(Rule::probe, line) {
+        Err(error) => {
+            let (InputLocation::Pos(at) | InputLocation::Span((at, _))) = error.location;
+            let wanted = match error.variant {
+                ErrorVariant::ParsingError { positives, .. } => in_words(&positives),
+                ErrorVariant::CustomError { .. } => Vec::new(),
             };
-            let ErrorVariant::ParsingError { positives, .. } = error.variant else {
-                unreachable!("the grammar raises parsing errors only")
-            };
-            (at.min(line.len()), in_words(&positives))
+            (at.min(line.len()), wanted)
         }
-        None => (
-            0,
-            vec!["a row: a name, then `|` and a value for each column"],
-        ),
+        Ok(_) => (0, Vec::new()),
     };
     let rest = &line[at..];
     let word = rest.split_whitespace().next().unwrap_or_default();
@@ -624,4 +638,9 @@ fn word_of(rule: Rule) -> Option<&'static str> {
         Rule::kw_within => "`within`",
         _ => return None,
     })
+}
+
+/// A line without the spaces that align it with others.
+fn single_spaced(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }

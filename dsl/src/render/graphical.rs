@@ -35,7 +35,7 @@ pub fn render(problem: &Problem, sources: &Sources, colour: bool, text: &mut Str
 struct Report<'report> {
     code: Option<&'static str>,
     title: String,
-    severity: Severity,
+    level: Level,
     help: Option<&'report str>,
     text: Option<Text<'report>>,
     labels: Vec<LabeledSpan>,
@@ -55,7 +55,7 @@ impl<'report> Report<'report> {
         files.sort_unstable();
         files.dedup();
         let title = match &problem.picture {
-            Some(picture) => format!("{}\n\n{picture}", problem.title),
+            Some(picture) => format!("{}\n{picture}", problem.title),
             None => problem.title.clone(),
         };
         let own = std::iter::once(&problem.at).chain(
@@ -67,7 +67,10 @@ impl<'report> Report<'report> {
         let mut report = Report {
             code: Some(problem.code),
             title,
-            severity: problem.severity,
+            level: match problem.severity {
+                Severity::Error => Level::Error,
+                Severity::Warning => Level::Warning,
+            },
             help: problem.help.as_deref(),
             text: Text::of(sources.get(file)),
             labels: own
@@ -92,8 +95,8 @@ impl<'report> Report<'report> {
             .collect();
         Report {
             code: None,
-            title: format!("in {}", sources.get(file).name),
-            severity: problem.severity,
+            title: format!("the other half is in {}", sources.get(file).name),
+            level: Level::Advice,
             help: None,
             text: Text::of(sources.get(file)),
             labels: labels
@@ -139,10 +142,7 @@ impl Diagnostic for Report<'_> {
     }
 
     fn severity(&self) -> Option<Level> {
-        Some(match self.severity {
-            Severity::Error => Level::Error,
-            Severity::Warning => Level::Warning,
-        })
+        Some(self.level)
     }
 
     fn help<'help>(&'help self) -> Option<Box<dyn fmt::Display + 'help>> {

@@ -12,11 +12,11 @@ use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::quantity::Quantity;
-use crate::schema::{FIGURES, Field, Type, WORDS};
-use crate::syntax::{Expression, ExpressionKind, Name, Path, Place, Table};
+use crate::schema::{EXPERIMENT, FIGURES, Field, Type, WORDS};
+use crate::syntax::{Expression, ExpressionKind, Path, Place, Table};
 
 /// The longest chain of cells that may wait for one another.
-const LONGEST_CHAIN: usize = 200;
+const LONGEST_CHAIN: usize = 100;
 
 /// What a path leads to.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,8 +58,8 @@ impl Surroundings for Here<'_, '_> {
         }
     }
 
-    fn sequence(&mut self, unit: &Name) -> Result<Quantity, Stop> {
-        self.resolver.sequence(unit)
+    fn sequence(&mut self) -> Result<Quantity, Stop> {
+        self.resolver.sequence()
     }
 
     fn report(&mut self, problem: Problem) {
@@ -103,7 +103,7 @@ impl Resolver<'_> {
 
     fn compute(&mut self, id: NodeId) -> Result<Value, Stop> {
         let node = self.tree.node(id);
-        let (parent, place) = (node.parent.unwrap_or(0), node.place);
+        let (parent, entry) = (node.parent.unwrap_or(0), node.place);
         let Content::Cell {
             value,
             field,
@@ -113,16 +113,12 @@ impl Resolver<'_> {
             return Err(Stop::Poisoned);
         };
         let (value, field, domain) = (value.clone(), *field, *domain);
-        let Some(field) = field else {
-            return self.evaluate_at(
-                &value,
-                Standing {
-                    section: parent,
-                    itself: Some(id),
-                },
-            );
-        };
-        if let (Type::Table(_), ExpressionKind::Table(_)) = (field.holds, &value.kind) {
+        if matches!(
+            value.kind,
+            ExpressionKind::Table(_) | ExpressionKind::Amend(..)
+        ) && holds_structure(field)
+        {
+            // Rows and sections are read where they are used; as a whole they have no value.
             return Err(Stop::Poisoned);
         }
         let result = self.evaluate_at(
@@ -132,35 +128,21 @@ impl Resolver<'_> {
                 itself: Some(id),
             },
         );
+        let Some(field) = field else { return result };
         match result {
             Err(Stop::Open(name)) if !field.open => {
-                let title = format!(
-                    "`{}` cannot depend on the placement",
-                    self.tree.node(id).path
-                );
-                let problem = Problem::error(
-                    "pleach::field::open",
-                    title,
-                    value.place,
-                    format!("`{name}` is settled by the planner"),
-                );
-                self.report(problem.help("an experiment is the same on every placement; put what depends on it into `plan`"));
+                let problem = depends_on_placement(&self.tree.node(id).path, &name, value.place);
+                self.report(problem);
                 Err(Stop::Poisoned)
             }
             Err(stop) => Err(stop),
             Ok(Value::List(items)) if domain => self.coerce_choices(id, field, items, &value),
             Ok(_) if domain => {
-                let title = format!("`in` wants several values for `{}`", field.name);
-                let problem =
-                    Problem::error("pleach::choice::list", title, value.place, "one value");
-                self.report(problem.help(format!(
-                    "write `{} = {}`, or a list: `in [1, 2, 4]`",
-                    field.name,
-                    self.sources.text(value.place)
-                )));
+                let problem = single_choice(field, self.sources.text(value.place), value.place);
+                self.report(problem);
                 Err(Stop::Poisoned)
             }
-            Ok(result) => self.coerce(id, field, result, value.place, place),
+            Ok(result) => self.coerce(id, field, result, value.place, entry),
         }
     }
 
@@ -285,13 +267,15 @@ impl Resolver<'_> {
             }
         }
         match &self.tree.node(id).content {
-            Content::Cell { .. } => Ok(Target::Cell(id)),
+            Content::Cell { value, .. } if !matches!(value.kind, ExpressionKind::Amend(..)) => {
+                Ok(Target::Cell(id))
+            }
             Content::Section(body)
                 if body.schema.fields.is_empty() || WORDS.contains(body.kind.as_str()) =>
             {
                 Ok(Target::Word(body.kind.clone()))
             }
-            Content::Section(_) => {
+            Content::Section(_) | Content::Cell { .. } => {
                 let title = format!("`{}` is a section and has no value of its own", path.text);
                 let problem =
                     Problem::error("pleach::section::value", title, path.place, "a section");
@@ -322,7 +306,10 @@ impl Resolver<'_> {
             let names: Vec<&str> = table.header.iter().map(|name| name.text.as_str()).collect();
             let problem =
                 Problem::error("pleach::table::column", title, path.place, "no such column");
-            self.report(problem.help(format!("its columns are {}", names.join(", "))));
+            self.report(problem.help(match nearest(column, names.iter().copied()) {
+                Some(found) => format!("did you mean `{found}`?"),
+                None => format!("its columns are {}", names.join(", ")),
+            }));
             return Err(Stop::Poisoned);
         };
         let cells = table
@@ -339,26 +326,10 @@ impl Resolver<'_> {
         Ok(Value::List(values.into_iter().collect::<Result<_, _>>()?))
     }
 
-    /// Tokens of one sequence: the model's context.
-    pub(super) fn sequence(&mut self, unit: &Name) -> Result<Quantity, Stop> {
-        let Some(id) = self.tree.find("model.context") else {
-            if self
-                .tree
-                .find("model")
-                .and_then(|model| self.tree.body(model))
-                .is_some_and(|body| !body.incomplete)
-            {
-                let problem = Problem::error(
-                    "pleach::unit::sequence",
-                    "a sequence has no length here",
-                    unit.place,
-                    "of which model?",
-                );
-                self.report(problem.help("set the model's `context`, or write tokens"));
-            }
-            return Err(Stop::Poisoned);
-        };
-        match self.value(id)? {
+    /// Tokens of one sequence: the model's context. Without one, that was reported where it is missing.
+    pub(super) fn sequence(&mut self) -> Result<Quantity, Stop> {
+        let context = self.tree.find("model.context").ok_or(Stop::Poisoned)?;
+        match self.value(context)? {
             Value::Number(quantity) => Ok(quantity),
             _ => Err(Stop::Poisoned),
         }
@@ -427,7 +398,10 @@ impl Resolver<'_> {
                 None => format!("it is one of {}", words.join(", ")),
             });
         }
-        match nearest(&path.text, names.into_iter()) {
+        if let Some(found) = nearest(&path.text, names.into_iter()) {
+            return problem.help(format!("did you mean `{found}`?"));
+        }
+        match elsewhere(&path.text) {
             Some(found) => problem.help(format!("did you mean `{found}`?")),
             None => problem,
         }
@@ -445,6 +419,50 @@ impl Resolver<'_> {
             _ => None,
         }
     }
+}
+
+/// The path of the field, anywhere in an experiment, whose name comes nearest.
+fn elsewhere(name: &str) -> Option<String> {
+    let sections = EXPERIMENT
+        .fields
+        .iter()
+        .filter_map(|field| match field.holds {
+            Type::Section(inner) | Type::Declared(_, inner) => Some((field.name, inner)),
+            _ => None,
+        });
+    let fields: Vec<(&str, &str)> = sections
+        .flat_map(|(owner, inner)| inner.fields.iter().map(move |field| (owner, field.name)))
+        .collect();
+    let found = nearest(name, fields.iter().map(|(_, field)| *field))?;
+    let (owner, field) = fields.into_iter().find(|(_, field)| *field == found)?;
+    Some(format!("{owner}.{field}"))
+}
+
+/// Whether a cell may hold a table or a section: a table's field, or a `let`.
+fn holds_structure(field: Option<&Field>) -> bool {
+    field.is_none_or(|field| matches!(field.holds, Type::Table(_)))
+}
+
+/// A field of the experiment whose formula asks for something the planner settles.
+fn depends_on_placement(path: &str, name: &str, place: Place) -> Problem {
+    let title = format!("`{path}` cannot depend on the placement");
+    let problem = Problem::error(
+        "pleach::field::open",
+        title,
+        place,
+        format!("`{name}` is settled by the planner"),
+    );
+    problem.help("an experiment is the same on every placement; put what depends on it into `plan`")
+}
+
+/// `tp in 4`.
+fn single_choice(field: &Field, text: &str, place: Place) -> Problem {
+    let name = field.name;
+    let title = format!("`in` wants several values for `{name}`");
+    let problem = Problem::error("pleach::choice::list", title, place, "one value");
+    problem.help(format!(
+        "write `{name} = {text}`, or a list: `{name} in [1, 2, 4]`"
+    ))
 }
 
 /// A field that exists and that nobody set.

@@ -9,9 +9,9 @@ use crate::evaluate::{Stop, Value};
 use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
-use crate::quantity::{Dimension, Quantity, show, show_quantity};
+use crate::quantity::{Dimension, Quantity, show, show_quantity, whole};
 use crate::schema::{Field, Type};
-use crate::syntax::{ExpressionKind, Name, Place};
+use crate::syntax::{ExpressionKind, Place};
 
 /// Tokens per step.
 const BATCH: Dimension = Dimension::TOKENS.over(Dimension::STEPS);
@@ -164,7 +164,10 @@ impl Resolver<'_> {
         let wanted = dimension_of(field);
         let quantity = self.with_dimension(id, field, quantity, wanted, place)?;
         let value = &quantity.value;
-        let shown = show_quantity(&quantity);
+        let shown = match field.holds {
+            Type::Fraction => format!("{}%", show(&(value * whole(100)))),
+            _ => show_quantity(&quantity),
+        };
         let complaint = match field.holds {
             Type::Count(least) if *value < BigRational::from_integer(least.into()) => {
                 Some(format!("is at least {least}"))
@@ -179,6 +182,11 @@ impl Resolver<'_> {
                 if !value.is_positive() =>
             {
                 Some("is more than 0".to_string())
+            }
+            Type::Count(_) | Type::Whole(_) | Type::StepsRoundedUp | Type::MicroBatch
+                if *value > largest() =>
+            {
+                Some("is less than 2^53".to_string())
             }
             _ => None,
         };
@@ -217,29 +225,30 @@ impl Resolver<'_> {
             return Err(Stop::Poisoned);
         }
         let (below, above) = (quantity.value.floor(), quantity.value.ceil());
+        let counted = if matches!(field.holds, Type::MicroBatch) {
+            " sequences"
+        } else {
+            ""
+        };
         let title = format!(
-            "`{}` comes out as {}, which is not whole",
+            "`{}` comes out as {}{counted}, which is not whole",
             field.name,
             show(&quantity.value)
         );
-        let problem = Problem::error(
-            "pleach::value::whole",
-            title,
-            place,
-            format!("= {}", show_quantity(quantity)),
-        );
+        let label = format!("= {}{counted}", show_quantity(quantity));
+        let problem = Problem::error("pleach::value::whole", title, place, label);
         let near = if below.is_zero() {
             show(&above)
         } else {
             format!("{} and {}", show(&below), show(&above))
         };
-        let help = format!("the nearest whole values are {near}; `ceil(…)` or `floor(…)` rounds");
-        let place_is_entry = place == entry;
-        self.report(if place_is_entry {
-            problem
+        let rounds = counted.is_empty() && self.literal(id, place).is_none() && place != entry;
+        let advice = if rounds {
+            "; `ceil(…)` or `floor(…)` rounds"
         } else {
-            problem.help(help)
-        });
+            ""
+        };
+        self.report(problem.help(format!("the nearest whole values are {near}{advice}")));
         Err(Stop::Poisoned)
     }
 
@@ -255,10 +264,6 @@ impl Resolver<'_> {
         if quantity.dimension == wanted {
             return Ok(quantity);
         }
-        let unit = Name {
-            text: "sequences".to_string(),
-            place,
-        };
         let tokens = quantity.dimension == Dimension::TOKENS;
         let bare =
             quantity.dimension == Dimension::NONE && self.tree.node(id).layer == Layer::CommandLine;
@@ -268,7 +273,7 @@ impl Resolver<'_> {
                 ..quantity
             }),
             Type::Batch if bare => {
-                let length = self.sequence(&unit)?;
+                let length = self.sequence()?;
                 Ok(Quantity {
                     value: quantity.value * length.value,
                     dimension: BATCH,
@@ -276,7 +281,7 @@ impl Resolver<'_> {
                 })
             }
             Type::MicroBatch if tokens => {
-                let length = self.sequence(&unit)?;
+                let length = self.sequence()?;
                 Ok(Quantity {
                     value: quantity.value / length.value,
                     dimension: Dimension::NONE,
@@ -395,6 +400,11 @@ impl Resolver<'_> {
         )));
         Err(Stop::Poisoned)
     }
+}
+
+/// The largest whole number that stays exact in every program that reads it.
+fn largest() -> BigRational {
+    whole((1 << 53) - 1)
 }
 
 /// The dimension a field's number has.

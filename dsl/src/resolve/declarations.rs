@@ -1,6 +1,7 @@
 //! Declarations by name: in the file itself, in what it imports, or behind an import's alias.
 
 use super::{Resolver, Scope, not_yet};
+use crate::loader::SHIPPED;
 use crate::names::nearest;
 use crate::problem::Problem;
 use crate::sources::Sources;
@@ -108,7 +109,12 @@ impl<'files> Resolver<'files> {
             return problem.help(format!("did you mean `{found}`?"));
         }
         match self.shipped_elsewhere(from, &path.text, kind) {
-            Some(file) => problem.help(format!("add `import \"{file}\"` at the top")),
+            Some((file, name)) if name == path.text => {
+                problem.help(format!("add `import \"{file}\"` at the top"))
+            }
+            Some((file, name)) => problem.help(format!(
+                "did you mean `{name}`? add `import \"{file}\"` at the top"
+            )),
             None if visible.is_empty() => problem.help(format!(
                 "declare it: `{wanted} {} {{ … }}`, or import the file that does",
                 path.text
@@ -163,15 +169,23 @@ impl<'files> Resolver<'files> {
         )
     }
 
-    /// The shipped file that declares a name which this file does not see.
-    fn shipped_elsewhere(&self, from: usize, name: &str, kind: Kind) -> Option<&'static str> {
-        let header = format!("{} {name} ", kind.word());
-        let shipped = crate::loader::SHIPPED
+    /// The shipped declaration that comes nearest to a name which this file does not see, and its file.
+    fn shipped_elsewhere(
+        &self,
+        from: usize,
+        name: &str,
+        kind: Kind,
+    ) -> Option<(&'static str, &'static str)> {
+        let header = format!("{} ", kind.word());
+        let unseen = SHIPPED
             .iter()
-            .find(|(_, text)| text.lines().any(|line| line.starts_with(&header)));
-        shipped
-            .map(|(file, _)| *file)
-            .filter(|file| self.sources.get(from).name != *file)
+            .filter(|(file, _)| self.sources.get(from).name != *file);
+        let declared = unseen.flat_map(|(file, text)| text.lines().map(move |line| (*file, line)));
+        let named: Vec<(&str, &str)> = declared
+            .filter_map(|(file, line)| Some((file, line.strip_prefix(&header)?.split(' ').next()?)))
+            .collect();
+        let found = nearest(name, named.iter().map(|(_, name)| *name))?;
+        named.into_iter().find(|(_, name)| *name == found)
     }
 }
 
@@ -227,78 +241,90 @@ pub fn choose_experiment<'files>(
 ) -> Option<&'files Declaration> {
     check_twice(files, problems);
     let root = &files[0].tree;
-    let experiments: Vec<&Declaration> = root
-        .declarations
-        .iter()
-        .filter(|declaration| declaration.kind == Kind::Experiment)
-        .collect();
-    let names: Vec<&str> = experiments
-        .iter()
-        .map(|declaration| declaration.name.text.as_str())
-        .collect();
-    let whole = Place {
-        file: 0,
-        start: 0,
-        end: 0,
+    let of_kind = |kind: Kind| {
+        root.declarations
+            .iter()
+            .filter(move |declaration| declaration.kind == kind)
     };
+    let experiments: Vec<&Declaration> = of_kind(Kind::Experiment).collect();
     let file = &sources.get(0).name;
     match (wanted, experiments.as_slice()) {
         (Some(wanted), _) => {
-            if let Some(found) = experiments
+            let found = experiments
                 .iter()
-                .find(|declaration| declaration.name.text == wanted)
-            {
-                return Some(found);
+                .find(|declaration| declaration.name.text == wanted);
+            if found.is_none() {
+                let sweep = of_kind(Kind::Sweep).find(|sweep| sweep.name.text == wanted);
+                problems.push(unknown_experiment(file, wanted, &experiments, sweep));
             }
-            if let Some(sweep) = root
-                .declarations
-                .iter()
-                .find(|other| other.name.text == wanted && other.kind == Kind::Sweep)
-            {
-                problems.push(
-                    not_yet("a sweep", sweep.name.place)
-                        .help("write the case you want as an `experiment … extends …`"),
-                );
-                return None;
-            }
-            let title = format!("{file} has no experiment named `{wanted}`");
-            let problem = Problem::error("pleach::experiment::unknown", title, whole, "");
-            problems.push(problem.help(choices(nearest(wanted, names.iter().copied()), &names)));
-            None
+            found.copied()
         }
         (None, [only]) => Some(only),
         (None, []) if root.incomplete => None,
         (None, []) => {
             let title = format!("{file} declares no experiment");
-            let problem = Problem::error("pleach::experiment::none", title, whole, "");
+            let problem = Problem::error("pleach::experiment::none", title, nowhere(), "");
             problems.push(problem.help("add `experiment name { … }`"));
             None
         }
-        (None, _) => {
-            let title = format!(
-                "{file} declares {} experiments, and one is wanted",
-                experiments.len()
-            );
-            let mut problem = Problem::error(
-                "pleach::experiment::several",
-                title,
-                experiments[0].name.place,
-                "one",
-            );
-            for other in &experiments[1..] {
-                problem = problem.and(other.name.place, "another");
-            }
-            problems.push(problem.help(format!("name one of {}", names.join(", "))));
+        (None, several) => {
+            problems.push(several_experiments(file, several));
             None
         }
     }
 }
 
-/// A suggestion, or the list.
-fn choices(near: Option<&str>, names: &[&str]) -> String {
-    match near {
+/// The beginning of the root file, for what is wrong with the whole of it.
+fn nowhere() -> Place {
+    Place {
+        file: 0,
+        start: 0,
+        end: 0,
+    }
+}
+
+/// An experiment that was asked for and is not there, or is a sweep.
+fn unknown_experiment(
+    file: &str,
+    wanted: &str,
+    known: &[&Declaration],
+    sweep: Option<&Declaration>,
+) -> Problem {
+    if let Some(sweep) = sweep {
+        let problem = not_yet("a sweep", sweep.name.place);
+        return problem.help("write the case you want as an `experiment … extends …`");
+    }
+    let names: Vec<&str> = known
+        .iter()
+        .map(|declaration| declaration.name.text.as_str())
+        .collect();
+    let title = format!("{file} has no experiment named `{wanted}`");
+    let problem = Problem::error("pleach::experiment::unknown", title, nowhere(), "");
+    problem.help(match nearest(wanted, names.iter().copied()) {
         Some(found) => format!("did you mean `{found}`?"),
         None if names.is_empty() => "it declares none".to_string(),
         None => format!("it has {}", names.join(", ")),
+    })
+}
+
+/// Several experiments where one is wanted.
+fn several_experiments(file: &str, several: &[&Declaration]) -> Problem {
+    let names: Vec<&str> = several
+        .iter()
+        .map(|declaration| declaration.name.text.as_str())
+        .collect();
+    let title = format!(
+        "{file} declares {} experiments, and one is wanted",
+        several.len()
+    );
+    let mut problem = Problem::error(
+        "pleach::experiment::several",
+        title,
+        several[0].name.place,
+        "one",
+    );
+    for other in &several[1..] {
+        problem = problem.and(other.name.place, "another");
     }
+    problem.help(format!("name one of {}", names.join(", ")))
 }

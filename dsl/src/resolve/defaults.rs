@@ -6,7 +6,7 @@ use crate::origin::Layer;
 use crate::parse::parse_setting;
 use crate::problem::Problem;
 use crate::schema::{Field, Need, Section, Type};
-use crate::syntax::Place;
+use crate::syntax::{Kind, Place};
 
 impl Resolver<'_> {
     /// Fills a section and all below it.
@@ -14,7 +14,7 @@ impl Resolver<'_> {
         let Some(body) = self.tree.body(node) else {
             return;
         };
-        let (schema, incomplete) = (body.schema, body.incomplete);
+        let (schema, incomplete, meant) = (body.schema, body.incomplete, body.meant.clone());
         let set = |resolver: &Self, name: &str| resolver.tree.child(node, name).is_some();
         let written: Vec<&str> = schema
             .fields
@@ -33,7 +33,12 @@ impl Resolver<'_> {
                 Need::From(other, text) if written.contains(&other) => {
                     self.set_default(node, field, text)
                 }
-                Need::Required | Need::From(..) => self.missing(node, schema, field, incomplete),
+                Need::Required | Need::From(..) => self.missing(
+                    node,
+                    schema,
+                    field,
+                    incomplete || meant.contains(&field.name),
+                ),
             }
         }
         let children: Vec<NodeId> = self
@@ -98,25 +103,20 @@ impl Resolver<'_> {
 /// The message and an example that fits the field.
 fn missing_field(schema: &Section, field: &Field, place: Place) -> Problem {
     let name = field.name;
-    let (title, help) = match field.need {
-        Need::From(other, _) => {
-            let title = format!("`{}` needs `{name}` or `{other}`", schema.name);
-            (
-                title,
-                format!(
-                    "add `{name} = {}`, or `{other}`; the other is computed",
-                    example(field)
-                ),
-            )
+    let title = match field.need {
+        Need::From(other, _) => format!("`{}` needs `{name}` or `{other}`", schema.name),
+        _ => format!("`{}` needs `{name}`", schema.name),
+    };
+    let example = example(field);
+    let help = match (field.need, field.holds) {
+        (Need::From(other, _), _) => format!("add `{name} = {example}`, or `{other}`; the other is computed"),
+        (_, Type::Declared(Kind::Dataset, _)) => {
+            "declare `dataset text { … }` and add `data = text`, or import `presets/pile.pleach` and add `data = the_pile`".to_string()
         }
-        _ => (
-            format!("`{}` needs `{name}`", schema.name),
-            format!(
-                "add `{name} = {}`: {}",
-                example(field),
-                lower_first(field.doc)
-            ),
-        ),
+        (_, Type::Declared(Kind::Cluster, _)) => {
+            format!("import `presets/clusters.pleach` and add `{name} = {example}`")
+        }
+        _ => format!("add `{name} = {example}`: {}", lower_first(field.doc)),
     };
     Problem::error(
         "pleach::field::missing",
@@ -144,6 +144,8 @@ pub fn example(field: &Field) -> String {
             "vocab" => "50_304",
             "nodes" => "1",
             "gpus_per_node" => "8",
+            "tp" | "pp" | "dp" => "2",
+            "zero" => "1",
             _ => "12",
         },
         Type::Whole(Dimension::TOKENS) | Type::Number(Dimension::TOKENS) => "2048 tokens",
@@ -170,10 +172,8 @@ pub fn example(field: &Field) -> String {
             return format!("{} {{ peak = 3e-4 }}", kinds[0].name);
         }
         Type::Variant(kinds) => kinds[0].name,
-        Type::Declared(crate::syntax::Kind::Model, _) => "transformer { … }",
-        Type::Declared(crate::syntax::Kind::Cluster, _) => {
-            "a100_80g { nodes = 1, gpus_per_node = 8 }"
-        }
+        Type::Declared(Kind::Model, _) => "transformer { … }",
+        Type::Declared(Kind::Cluster, _) => "a100_80g { nodes = 1, gpus_per_node = 8 }",
         Type::Declared(..) => "the_pile",
         Type::Number(dimension) if dimension == Dimension::FLOP.over(Dimension::SECONDS) => {
             "312 TFLOP/s"

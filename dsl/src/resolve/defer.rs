@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::cells::{Here, Standing, Target};
 use super::{Content, Law, NodeId, Resolver};
-use crate::evaluate::{Stop, Value, evaluate_truth};
+use crate::evaluate::{Stop, Value, evaluate_truth, not_a_truth};
 use crate::origin::{Layer, Origin};
 use crate::problem::Problem;
 use crate::quantity::{Dimension, Quantity, to_f64};
@@ -100,7 +100,7 @@ impl Resolver<'_> {
                     },
                 )?;
                 self.refuse_figures(name, &formula, value.place)?;
-                self.rehearse(&formula);
+                self.rehearse(&formula, false);
                 Some(Choice::Formula(Box::new(formula)))
             }
         }
@@ -162,7 +162,7 @@ impl Resolver<'_> {
             }
             Err(Stop::Open(_)) => {
                 let condition = self.defer(&law.condition, standing)?;
-                self.rehearse(&condition);
+                self.rehearse(&condition, true);
                 let text = condition.text.clone();
                 let place = self.origin(law.layer, law.condition.place);
                 (self.problems.len() == before).then(|| Requirement {
@@ -195,7 +195,7 @@ impl Resolver<'_> {
                 itself: None,
             },
         )?;
-        self.rehearse(&formula);
+        self.rehearse(&formula, false);
         if formula.names().is_empty() {
             let title = format!("`{}` is the same for every placement", formula.text);
             let problem = Problem::error(
@@ -225,21 +225,26 @@ impl Resolver<'_> {
     }
 
     /// Evaluates a formula once with figures of the right dimension, to find mistakes that the planner could only stumble over.
-    fn rehearse(&mut self, formula: &Formula) {
+    fn rehearse(&mut self, formula: &Formula, law: bool) {
         let mut problems = Vec::new();
-        let ignored = formula.run_with(&sample, &mut Vec::new(), &mut problems);
         let lasting = [
             "pleach::dimension::mixed",
             "pleach::value::comparison",
             "pleach::value::not_number",
             "pleach::condition::not_truth",
         ];
-        if ignored == Err(Stop::Poisoned) {
-            self.problems.extend(
-                problems
-                    .into_iter()
-                    .filter(|problem| lasting.contains(&problem.code)),
-            );
+        match formula.run_with(&sample, &mut Vec::new(), &mut problems) {
+            Err(Stop::Poisoned) => {
+                self.problems.extend(
+                    problems
+                        .into_iter()
+                        .filter(|problem| lasting.contains(&problem.code)),
+                );
+            }
+            Ok(value) if law && !matches!(value, Value::Truth(_)) => {
+                self.report(not_a_truth(formula.expression.place, &value))
+            }
+            _ => {}
         }
     }
 
@@ -293,6 +298,16 @@ impl Resolver<'_> {
         let text = self.sources.line_text(place);
         if layer == Layer::Default {
             return Origin::of_default(&text);
+        }
+        if layer == Layer::CommandLine {
+            let setting = self.sources.get(place.file);
+            return Origin {
+                layer,
+                file: setting.name.clone(),
+                line: 1,
+                column: 1,
+                text: setting.text.clone(),
+            };
         }
         let (line, column) = self.sources.position(place);
         Origin {
@@ -352,11 +367,8 @@ fn broken_law(law: &Law, formula: &Formula, notes: &[(Place, String)]) -> Proble
 /// Every path of a formula, once.
 fn gather_paths(expression: &Expression, paths: &mut Vec<Path>) {
     match &expression.kind {
-        ExpressionKind::Path(path) => {
-            if !paths.iter().any(|known| known.text == path.text) {
-                paths.push(path.clone());
-            }
-        }
+        ExpressionKind::Path(path) if paths.iter().any(|known| known.text == path.text) => {}
+        ExpressionKind::Path(path) => paths.push(path.clone()),
         ExpressionKind::List(items) | ExpressionKind::Call(_, items) => {
             items.iter().for_each(|item| gather_paths(item, paths))
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::declarations::Found;
-use super::unknown::unknown_field;
+use super::unknown::unknown_and_meant;
 use super::{Body, Content, Law, Node, NodeId, Resolver, not_yet};
 use crate::origin::Layer;
 use crate::problem::Problem;
@@ -63,6 +63,7 @@ impl<'files> Resolver<'files> {
                 )
                 .help("remove one `extends`"),
             );
+            self.mark_incomplete(node);
             return;
         }
         self.chain.push(key);
@@ -96,10 +97,15 @@ impl<'files> Resolver<'files> {
         }
     }
 
-    /// A section whose missing fields should not be reported, since something that might set them is lost.
+    /// A section, and all below it, whose missing fields should not be reported, since something that might set them is lost.
     pub(super) fn mark_incomplete(&mut self, node: NodeId) {
-        if let Some(body) = self.tree.body_mut(node) {
-            body.incomplete = true;
+        let Some(body) = self.tree.body_mut(node) else {
+            return;
+        };
+        body.incomplete = true;
+        let children: Vec<NodeId> = body.children.values().copied().collect();
+        for child in children {
+            self.mark_incomplete(child);
         }
     }
 
@@ -151,7 +157,9 @@ impl<'files> Resolver<'files> {
             }
             Entry::Objective { goals, place } => self.objective(node, goals, *place),
             Entry::Broken { path, place } => {
-                self.mark_incomplete(node);
+                if let Some(body) = self.tree.body_mut(node) {
+                    body.incomplete = true;
+                }
                 if let Some(path) = path {
                     let broken = Expression {
                         kind: ExpressionKind::Broken,
@@ -226,13 +234,7 @@ impl<'files> Resolver<'files> {
         };
         let body = self.tree.body(section).expect("descend gives sections");
         let Some(field) = body.schema.field(&name.text) else {
-            let problem = unknown_field(
-                body.schema,
-                &self.tree.node(section).path,
-                &name.text,
-                name.place,
-            );
-            self.report(problem);
+            self.report_unknown(section, &name);
             return;
         };
         if domain && !field.open {
@@ -240,6 +242,23 @@ impl<'files> Resolver<'files> {
             return self.poison(section, field.name, at);
         }
         self.set_field(section, field, value, at, domain);
+    }
+
+    /// Reports a field that the section does not have; the one that was probably meant is not missing.
+    fn report_unknown(&mut self, section: NodeId, name: &Name) {
+        let path = self.tree.node(section).path.clone();
+        let Some(body) = self.tree.body_mut(section) else {
+            return;
+        };
+        let (problem, meant) = unknown_and_meant(body.schema, &path, &name.text, name.place);
+        if let Some(meant) = meant {
+            body.meant.push(meant);
+            let inner = body.children.get(meant).copied();
+            inner
+                .into_iter()
+                .for_each(|child| self.mark_incomplete(child));
+        }
+        self.report(problem);
     }
 
     /// Walks a dotted path down to its last section.
@@ -270,8 +289,7 @@ impl<'files> Resolver<'files> {
     fn open_section(&mut self, node: NodeId, name: &Name) -> Option<NodeId> {
         let schema = self.tree.body(node)?.schema;
         let Some(field) = schema.field(&name.text) else {
-            let problem = unknown_field(schema, &self.tree.node(node).path, &name.text, name.place);
-            self.report(problem);
+            self.report_unknown(node, name);
             return None;
         };
         if !field.is_section() {
@@ -488,6 +506,7 @@ impl<'files> Resolver<'files> {
             kind: kind.to_string(),
             children: BTreeMap::new(),
             incomplete: false,
+            meant: Vec::new(),
         };
         let node = Node {
             name: name.to_string(),

@@ -56,6 +56,8 @@ pub struct Body {
     pub children: BTreeMap<String, NodeId>,
     /// Whether a line of it could not be read, so that a field that seems missing may be there.
     pub incomplete: bool,
+    /// Fields that a misspelt name probably meant, and that are therefore not missing.
+    pub meant: Vec<&'static str>,
 }
 
 /// All nodes; the first is the experiment.

@@ -145,23 +145,37 @@ const COMPUTED: &[(&str, &str)] = &[
 
 /// The problem of a field that a section does not have. `path` is the section's dotted path, empty for the experiment.
 pub fn unknown_field(section: &'static Section, path: &str, name: &str, place: Place) -> Problem {
+    unknown_and_meant(section, path, name, place).0
+}
+
+/// The same, with the field of this section that was probably meant.
+pub fn unknown_and_meant(
+    section: &'static Section,
+    path: &str,
+    name: &str,
+    place: Place,
+) -> (Problem, Option<&'static str>) {
     if section.later.contains(&name) {
-        return not_yet(&format!("`{name}`"), place).help(format!(
+        let help = format!(
             "leave it out; the fields of `{}` are {}",
             section.name,
             list(section)
-        ));
+        );
+        return (not_yet(&format!("`{name}`"), place).help(help), None);
     }
     let title = format!("`{}` has no field `{name}`", section.name);
     let problem = Problem::error("pleach::field::unknown", title, place, "no such field");
     match suggestion(section, path, name) {
-        Some(help) => problem.help(help),
-        None if section.fields.len() <= 8 => problem.help(format!(
-            "the fields of `{}` are {}",
-            section.name,
-            list(section)
-        )),
-        None => problem,
+        Some((help, meant)) => (problem.help(help), meant),
+        None if section.fields.len() <= 8 => (
+            problem.help(format!(
+                "the fields of `{}` are {}",
+                section.name,
+                list(section)
+            )),
+            None,
+        ),
+        None => (problem, None),
     }
 }
 
@@ -185,35 +199,37 @@ fn list(section: &'static Section) -> String {
         .join(", ")
 }
 
-/// What was probably meant by a field's name.
-fn suggestion(section: &'static Section, path: &str, name: &str) -> Option<String> {
+/// What was probably meant by a field's name: a help, and the field where it is one of this section.
+fn suggestion(
+    section: &'static Section,
+    path: &str,
+    name: &str,
+) -> Option<(String, Option<&'static str>)> {
     let own = || section.fields.iter().map(|field| field.name);
-    let lower = name.to_lowercase();
+    let lower = name.to_lowercase().replace('-', "_");
     if let Some(found) = own().find(|own| own.to_lowercase() == lower) {
-        return Some(format!("did you mean `{found}`?"));
+        return Some((format!("did you mean `{found}`?"), Some(found)));
     }
     if let Some((_, advice)) = COMPUTED.iter().find(|(theirs, _)| *theirs == lower) {
-        return Some((*advice).to_string());
+        return Some(((*advice).to_string(), None));
     }
-    if let Some((_, ours, whose)) = NEIGHBOURS
-        .iter()
-        .find(|(theirs, ..)| *theirs == lower.replace('-', "_"))
-    {
-        return Some(neighbour(path, name, ours, whose));
+    if let Some((_, ours, whose)) = NEIGHBOURS.iter().find(|(theirs, ..)| *theirs == lower) {
+        let (owner, field) = ours.rsplit_once('.').unwrap_or(("", ours));
+        let help = neighbour(path, name, (owner, field), whose);
+        return Some((help, (owner == path).then_some(field)));
     }
     if let Some(found) = nearest(name, own()) {
-        return Some(format!("did you mean `{found}`?"));
+        return Some((format!("did you mean `{found}`?"), Some(found)));
     }
     let owner = owner_of(&EXPERIMENT, "", name)?;
-    Some(format!(
-        "it belongs to `{owner}`: `{}`",
-        moved(&owner, name)
+    Some((
+        format!("it belongs to `{owner}`: `{}`", moved(&owner, name)),
+        None,
     ))
 }
 
 /// The help for a neighbour's name: the field if it is in this section, else where it belongs.
-fn neighbour(path: &str, name: &str, ours: &str, whose: &str) -> String {
-    let (owner, field) = ours.rsplit_once('.').unwrap_or(("", ours));
+fn neighbour(path: &str, name: &str, (owner, field): (&str, &str), whose: &str) -> String {
     if owner == path {
         return format!("did you mean `{field}`? (`{name}` is its name in {whose})");
     }

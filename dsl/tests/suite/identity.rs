@@ -1,0 +1,123 @@
+//! The experiment's hash: wording, order, names, units, machines and placement leave it; meaning changes it.
+
+use crate::common::{load_text, small};
+use pleach_dsl::load;
+
+fn hash(text: &str) -> String {
+    let loaded = load_text(text);
+    match loaded.experiment {
+        Some(experiment) => experiment.hash,
+        None => panic!("{}\n{text}", loaded.problems.render(false)),
+    }
+}
+
+#[test]
+fn wording_leaves_the_hash() {
+    let text = small("", "");
+    let reference = hash(&text);
+    assert_eq!(reference.len(), 64);
+    let same = [
+        text.replace("layers = 4\n", "layers = 4 # deep\n\n"),
+        text.replace(
+            " layers = 4\n hidden = 256\n",
+            " hidden = 256\n layers = 4\n",
+        ),
+        text.replace("experiment small", "experiment other"),
+        text.replace("dataset text", "dataset words")
+            .replace("data = text", "data = words"),
+        text.replace("100 steps", "10 * 10 steps"),
+        text.replace("16 sequences", "4Ki tokens"),
+        text.replace("steps = 100 steps", "tokens = 400Ki tokens"),
+        text.replace("hidden = 256", "hidden = 32 * heads"),
+        text.replace("peak = 1e-3", "peak = 0.001, end = 1e-4"),
+        text.replace("a100_80g { nodes = 1 }", "h100_80g { nodes = 2 }"),
+        small("mlp = gelu { width = 1024 }", ""),
+        small(
+            "",
+            "about = \"something\"\nplan { tp = 2, micro_batch = 1 sequences }\ncheckpoints { every = 10 steps }",
+        ),
+        small("let wide = 1024\nmlp = gelu { width = wide }", ""),
+        text.replace("model = transformer", "model = mine")
+            + "model mine extends transformer { tied = false }\n",
+    ];
+    for (index, other) in same.iter().enumerate() {
+        assert_ne!(*other, text, "case {index} changes nothing");
+        assert_eq!(hash(other), reference, "case {index}");
+    }
+}
+
+#[test]
+fn meaning_changes_the_hash() {
+    let text = small("", "");
+    let other = [
+        text.replace("layers = 4", "layers = 6"),
+        text.replace("peak = 1e-3", "peak = 2e-3"),
+        text.replace("100 steps", "101 steps"),
+        text.replace("16 sequences", "32 sequences"),
+        text.replace("hf:a/b", "hf:a/c"),
+        text.replace("lr = cosine", "lr = constant"),
+        small("positions = none", ""),
+        small("", "seed = 7"),
+        small("", "train.precision = fp32"),
+        small("", "train.clip = none"),
+        small("residual = parallel", ""),
+        small("residual = parallel { norms = shared }", ""),
+    ];
+    let mut hashes: Vec<String> = other.iter().map(|text| hash(text)).collect();
+    hashes.push(hash(&text));
+    let count = hashes.len();
+    hashes.sort();
+    hashes.dedup();
+    assert_eq!(hashes.len(), count);
+}
+
+#[test]
+fn the_order_of_a_mix_leaves_the_hash_and_its_shares_change_it() {
+    let mix = |rows: &str| {
+        let table = format!(
+            "tokenizer = \"bytes\"
+mix = table {{
+name | weight | files
+{rows}
+}}
+"
+        );
+        hash(&small("", "").replace("tokenizer = \"bytes\"", &table))
+    };
+    let reference = mix("a | 25% | \"*.rs\"\nb | 75% | \"*.md\"");
+    assert_eq!(
+        mix("b | 3 / 4 | \"*.md\"\na | 0.25 | [\"*.rs\"]"),
+        reference
+    );
+    assert_ne!(mix("a | 20% | \"*.rs\"\nb | 80% | \"*.md\""), reference);
+    assert_ne!(mix("a | 25% | \"*.toml\"\nb | 75% | \"*.md\""), reference);
+}
+
+#[test]
+fn settings_count_like_words_of_the_spec() {
+    let text = small("", "");
+    let files = std::collections::BTreeMap::from([("main.pleach".to_string(), text.clone())]);
+    let settings = [
+        ("train.steps".to_string(), "50".to_string()),
+        ("plan.tp".to_string(), "4".to_string()),
+    ];
+    let loaded = load("main.pleach", &files, &settings, None);
+    let experiment = loaded.experiment.unwrap();
+    assert_eq!(
+        experiment.hash,
+        hash(&text.replace("100 steps", "50 steps"))
+    );
+    assert_eq!(
+        experiment.origins["train.steps"].to_string(),
+        "command line: --set train.steps=50"
+    );
+    assert_eq!(
+        experiment.origins["model.hidden"].to_string(),
+        "override, main.pleach:6"
+    );
+    assert_eq!(
+        experiment.origins["cluster.memory"].to_string(),
+        "preset, presets/clusters.pleach:21"
+    );
+    assert_eq!(experiment.origins["model.mlp.width"].to_string(), "default");
+}

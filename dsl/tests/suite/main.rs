@@ -1,0 +1,13 @@
+//! The language's tests, one binary: literate suites, examples, rendered problems, identities, and whatever else may be typed.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests read files, and stop at the first surprise"
+)]
+
+mod common;
+mod examples;
+mod identity;
+mod render;
+mod robust;
+mod spec;

@@ -1,0 +1,348 @@
+//! Runs the literate suites in `tests/spec/`: the specification of the language and of its messages is what is tested.
+//!
+//! A heading names a case, prose says why, and fenced blocks are the case:
+//!
+//! - `pleach`: the spec. Without an `experiment` of its own it is laid over `tests/spec/base.pleach`, and lines count from the block.
+//! - `pleach NAME`: a file it imports; `pleach mended`: the same spec put right, which must load without a word.
+//! - `set`: lines of `--set`; `values`: `path = value`, as `explain` shows it; `problems`: everything that is reported, in order.
+//!
+//! `PLEACH_SPEC=write cargo test -p pleach-dsl --test suite spec` writes the `problems` and `values` that came out into the suites, to be read in the
+//! diff against what they ought to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use pleach_dsl::{Loaded, load};
+
+/// One fenced block: its info string, and its text.
+struct Block {
+    info: String,
+    text: String,
+}
+
+/// One heading with its blocks.
+struct Case {
+    title: String,
+    blocks: Vec<Block>,
+}
+
+impl Case {
+    fn block(&self, info: &str) -> Option<&str> {
+        self.blocks
+            .iter()
+            .find(|block| block.info == info)
+            .map(|block| block.text.as_str())
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/spec")
+}
+
+/// All suites, sorted by path.
+fn suites() -> Vec<PathBuf> {
+    let mut open = vec![folder()];
+    let mut found = Vec::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                std::fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Cuts a suite into its cases.
+fn cases(text: &str) -> Vec<Case> {
+    let mut cases = vec![Case {
+        title: String::new(),
+        blocks: Vec::new(),
+    }];
+    let mut block: Option<Block> = None;
+    for line in text.lines() {
+        match (&mut block, line.strip_prefix("```")) {
+            (Some(_), Some("")) => cases.last_mut().unwrap().blocks.push(block.take().unwrap()),
+            (Some(open), _) => writeln!(open.text, "{line}").unwrap(),
+            (None, Some(info)) => {
+                block = Some(Block {
+                    info: info.trim().to_string(),
+                    text: String::new(),
+                })
+            }
+            (None, None) => {
+                if let Some(title) = line.strip_prefix('#') {
+                    cases.push(Case {
+                        title: title.trim_start_matches('#').trim().to_string(),
+                        blocks: Vec::new(),
+                    });
+                }
+            }
+        }
+    }
+    assert!(block.is_none(), "a block is not closed");
+    cases.retain(|case| !case.blocks.is_empty());
+    cases
+}
+
+/// Lines that stand in front of a block that is laid over the base.
+const HEADER: &str = "import \"base.pleach\" as base\nimport \"presets/clusters.pleach\"\nexperiment case extends base.base {\n";
+
+/// Loads one spec of a case, and says how many lines were put in front of it.
+fn run(case: &Case, text: &str) -> (Loaded, usize) {
+    let whole =
+        text.lines().any(|line| line.starts_with("experiment ")) || case.block("whole").is_some();
+    let text = if whole {
+        text.to_string()
+    } else {
+        format!("{HEADER}{text}}}\n")
+    };
+    let mut files = BTreeMap::from([("main.pleach".to_string(), text)]);
+    files.insert(
+        "base.pleach".to_string(),
+        std::fs::read_to_string(folder().join("base.pleach")).unwrap(),
+    );
+    for block in &case.blocks {
+        if let Some(name) = block
+            .info
+            .strip_prefix("pleach ")
+            .filter(|name| *name != "mended")
+        {
+            files.insert(name.to_string(), block.text.clone());
+        }
+    }
+    let settings: Vec<(String, String)> = case
+        .block("set")
+        .unwrap_or_default()
+        .lines()
+        .map(|line| line.split_once('=').expect("a setting has a `=`"))
+        .map(|(path, value)| (path.to_string(), value.to_string()))
+        .collect();
+    let name = case.block("name").map(str::trim);
+    (
+        load("main.pleach", &files, &settings, name),
+        if whole { 0 } else { HEADER.lines().count() },
+    )
+}
+
+/// Every problem in the form of the suites.
+fn problems(loaded: &Loaded, above: usize) -> String {
+    let mut text = String::new();
+    let sources = loaded.problems.sources();
+    for problem in loaded.problems.iter() {
+        let position = |place: pleach_dsl::syntax::Place| {
+            let (line, column) = sources.position(place);
+            let name = &sources.get(place.file).name;
+            match name.as_str() {
+                "main.pleach" => format!("{}:{column}", line.saturating_sub(above)),
+                name => format!("{name}:{line}:{column}"),
+            }
+        };
+        writeln!(
+            text,
+            "{} {} {}",
+            position(problem.at.place),
+            problem.severity.word(),
+            problem.code
+        )
+        .unwrap();
+        writeln!(text, "  {}", problem.title).unwrap();
+        for line in problem.picture.iter().flat_map(|picture| picture.lines()) {
+            writeln!(text, "  | {line}").unwrap();
+        }
+        if !problem.at.text.is_empty() {
+            writeln!(text, "  - {}", problem.at.text).unwrap();
+        }
+        for label in &problem.others {
+            writeln!(text, "  - {} {}", position(label.place), label.text).unwrap();
+        }
+        if let Some(help) = &problem.help {
+            writeln!(text, "  help: {help}").unwrap();
+        }
+    }
+    text
+}
+
+/// The values of the paths a `values` block names.
+fn values(loaded: &Loaded, expected: &str) -> String {
+    let mut text = String::new();
+    for line in expected.lines() {
+        let path = line.split_once(" = ").map_or(line, |(path, _)| path).trim();
+        let value = match path {
+            "hash" => loaded
+                .experiment
+                .as_ref()
+                .map(|experiment| experiment.hash.clone()),
+            path => loaded.cells.get(path).map(|cell| cell.value.clone()),
+        };
+        writeln!(
+            text,
+            "{path} = {}",
+            value.unwrap_or_else(|| "(none)".to_string())
+        )
+        .unwrap();
+    }
+    text
+}
+
+/// What is wrong with a case; and its blocks as they came out.
+fn check(case: &Case) -> (Vec<String>, BTreeMap<String, String>) {
+    let mut wrong = Vec::new();
+    let mut actual = BTreeMap::new();
+    let Some(text) = case.block("pleach") else {
+        return (vec!["no `pleach` block".to_string()], actual);
+    };
+    let (loaded, above) = run(case, text);
+    let found = problems(&loaded, above);
+    let expected = case.block("problems").unwrap_or_default();
+    if found != expected {
+        wrong.push(format!("problems:\n{found}expected:\n{expected}"));
+    }
+    if loaded.experiment.is_none() && loaded.problems.errors() == 0 {
+        wrong.push("no experiment and no error".to_string());
+    }
+    actual.insert("problems".to_string(), found);
+    if let Some(expected) = case.block("values") {
+        let found = values(&loaded, expected);
+        if found != expected {
+            wrong.push(format!("values:\n{found}expected:\n{expected}"));
+        }
+        actual.insert("values".to_string(), found);
+    }
+    if let Some(mended) = case.block("pleach mended") {
+        let (loaded, above) = run(case, mended);
+        if !loaded.problems.is_empty() || loaded.experiment.is_none() {
+            wrong.push(format!(
+                "the mended spec has problems:\n{}",
+                problems(&loaded, above)
+            ));
+        }
+    }
+    (wrong, actual)
+}
+
+/// A suite with its results put in.
+fn rewritten(text: &str, results: &mut dyn Iterator<Item = BTreeMap<String, String>>) -> String {
+    let mut output = String::new();
+    let mut current: BTreeMap<String, String> = BTreeMap::new();
+    let mut block: Option<String> = None;
+    let mut fresh = false;
+    for line in text.lines() {
+        if let (None, Some(info)) = (&block, line.strip_prefix("```")) {
+            if fresh {
+                current = results.next().unwrap_or_default();
+                fresh = false;
+            }
+            block = Some(info.trim().to_string());
+            writeln!(output, "{line}").unwrap();
+            output.push_str(current.get(info.trim()).map_or("", String::as_str));
+            continue;
+        }
+        if line == "```" {
+            block = None;
+        } else if block
+            .as_ref()
+            .is_some_and(|info| current.contains_key(info))
+        {
+            continue;
+        }
+        fresh |= block.is_none() && line.starts_with('#');
+        writeln!(output, "{line}").unwrap();
+    }
+    output
+}
+
+#[test]
+fn suites_hold() {
+    let writing = std::env::var("PLEACH_SPEC").is_ok_and(|mode| mode == "write");
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for path in suites() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let cases = cases(&text);
+        let name = path.file_name().unwrap().to_string_lossy().to_string();
+        let mut results = Vec::new();
+        for case in &cases {
+            count += 1;
+            let (wrong, actual) = check(case);
+            failures.extend(
+                wrong
+                    .into_iter()
+                    .map(|wrong| format!("{name}: {}\n{wrong}", case.title)),
+            );
+            results.push(actual);
+        }
+        if writing {
+            std::fs::write(&path, rewritten(&text, &mut results.into_iter())).unwrap();
+        }
+    }
+    assert!(count > 100, "only {count} cases were found");
+    assert!(
+        failures.is_empty(),
+        "{} of {count} cases fail\n\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+/// Codes that stand in the source of the language.
+fn codes_in_source() -> BTreeSet<String> {
+    let mut open = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut codes = BTreeSet::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                std::fs::read_dir(&path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        codes.extend(
+            text.split('"')
+                .filter(|piece| piece.starts_with("pleach::") && !piece.contains(' '))
+                .map(str::to_string),
+        );
+    }
+    codes
+}
+
+#[test]
+fn every_code_has_a_page_that_shows_it() {
+    let mut shown = BTreeSet::new();
+    for path in suites()
+        .iter()
+        .filter(|path| path.parent().unwrap().ends_with("errors"))
+    {
+        for case in cases(&std::fs::read_to_string(path).unwrap()) {
+            let code = case.title.clone();
+            let problems = case.block("problems").unwrap_or_default();
+            assert!(
+                problems.contains(&format!(" {code}\n")),
+                "the page of {code} does not show it"
+            );
+            shown.insert(code);
+        }
+    }
+    let mut known = codes_in_source();
+    // A fault of the program itself, to which no spec leads; and a spec too long for a page, which `robust.rs` makes.
+    known.remove("pleach::fault");
+    known.remove("pleach::cell::chain");
+    assert_eq!(
+        known.difference(&shown).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "codes without a page"
+    );
+    assert_eq!(
+        shown.difference(&known).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "pages without a code"
+    );
+}
