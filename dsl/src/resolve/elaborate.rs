@@ -1,21 +1,21 @@
 //! Entries to cells: the one composition rule. What is extended or amended is laid down first, the entries at hand over it; the nearest word
 //! wins, and setting a name twice in one block is an error, so no other order matters.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::declarations::Found;
+use super::instantiate::example_kind;
 use super::unknown::unknown_and_meant;
-use super::{Body, Content, Law, Node, NodeId, Resolver, not_yet};
+use super::{Law, NodeId, Resolver, not_yet};
 use crate::origin::Layer;
 use crate::problem::Problem;
-use crate::schema::{EXPERIMENT, Field, Need, Section, Type};
+use crate::schema::{EXPERIMENT, Field, Need, Type};
 use crate::syntax::{
     Block, Declaration, Entry, Expression, ExpressionKind, Goal, Kind, Name, Path, Place,
 };
 
 /// How many declarations may extend one another.
-const LONGEST_CHAIN: usize = 32;
+pub(super) const LONGEST_CHAIN: usize = 32;
 
 impl<'files> Resolver<'files> {
     /// Builds the tree of an experiment.
@@ -43,7 +43,12 @@ impl<'files> Resolver<'files> {
     }
 
     /// Lays a declaration over a section: first what it extends, then its own entries.
-    fn apply_declaration(&mut self, node: NodeId, declaration: &'files Declaration, layer: Layer) {
+    pub(super) fn apply_declaration(
+        &mut self,
+        node: NodeId,
+        declaration: &'files Declaration,
+        layer: Layer,
+    ) {
         let file = declaration.place.file;
         let key = (file, declaration.name.text.clone());
         if self.chain.contains(&key) || self.chain.len() > LONGEST_CHAIN {
@@ -330,195 +335,6 @@ impl<'files> Resolver<'files> {
             }
         }
     }
-
-    /// Sets a field, whatever it holds.
-    pub(super) fn set_field(
-        &mut self,
-        node: NodeId,
-        field: &'static Field,
-        value: &Expression,
-        at: (Layer, Place),
-        domain: bool,
-    ) {
-        match field.holds {
-            Type::Section(_) => {
-                let title = format!("`{}` is a section that is edited, not a value", field.name);
-                let problem =
-                    Problem::error("pleach::section::edited", title, value.place, "a value");
-                self.report(problem.help(format!("write `{} {{ … }}`", field.name)));
-            }
-            Type::Variant(_) | Type::Declared(..) => {
-                let value = self.follow_constants(node, value);
-                self.instantiate(node, field, &value, at);
-            }
-            _ => {
-                self.add_cell(
-                    node,
-                    field.name,
-                    Some(field),
-                    Rc::new(value.clone()),
-                    at,
-                    domain,
-                );
-            }
-        }
-    }
-
-    /// Replaces the name of a `let` by its formula, where a section is wanted.
-    fn follow_constants(&self, node: NodeId, value: &Expression) -> Rc<Expression> {
-        let mut value = Rc::new(value.clone());
-        for _ in 0..LONGEST_CHAIN {
-            let ExpressionKind::Path(path) = &value.kind else {
-                break;
-            };
-            let mut section = Some(node);
-            let mut constant = None;
-            while let Some(at) = section {
-                constant = self
-                    .tree
-                    .child(at, &path.text)
-                    .filter(|child| self.is_constant(*child));
-                section = if constant.is_some() {
-                    None
-                } else {
-                    self.tree.node(at).parent
-                };
-            }
-            match constant.map(|child| &self.tree.node(child).content) {
-                Some(Content::Cell { value: inner, .. }) => value = inner.clone(),
-                _ => break,
-            }
-        }
-        value
-    }
-
-    /// Whether a node is a `let`.
-    pub(super) fn is_constant(&self, id: NodeId) -> bool {
-        matches!(
-            self.tree.node(id).content,
-            Content::Cell { field: None, .. }
-        ) && !self.tree.is_broken(id)
-    }
-
-    /// Makes a section from a kind, a declaration, or an amended one.
-    fn instantiate(
-        &mut self,
-        parent: NodeId,
-        field: &'static Field,
-        value: &Expression,
-        at: (Layer, Place),
-    ) {
-        let (path, block) = match &value.kind {
-            ExpressionKind::Path(path) => (path, None),
-            ExpressionKind::Amend(path, block) => (path, Some(block)),
-            ExpressionKind::Broken => return self.poison(parent, field.name, at),
-            _ => {
-                self.report(not_a_section(field, value.place));
-                return self.poison(parent, field.name, at);
-            }
-        };
-        let schema = match field.holds {
-            Type::Variant(kinds) => match kinds.iter().find(|kind| kind.name == path.text) {
-                Some(kind) => kind,
-                None => {
-                    let owner = self
-                        .tree
-                        .body(parent)
-                        .expect("fields stand in sections")
-                        .schema;
-                    self.report(unknown_kind(owner, field, kinds, path));
-                    return self.poison(parent, field.name, at);
-                }
-            },
-            Type::Declared(_, schema) => schema,
-            _ => return,
-        };
-        let kind = path.parts().last().unwrap_or_default();
-        let child = self.section_node(Some(parent), field.name, schema, kind, at);
-        self.tree.attach(parent, child);
-        if let Type::Declared(kind, _) = field.holds {
-            match self.declaration(path.place.file, path, kind) {
-                Found::Declared(declaration) => {
-                    self.apply_declaration(child, declaration, Layer::Base)
-                }
-                Found::Family => {}
-                Found::Nothing => self.mark_incomplete(child),
-            }
-        }
-        if let Some(block) = block {
-            self.apply_block(child, block, at.0);
-        }
-    }
-
-    /// A new cell.
-    pub(super) fn add_cell(
-        &mut self,
-        section: NodeId,
-        name: &str,
-        field: Option<&'static Field>,
-        value: Rc<Expression>,
-        (layer, place): (Layer, Place),
-        domain: bool,
-    ) {
-        let layer = if self.sources.get(place.file).shipped {
-            Layer::Preset
-        } else {
-            layer
-        };
-        let node = Node {
-            name: name.to_string(),
-            path: self.tree.path_of(section, name),
-            parent: Some(section),
-            place,
-            layer,
-            before: Vec::new(),
-            content: Content::Cell {
-                value,
-                field,
-                domain,
-            },
-        };
-        let id = self.tree.add(node);
-        self.tree.attach(section, id);
-    }
-
-    /// A cell that silences what depends on it.
-    pub(super) fn poison(&mut self, section: NodeId, name: &str, at: (Layer, Place)) {
-        let broken = Expression {
-            kind: ExpressionKind::Broken,
-            place: at.1,
-        };
-        self.add_cell(section, name, None, Rc::new(broken), at, false);
-    }
-
-    /// A new section without fields.
-    fn section_node(
-        &mut self,
-        parent: Option<NodeId>,
-        name: &str,
-        schema: &'static Section,
-        kind: &str,
-        (layer, place): (Layer, Place),
-    ) -> NodeId {
-        let path = parent.map_or_else(String::new, |parent| self.tree.path_of(parent, name));
-        let body = Body {
-            schema,
-            kind: kind.to_string(),
-            children: BTreeMap::new(),
-            incomplete: false,
-            meant: Vec::new(),
-        };
-        let node = Node {
-            name: name.to_string(),
-            path,
-            parent,
-            place,
-            layer,
-            before: Vec::new(),
-            content: Content::Section(body),
-        };
-        self.tree.add(node)
-    }
 }
 
 /// The name an entry sets, and whether it replaces (rather than edits) what is there.
@@ -565,50 +381,4 @@ fn closed_choice(field: &Field, section: &str, place: Place) -> Problem {
         "`in` leaves a choice open",
     );
     problem.help(format!("write `{name} = …`; `in` stands in `plan`"))
-}
-
-/// A kind of section to show in a help.
-fn example_kind(field: &Field) -> &'static str {
-    match field.holds {
-        Type::Variant([first, ..]) => first.name,
-        Type::Declared(Kind::Model, _) => "transformer",
-        _ => "name",
-    }
-}
-
-/// A value where a section is wanted.
-fn not_a_section(field: &Field, place: Place) -> Problem {
-    let title = format!("`{}` is a section, and this is not one", field.name);
-    let problem = Problem::error("pleach::section::wanted", title, place, "not a section");
-    problem.help(format!(
-        "write `{} = {} {{ … }}`",
-        field.name,
-        example_kind(field)
-    ))
-}
-
-/// A kind nobody knows.
-fn unknown_kind(
-    owner: &'static Section,
-    field: &Field,
-    kinds: &[&Section],
-    path: &Path,
-) -> Problem {
-    let word = &path.text;
-    let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
-    let listed = names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(" or ");
-    if owner.later.contains(&word.as_str()) {
-        return not_yet(&format!("`{word}`"), path.place)
-            .help(format!("`{}` is {listed}", field.name));
-    }
-    let title = format!("there is no `{}` called `{word}`", field.name);
-    let problem = Problem::error("pleach::kind::unknown", title, path.place, "no such kind");
-    match crate::names::nearest(word, names.into_iter()) {
-        Some(found) => problem.help(format!("did you mean `{found}`?")),
-        None => problem.help(format!("`{}` is {listed}", field.name)),
-    }
 }

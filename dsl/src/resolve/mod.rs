@@ -14,6 +14,7 @@ mod defaults;
 mod defer;
 mod elaborate;
 mod files;
+mod instantiate;
 mod mix;
 mod settings;
 mod tree;

@@ -1,160 +1,12 @@
-//! Words for a line the grammar could not read: first the slips people make, then what the grammar expected, in words.
-//!
-//! Each slip is a small function from the line to a finding; the first that recognises the line speaks. All of them see one line only, so a
-//! mistake is reported once and at its own place.
+//! The slips themselves: each from a line to a finding, or nothing.
 
 use pest::Parser;
-use pest::error::{ErrorVariant, InputLocation};
 
-use super::{Grammar, Rule};
+use super::{Finding, Grammar, KEYWORDS, KINDS, Rule, finding, path_length};
 use crate::names::nearest;
-use crate::problem::Problem;
-use crate::syntax::{Path, Place};
-
-/// Where the broken line stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Where {
-    /// Outside all blocks.
-    Top,
-    /// In a block.
-    Block,
-    /// In a table.
-    Row,
-}
-
-/// What is wrong with a line: bytes of it, a title, a label and a help.
-struct Finding {
-    from: usize,
-    to: usize,
-    code: &'static str,
-    title: String,
-    label: String,
-    help: String,
-}
-
-/// Words that begin a declaration, for suggestions.
-const KINDS: [&str; 6] = [
-    "experiment",
-    "sweep",
-    "model",
-    "dataset",
-    "cluster",
-    "schedule",
-];
-
-/// Words that cannot name a field.
-const KEYWORDS: [&str; 21] = [
-    "import", "as", "extends", "let", "require", "because", "minimize", "maximize", "within",
-    "then", "if", "else", "in", "of", "and", "or", "not", "table", "true", "false", "auto",
-];
-
-/// The problem of a broken line.
-pub fn diagnose(text: &str, place: Place, position: Where) -> Problem {
-    let line = without_comment(&text[place.start..place.end]);
-    let slips: &[fn(&str) -> Option<Finding>] = match position {
-        Where::Top => &[open_string, foreign_comment, unquoted_import, unknown_kind],
-        Where::Row => &[open_string, empty_cell],
-        Where::Block => &[
-            open_string,
-            foreign_comment,
-            single_quotes,
-            colon,
-            double_equals,
-            spelling,
-            bare_condition,
-            missing_value,
-            missing_comma,
-            touching_unit,
-            unquoted_text,
-            keyword_as_name,
-            foreign_logic,
-            leading_point,
-            long_unit,
-        ],
-    };
-    let before = &text[..place.start];
-    let found = thousands(before, line).filter(|_| position == Where::Block);
-    let found = found.or_else(|| slips.iter().find_map(|slip| slip(line)));
-    let finding = found.unwrap_or_else(|| expected(line, position));
-    let place = Place {
-        file: place.file,
-        start: place.start + finding.from,
-        end: place.start + finding.to.max(finding.from + 1),
-    };
-    let problem = Problem::error(finding.code, finding.title, place, finding.label);
-    if finding.help.is_empty() {
-        problem
-    } else {
-        problem.help(finding.help)
-    }
-}
-
-/// The path a broken line begins with, so that the field is not reported as missing as well.
-pub fn leading_path(text: &str, place: Place) -> Option<Path> {
-    let line = &text[place.start..place.end];
-    let end = path_length(line);
-    let path = || Path {
-        text: line[..end].to_string(),
-        place: Place {
-            end: place.start + end,
-            ..place
-        },
-    };
-    (end > 0 && !KEYWORDS.contains(&&line[..end])).then(path)
-}
-
-/// The length of the dotted name a text begins with.
-fn path_length(text: &str) -> usize {
-    let inside =
-        |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '.';
-    let end = text
-        .find(|character| !inside(character))
-        .unwrap_or(text.len());
-    if text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-        end
-    } else {
-        0
-    }
-}
-
-/// The line up to its comment, without spaces at its end.
-fn without_comment(line: &str) -> &str {
-    let mut in_string = false;
-    let mut end = line.len();
-    for (index, character) in line.char_indices() {
-        match character {
-            '"' => in_string = !in_string,
-            '\n' => in_string = false,
-            '#' if !in_string && !line[index..].contains('\n') => {
-                end = index;
-                break;
-            }
-            _ => {}
-        }
-    }
-    line[..end].trim_end()
-}
-
-/// A finding about some bytes of the line.
-fn finding(
-    range: std::ops::Range<usize>,
-    code: &'static str,
-    title: &str,
-    label: &str,
-    help: String,
-) -> Option<Finding> {
-    Some(Finding {
-        from: range.start,
-        to: range.end,
-        code,
-        title: title.to_string(),
-        label: label.to_string(),
-        help,
-    })
-}
 
 /// `source = "hf:x` without its end.
-fn open_string(line: &str) -> Option<Finding> {
+pub(super) fn open_string(line: &str) -> Option<Finding> {
     let first = line.lines().next().unwrap_or_default();
     let quotes = first.matches('"').count() - first.matches("\\\"").count();
     let last = first.rfind('"').filter(|_| quotes % 2 == 1)?;
@@ -168,7 +20,7 @@ fn open_string(line: &str) -> Option<Finding> {
 }
 
 /// `//` or `;`.
-fn foreign_comment(line: &str) -> Option<Finding> {
+pub(super) fn foreign_comment(line: &str) -> Option<Finding> {
     if line.ends_with(';') {
         let at = line.len() - 1;
         return finding(
@@ -190,7 +42,7 @@ fn foreign_comment(line: &str) -> Option<Finding> {
 }
 
 /// `'gpt2'`.
-fn single_quotes(line: &str) -> Option<Finding> {
+pub(super) fn single_quotes(line: &str) -> Option<Finding> {
     let first = line.find('\'')?;
     let last = line.rfind('\'').filter(|last| *last > first)?;
     let help = format!("write \"{}\"", &line[first + 1..last]);
@@ -204,7 +56,7 @@ fn single_quotes(line: &str) -> Option<Finding> {
 }
 
 /// The `000` of `vocab = 50,000`: what stands before the comma is part of the number.
-fn thousands(before: &str, line: &str) -> Option<Finding> {
+pub(super) fn thousands(before: &str, line: &str) -> Option<Finding> {
     let digits = line.len()
         - line
             .trim_start_matches(|digit: char| digit.is_ascii_digit())
@@ -230,7 +82,7 @@ fn thousands(before: &str, line: &str) -> Option<Finding> {
 }
 
 /// `layers: 44`.
-fn colon(line: &str) -> Option<Finding> {
+pub(super) fn colon(line: &str) -> Option<Finding> {
     let end = path_length(line);
     let rest = line.get(end..).filter(|_| end > 0)?;
     let at = end + (rest.len() - rest.trim_start().len());
@@ -253,7 +105,7 @@ fn colon(line: &str) -> Option<Finding> {
 }
 
 /// `heads == 64`.
-fn double_equals(line: &str) -> Option<Finding> {
+pub(super) fn double_equals(line: &str) -> Option<Finding> {
     let end = path_length(line);
     let rest = line.get(end..).filter(|_| end > 0)?;
     let at = end + (rest.len() - rest.trim_start().len());
@@ -272,7 +124,7 @@ fn double_equals(line: &str) -> Option<Finding> {
 }
 
 /// `minimise time`, `requires …`.
-fn spelling(line: &str) -> Option<Finding> {
+pub(super) fn spelling(line: &str) -> Option<Finding> {
     let end = path_length(line);
     let (word, rest) = line.split_at(end);
     let operand = rest
@@ -298,7 +150,7 @@ fn spelling(line: &str) -> Option<Finding> {
 }
 
 /// `tp <= 4`.
-fn bare_condition(line: &str) -> Option<Finding> {
+pub(super) fn bare_condition(line: &str) -> Option<Finding> {
     let end = path_length(line);
     let first = line
         .get(..end)
@@ -320,7 +172,7 @@ fn bare_condition(line: &str) -> Option<Finding> {
 }
 
 /// `layers =`.
-fn missing_value(line: &str) -> Option<Finding> {
+pub(super) fn missing_value(line: &str) -> Option<Finding> {
     let name = line.strip_suffix('=').map(str::trim_end)?;
     let end = path_length(name);
     let title = format!("`{name}` has no value");
@@ -336,7 +188,7 @@ fn missing_value(line: &str) -> Option<Finding> {
 }
 
 /// `eps = 1e-8 weight_decay = 0.01`.
-fn missing_comma(line: &str) -> Option<Finding> {
+pub(super) fn missing_comma(line: &str) -> Option<Finding> {
     let second = line
         .match_indices('=')
         .map(|(at, _)| at)
@@ -366,7 +218,7 @@ fn is_single_equals(line: &str, at: usize) -> bool {
 }
 
 /// `2048tokens`.
-fn touching_unit(line: &str) -> Option<Finding> {
+pub(super) fn touching_unit(line: &str) -> Option<Finding> {
     let start = line.find('=')? + 1;
     let words = line[start..]
         .split([' ', ',', '[', ']', '(', ')', '{', '}'])
@@ -394,7 +246,7 @@ fn touching_unit(line: &str) -> Option<Finding> {
 }
 
 /// `source = hf:EleutherAI/pile`.
-fn unquoted_text(line: &str) -> Option<Finding> {
+pub(super) fn unquoted_text(line: &str) -> Option<Finding> {
     let start = line.find('=')? + 1;
     let value = line[start..].trim();
     let bare = !value.contains([' ', '"', '{', '('])
@@ -413,7 +265,7 @@ fn unquoted_text(line: &str) -> Option<Finding> {
 }
 
 /// `in = 4`.
-fn keyword_as_name(line: &str) -> Option<Finding> {
+pub(super) fn keyword_as_name(line: &str) -> Option<Finding> {
     let end = path_length(line);
     let word = KEYWORDS.into_iter().find(|word| *word == &line[..end])?;
     let rest = line[end..].trim_start();
@@ -429,7 +281,7 @@ fn keyword_as_name(line: &str) -> Option<Finding> {
 }
 
 /// `a && b`.
-fn foreign_logic(line: &str) -> Option<Finding> {
+pub(super) fn foreign_logic(line: &str) -> Option<Finding> {
     let (at, sign, word) = [("&&", "and"), ("||", "or")]
         .into_iter()
         .find_map(|(sign, word)| Some((line.find(sign)?, sign, word)))?;
@@ -444,7 +296,7 @@ fn foreign_logic(line: &str) -> Option<Finding> {
 }
 
 /// `clip = .5`.
-fn leading_point(line: &str) -> Option<Finding> {
+pub(super) fn leading_point(line: &str) -> Option<Finding> {
     let at = line.find(" .")? + 1;
     let digits = line[at + 1..]
         .chars()
@@ -463,7 +315,7 @@ fn leading_point(line: &str) -> Option<Finding> {
 }
 
 /// `context = 2048 tokens tokens`.
-fn long_unit(line: &str) -> Option<Finding> {
+pub(super) fn long_unit(line: &str) -> Option<Finding> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [.., unit, last] = words.as_slice() else {
         return None;
@@ -488,7 +340,7 @@ fn long_unit(line: &str) -> Option<Finding> {
 }
 
 /// `a | | 3` in a table.
-fn empty_cell(line: &str) -> Option<Finding> {
+pub(super) fn empty_cell(line: &str) -> Option<Finding> {
     let cells: Vec<&str> = line.split('|').collect();
     let empty = cells.iter().position(|cell| cell.trim().is_empty())?;
     let at: usize = cells[..empty].iter().map(|cell| cell.len() + 1).sum();
@@ -503,7 +355,7 @@ fn empty_cell(line: &str) -> Option<Finding> {
 }
 
 /// `import presets/clusters.pleach`.
-fn unquoted_import(line: &str) -> Option<Finding> {
+pub(super) fn unquoted_import(line: &str) -> Option<Finding> {
     let path = line.strip_prefix("import")?.trim();
     let help = format!("write `import \"{}\"`", path.trim_matches(['\'', '"']));
     let from = line.len() - path.len();
@@ -518,7 +370,7 @@ fn unquoted_import(line: &str) -> Option<Finding> {
 }
 
 /// `experimnt gpt { … }`.
-fn unknown_kind(line: &str) -> Option<Finding> {
+pub(super) fn unknown_kind(line: &str) -> Option<Finding> {
     let end = path_length(line);
     let word = &line[..end];
     if end == 0 || KINDS.contains(&word) || word == "import" {
@@ -539,105 +391,6 @@ fn unknown_kind(line: &str) -> Option<Finding> {
         "not the beginning of a declaration",
         help,
     )
-}
-
-/// No slip was recognised: say where the grammar stopped and what it wanted, in words.
-fn expected(line: &str, position: Where) -> Finding {
-    if position == Where::Row {
-        let title = "this row of the table cannot be read".to_string();
-        let label = "a row is a name, then `|` and a value for each column".to_string();
-        let to = line.len();
-        return Finding {
-            from: 0,
-            to,
-            code: "pleach::syntax::unexpected",
-            title,
-            label,
-            help: String::new(),
-        };
-    }
-    let (at, wanted) = match Grammar::parse(Rule::probe, line) {
-        Err(error) => {
-            let (InputLocation::Pos(at) | InputLocation::Span((at, _))) = error.location;
-            let wanted = match error.variant {
-                ErrorVariant::ParsingError { positives, .. } => in_words(&positives),
-                ErrorVariant::CustomError { .. } => Vec::new(),
-            };
-            (at.min(line.len()), wanted)
-        }
-        Ok(_) => (0, Vec::new()),
-    };
-    let rest = &line[at..];
-    let word = rest.split_whitespace().next().unwrap_or_default();
-    let title = match word {
-        "" => "this line ends too early".to_string(),
-        word => format!("`{}` does not fit here", shortened(word)),
-    };
-    let label = if wanted.is_empty() {
-        "not understood from here on".to_string()
-    } else {
-        format!("expected {}", wanted.join(" or "))
-    };
-    let from = if word.is_empty() {
-        at.saturating_sub(last_character(line))
-    } else {
-        at
-    };
-    Finding {
-        from,
-        to: at + word.len(),
-        code: "pleach::syntax::unexpected",
-        title,
-        label,
-        help: String::new(),
-    }
-}
-
-/// Bytes of the last character.
-fn last_character(line: &str) -> usize {
-    line.chars().last().map_or(0, char::len_utf8)
-}
-
-/// A word that fits a title.
-fn shortened(word: &str) -> String {
-    let mut short: String = word.chars().take(24).collect();
-    if short.len() < word.len() {
-        short.push('…');
-    }
-    short
-}
-
-/// What the grammar wanted, in the reader's words.
-fn in_words(rules: &[Rule]) -> Vec<&'static str> {
-    let mut words: Vec<&'static str> = rules.iter().filter_map(|rule| word_of(*rule)).collect();
-    words.sort_unstable();
-    words.dedup();
-    if words.len() > 4 { Vec::new() } else { words }
-}
-
-/// The words for one rule; none for what a reader need not hear of.
-fn word_of(rule: Rule) -> Option<&'static str> {
-    Some(match rule {
-        Rule::expr | Rule::quantity | Rule::term => "a value",
-        Rule::block => "a block `{ … }`",
-        Rule::name | Rule::path => "a name",
-        Rule::string => "a string in double quotes",
-        Rule::cmp
-        | Rule::range
-        | Rule::add
-        | Rule::mul
-        | Rule::kw_or
-        | Rule::kw_and
-        | Rule::kw_of => "an operator",
-        Rule::kw_then => "`then`",
-        Rule::kw_else => "`else`",
-        Rule::percent => "a percentage",
-        Rule::EOI => "the end of the line",
-        Rule::import | Rule::declaration => return None,
-        Rule::kw_because => "`because`",
-        Rule::kw_within => "`within`",
-        _ => return None,
-    })
 }
 
 /// A line without the spaces that align it with others.
