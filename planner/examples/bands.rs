@@ -123,6 +123,8 @@ fn compare(row: &Row) -> Option<Compared> {
         "1" => 1,
         _ => return None,
     };
+    // Runs on Megatron-LM itself are priced with its profile, those on DeepSpeed's pipeline with NeoX's.
+    let megatron = matches!(text("group"), "narayanan-2021" | "korthikanti-2022" | "vtrain-multi");
     let placement = Placement {
         tp: number("tp")?.try_into().ok()?,
         pp: number("pp")?.try_into().ok()?,
@@ -131,7 +133,7 @@ fn compare(row: &Row) -> Option<Compared> {
         sequence_parallel: text("sp") == "y",
         micro_batch: number("micro_batch")?,
         recompute: if text("recompute") == "full" { Recompute::Full } else { Recompute::None },
-        engine: "neox".to_owned(),
+        engine: if megatron { "megatron" } else { "neox" }.to_owned(),
     };
     let measured = text("step_time_s").parse().ok().or_else(|| inverted(row))?;
     let experiment = experiment(row, &placement)?;

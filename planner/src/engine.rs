@@ -30,10 +30,18 @@ pub struct Engine {
     pub supported: &'static str,
     /// The attention kernel.
     pub attention: AttentionKernel,
-    /// Whether a stage stands still while it sends to another.
+    /// Whether dropout runs on scores and residual branches.
+    pub dropout: bool,
+    /// Whether recomputing a layer runs its whole forward again, collectives included; else only what backward reads.
+    pub reruns_forward: bool,
+    /// Whether stages send and receive in line with their computation, each waiting for the other.
     pub blocking_transfers: bool,
+    /// Whether tensor-parallel ranks each send their part between stages, and gather it on arrival.
+    pub scattered_transfers: bool,
     /// Whether weight gradients are added into the accumulator by the product itself, or by a kernel of its own.
     pub fused_weight_gradient: bool,
+    /// Whether gradients are kept and reduced in 16 bits where products are in `f16`.
+    pub narrow_gradients: bool,
     /// Bytes that splitting heads and rotating them moves, over those of one fused kernel.
     pub rotary_passes: f64,
     /// Whether sums of more than two tensors take one kernel for each pair.
@@ -57,8 +65,12 @@ pub const PLEACH: Engine = Engine {
     name: "pleach",
     supported: "run",
     attention: AttentionKernel::Flash,
+    dropout: false,
+    reruns_forward: false,
     blocking_transfers: false,
+    scattered_transfers: false,
     fused_weight_gradient: true,
+    narrow_gradients: false,
     rotary_passes: 1.0,
     pairwise_sums: false,
     wide_logits: false,
@@ -68,7 +80,7 @@ pub const PLEACH: Engine = Engine {
     allocator_slack: 0.05,
     facts: &[
         "attention without stored scores, weight gradients accumulated by the product, transfers beside the computation",
-        "allocator: 5 % beyond live tensors (no fragmentation where sizes repeat every micro-batch)",
+        "on a GPU the allocator holds 5 % beyond live tensors (sizes repeat every micro-batch)",
     ],
 };
 
@@ -77,8 +89,12 @@ pub const NEOX: Engine = Engine {
     name: "neox",
     supported: "plan",
     attention: AttentionKernel::StoredScores,
+    dropout: false,
+    reruns_forward: true,
     blocking_transfers: true,
+    scattered_transfers: false,
     fused_weight_gradient: false,
+    narrow_gradients: true,
     rotary_passes: 2.4,
     pairwise_sums: true,
     wide_logits: true,
@@ -87,18 +103,37 @@ pub const NEOX: Engine = Engine {
     gradient_bucket: Some(500_000_000),
     allocator_slack: 0.10,
     facts: &[
-        "attention by batched products and a fused causal softmax, scores stored in 16 bits (scaled_upper_triang_masked_softmax_fusion)",
+        "batched products around a fused causal softmax, scores stored in 16 bits (scaled_upper_triang_masked_softmax_fusion)",
         "stages by module names (pipe_partition_method type:transformer|mlp, which counts two helper functions as layers)",
         "no sequence parallelism (it came to GPT-NeoX after GPT-NeoX-20B)",
-        "rotary positions by separate kernels and a copy (rope_fusion: false)",
-        "logits copied to 32 bits for the loss, and their exponentials kept for its backward (fp16_lm_cross_entropy: false)",
+        "rotary positions by separate kernels and a copy (rope_fusion: false); no dropout (NeoX's default)",
+        "a checkpointed layer runs its whole forward again (torch's checkpoint)",
+        "logits copied to 32 bits for the loss, their exponentials kept for its backward (fp16_lm_cross_entropy: false)",
         "stages send and receive in line with their computation (DeepSpeed's PipelineEngine)",
-        "weight gradients added by a kernel of their own, in 16 bits; gradients reduced through a bucket of 500M elements (DeepSpeed's default)",
-        "allocator: 10 % beyond live tensors (torch's caching allocator; 2 to 10 GB of fragmentation are reported on 80 GB)",
+        "weight gradients added by a kernel of their own, in 16 bits; reduced through 500M elements (DeepSpeed's default bucket)",
+        "the allocator holds 10 % beyond live tensors (torch's caching allocator; 2 to 10 GB are reported on 80 GB)",
     ],
+};
+
+/// Megatron-LM of 2021 and 2022, in which most published runs of dense GPTs were made. Planned only for comparison with them.
+pub const MEGATRON: Engine = Engine {
+    name: "megatron",
+    dropout: true,
+    scattered_transfers: true,
+    rotary_passes: 1.0,
+    pairwise_sums: false,
+    partition: Partition::Work,
+    gradient_bucket: None,
+    facts: &[
+        "batched products around a fused causal softmax, scores stored in 16 bits; dropout on scores and residual branches",
+        "a checkpointed layer runs its whole forward again; logits copied to 32 bits for the loss",
+        "tensor-parallel ranks send a part each between stages (scatter/gather, arXiv 2104.04473)",
+        "weight gradients added by a kernel of their own, in 16 bits",
+    ],
+    ..NEOX
 };
 
 /// The engine of that name.
 pub fn find(name: &str) -> Option<&'static Engine> {
-    [&PLEACH, &NEOX].into_iter().find(|engine| engine.name == name)
+    [&PLEACH, &NEOX, &MEGATRON].into_iter().find(|engine| engine.name == name)
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use pleach_plan::hardware::Kind;
-use pleach_plan::{Body, BodyKind, Call, Instr, Op, Plan, Role, Slot, TensorId, TransferKind, ledger};
+use pleach_plan::{Body, BodyKind, Bucket, Call, Instr, Lives, Op, Plan, Role, Slot, TensorId, TransferKind};
 
 use crate::cost::Costs;
 use crate::cost::attention::Shape;
@@ -65,15 +65,16 @@ pub fn frame(costs: &Costs<'_>, block: &str) -> u64 {
 /// exponentials of wide logits they live as long as the loss's terms.
 fn sizes(costs: &Costs<'_>) -> Vec<u64> {
     let plan = costs.plan();
-    let mut sizes: Vec<u64> = plan.tensors.iter().map(pleach_plan::Tensor::bytes).collect();
+    let own = |tensor: &pleach_plan::Tensor| if tensor.view.is_some() { 0 } else { costs.size(tensor.id) };
+    let mut sizes: Vec<u64> = plan.tensors.iter().map(own).collect();
     for instr in plan.bodies.iter().flat_map(|body| &body.code) {
         let (companion, extra) = match instr.op {
-            Op::Attention {} => (instr.outs.get(1), costs.scores(instr)),
+            Op::Attention {} => (instr.outs.get(1), costs.kept_scores(instr)),
             Op::CrossEntropyTerms { .. } => (instr.outs.first(), costs.wide_logits(instr)),
             _ => (None, 0),
         };
         if let Some(id) = companion {
-            sizes[id.0 as usize] = plan.tensors[id.0 as usize].bytes() + extra;
+            sizes[id.0 as usize] = costs.size(*id) + extra;
         }
     }
     sizes
@@ -148,9 +149,9 @@ fn peaks(sizes: &[u64], profiles: &[Profile], statics: u64, slots: &[Slot]) -> P
 
 fn stage(costs: &Costs<'_>, sizes: &[u64], profiles: &[Profile], role: &Role) -> StageMemory {
     let plan = costs.plan();
-    let statics = ledger::statics(plan, role);
+    let statics = statics(plan, sizes, role, &role.statics);
     let peaks = peaks(sizes, profiles, statics, &role.slots);
-    let [parameters, gradients, optimizer] = kinds(plan, role);
+    let [parameters, gradients, optimizer] = kinds(plan, sizes, role);
     let others = statics - parameters - gradients - optimizer;
     let bucket = bucket(costs, gradients);
     let activations = (peaks.inside - peaks.workspace) as u64 - statics;
@@ -170,27 +171,32 @@ fn stage(costs: &Costs<'_>, sizes: &[u64], profiles: &[Profile], role: &Role) ->
     }
 }
 
-/// Static bytes of weights, of gradients, and of what the optimizer keeps.
-fn kinds(plan: &Plan, role: &Role) -> [u64; 3] {
+/// Bytes of static tensors of a role: layered ones once for each of its layers.
+fn statics(plan: &Plan, sizes: &[u64], role: &Role, ids: &[TensorId]) -> u64 {
     let layers = u64::from(role.layers[1] - role.layers[0] + 1);
-    let bytes = |id: TensorId| {
-        let tensor = &plan.tensors[id.0 as usize];
-        let copies = if tensor.lives == pleach_plan::Lives::Layered { layers } else { 1 };
-        if role.statics.contains(&id) { copies * tensor.bytes() } else { 0 }
+    let held = ids.iter().filter(|id| role.statics.contains(id));
+    let bytes = held.map(|id| match plan.tensors[id.0 as usize].lives {
+        Lives::Layered => layers * sizes[id.0 as usize],
+        Lives::Static | Lives::Local => sizes[id.0 as usize],
+    });
+    bytes.sum()
+}
+
+/// Static bytes of weights, of gradients, and of what the optimizer keeps.
+fn kinds(plan: &Plan, sizes: &[u64], role: &Role) -> [u64; 3] {
+    let of = |pick: fn(&Bucket) -> Vec<TensorId>| {
+        let ids: Vec<TensorId> = plan.buckets.iter().flat_map(pick).collect();
+        statics(plan, sizes, role, &ids)
     };
-    let mut kinds = [0; 3];
-    for bucket in &plan.buckets {
-        kinds[0] += bytes(bucket.weights);
-        kinds[1] += bytes(bucket.gradients);
-        kinds[2] += bytes(bucket.m) + bytes(bucket.v) + bucket.master.map_or(0, bytes);
-    }
-    kinds
+    let optimizer = |bucket: &Bucket| [bucket.m, bucket.v].into_iter().chain(bucket.master).collect();
+    [of(|bucket| vec![bucket.weights]), of(|bucket| vec![bucket.gradients]), of(optimizer)]
 }
 
 /// The engine's flat buffer for reducing gradients, never larger than the gradients.
 fn bucket(costs: &Costs<'_>, gradients: u64) -> u64 {
     let plan = costs.plan();
-    let size = plan.buckets.first().map_or(4, |bucket| plan.tensors[bucket.gradients.0 as usize].dtype.bytes());
+    let width = |bucket: &Bucket| costs.size(bucket.gradients) / plan.tensors[bucket.gradients.0 as usize].elements().max(1);
+    let size = plan.buckets.first().map_or(4, width);
     let wanted = costs.engine().gradient_bucket.map_or(0, |elements| elements * size);
     if plan.mesh.dp > 1 { wanted.min(gradients) } else { 0 }
 }
@@ -212,6 +218,12 @@ impl Costs<'_> {
             AttentionKernel::StoredScores => self.attention_shape(instr).map_or(0, Shape::scores),
             AttentionKernel::Flash => 0,
         }
+    }
+
+    /// What of the scores backward needs: probabilities; with dropout also those that are left, and the mask.
+    fn kept_scores(&self, instr: &Instr) -> u64 {
+        let scores = self.scores(instr);
+        if self.engine().dropout { scores * 5 / 2 } else { scores }
     }
 
     /// Bytes of the logits in 32 bits, where the engine copies them so.

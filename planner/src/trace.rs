@@ -38,7 +38,7 @@ fn event(plan: &Plan, span: &Span) -> Event {
     match &plan.roles[span.stage as usize].slots[place.slot] {
         Slot::Call(call) => {
             let body = &plan.bodies[call.body.0 as usize];
-            let name = place.instruction.map_or("call", |index| body.code[index].op.name());
+            let name = place.instruction.map_or("rest of forward", |index| body.code[index].op.name());
             let stream = if span.class == Class::Compute { Stream::Compute } else { Stream::Collective };
             args.micro_batch = Some(call.micro_batch);
             Event::span(name, &body.name, span.stage, stream, times, args)

@@ -76,9 +76,11 @@ impl Costs<'_> {
         let deep = self.products.product(Form::Forward, [sequence, width, sequence], matrices, bytes, dtype);
         let pass = shape.scores() as f64 / self.hardware.memory.bandwidth.value;
         let launch = self.hardware.launch.value;
+        // Dropout reads and writes the probabilities, with a mask of one byte each.
+        let (dropout, kernels) = if self.engine.dropout { (2.5 * pass, 2.0) } else { (0.0, 1.0) };
         match direction {
-            Direction::Forward => wide + deep + launch + 2.0 * pass,
-            Direction::Backward => wide + 3.0 * deep + launch + 3.0 * pass,
+            Direction::Forward => wide + deep + kernels * launch + 2.0 * pass + dropout,
+            Direction::Backward => wide + 3.0 * deep + kernels * launch + 3.0 * pass + dropout,
         }
     }
 }

@@ -53,6 +53,7 @@ pub struct Costs<'a> {
     products: Products<'a>,
     links: Links<'a>,
     groups: Vec<Geometry>,
+    sizes: Vec<u64>,
 }
 
 /// Seconds as picoseconds, rounded.
@@ -64,10 +65,12 @@ impl<'a> Costs<'a> {
     /// Makes ready to price a plan on a cluster of such devices. An engine that is not known is priced as `pleach`.
     pub fn new(plan: &'a Plan, hardware: &'a Hardware, cluster: &Cluster) -> Self {
         let ranks_per_node = u32::try_from(cluster.gpus_per_node).unwrap_or(u32::MAX).max(1);
+        let engine = engine::find(&plan.engine).unwrap_or(&engine::PLEACH);
         Costs {
             plan,
             hardware,
-            engine: engine::find(&plan.engine).unwrap_or(&engine::PLEACH),
+            engine,
+            sizes: sizes(plan, engine),
             products: Products::new(hardware),
             links: Links::new(hardware, cluster),
             groups: plan.groups.iter().map(|group| Geometry::of(&plan.mesh, group, ranks_per_node)).collect(),
@@ -105,9 +108,15 @@ impl<'a> Costs<'a> {
 
     /// The time of a transfer between stages, in picoseconds.
     pub fn transfer(&self, stage: u32, transfer: &Transfer) -> u64 {
-        let bytes = self.plan.tensors[transfer.tensor.0 as usize].bytes();
-        let crossing = topology::crossing(&self.plan.mesh, stage, transfer.peer, self.links.ranks_per_node());
-        picoseconds(self.links.transfer(bytes, crossing))
+        let bytes = self.size(transfer.tensor);
+        let mesh = &self.plan.mesh;
+        let crossing = topology::crossing(mesh, stage, transfer.peer, self.links.ranks_per_node());
+        if !self.engine.scattered_transfers || mesh.tp == 1 {
+            return picoseconds(self.links.transfer(bytes, crossing));
+        }
+        let part = self.links.transfer(bytes / u64::from(mesh.tp), crossing);
+        let inside = Geometry { size: mesh.tp, nodes: 1, per_node: mesh.tp, sharing: 0 };
+        picoseconds(part + self.links.collective("all_gather", bytes, &inside).0)
     }
 
     fn collective(&self, instr: &Instr, group: GroupId) -> Cost {
@@ -125,10 +134,9 @@ impl<'a> Costs<'a> {
         }
     }
 
-    /// Bytes of a tensor's values, whoever owns their storage.
-    pub(crate) fn size(&self, id: TensorId) -> u64 {
-        let tensor = &self.plan.tensors[id.0 as usize];
-        tensor.elements() * tensor.dtype.bytes()
+    /// Bytes of a tensor's values as the engine keeps them, whoever owns their storage.
+    pub fn size(&self, id: TensorId) -> u64 {
+        self.sizes[id.0 as usize]
     }
 
     fn geometry(&self, group: GroupId) -> &Geometry {
@@ -137,7 +145,7 @@ impl<'a> Costs<'a> {
     }
 
     fn seconds(&self, instr: &Instr) -> f64 {
-        let work = work::work(instr, self.plan);
+        let work = work::work(instr, self);
         match &instr.op {
             Op::Linear {} | Op::LinearBackwardInput {} => self.products.seconds(instr, &work, self.dtype(instr)),
             Op::LinearBackwardWeight {} => self.weight_gradient(instr, &work),
@@ -170,6 +178,8 @@ impl<'a> Costs<'a> {
             Op::SplitHeads { rotary, .. } | Op::SplitHeadsBackward { rotary, .. } if *rotary > 0 => {
                 (self.engine.rotary_passes, self.engine.rotary_passes)
             }
+            // Residual branches pass through dropout: a mask forward, a pass backward.
+            Op::Add {} if self.engine.dropout => (2.0, 2.0),
             Op::Add {} if self.engine.pairwise_sums && instr.ins.len() > 2 => {
                 let terms = instr.ins.len() as f64;
                 (3.0 * (terms - 1.0) / (terms + 1.0), terms - 1.0)
@@ -184,4 +194,21 @@ impl<'a> Costs<'a> {
         let floating = |dtype: &Dtype| *dtype != Dtype::I64;
         operands.map_while(|id| self.plan.tensors.get(id.0 as usize)).map(|tensor| tensor.dtype).find(floating).unwrap_or(Dtype::F32)
     }
+}
+
+/// Bytes of all tensors: elements times size, but for gradients that the engine keeps in 16 bits.
+fn sizes(plan: &Plan, engine: &Engine) -> Vec<u64> {
+    let mut sizes: Vec<u64> = plan.tensors.iter().map(|tensor| tensor.elements() * tensor.dtype.bytes()).collect();
+    if !engine.narrow_gradients || plan.training.compute != Dtype::F16 {
+        return sizes;
+    }
+    let mut gradients: Vec<TensorId> = plan.buckets.iter().map(|bucket| bucket.gradients).collect();
+    gradients.extend(plan.parameters.iter().map(|parameter| parameter.gradient));
+    let code = plan.bodies.iter().flat_map(|body| &body.code);
+    let scattered = code.filter(|instr| matches!(instr.op, Op::ReduceScatter { .. }) && gradients.contains(&instr.ins[0]));
+    let slices: Vec<TensorId> = scattered.flat_map(|instr| instr.outs.clone()).collect();
+    for id in gradients.into_iter().chain(slices) {
+        sizes[id.0 as usize] = plan.tensors[id.0 as usize].elements() * 2;
+    }
+    sizes
 }

@@ -2,6 +2,8 @@
 
 use pleach_plan::{Instr, Op, Plan, TensorId};
 
+use super::Costs;
+
 /// What an instruction does and moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
@@ -15,14 +17,10 @@ pub struct Work {
     pub gemm: Option<[u64; 4]>,
 }
 
-/// The work of one instruction of a plan.
-pub fn work(instr: &Instr, plan: &Plan) -> Work {
-    let size = |id: &TensorId| {
-        let tensor = &plan.tensors[id.0 as usize];
-        tensor.elements() * tensor.dtype.bytes()
-    };
-    let sum = |ids: &[TensorId]| ids.iter().map(size).sum::<u64>();
-    let gemm = product(instr, plan);
+/// The work of one instruction of the plan that is priced.
+pub fn work(instr: &Instr, costs: &Costs<'_>) -> Work {
+    let sum = |ids: &[TensorId]| ids.iter().map(|&id| costs.size(id)).sum::<u64>();
+    let gemm = product(instr, costs.plan());
     let flops = gemm.map_or(0, |[m, n, k, batch]| 2 * m * n * k * batch);
     Work { flops, bytes_read: sum(&instr.ins) + sum(&instr.updates), bytes_written: sum(&instr.outs) + sum(&instr.updates), gemm }
 }

@@ -42,6 +42,7 @@ pub struct Priced {
     layer: u64,
     embedding: u64,
     head: u64,
+    computing: u64,
     weights: u64,
     optimizer: u64,
     frame: u64,
@@ -77,13 +78,18 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
     };
     let plan = emit(experiment, &sample)?;
     let costs = Costs::new(&plan, hardware, &experiment.cluster);
-    let time = |block: &str| times(&costs, &plan, block);
+    let time = |block: &str| {
+        let [compute, communication] = times(&costs, &plan, block);
+        compute + communication
+    };
+    let computing = |block: &str| times(&costs, &plan, block)[0];
     let [weights, optimizer] = statics(&plan);
     Ok(Priced {
         layers: experiment.model.layers,
         layer: time("layer"),
         embedding: time("embedding"),
         head: time("head"),
+        computing: experiment.model.layers * computing("layer") + computing("embedding") + computing("head"),
         weights,
         optimizer,
         frame: memory::frame(&costs, "layer"),
@@ -93,11 +99,13 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
     })
 }
 
-/// Forward and backward of one block for one micro-batch.
-fn times(costs: &Costs<'_>, plan: &Plan, block: &str) -> u64 {
+/// Computing and communicating of one block's forward and backward for one micro-batch.
+fn times(costs: &Costs<'_>, plan: &Plan, block: &str) -> [u64; 2] {
     let steps = |body: &&pleach_plan::Body| matches!(body.kind, BodyKind::Forward | BodyKind::Backward);
     let bodies = plan.bodies.iter().filter(|body| body.block == block).filter(steps);
-    bodies.map(|body| actions::summary(costs, body)).map(|summary| summary.compute + summary.communication).sum()
+    bodies.map(|body| actions::summary(costs, body)).fold([0, 0], |[compute, communication], summary| {
+        [compute + summary.compute, communication + summary.communication]
+    })
 }
 
 /// Bytes that each layer keeps: weights and gradients, and what the optimizer keeps.
@@ -133,7 +141,7 @@ impl Priced {
         let Some(sharing) = &self.cores else { return alone };
         // All ranks of the machine's cores together do no more than the best point of contention allows.
         let ranks = u64::from(placement.dp) * u64::from(placement.tp);
-        let work = u128::from(micro_steps * whole) * u128::from(ranks);
+        let work = u128::from(micro_steps * self.computing) * u128::from(ranks);
         alone.max(sharing.least(work))
     }
 

@@ -167,7 +167,7 @@ fn what_cannot_be_says_why() {
     assert!(three.why.contains("8 attention heads"), "{}", three.why);
     let why = why_not(&experiment, &hardware, &answer, "tp = 3").unwrap();
     assert!(why.best.is_none() && why.verdict.contains("8 attention heads"), "{}", why.verdict);
-    let why = why_not(&experiment, &hardware, &answer, "pp = 6").unwrap();
+    let why = why_not(&experiment, &hardware, &answer, "micro_batch = 4").unwrap();
     assert!(why.best.is_some() && why.verdict.contains("slower"), "{}", why.verdict);
     assert!(why_not(&experiment, &hardware, &answer, "speed = high").is_err());
     experiment.plan.tp = Choice::Fixed(4);

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use pleach_plan::walk::visits;
-use pleach_plan::{BodyKind, Call, Mark, Plan, Slot, Transfer, TransferKind, Wire};
+use pleach_plan::{Body, BodyKind, Call, Instr, Mark, Plan, Recompute, Slot, Transfer, TransferKind, Wire};
 
+use super::inline::Inline;
 use super::{Detail, Place};
 use crate::cost::{Class, Cost, Costs};
 
@@ -68,8 +69,6 @@ pub struct Program {
     pub roles: Vec<Vec<Action>>,
     /// All transfers.
     pub messages: Vec<Message>,
-    /// Whether senders and receivers stand still while a message travels.
-    pub blocking: bool,
     /// Cores that are shared; none where each rank has a device.
     pub sharing: Option<Sharing>,
 }
@@ -92,12 +91,15 @@ pub struct Summary {
     pub communication: u64,
     /// Runs of instructions that are alike, in order.
     pub runs: Vec<Cost>,
+    /// What the engine does beyond the code, after it: included in the sums and runs.
+    pub beyond: Vec<Cost>,
 }
 
 /// Prices a body once.
-pub fn summary(costs: &Costs<'_>, body: &pleach_plan::Body) -> Summary {
-    let mut summary = Summary::default();
-    for cost in body.code.iter().map(|instr| costs.instr(instr)) {
+pub fn summary(costs: &Costs<'_>, body: &Body) -> Summary {
+    let mut summary = Summary { beyond: rerun(costs, body), ..Summary::default() };
+    let code = body.code.iter().map(|instr| costs.instr(instr));
+    for cost in code.chain(summary.beyond.clone()) {
         match cost.class {
             Class::Compute => summary.compute += cost.ps,
             Class::Communication => summary.communication += cost.ps,
@@ -108,6 +110,25 @@ pub fn summary(costs: &Costs<'_>, body: &pleach_plan::Body) -> Summary {
         }
     }
     summary
+}
+
+/// What an engine that runs a checkpointed layer's whole forward again does beyond the plan, which computes only what backward
+/// reads: the forward body less the part before the first derivative.
+fn rerun(costs: &Costs<'_>, body: &Body) -> Vec<Cost> {
+    let plan = costs.plan();
+    let again = costs.engine().reruns_forward && plan.recompute == Recompute::Full && body.kind == BodyKind::Backward;
+    let twin = |other: &&Body| other.block == body.block && other.kind == BodyKind::Forward;
+    let Some(forward) = plan.bodies.iter().find(twin).filter(|_| again && body.block == "layer") else { return Vec::new() };
+    let part = |code: &[Instr], class: Class| -> u64 {
+        code.iter().map(|instr| costs.instr(instr)).filter(|cost| cost.class == class).map(|cost| cost.ps).sum()
+    };
+    let derivative = |instr: &Instr| instr.op.name().contains("_backward");
+    let recomputed = &body.code[..body.code.iter().position(derivative).unwrap_or(0)];
+    let rest = |class, busy| {
+        let ps = part(&forward.code, class).saturating_sub(part(recomputed, class));
+        Cost { ps, class, busy, world: false }
+    };
+    vec![rest(Class::Compute, 1_000_000), rest(Class::Communication, 0)]
 }
 
 fn alike(one: &Cost, other: &Cost) -> bool {
@@ -122,7 +143,7 @@ impl Program {
         let sharing = sharing(costs);
         let mut compiler = Compiler { costs, detail, summaries, shared: sharing.is_some(), keys: BTreeMap::new(), messages: Vec::new() };
         let roles = plan.roles.iter().map(|role| compiler.role(role.stage, &role.slots)).collect();
-        Program { roles, messages: compiler.messages, blocking: costs.engine().blocking_transfers, sharing }
+        Program { roles, messages: compiler.messages, sharing }
     }
 }
 
@@ -139,24 +160,48 @@ impl Compiler<'_, '_> {
     fn role(&mut self, stage: u32, slots: &[Slot]) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut tokens = BTreeMap::new();
+        let mut inline = self.costs.engine().blocking_transfers.then(|| self.inline(stage, slots));
         for (index, slot) in slots.iter().enumerate() {
-            let place = Place { slot: index, layer: None, instruction: None };
             match slot {
                 Slot::Call(call) => {
                     let kind = self.costs.plan().bodies[call.body.0 as usize].kind;
+                    if let Some(inline) = &mut inline {
+                        actions.extend(inline.before(kind, call.micro_batch));
+                    }
                     let once = !matches!(kind, BodyKind::Forward | BodyKind::Backward);
                     self.call(index, call, once, &mut actions);
                 }
+                Slot::Start(_) | Slot::Wait(_) if inline.is_some() => {}
                 Slot::Start(transfer) => {
-                    let side = Side { message: self.message(stage, transfer), kind: transfer.kind, place };
+                    let side = self.side(stage, index, transfer);
                     tokens.insert(transfer.token, side);
                     actions.push(Action::Start(side));
                 }
-                Slot::Wait(token) => actions.extend(tokens.get(token).map(|&side| Action::Wait(Side { place, ..side }))),
+                Slot::Wait(token) => {
+                    let place = Place { slot: index, layer: None, instruction: None };
+                    actions.extend(tokens.get(token).map(|&side| Action::Wait(Side { place, ..side })));
+                }
                 Slot::Mark(Mark::StepBegin | Mark::Optimizer | Mark::StepEnd) => {}
             }
         }
         actions
+    }
+
+    fn side(&mut self, stage: u32, slot: usize, transfer: &Transfer) -> Side {
+        let place = Place { slot, layer: None, instruction: None };
+        Side { message: self.message(stage, transfer), kind: transfer.kind, place }
+    }
+
+    /// All transfers of a role by what they carry, for engines that make them in line.
+    fn inline(&mut self, stage: u32, slots: &[Slot]) -> Inline {
+        let mut sides = BTreeMap::new();
+        for (index, slot) in slots.iter().enumerate() {
+            if let Slot::Start(transfer) = slot {
+                let sends = transfer.kind == TransferKind::Send;
+                sides.insert((sends, transfer.wire, transfer.micro_batch), self.side(stage, index, transfer));
+            }
+        }
+        Inline { sides, last: None, ahead: (self.costs.plan().mesh.pp - 1).saturating_sub(stage) }
     }
 
     fn message(&mut self, stage: u32, transfer: &Transfer) -> usize {
@@ -185,6 +230,9 @@ impl Compiler<'_, '_> {
                 let place = Place { slot, layer: visit.layer, instruction: Some(index) };
                 actions.push(action(self.costs.instr(instr), once, place));
             }
+            let place = Place { slot, layer: visit.layer, instruction: None };
+            let beyond = &self.summaries[call.body.0 as usize].beyond;
+            actions.extend(beyond.iter().map(|&cost| action(cost, once, place)));
         }
     }
 

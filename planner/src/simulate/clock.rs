@@ -32,8 +32,6 @@ enum State {
     Working(Work, u64, u64),
     /// Waits for its side of a message since then.
     Waiting(Side, u64),
-    /// Receives in line with its computation, from one time to another.
-    Stalled(u64, u64),
     /// Waits at a meeting since then.
     Meeting(Work, u64),
     /// Has ended.
@@ -115,11 +113,7 @@ impl Clock<'_> {
                 self.states[role] = State::Ready;
             }
             State::Waiting(side, since) => return self.arrived(role, side, since),
-            State::Stalled(since, end) if end <= self.now => {
-                self.times[role].communication += end - since;
-                self.states[role] = State::Ready;
-            }
-            State::Working(..) | State::Stalled(..) | State::Meeting(..) | State::Done => return false,
+            State::Working(..) | State::Meeting(..) | State::Done => return false,
         }
         true
     }
@@ -134,26 +128,20 @@ impl Clock<'_> {
         self.states[role] = match action {
             Action::Work(work) => State::Working(work, work.ps, self.now),
             Action::Meet(work) => State::Meeting(work, self.now),
-            Action::Start(side) => self.start(role, side),
+            Action::Start(side) => self.start(side),
             Action::Wait(side) => State::Waiting(side, self.now),
         };
     }
 
-    fn start(&mut self, role: usize, side: Side) -> State {
+    /// Posts one side of a message; when both are posted and the link is free, it travels.
+    fn start(&mut self, side: Side) -> State {
         let message = self.program.messages[side.message];
         let travel = &mut self.travels[side.message];
         match side.kind {
             TransferKind::Send => travel.sent = Some((self.now, side.place)),
             TransferKind::Receive => travel.awaited = Some(self.now),
         }
-        if self.program.blocking {
-            if side.kind == TransferKind::Send {
-                let end = self.now + message.ps;
-                travel.span = Some((self.now, end));
-                self.record(role, side.place, (self.now, end), Class::Communication, true);
-                return State::Stalled(self.now, end);
-            }
-        } else if let (Some((sent, place)), Some(awaited), None) = (travel.sent, travel.awaited, travel.span) {
+        if let (Some((sent, place)), Some(awaited), None) = (travel.sent, travel.awaited, travel.span) {
             let link = &mut self.links[message.from as usize * self.states.len() + message.to as usize];
             let start = sent.max(awaited).max(*link);
             *link = start + message.ps;
@@ -163,19 +151,10 @@ impl Clock<'_> {
         State::Ready
     }
 
-    /// Ends a wait whose message has ended. In line, the receiver stands still as long as the message travels.
+    /// Ends a wait whose message has ended.
     fn arrived(&mut self, role: usize, side: Side, since: u64) -> bool {
-        let Some((start, end)) = self.travels[side.message].span else { return false };
-        if self.program.blocking {
-            self.times[role].bubble += self.now - since;
-            let stall = if side.kind == TransferKind::Receive { end - start } else { 0 };
-            self.states[role] = State::Stalled(self.now, self.now + stall);
-            return true;
-        }
-        if end > self.now {
-            return false;
-        }
-        let travelling = self.now.saturating_sub(start.max(since));
+        let Some((start, end)) = self.travels[side.message].span.filter(|(_, end)| *end <= self.now) else { return false };
+        let travelling = end.saturating_sub(start.max(since)).min(self.now - since);
         self.times[role].communication += travelling;
         self.times[role].bubble += self.now - since - travelling;
         self.states[role] = State::Ready;
@@ -219,7 +198,6 @@ impl Clock<'_> {
         let slow: Vec<u64> = self.slowdowns();
         let ends = self.states.iter().zip(&slow).filter_map(|(state, &slow)| match state {
             State::Working(_, left, _) => Some(self.now + wall(*left, slow)),
-            State::Stalled(_, end) => Some(*end),
             State::Waiting(side, _) => self.travels[side.message].span.map(|(_, end)| end),
             State::Ready | State::Meeting(..) | State::Done => None,
         });
@@ -254,7 +232,7 @@ impl Clock<'_> {
         let place = |state: &State| match state {
             State::Waiting(side, _) => Some(side.place.slot),
             State::Meeting(work, _) => Some(work.place.slot),
-            State::Ready | State::Working(..) | State::Stalled(..) | State::Done => None,
+            State::Ready | State::Working(..) | State::Done => None,
         };
         let found = self.states.iter().enumerate().find_map(|(stage, state)| place(state).map(|slot| (stage, slot)));
         let (stage, slot) = found.unwrap_or((0, 0));

@@ -6,6 +6,7 @@
 
 pub mod actions;
 pub mod clock;
+pub mod inline;
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]

@@ -121,3 +121,14 @@ fn memory_without_unrolling_is_the_ledger() {
         }
     }
 }
+
+#[test]
+fn transfers_in_line_meet_whatever_the_shape() {
+    for (stages, micro_steps) in [(1, 1), (2, 1), (4, 1), (4, 2), (4, 4), (3, 7), (5, 16)] {
+        let mut plan = pipeline(stages, 2, micro_steps, 1 << 22);
+        let beside = simulate(&plan, &gpu(), Detail::Calls).step;
+        plan.engine = "neox".into();
+        let inline = simulate(&plan, &gpu(), Detail::Calls).step;
+        assert!(inline >= beside, "{stages} stages, {micro_steps} micro-batches: {inline} < {beside}");
+    }
+}
