@@ -98,16 +98,6 @@ void pleach_group_close(Group* group) {
   guarded([&] { delete group; });
 }
 
-int pleach_group_all_reduce(Group* group, at::Tensor* tensor, int maximum) {
-  return guarded([&] {
-    std::vector<at::Tensor> tensors{*tensor};
-    c10d::AllreduceOptions options;
-    options.reduceOp = maximum ? c10d::ReduceOp::MAX : c10d::ReduceOp::SUM;
-    options.timeout = group->deadline;
-    group->gloo->allreduce(tensors, options)->wait();
-  });
-}
-
 int pleach_group_send(Group* group, at::Tensor* tensor, int peer, int tag, WorkHandle** out) {
   return guarded([&] {
     std::vector<at::Tensor> tensors{*tensor};

@@ -67,6 +67,10 @@ fn four_ranks_reduce_gather_and_scatter() {
             world.all_reduce(&x, Reduce::Max).unwrap();
             assert_eq!(x, filled(3.0, &[3], kind));
         }
+        // Larger than a group's own room, and not a multiple of the members.
+        let large = filled(f64::from(rank), &[3_000_001], Kind::Float);
+        world.all_reduce(&large, Reduce::Sum).unwrap();
+        assert_eq!(large, filled(6.0, &[3_000_001], Kind::Float));
         for kind in [Kind::Double, Kind::Float, Kind::BFloat16] {
             let joined = filled(-1.0, &[4, 2, 3], kind);
             world.all_gather(&filled(f64::from(rank), &[2, 3], kind), &joined).unwrap();

@@ -1,4 +1,4 @@
-//! A Gloo process group: reductions, and transfers that go on while the caller computes.
+//! A Gloo process group: transfers between its members that go on while the caller computes.
 //!
 //! Ranks here are members' indices in the group. A group is used by one thread.
 
@@ -27,7 +27,6 @@ unsafe extern "C" {
         out: *mut *mut RawGroup,
     ) -> c_int;
     fn pleach_group_close(group: *mut RawGroup);
-    fn pleach_group_all_reduce(group: *mut RawGroup, tensor: *mut C_tensor, maximum: c_int) -> c_int;
     fn pleach_group_send(
         group: *mut RawGroup,
         tensor: *mut C_tensor,
@@ -83,15 +82,6 @@ impl Group {
             )
         })?;
         Ok(Group { handle, deadline })
-    }
-
-    /// Combines `tensor` over all members, in place: the sum, or the maximum.
-    ///
-    /// # Errors
-    /// A member is gone or did not come before the deadline.
-    pub fn all_reduce(&self, tensor: &Tensor, maximum: bool) -> Result<()> {
-        // SAFETY: the tensor outlives the call, which waits for its end.
-        check(unsafe { pleach_group_all_reduce(self.handle, raw(tensor), c_int::from(maximum)) })
     }
 
     /// Begins to send `tensor` to a member. Its values must stay until the work has been waited for.
