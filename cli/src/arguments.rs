@@ -208,7 +208,7 @@ pub struct RunArguments {
 #[derive(Args, Debug)]
 pub struct ResumeArguments {
     /// The run's folder
-    #[arg(value_name = "RUN_DIR")]
+    #[arg(id = "run_directory", value_name = "RUN_DIR")]
     pub directory: PathBuf,
     /// End after so many steps of the run
     #[arg(long, value_name = "N")]
@@ -219,7 +219,7 @@ pub struct ResumeArguments {
 #[derive(Args, Debug)]
 pub struct ExportArguments {
     /// The run's folder
-    #[arg(value_name = "RUN_DIR")]
+    #[arg(id = "run_directory", value_name = "RUN_DIR")]
     pub directory: PathBuf,
     /// For which program
     #[arg(long, value_enum, value_name = "PROGRAM")]
@@ -259,6 +259,8 @@ fn parse_setting(text: &str) -> Result<Setting, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use clap::CommandFactory;
 
     use super::*;
@@ -290,6 +292,14 @@ mod tests {
         .unwrap();
         assert!(before.global.json && after.global.json);
         assert_eq!(before.global.settings, after.global.settings);
+    }
+
+    #[test]
+    fn a_runs_folder_is_not_the_working_folder() {
+        let line = ["pleach", "export", "runs/a", "--to", "hf", "--out", "b"];
+        let parsed = Arguments::try_parse_from(line).unwrap();
+        assert_eq!(parsed.global.directory, None);
+        assert!(matches!(parsed.command, Command::Export(export) if export.directory == Path::new("runs/a")));
     }
 
     #[test]
