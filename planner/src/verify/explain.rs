@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use pleach_plan::check::Place;
 use pleach_plan::{Plan, TensorId};
 
+use super::declared;
 use super::fault::{Fault, What};
 use super::held::{Held, State};
 use super::number::Number;
@@ -29,15 +30,7 @@ pub fn causes(plan: &Plan, expected: &Expected) -> Vec<Fault> {
 }
 
 fn place(entry: &Entry) -> Place {
-    Place {
-        stage: Some(entry.stage),
-        slot: Some(entry.visit.slot),
-        layer: entry.visit.layer,
-        micro_batch: Some(entry.visit.micro_batch),
-        body: Some(entry.visit.body.name.clone()),
-        instruction: Some((entry.index, entry.visit.body.code[entry.index].op.name())),
-        name: None,
-    }
+    declared::place(entry.stage, &entry.visit, entry.index)
 }
 
 fn name(plan: &Plan, id: TensorId) -> String {

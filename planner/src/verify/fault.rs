@@ -79,6 +79,16 @@ pub enum What {
         /// How they should.
         wanted: String,
     },
+    /// A tensor is not spread as its declaration says.
+    #[error("`{tensor}` is declared as {declared}, but is {found}")]
+    Declared {
+        /// The tensor.
+        tensor: String,
+        /// Its declared layout.
+        declared: String,
+        /// How ranks hold it.
+        found: String,
+    },
     /// The padding of a bucket does not stay zero.
     #[error("the padding of {what} does not stay zero")]
     Padding {

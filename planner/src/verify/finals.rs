@@ -20,7 +20,7 @@ pub fn differences(plan: &Plan, expected: &Expected) -> Vec<Fault> {
         plan,
         expected,
         site,
-        faults: Vec::new(),
+        faults: walked.misdeclared,
         seen: BTreeSet::new(),
     };
     for (role, memory) in plan.roles.iter().zip(&walked.memories) {

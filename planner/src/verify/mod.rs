@@ -6,6 +6,7 @@
 //! of contributions. After the step, weights, moments and report must have the same numbers on every stage, spread as the plan
 //! says. Since this holds for any weights and moments to begin with, it holds for every step.
 
+mod declared;
 mod explain;
 mod fault;
 mod finals;

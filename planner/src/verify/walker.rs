@@ -6,12 +6,17 @@
 use std::collections::BTreeMap;
 
 use pleach_plan::walk::{Event, Visit, walk};
-use pleach_plan::{Instr, Op, Plan, Reduce, TensorId, Transfer, TransferKind};
+use pleach_plan::{Instr, Mark, Op, Plan, Reduce, TensorId, Transfer, TransferKind};
 
+use super::declared;
+use super::fault::Fault;
 use super::held::{Held, Item, Sizes};
 use super::memory::Memory;
 use super::number::Number;
 use super::rules::{Effect, Reach, Site, apply, apply_flat, reduce_over};
+
+/// The most declarations that are listed.
+const MISDECLARED: usize = 8;
 
 /// What happened at an instruction, for explanations.
 pub struct Entry<'p> {
@@ -35,6 +40,8 @@ pub struct Walked<'p> {
     pub memories: Vec<Memory<'p>>,
     /// What happened, if that was asked for.
     pub log: Vec<Entry<'p>>,
+    /// Declared layouts that are not the ones found.
+    pub misdeclared: Vec<Fault>,
 }
 
 /// The axes of a plan's stages.
@@ -61,6 +68,7 @@ pub fn walk_step(plan: &Plan, logged: bool) -> Walked<'_> {
         logged,
         log: Vec::new(),
         sent: BTreeMap::new(),
+        misdeclared: Vec::new(),
     };
     loop {
         let mut moved = false;
@@ -75,6 +83,7 @@ pub fn walk_step(plan: &Plan, logged: bool) -> Walked<'_> {
     Walked {
         memories: stages.into_iter().map(|stage| stage.memory).collect(),
         log: shared.log,
+        misdeclared: shared.misdeclared,
     }
 }
 
@@ -87,6 +96,7 @@ struct Shared<'p> {
     logged: bool,
     log: Vec<Entry<'p>>,
     sent: BTreeMap<Channel, Vec<Held>>,
+    misdeclared: Vec<Fault>,
 }
 
 struct Stage<'p> {
@@ -121,6 +131,7 @@ impl<'p> Stage<'p> {
             match event {
                 Event::Enter(visit) => self.memory.enter(&visit),
                 Event::Leave(visit) => self.memory.leave(&visit),
+                Event::Mark(_, Mark::Optimizer) => shared.gradients(self.number, &self.memory),
                 Event::Mark(..) => {}
                 Event::Start(_, transfer) => self.start(transfer, shared),
                 Event::Wait(_, token) if !self.wait(token, shared) => return moved,
@@ -200,6 +211,7 @@ impl<'p> Shared<'p> {
         };
         let (ins, updates) = (read(&instr.ins), read(&instr.updates));
         let [changed, made] = effect(self.plan, instr, &ins, &updates, &site);
+        self.declarations(stage, visit, (index, instr), &made);
         if self.logged {
             let gained = gains(instr, &ins, &updates, &site);
             let sound = !ins.iter().any(Held::is_odd);
@@ -225,6 +237,31 @@ impl<'p> Shared<'p> {
             });
         }
         settle(memory, visit, instr, changed, made);
+    }
+
+    /// Compares results with their declarations.
+    fn declarations(
+        &mut self,
+        stage: u32,
+        visit: &Visit<'p>,
+        (index, instr): (usize, &Instr),
+        made: &[Held],
+    ) {
+        for (&id, held) in instr.outs.iter().zip(made) {
+            let tensor = &self.plan.tensors[id.0 as usize];
+            let place = || declared::place(stage, visit, index);
+            let fault = declared::result(tensor, held, place, &self.site);
+            self.misdeclared
+                .extend(fault.filter(|_| self.misdeclared.len() < MISDECLARED));
+        }
+    }
+
+    /// Compares gradients with their declarations.
+    fn gradients(&mut self, stage: u32, memory: &Memory) {
+        let role = &self.plan.roles[stage as usize];
+        let faults = declared::gradients(self.plan, role, memory, &self.site);
+        let room = MISDECLARED.saturating_sub(self.misdeclared.len());
+        self.misdeclared.extend(faults.into_iter().take(room));
     }
 
     /// Lets all stages pass that stand at a collective which spans them.

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::Plan;
+use pleach_plan::check::check;
 use pleach_plan::text;
 use pleach_planner::program::emit;
 use pleach_planner::verify::verify;
@@ -21,56 +22,93 @@ use bodies::Mutation;
 use judge::Outcomes;
 use random::Random;
 
-const PROGRAMS: usize = 40;
-const MUTANTS: usize = 25;
+const PROGRAMS: usize = 36;
+const MUTANTS: usize = 22;
 const HARMFUL: usize = 500;
 
-/// Harmful and harmless mutants of one kind.
-type Tally = BTreeMap<&'static str, [usize; 2]>;
+/// What became of the mutants of one kind.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    harmless: usize,
+    /// Harmful, refused by the structural check.
+    unsafe_ones: usize,
+    /// Harmful, refused only because they mean something else.
+    wrong_ones: usize,
+}
+
+type Tallies = BTreeMap<&'static str, Tally>;
 
 #[test]
 fn harmful_mutants_are_refused_and_harmless_ones_accepted() {
     let mut random = Random::new(20);
-    let mut tally = Tally::new();
-    let mut wrong = Vec::new();
+    let mut tallies = Tallies::new();
+    let mut mistakes = Vec::new();
     for program in 0..PROGRAMS {
-        let placement = experiments::placement(&mut random);
-        let experiment = experiments::experiment(&mut random, &placement);
-        let plan =
-            emit(&experiment, &placement).unwrap_or_else(|why| panic!("{placement:?}: {why}"));
-        if let Err(faults) = verify(&plan, &experiment) {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            panic!(
-                "program {program} {placement:?} is refused:\n{}\n{}",
-                faults.join("\n"),
-                text::write(&plan)
-            );
-        }
+        let (plan, experiment) = generate(&mut random);
         let outcomes = Outcomes::of(&plan);
-        assert!(
-            outcomes.complete(),
-            "program {program} {placement:?} does not run"
-        );
+        assert!(outcomes.complete(), "program {program} does not run");
         for _ in 0..MUTANTS {
-            wrong.extend(
-                one(&plan, &experiment, &outcomes, &mut random, &mut tally)
-                    .map(|why| format!("{program}: {why}")),
-            );
+            let mistake = one(&plan, &experiment, &outcomes, &mut random, &mut tallies);
+            mistakes.extend(mistake.map(|why| format!("{program}: {why}")));
         }
     }
-    let harmful: usize = tally.values().map(|[harmful, _]| harmful).sum();
-    let harmless: usize = tally.values().map(|[_, harmless]| harmless).sum();
-    for (name, [harmful, harmless]) in &tally {
-        println!("{harmful:>4} harmful, {harmless:>4} harmless: {name}");
-    }
-    println!("{harmful} harmful mutants, {harmless} harmless ones of {PROGRAMS} programs");
+    let total = summary(&tallies);
+    let count = mistakes.len();
     assert!(
-        wrong.is_empty(),
-        "{} judged wrongly:\n{}",
-        wrong.len(),
-        wrong.join("\n\n")
+        count == 0,
+        "{count} judged wrongly:\n{}",
+        mistakes.join("\n\n")
     );
-    assert!(harmful >= HARMFUL && harmless > 0);
+    assert!(
+        total.unsafe_ones + total.wrong_ones >= HARMFUL,
+        "too few harmful mutants"
+    );
+    assert!(
+        total.wrong_ones >= HARMFUL / 4,
+        "too few that only mean something else"
+    );
+    assert!(total.harmless > 0, "no harmless mutant");
+}
+
+/// A random program, which must be accepted.
+fn generate(random: &mut Random) -> (Plan, Experiment) {
+    let placement = experiments::placement(random);
+    let experiment = experiments::experiment(random, &placement);
+    let plan = emit(&experiment, &placement).unwrap_or_else(|why| panic!("{placement:?}: {why}"));
+    if let Err(faults) = verify(&plan, &experiment) {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        panic!(
+            "{placement:?} is refused:\n{}\n{}",
+            faults.join("\n"),
+            text::write(&plan)
+        );
+    }
+    (plan, experiment)
+}
+
+/// Prints what became of each kind of mutant; gives the sum.
+fn summary(tallies: &Tallies) -> Tally {
+    let mut total = Tally::default();
+    println!("unsafe, wrong, harmless");
+    for (name, tally) in tallies {
+        println!(
+            "{:>6} {:>6} {:>9}: {name}",
+            tally.unsafe_ones, tally.wrong_ones, tally.harmless
+        );
+        total.harmless += tally.harmless;
+        total.unsafe_ones += tally.unsafe_ones;
+        total.wrong_ones += tally.wrong_ones;
+    }
+    let harmful = total.unsafe_ones + total.wrong_ones;
+    println!(
+        "{harmful} harmful mutants refused, {} of them by their meaning alone",
+        total.wrong_ones
+    );
+    println!(
+        "{} harmless mutants accepted, of {PROGRAMS} programs",
+        total.harmless
+    );
+    total
 }
 
 /// Makes one mutant and compares the verdicts; says what is wrong.
@@ -79,21 +117,25 @@ fn one(
     experiment: &Experiment,
     outcomes: &Outcomes,
     random: &mut Random,
-    tally: &mut Tally,
+    tallies: &mut Tallies,
 ) -> Option<String> {
-    let all: Vec<(&str, Mutation)> = bodies::MUTATIONS
-        .into_iter()
-        .chain(roles::MUTATIONS)
-        .collect();
     let (name, mutant) = loop {
-        let (name, mutation) = random.pick(&all);
+        let (name, mutation): (&str, Mutation) = match random.below(3) {
+            0 => random.pick(&roles::MUTATIONS),
+            _ => random.pick(&bodies::MUTATIONS),
+        };
         let mut mutant = plan.clone();
         if mutation(&mut mutant, random).is_some() && mutant != *plan {
             break (name, mutant);
         }
     };
     let same = outcomes.same(&mutant);
-    tally.entry(name).or_default()[usize::from(same)] += 1;
+    let tally = tallies.entry(name).or_default();
+    match (same, check(&mutant)) {
+        (true, _) => tally.harmless += 1,
+        (false, Err(_)) => tally.unsafe_ones += 1,
+        (false, Ok(())) => tally.wrong_ones += 1,
+    }
     let difference = || difference(&text::write(plan), &text::write(&mutant));
     match (same, verify(&mutant, experiment)) {
         (true, Ok(())) | (false, Err(_)) => None,
