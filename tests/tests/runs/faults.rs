@@ -24,9 +24,12 @@ fn training(workspace: &Workspace) -> (Child, Vec<processes::Worker>) {
         .collect();
     let child = spawn(&mut workspace.run(QUICKSTART, &settings));
     let workers = processes::wait_for_workers(child.id(), 4);
-    processes::wait_until("some steps are done", || {
-        (job::metrics(&workspace.only_run()).len() >= 3).then_some(())
+    let seconds = processes::wait_until("some steps are done", || {
+        let done = job::metrics(&workspace.only_run());
+        done.get(2)?["seconds"].as_f64()
     });
+    // From the end of a step into the middle of the next one.
+    std::thread::sleep(Duration::from_secs_f64(seconds / 3.0));
     (child, workers)
 }
 

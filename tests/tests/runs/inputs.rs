@@ -49,8 +49,8 @@ const SLIPS: [Slip; 5] = [
     },
     Slip {
         name: "model too large",
-        from: "cluster = this_machine { gpus_per_node = 4 }",
-        to: "cluster = a100_40g { gpus = 8 }\n  model.layers = 6",
+        from: "    hidden    = 320",
+        to: "    hidden    = 32_000",
         says: &["fit"],
         at: "",
     },

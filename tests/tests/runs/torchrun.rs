@@ -24,6 +24,8 @@ fn agent(torchrun: &Path, node: u32, port: u16, worker: &Path, of: &Trained, run
         format!("--node-rank={node}"),
         format!("--master-port={port}"),
     ]);
+    // torchrun would take `--run` for the beginning of its own `--run-path`.
+    command.arg("--");
     command
         .arg(worker)
         .arg("--plan")
