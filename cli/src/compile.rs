@@ -3,20 +3,21 @@
 //! The language and the planner are pure: files come in through [`crate::loader`], the device's table through
 //! [`crate::machine`], and how long the search took is measured here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pleach_dsl::Loaded;
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::Plan;
 use pleach_plan::hardware::Hardware;
-use pleach_planner::search::{self, Answer, Nowhere, Options};
+use pleach_planner::search::{self, Answer, Options};
 use pleach_planner::{hardware, report, verify};
 
 use crate::arguments::Global;
 use crate::failure::{Failure, Outcome};
 use crate::loader::Files;
 use crate::machine::Machine;
+use crate::misfit;
 use crate::screen::Screen;
 
 /// The device whose table is this machine's own.
@@ -28,6 +29,8 @@ const SHOWN: usize = 8;
 /// An experiment with the planner's answer.
 #[derive(Debug)]
 pub struct Planned {
+    /// Where it was read.
+    pub spec: PathBuf,
     /// The experiment.
     pub experiment: Experiment,
     /// The device's table.
@@ -59,7 +62,7 @@ pub fn experiment(screen: &Screen, global: &Global, file: &Path) -> Outcome<Expe
     let (experiment, warnings) = load(global, file, None)?
         .into_result()
         .map_err(|problems| Failure::problems(vec![problems]))?;
-    screen.problems(&warnings);
+    screen.warn_of(&warnings);
     Ok(experiment)
 }
 
@@ -74,8 +77,9 @@ pub fn plan(
     let hardware = table(screen, &experiment)?;
     let begun = Instant::now();
     let answer = search::plan(&experiment, &hardware, Options { alternatives })
-        .map_err(|none| nowhere(&experiment, &none))?;
+        .map_err(|none| misfit::nowhere(file, &experiment, &none.rejected))?;
     Ok(Planned {
+        spec: file.to_owned(),
         experiment,
         hardware,
         answer,
@@ -98,18 +102,6 @@ fn table(screen: &Screen, experiment: &Experiment) -> Outcome<Hardware> {
         None => screen.note("this machine is not measured; figures rest on an assumed table (`pleach calibrate` measures)"),
     }
     Ok(table.hardware)
-}
-
-fn nowhere(experiment: &Experiment, none: &Nowhere) -> Failure {
-    let lines: Vec<String> = none
-        .rejected
-        .iter()
-        .map(|region| format!("{}: {} ({})", region.what, region.why, region.count))
-        .collect();
-    let (name, gpus) = (&experiment.name, experiment.cluster.gpus());
-    Failure::wish("pleach::plan::nowhere", format!("{name} has no placement on {gpus} ranks"))
-        .detail(lines.join("\n"))
-        .help("leave more of `plan` open (`auto`), or change the number of ranks: `cluster.nodes`, `cluster.gpus_per_node`")
 }
 
 impl Planned {

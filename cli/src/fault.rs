@@ -14,6 +14,7 @@ pub fn install_hook(json: bool) {
             ..Global::default()
         });
         screen.failure(&describe(panic));
+        screen.finish();
     }));
 }
 

@@ -96,15 +96,9 @@ impl Machine {
 
 /// The user's folder for what can be made again.
 pub fn cache_folder() -> Outcome<PathBuf> {
-    let named = std::env::var_os("PLEACH_CACHE")
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from);
-    named
-        .or_else(|| dirs::cache_dir().map(|cache| cache.join("pleach")))
-        .ok_or_else(|| {
-            Failure::machine("pleach::machine::cache", "this user has no cache folder")
-                .help("set HOME or PLEACH_CACHE")
-        })
+    dirs::cache_dir().map(|cache| cache.join("pleach")).ok_or_else(|| {
+        Failure::machine("pleach::machine::cache", "this user has no cache folder").help("set HOME or XDG_CACHE_HOME")
+    })
 }
 
 /// Reads a measured table.

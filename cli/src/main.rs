@@ -15,6 +15,7 @@ mod launch;
 mod loader;
 mod machine;
 mod misfit;
+mod places;
 mod planfile;
 mod progress;
 mod screen;
@@ -70,6 +71,7 @@ fn parse(asked_json: bool) -> Result<Arguments, Exit> {
             &Failure::wish("pleach::command_line", message)
                 .help("`pleach --help` lists what can be said"),
         );
+        screen.finish();
     } else {
         let _ = error.print();
     }
@@ -78,13 +80,13 @@ fn parse(asked_json: bool) -> Result<Arguments, Exit> {
 
 fn answer(arguments: &Arguments) -> Exit {
     let screen = Screen::new(&arguments.global);
-    match enter(&arguments.global).and_then(|()| dispatch(&screen, arguments)) {
-        Ok(exit) => exit,
-        Err(failure) => {
-            screen.failure(&failure);
-            failure.exit
-        }
-    }
+    let outcome = enter(&arguments.global).and_then(|()| dispatch(&screen, arguments));
+    let exit = outcome.unwrap_or_else(|failure| {
+        screen.failure(&failure);
+        failure.exit
+    });
+    screen.finish();
+    exit
 }
 
 fn enter(global: &Global) -> Outcome<()> {

@@ -1,18 +1,36 @@
-//! Plans that cannot be: too large for their device, or against a law. Each says the figures and what would help.
+//! Plans that cannot be: impossible, too large for their device, or against a law. Each says the figures, the places in the
+//! spec, and what would help.
 //!
 //! A suggestion is offered only after the planner has tried it: a help that fails the next check is worse than none.
 
+use std::path::Path;
+
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::Kind;
+use pleach_planner::report::model;
 use pleach_planner::search::why::Pin;
-use pleach_planner::search::{self, Evaluated, Options};
+use pleach_planner::search::{self, Evaluated, Options, Rejected};
 
 use crate::compile::Planned;
 use crate::failure::Failure;
+use crate::places::Trouble;
 use crate::screen::figures::{bytes, count};
+
+/// Values that say how large the cluster is, the most telling first.
+const CLUSTER: [&str; 4] = ["cluster.nodes", "cluster.gpus", "cluster.gpus_per_node", "cluster.memory"];
+
+/// Values that say how large the model is.
+const MODEL: [&str; 2] = ["model.hidden", "model.layers"];
+
+/// Values that pin a placement.
+const PINS: [&str; 7] =
+    ["plan.micro_batch", "plan.tp", "plan.pp", "plan.dp", "plan.zero", "plan.recompute", "plan.sequence_parallel"];
 
 /// How many times the nodes a suggestion may go.
 const NODES: [u64; 6] = [2, 4, 8, 16, 32, 64];
+
+/// Reasons that are shown.
+const SHOWN: usize = 12;
 
 /// The failure of an answer that must not be run; none where it is fine.
 pub fn judge(planned: &Planned) -> Option<Failure> {
@@ -23,6 +41,27 @@ pub fn judge(planned: &Planned) -> Option<Failure> {
     (planned.answer.feasible == 0).then(|| lawless(planned))
 }
 
+/// The failure of an experiment that has no placement at all.
+pub fn nowhere(spec: &Path, experiment: &Experiment, rejected: &[Rejected]) -> Failure {
+    let (name, gpus) = (&experiment.name, experiment.cluster.gpus());
+    let mut trouble = Trouble::new(spec);
+    trouble.label(spec, experiment, &CLUSTER, format!("{gpus} ranks"));
+    for pin in PINS {
+        trouble.label(spec, experiment, &[pin], "pinned here");
+    }
+    let title = format!("{name} has no placement on {gpus} ranks");
+    let help = "leave more of `plan` open (`auto`), or change the number of ranks in `cluster`";
+    Failure::problems(vec![trouble.problem("pleach::plan::nowhere", title, &reasons(rejected), help.to_owned())])
+}
+
+fn reasons(rejected: &[Rejected]) -> String {
+    let line = |region: &Rejected| format!("{}: {} ({})", region.what, region.why, region.count);
+    let mut lines: Vec<String> = rejected.iter().take(SHOWN).map(line).collect();
+    let more = rejected.len().saturating_sub(SHOWN);
+    lines.extend((more > 0).then(|| format!("and {more} more reasons")));
+    lines.join("\n")
+}
+
 fn too_large(planned: &Planned, chosen: &Evaluated) -> Failure {
     let experiment = &planned.experiment;
     let (name, stage) = (&experiment.name, chosen.fullest());
@@ -31,19 +70,28 @@ fn too_large(planned: &Planned, chosen: &Evaluated) -> Failure {
         Kind::Gpu => "a GPU has",
         Kind::Cpu => "its share of this machine is",
     };
-    let (code, message) = if planned.answer.candidates == 1 {
-        let stages = chosen.memory.len();
-        let text = format!(
-            "this placement needs {peak} on stage {stage} of {stages}, {device} {capacity}"
-        );
+    let (code, title) = if planned.answer.candidates == 1 {
+        let text = format!("this placement needs {peak} on stage {stage} of {}, {device} {capacity}", chosen.memory.len());
         ("pleach::memory::placement_too_large", text)
     } else {
-        let text = format!(
-            "{name} does not fit on this cluster in any placement: {peak} at best, {device} {capacity}"
-        );
+        let text = format!("{name} does not fit on this cluster in any placement: {peak} at best, {device} {capacity}");
         ("pleach::memory::too_large", text)
     };
-    let memory = &chosen.memory[stage];
+    let mut trouble = Trouble::new(&planned.spec);
+    let cluster = format!("{} x {capacity}", experiment.cluster.gpus());
+    trouble.label(&planned.spec, experiment, &CLUSTER, cluster);
+    let parameters = format!("{} parameters", count(model::parameters(chosen)));
+    trouble.label(&planned.spec, experiment, &MODEL, parameters);
+    let mut helps = helps(planned);
+    if helps.is_empty() {
+        helps.push("nothing tried here is enough: a smaller model, a shorter `context`, or larger devices".to_owned());
+    }
+    Failure::problems(vec![trouble.problem(code, title, &kinds(chosen), helps.join("; or "))])
+}
+
+/// Memory of the fullest stage, kind by kind.
+fn kinds(chosen: &Evaluated) -> String {
+    let memory = &chosen.memory[chosen.fullest()];
     let kinds = [
         ("parameters", memory.parameters),
         ("gradients", memory.gradients),
@@ -52,23 +100,7 @@ fn too_large(planned: &Planned, chosen: &Evaluated) -> Failure {
         ("buffers", memory.buffers),
         ("overhead", memory.overhead),
     ];
-    let kinds: Vec<String> = kinds
-        .iter()
-        .map(|(kind, size)| format!("{kind} {}", bytes(*size)))
-        .collect();
-    let parameters = pleach_planner::report::model::parameters(chosen);
-    let size = format!(
-        "{} parameters on {} ranks",
-        count(parameters),
-        experiment.cluster.gpus()
-    );
-    let failure =
-        Failure::wish(code, message).detail(format!("stage {stage}: {}\n{size}", kinds.join(", ")));
-    let helps = helps(planned);
-    if helps.is_empty() {
-        return failure.help("nothing tried here helps: a smaller model, a shorter `context`, or devices with more memory");
-    }
-    failure.help(helps.join("; or "))
+    kinds.map(|(kind, size)| format!("{kind:<12}{:>10}", bytes(size))).join("\n")
 }
 
 /// Single changes after which it fits.
@@ -85,11 +117,7 @@ fn helps(planned: &Planned) -> Vec<String> {
         }
     }
     if planned.hardware.kind == Kind::Gpu && helps.is_empty() {
-        helps.extend(
-            NODES
-                .iter()
-                .find_map(|times| more_nodes(planned, planned.experiment.cluster.nodes * times)),
-        );
+        helps.extend(NODES.iter().find_map(|times| more_nodes(planned, planned.experiment.cluster.nodes * times)));
     }
     helps
 }
@@ -98,10 +126,7 @@ fn more_nodes(planned: &Planned, nodes: u64) -> Option<String> {
     let mut larger = planned.experiment.clone();
     larger.cluster.nodes = nodes;
     let peak = fits(planned, &larger)?;
-    Some(format!(
-        "{nodes} nodes fit ({} on the fullest GPU): `cluster.nodes = {nodes}`",
-        bytes(peak)
-    ))
+    Some(format!("{nodes} nodes fit ({} on the fullest GPU): `cluster.nodes = {nodes}`", bytes(peak)))
 }
 
 fn fits(planned: &Planned, changed: &Experiment) -> Option<u64> {
@@ -110,17 +135,16 @@ fn fits(planned: &Planned, changed: &Experiment) -> Option<u64> {
 }
 
 fn lawless(planned: &Planned) -> Failure {
-    let lines: Vec<String> = planned
-        .answer
-        .rejected
-        .iter()
-        .map(|region| format!("{}: {} ({})", region.what, region.why, region.count))
-        .collect();
     let name = &planned.experiment.name;
-    Failure::wish(
-        "pleach::plan::law",
-        format!("no placement of {name} obeys every `require` of the spec"),
-    )
-    .detail(lines.join("\n"))
-    .help("loosen the law that is named most, or leave more of `plan` open")
+    let mut trouble = Trouble::new(&planned.spec);
+    for law in &planned.experiment.plan.requirements {
+        let reason = law.because.as_ref().map_or_else(String::new, |because| format!(": {because}"));
+        trouble.mark(&planned.spec, &law.place, format!("this law{reason}"));
+    }
+    let broken: Vec<Rejected> =
+        planned.answer.rejected.iter().filter(|region| region.why.starts_with("breaks")).cloned().collect();
+    let shown = if broken.is_empty() { &planned.answer.rejected } else { &broken };
+    let title = format!("no placement of {name} obeys every `require` of the spec");
+    let help = "loosen the law that is named most, or leave more of `plan` open".to_owned();
+    Failure::problems(vec![trouble.problem("pleach::plan::law", title, &reasons(shown), help)])
 }

@@ -7,6 +7,7 @@ pub mod comparison;
 pub mod diagnostic;
 pub mod figures;
 
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 
 use diagnostic::Diagnostic;
@@ -31,6 +32,8 @@ pub struct Screen {
     pub json_log: bool,
     quiet: bool,
     verbose: bool,
+    /// Diagnostics for programs, printed together at the end.
+    held: RefCell<Vec<Value>>,
 }
 
 impl Screen {
@@ -41,11 +44,12 @@ impl Screen {
         Self {
             json: global.json,
             color_err: wants_color(global.color, terminal),
-            live: terminal && !global.no_progress && !global.quiet && !json_log,
-            no_progress: global.no_progress || global.quiet,
+            live: terminal && !global.no_progress && !global.quiet && !global.json && !json_log,
+            no_progress: global.no_progress || global.quiet || (global.json && !json_log),
             json_log,
             quiet: global.quiet,
             verbose: global.verbose,
+            held: RefCell::default(),
         }
     }
 
@@ -66,7 +70,7 @@ impl Screen {
         self.data(&pretty(value));
     }
 
-    /// A note to stderr, unless quiet.
+    /// A note to stderr, unless quiet. With `--json` stderr is for diagnostics alone, unless a log was asked for.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             self.log("info", text);
@@ -81,38 +85,47 @@ impl Screen {
     }
 
     /// Something the reader should look at, also when quiet.
-    pub fn warn(&self, text: &str) {
-        let text = if self.json_log {
-            text.to_owned()
+    pub fn warn(&self, code: &str, text: &str) {
+        if self.json {
+            let warning = Diagnostic { severity: "warning", ..Diagnostic::error(code, text) };
+            self.held.borrow_mut().push(warning.json());
         } else {
-            format!("warning: {text}")
-        };
-        self.log("warning", &text);
+            self.log("warning", &if self.json_log { text.to_owned() } else { format!("warning: {text}") });
+        }
+    }
+
+    /// Warnings of a spec that does not stop the command.
+    pub fn warn_of(&self, warnings: &Problems) {
+        if self.json {
+            self.held.borrow_mut().extend(list(warnings));
+        } else {
+            self.problems(warnings);
+        }
     }
 
     /// A failure: snippets and help for people, one array for programs; stderr in both cases.
     pub fn failure(&self, failure: &Failure) {
         if self.json {
-            self.line(&pretty(&all_json(&failure.problems, &failure.diagnostics)));
+            let mut held = self.held.borrow_mut();
+            held.extend(all_json(&failure.problems, &failure.diagnostics));
             return;
         }
-        failure
-            .problems
-            .iter()
-            .for_each(|problems| self.problems(problems));
+        failure.problems.iter().for_each(|problems| self.problems(problems));
         for diagnostic in &failure.diagnostics {
             self.line(diagnostic.text(self.color_err).trim_end());
         }
     }
 
-    /// Problems of a spec that do not stop the command: its warnings.
-    pub fn problems(&self, problems: &Problems) {
-        if problems.is_empty() {
-            return;
+    /// Ends the command: diagnostics that were held back for programs become one array on stderr.
+    pub fn finish(&self) {
+        let held = self.held.take();
+        if !held.is_empty() {
+            self.line(&pretty(&Value::Array(held)));
         }
-        if self.json {
-            self.line(&pretty(&problems.to_json()));
-        } else {
+    }
+
+    fn problems(&self, problems: &Problems) {
+        if !problems.is_empty() {
             self.line(problems.render(self.color_err).trim_end());
         }
     }
@@ -132,6 +145,9 @@ impl Screen {
     }
 
     fn log(&self, level: &str, text: &str) {
+        if self.json && !self.json_log {
+            return;
+        }
         if self.json_log {
             self.line(&json!({"level": level, "message": text}).to_string());
         } else {
@@ -150,17 +166,16 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).expect("a JSON value always serialises")
 }
 
-/// All diagnostics as one array.
-pub fn all_json(problems: &[Problems], diagnostics: &[Diagnostic]) -> Value {
-    let of_specs = problems
-        .iter()
-        .flat_map(|problems| match problems.to_json() {
-            Value::Array(list) => list,
-            other => vec![other],
-        });
-    of_specs
-        .chain(diagnostics.iter().map(Diagnostic::json))
-        .collect()
+/// All diagnostics as one list.
+pub fn all_json(problems: &[Problems], diagnostics: &[Diagnostic]) -> Vec<Value> {
+    problems.iter().flat_map(list).chain(diagnostics.iter().map(Diagnostic::json)).collect()
+}
+
+fn list(problems: &Problems) -> Vec<Value> {
+    match problems.to_json() {
+        Value::Array(list) => list,
+        other => vec![other],
+    }
 }
 
 /// `--color` over `NO_COLOR` over `FORCE_COLOR` over the stream.

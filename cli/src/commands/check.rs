@@ -38,7 +38,7 @@ pub fn check(screen: &Screen, global: &Global, arguments: &CheckArguments) -> Ou
     let wrong = !found.diagnostics.is_empty()
         || found.problems.iter().any(|problems| problems.errors() > 0);
     if screen.json {
-        screen.data_json(&all_json(&found.problems, &found.diagnostics));
+        screen.data_json(&all_json(&found.problems, &found.diagnostics).into());
     } else {
         screen.failure(&found);
         fine.iter().for_each(|line| screen.note(line));

@@ -70,7 +70,7 @@ pub fn folders(runs: &Path) -> Outcome<Vec<RunFolder>> {
 
 fn line(screen: &Screen, folder: &RunFolder) -> Line {
     let record = folder.read_record().unwrap_or_else(|error| {
-        screen.warn(&error.to_string());
+        screen.warn("pleach::run::damaged", &error.to_string());
         None
     });
     let last = StepMetrics::read(&folder.metrics())

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 pub struct Diagnostic {
     /// Stable code: `pleach::file::missing`.
     pub code: String,
+    /// `error` or `warning`.
+    pub severity: &'static str,
     /// One lower-case sentence with the actual values.
     pub message: String,
     /// Further lines: what was found, the arithmetic.
@@ -25,6 +27,7 @@ impl Diagnostic {
     pub fn error(code: &str, message: impl Into<String>) -> Self {
         Self {
             code: code.to_owned(),
+            severity: "error",
             message: message.into(),
             detail: None,
             help: None,
@@ -72,7 +75,7 @@ impl Diagnostic {
             Some(detail) => format!("{}\n{detail}", self.message),
             None => self.message.clone(),
         };
-        json!({"code": self.code, "severity": "error", "message": message, "labels": [], "help": self.help})
+        json!({"code": self.code, "severity": self.severity, "message": message, "labels": [], "help": self.help})
     }
 }
 

@@ -8,7 +8,7 @@ pub fn pleach(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pleach"));
     command
         .current_dir(folder)
-        .env("PLEACH_CACHE", folder.join("cache"))
+        .env("XDG_CACHE_HOME", folder.join("cache"))
         .env_remove("PLEACH_WORKER")
         .env_remove("NO_COLOR")
         .env_remove("FORCE_COLOR");
