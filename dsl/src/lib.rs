@@ -18,6 +18,7 @@ mod hash;
 mod loader;
 mod names;
 pub mod origin;
+mod pages;
 pub mod parse;
 pub mod problem;
 pub mod quantity;
@@ -38,6 +39,7 @@ use resolve::{Resolver, Share, choose_experiment, read_files};
 use syntax::Kind;
 
 pub use loader::{Failure, Loader, SHIPPED};
+pub use pages::{codes, page};
 pub use render::{Problems, SHOWN};
 pub use sources::{Source, Sources};
 
@@ -81,6 +83,11 @@ pub fn load(
             cells: BTreeMap::new(),
         };
     };
+    for declaration in &files[0].tree.declarations {
+        let mut alone = Resolver::new(&files, &mut sources);
+        alone.elaborate_alone(declaration);
+        problems.append(&mut alone.problems);
+    }
     let mut resolver = Resolver::new(&files, &mut sources);
     resolver.problems = problems;
     resolver.elaborate(chosen);

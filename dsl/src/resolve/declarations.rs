@@ -1,4 +1,7 @@
-//! Declarations by name: in the file itself, in what it imports, or behind an import's alias.
+//! Declarations by name: in the file itself, in what it imports, or behind an import's alias; then as what is extended sees them.
+//!
+//! Imports are not passed on, with that one exception: a spec that extends another is read together with it, and would otherwise have to
+//! import again whatever its base is made of.
 
 use super::{Resolver, Scope, not_yet};
 use crate::loader::SHIPPED;
@@ -21,10 +24,12 @@ impl<'files> Resolver<'files> {
     /// Looks a name up from a file. `--set` and defaults stand in the root file.
     pub fn declaration(&mut self, from: usize, path: &Path, kind: Kind) -> Found<'files> {
         let from = if from < self.files.len() { from } else { 0 };
-        let found = match path.text.split_once('.') {
-            None => self.direct(from, &path.text),
-            Some((alias, name)) => self.behind_alias(from, alias, name),
-        };
+        let mut found = self.lookup(from, &path.text);
+        for base in &self.lineage {
+            if matches!(found, Lookup::None) {
+                found = self.lookup(*base, &path.text);
+            }
+        }
         match found {
             Lookup::Found(declaration) if declaration.kind == kind => Found::Declared(declaration),
             Lookup::Found(declaration) => {
@@ -49,8 +54,16 @@ impl<'files> Resolver<'files> {
         }
     }
 
+    /// A name as one file sees it.
+    fn lookup(&self, from: usize, name: &str) -> Lookup<'files> {
+        match name.split_once('.') {
+            None => self.direct(from, name),
+            Some((alias, name)) => self.behind_alias(from, alias, name),
+        }
+    }
+
     /// A name without an alias: the file's own first, then those of its plain imports.
-    fn direct(&mut self, from: usize, name: &str) -> Lookup<'files> {
+    fn direct(&self, from: usize, name: &str) -> Lookup<'files> {
         let scope = &self.files[from];
         if let Some(own) = declared(scope, name) {
             return Lookup::Found(own);
@@ -76,7 +89,7 @@ impl<'files> Resolver<'files> {
     }
 
     /// `alias.name`.
-    fn behind_alias(&mut self, from: usize, alias: &str, name: &str) -> Lookup<'files> {
+    fn behind_alias(&self, from: usize, alias: &str, name: &str) -> Lookup<'files> {
         let imports = &self.files[from].imports;
         match imports
             .iter()

@@ -42,6 +42,26 @@ impl<'files> Resolver<'files> {
         self.apply_declaration(root, experiment, Layer::Override);
     }
 
+    /// Builds only what one declaration says, to find names in it that nobody knows, whether it is used or not.
+    pub fn elaborate_alone(&mut self, declaration: &'files Declaration) {
+        let holds = |field: &&Field| matches!(field.holds, Type::Declared(kind, _) if kind == declaration.kind);
+        let (name, schema) = match EXPERIMENT
+            .fields
+            .iter()
+            .find(holds)
+            .map(|field| (field.name, field.holds))
+        {
+            Some((name, Type::Declared(_, schema))) => (name, schema),
+            _ if declaration.kind == Kind::Experiment => return self.elaborate(declaration),
+            _ => return,
+        };
+        let at = (Layer::Override, declaration.name.place);
+        let root = self.section_node(None, "", &EXPERIMENT, "", at);
+        let section = self.section_node(Some(root), name, schema, &declaration.name.text, at);
+        self.tree.attach(root, section);
+        self.apply_declaration(section, declaration, Layer::Override);
+    }
+
     /// Lays a declaration over a section: first what it extends, then its own entries.
     pub(super) fn apply_declaration(
         &mut self,
@@ -49,29 +69,15 @@ impl<'files> Resolver<'files> {
         declaration: &'files Declaration,
         layer: Layer,
     ) {
-        let file = declaration.place.file;
-        let key = (file, declaration.name.text.clone());
-        if self.chain.contains(&key) || self.chain.len() > LONGEST_CHAIN {
-            let names = self
-                .chain
-                .iter()
-                .map(|(_, name)| name.as_str())
-                .chain([key.1.as_str()]);
-            let circle = names.collect::<Vec<_>>().join(" → ");
-            let title = format!("`{}` extends itself", declaration.name.text);
-            self.report(
-                Problem::error(
-                    "pleach::extends::cycle",
-                    title,
-                    declaration.name.place,
-                    circle,
-                )
-                .help("remove one `extends`"),
-            );
+        let name = &declaration.name;
+        let first = self.chain.iter().position(|open| open.place == name.place);
+        if first.is_some() || self.chain.len() > LONGEST_CHAIN {
+            let problem = extends_circle(&self.chain[first.unwrap_or(0)..], first.is_some());
+            self.report(problem);
             self.mark_incomplete(node);
             return;
         }
-        self.chain.push(key);
+        self.chain.push(name.clone());
         self.apply_base(node, declaration);
         self.apply_block(node, &declaration.block, layer);
         self.chain.pop();
@@ -80,7 +86,10 @@ impl<'files> Resolver<'files> {
     fn apply_base(&mut self, node: NodeId, declaration: &'files Declaration) {
         match &declaration.base {
             Some(base) => match self.declaration(declaration.place.file, base, declaration.kind) {
-                Found::Declared(base) => self.apply_declaration(node, base, Layer::Base),
+                Found::Declared(base) => {
+                    self.lineage.insert(0, base.place.file);
+                    self.apply_declaration(node, base, Layer::Base);
+                }
                 Found::Family => {}
                 Found::Nothing => self.mark_incomplete(node),
             },
@@ -249,21 +258,24 @@ impl<'files> Resolver<'files> {
         self.set_field(section, field, value, at, domain);
     }
 
-    /// Reports a field that the section does not have; the one that was probably meant is not missing.
+    /// Reports a field that the section does not have. The one that was probably meant is not missing, and whoever mentions the wrong name
+    /// is not wrong a second time.
     fn report_unknown(&mut self, section: NodeId, name: &Name) {
         let path = self.tree.node(section).path.clone();
         let Some(body) = self.tree.body_mut(section) else {
             return;
         };
         let (problem, meant) = unknown_and_meant(body.schema, &path, &name.text, name.place);
-        if let Some(meant) = meant {
-            body.meant.push(meant);
-            let inner = body.children.get(meant).copied();
-            inner
-                .into_iter()
-                .for_each(|child| self.mark_incomplete(child));
-        }
+        body.incomplete |= body.schema.later.contains(&name.text.as_str());
+        let inner = meant.and_then(|meant| body.children.get(meant).copied());
+        body.meant.extend(meant);
+        inner
+            .into_iter()
+            .for_each(|child| self.mark_incomplete(child));
         self.report(problem);
+        if self.tree.child(section, &name.text).is_none() {
+            self.poison(section, &name.text, (Layer::Override, name.place));
+        }
     }
 
     /// Walks a dotted path down to its last section.
@@ -335,6 +347,32 @@ impl<'files> Resolver<'files> {
             }
         }
     }
+}
+
+/// Declarations that extend one another in a circle, told from the first in the file; or in a chain nobody follows.
+fn extends_circle(chain: &[Name], closed: bool) -> Problem {
+    let start = (0..chain.len())
+        .min_by_key(|index| chain[*index].place)
+        .unwrap_or(0);
+    let start = if closed { start } else { 0 };
+    let turned = chain[start..]
+        .iter()
+        .chain(&chain[..start])
+        .chain(closed.then(|| &chain[start]));
+    let names = turned
+        .map(|name| name.text.as_str())
+        .take(8)
+        .collect::<Vec<_>>()
+        .join(" → ");
+    let title = match closed {
+        true => format!("`{}` extends itself", chain[start].text),
+        false => format!(
+            "`{}` extends more than {LONGEST_CHAIN} others in a row",
+            chain[start].text
+        ),
+    };
+    Problem::error("pleach::extends::cycle", title, chain[start].place, names)
+        .help("remove one `extends`")
 }
 
 /// The name an entry sets, and whether it replaces (rather than edits) what is there.

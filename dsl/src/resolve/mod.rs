@@ -26,7 +26,7 @@ use crate::evaluate::{Stop, Value};
 use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::sources::Sources;
-use crate::syntax::{Expression, Goal, Place};
+use crate::syntax::{Expression, Goal, Name, Place};
 
 pub use declarations::choose_experiment;
 pub use files::{Scope, read_files};
@@ -53,7 +53,9 @@ pub struct Resolver<'files> {
     /// Cells that are being computed.
     stack: Vec<NodeId>,
     /// Declarations that are being laid over one another, to stop circles of `extends`.
-    chain: Vec<(usize, String)>,
+    chain: Vec<Name>,
+    /// Files of what is extended, the nearest base first: whoever extends a declaration sees the names it sees.
+    lineage: Vec<usize>,
 }
 
 /// A `require`.
@@ -84,6 +86,7 @@ impl<'files> Resolver<'files> {
             values: Vec::new(),
             stack: Vec::new(),
             chain: Vec::new(),
+            lineage: Vec::new(),
         }
     }
 

@@ -328,6 +328,8 @@ fn every_code_has_a_page_that_shows_it() {
                 problems.contains(&format!(" {code}\n")),
                 "the page of {code} does not show it"
             );
+            let page = pleach_dsl::page(&code).expect("the page is compiled in");
+            assert!(page.starts_with(&format!("## {code}\n")) && page.contains(problems));
             shown.insert(code);
         }
     }
@@ -340,9 +342,37 @@ fn every_code_has_a_page_that_shows_it() {
         Vec::<&String>::new(),
         "codes without a page"
     );
+    assert_eq!(pleach_dsl::codes().len(), shown.len());
     assert_eq!(
         shown.difference(&known).collect::<Vec<_>>(),
         Vec::<&String>::new(),
         "pages without a code"
     );
+}
+
+/// The seven samples of the design, where its folder is there: what the language cannot build yet it can at least read.
+#[test]
+fn samples_of_the_design_are_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/design/language.md");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        eprintln!("skipped: {} is not there", path.display());
+        return;
+    };
+    let samples: Vec<&str> = text
+        .split("\n```\n")
+        .skip(1)
+        .step_by(2)
+        .filter(|block| block.contains(" {\n"))
+        .collect();
+    assert!(samples.len() >= 7, "{} samples", samples.len());
+    for sample in samples {
+        let mut problems = Vec::new();
+        let file = pleach_dsl::parse::parse(0, sample, &mut problems);
+        let titles: Vec<&str> = problems
+            .iter()
+            .map(|problem| problem.title.as_str())
+            .collect();
+        assert_eq!(titles, Vec::<&str>::new(), "{sample}");
+        assert!(!file.declarations.is_empty());
+    }
 }
