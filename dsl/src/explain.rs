@@ -11,7 +11,7 @@ use crate::syntax::ExpressionKind;
 /// One cell, ready to be shown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cell {
-    /// The value: `3,145,728 tokens/steps`, or what leaves it open.
+    /// The value: `3,145,728 tokens/step`, or what leaves it open.
     pub value: String,
     /// The formula as written: `1536 sequences`.
     pub formula: String,
