@@ -94,6 +94,31 @@ impl Emitter<'_> {
         }
     }
 
+    /// Layouts of a bucket's weights, gradients and optimizer states.
+    fn layouts(&self, traits: Traits) -> [Layouts; 3] {
+        let over = if traits.whole {
+            Layout::Replicate
+        } else {
+            Layout::Shard(0)
+        };
+        let state = if self.slices() > 1 {
+            Layout::Shard(0)
+        } else {
+            Layout::Replicate
+        };
+        let sum = if traits.partial {
+            Layout::Partial
+        } else {
+            over
+        };
+        [
+            (Layout::Replicate, over),
+            (Layout::Partial, sum),
+            (state, over),
+        ]
+        .map(|(dp, tp)| Layouts { dp, tp })
+    }
+
     fn bucket(&mut self, block: &Block, traits: Traits, members: &[Member]) -> usize {
         let index = self.buckets.len();
         let lives = if block.name == "layer" {
@@ -109,34 +134,8 @@ impl Emitter<'_> {
                 .product::<u64>()
         };
         let length: u64 = members.iter().map(elements).sum();
-        let padded = length.next_multiple_of(
-            u64::from(self.mesh.dp) * u64::from(self.slices() > 1) + u64::from(self.slices() == 1),
-        );
-        let over = if traits.whole {
-            Layout::Replicate
-        } else {
-            Layout::Shard(0)
-        };
-        let whole = Layouts {
-            dp: Layout::Replicate,
-            tp: over,
-        };
-        let summed = Layouts {
-            dp: Layout::Partial,
-            tp: if traits.partial {
-                Layout::Partial
-            } else {
-                over
-            },
-        };
-        let sliced = Layouts {
-            dp: if self.slices() > 1 {
-                Layout::Shard(0)
-            } else {
-                Layout::Replicate
-            },
-            tp: over,
-        };
+        let padded = length.next_multiple_of(self.slices());
+        let [whole, summed, sliced] = self.layouts(traits);
         let (accumulate, part) = (self.accumulate, padded / self.slices());
         let mut flat = |what: &str, dtype, size, layout| {
             self.table

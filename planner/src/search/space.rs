@@ -77,10 +77,10 @@ impl Builder<'_> {
     fn tensor_parallel(&self, tp: u64, gpus: u64) -> Option<String> {
         let model = &self.experiment.model;
         let Mlp::Gelu { width } = model.mlp;
-        if tp == 0 || gpus % tp != 0 {
+        if tp == 0 || !gpus.is_multiple_of(tp) {
             return Some(format!("{gpus} ranks do not divide by it"));
         }
-        if model.heads % tp != 0 {
+        if !model.heads.is_multiple_of(tp) {
             return Some(format!("{} attention heads do not divide by it", model.heads));
         }
         (width % tp != 0).then(|| format!("the MLP's width of {width} does not divide by it"))
@@ -88,7 +88,7 @@ impl Builder<'_> {
 
     fn stages(&self, tp: u64, pp: u64, gpus: u64) -> Option<String> {
         let layers = self.experiment.model.layers;
-        if pp == 0 || gpus % (tp * pp) != 0 {
+        if pp == 0 || !gpus.is_multiple_of(tp * pp) {
             return Some(format!("with tp {tp}, {gpus} ranks do not divide by it"));
         }
         (pp > layers).then(|| format!("there are only {layers} layers"))
@@ -101,7 +101,7 @@ impl Builder<'_> {
             return self.reject(format!("dp {dp}"), why);
         }
         let batch = self.experiment.train.global_batch;
-        if batch % dp != 0 {
+        if !batch.is_multiple_of(dp) {
             return self.reject(format!("dp {dp}"), format!("a batch of {batch} sequences does not divide by it"));
         }
         let mut scope = scope.clone();
@@ -113,7 +113,7 @@ impl Builder<'_> {
                 scope.micro_batch = Some(micro);
                 if zero > 1 {
                     self.reject(format!("zero {zero}"), "only ZeRO stages 0 and 1 are planned so far".to_owned());
-                } else if micro == 0 || (batch / dp) % micro != 0 {
+                } else if micro == 0 || !(batch / dp).is_multiple_of(micro) {
                     let why = format!("{} sequences of each replica do not divide by it", batch / dp);
                     self.reject(format!("micro_batch {micro}"), why);
                 } else {
@@ -150,7 +150,7 @@ impl Builder<'_> {
         };
         let tp = scope.tp.unwrap_or(1);
         let context = self.experiment.model.context;
-        if sequence_parallel && context % tp != 0 {
+        if sequence_parallel && !context.is_multiple_of(tp) {
             return self.reject(format!("tp {tp}"), format!("{context} positions do not divide by it (sequence parallelism)"));
         }
         if !agrees(self.experiment, scope) {
@@ -203,5 +203,5 @@ pub fn broken_law(laws: &[Requirement], scope: &Scoped<'_>) -> Option<(String, S
 }
 
 fn divisors(number: u64) -> Vec<u64> {
-    (1..=number).filter(|divisor| number % divisor == 0).collect()
+    (1..=number).filter(|divisor| number.is_multiple_of(*divisor)).collect()
 }
