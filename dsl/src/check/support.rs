@@ -103,6 +103,11 @@ fn split_shares(resolver: &mut Resolver) -> Option<()> {
         })
         .sum();
     if total == crate::quantity::whole(1) {
+        if split.layer != Layer::Preset {
+            let title = "`split` is not built yet: the run trains on all documents";
+            let problem = Problem::warning("pleach::not_yet", title, split.place, "has no effect");
+            resolver.report(problem.help("leave it out until it is"));
+        }
         return None;
     }
     let percent = crate::quantity::show(&(total * crate::quantity::whole(100)));
@@ -114,7 +119,7 @@ fn split_shares(resolver: &mut Resolver) -> Option<()> {
             split.place,
             format!("{percent}% together"),
         )
-        .help("write for instance `[99%, 0.5%, 0.5%]`"),
+        .help("leave it out: the run trains on all documents"),
     );
     None
 }

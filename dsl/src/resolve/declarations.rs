@@ -259,6 +259,10 @@ pub fn choose_experiment<'files>(
             .iter()
             .filter(move |declaration| declaration.kind == kind)
     };
+    for schedule in of_kind(Kind::Schedule) {
+        let problem = not_yet("a schedule with a name", schedule.name.place);
+        problems.push(problem.help("write it as `lr` of `train`: `lr = cosine { … }`"));
+    }
     let experiments: Vec<&Declaration> = of_kind(Kind::Experiment).collect();
     let file = &sources.get(0).name;
     match (wanted, experiments.as_slice()) {
