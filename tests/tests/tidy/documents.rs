@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use pleach_tests::have;
 use pleach_tests::source::{Source, files};
+use pleach_tests::{have, job};
 use xtask::places;
 
 use crate::none;
@@ -140,4 +140,45 @@ fn the_gate_is_the_suite() {
         .filter(|line| !line.starts_with('#') && !line.is_empty())
         .collect();
     assert_eq!(commands, ["set -euo pipefail", "exec cargo xtask test"]);
+}
+
+/// The text of README's first fenced block of a kind.
+fn block<'t>(text: &'t str, kind: &str) -> &'t str {
+    let opening = format!("```{kind}\n");
+    let (_, rest) = text
+        .split_once(&opening)
+        .unwrap_or_else(|| panic!("README has a block of {kind}"));
+    rest.split_once("```").expect("the block ends").0
+}
+
+#[test]
+fn the_screen_in_readme_is_what_pleach_prints() {
+    let path = places::root().join("README.md");
+    let text = std::fs::read_to_string(&path).expect("there is a README");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let spec = folder.path().join("pythia.pleach");
+    std::fs::write(&spec, block(&text, "pleach")).expect("a file can be written");
+    let answer = job::succeed(
+        Command::new(have::pleach())
+            .arg("plan")
+            .arg(&spec)
+            .env("NO_COLOR", "1"),
+    );
+    let (shown, printed) = (
+        block(&text, "text"),
+        format!("{}\n", answer.stdout.trim_end()),
+    );
+    if std::env::var("PLEACH_README").is_ok_and(|mode| mode == "write") {
+        let mended = text.replacen(
+            &format!("```text\n{shown}```"),
+            &format!("```text\n{printed}```"),
+            1,
+        );
+        std::fs::write(&path, mended).expect("README can be written");
+    } else {
+        assert_eq!(
+            shown, printed,
+            "`PLEACH_README=write cargo test -p pleach-tests --test tidy` brings README up to date"
+        );
+    }
 }
