@@ -36,7 +36,7 @@ fn main() {
         .flag(include.display().to_string())
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include").display().to_string())
-        .files(["shim/groups.cpp", "shim/kernels.cpp", "shim/memory.cpp", "shim/rows.cpp"])
+        .files(["shim/arena.cpp", "shim/groups.cpp", "shim/kernels.cpp", "shim/memory.cpp", "shim/rows.cpp"])
         .compile("pleach_shim");
 }
 

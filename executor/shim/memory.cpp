@@ -1,15 +1,13 @@
-// A CPU allocator that counts: bytes in use now, and the most since the last look.
+// The CPU allocator of a worker: blocks come from the arena, and bytes are counted as they are asked for.
 //
-// It hands every request to libtorch's own allocator. Blocks are found again by their address, because libraries below
-// libtorch (oneDNN) ask for bare pointers, which only an allocator whose context is the data itself may give.
+// A block's context is its own address, because libraries below libtorch (oneDNN) take bare pointers, which only such an
+// allocator may give.
 #include <ATen/ATen.h>
 #include <c10/core/CPUAllocator.h>
 
-#include <array>
 #include <atomic>
-#include <mutex>
-#include <unordered_map>
 
+#include "arena.hpp"
 #include "common.hpp"
 
 using pleach::guarded;
@@ -20,20 +18,10 @@ std::atomic<int64_t> live{0};
 std::atomic<int64_t> peak{0};
 c10::Allocator* inner = nullptr;
 
-struct Block {
-  c10::DataPtr memory;
-  int64_t bytes;
-};
-
-// Blocks by address, in several parts so that threads seldom wait for each other.
-struct Part {
-  std::mutex mutex;
-  std::unordered_map<void*, Block> blocks;
-};
-
-Part& part_of(void* data) {
-  static std::array<Part, 64> parts;
-  return parts[(reinterpret_cast<uintptr_t>(data) >> 6) % parts.size()];
+pleach::Arena& arena() {
+  // Never destroyed: tensors of other static objects may outlive any order of destruction.
+  static auto* whole = new pleach::Arena;
+  return *whole;
 }
 
 void count(int64_t bytes) {
@@ -43,35 +31,23 @@ void count(int64_t bytes) {
   }
 }
 
-void release(void* data) {
-  Part& part = part_of(data);
-  std::unique_lock<std::mutex> lock(part.mutex);
-  auto block = part.blocks.extract(data);
-  lock.unlock();
-  if (block.empty()) {
+void release(void* block) {
+  if (auto bytes = arena().give(block)) {
+    live.fetch_sub(static_cast<int64_t>(*bytes), std::memory_order_relaxed);
+  } else {
     // Made before counting began.
-    inner->raw_deallocate(data);
-    return;
+    inner->raw_deallocate(block);
   }
-  live.fetch_sub(block.mapped().bytes, std::memory_order_relaxed);
 }
 
 class CountingAllocator final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    c10::DataPtr memory = inner->allocate(bytes);
-    void* data = memory.get();
-    if (data == nullptr) {
-      return memory;
-    }
-    auto size = static_cast<int64_t>(bytes);
-    {
-      Part& part = part_of(data);
-      std::lock_guard<std::mutex> lock(part.mutex);
-      part.blocks.insert_or_assign(data, Block{std::move(memory), size});
-    }
-    count(size);
-    return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
+    if (bytes == 0) return {nullptr, nullptr, &release, c10::Device(c10::DeviceType::CPU)};
+    void* block = arena().take(bytes);
+    TORCH_CHECK(block != nullptr, "no memory for ", bytes, " bytes beside ", live.load(), " in use");
+    count(static_cast<int64_t>(bytes));
+    return {block, block, &release, c10::Device(c10::DeviceType::CPU)};
   }
 
   c10::DeleterFnPtr raw_deleter() const override { return &release; }
@@ -86,9 +62,8 @@ extern "C" {
 // Puts the counting allocator in front; once, before any tensor whose bytes matter.
 int pleach_memory_count() {
   return guarded([&] {
-    static CountingAllocator counting;
     inner = c10::GetDefaultCPUAllocator();
-    c10::SetCPUAllocator(&counting, 100);
+    c10::SetCPUAllocator(new CountingAllocator, 100);
   });
 }
 

@@ -1,4 +1,4 @@
-//! Bytes that libtorch really holds: a counting allocator, and the storage behind a tensor.
+//! Bytes that libtorch really holds: the worker's own allocator, which counts, and the storage behind a tensor.
 
 use std::ffi::c_int;
 use std::sync::Once;
@@ -16,7 +16,7 @@ unsafe extern "C" {
     fn pleach_storage(tensor: *mut C_tensor, address: *mut usize, bytes: *mut u64) -> c_int;
 }
 
-/// Puts the counting allocator in front of libtorch's, once for the process.
+/// Puts the worker's allocator in front of libtorch's, once for the process: tensors come from one arena and are counted.
 pub fn count() {
     static ONCE: Once = Once::new();
     // SAFETY: replaces a global pointer, once; blocks made before are still freed by their own allocator.
