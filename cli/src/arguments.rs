@@ -299,7 +299,9 @@ mod tests {
         let line = ["pleach", "export", "runs/a", "--to", "hf", "--out", "b"];
         let parsed = Arguments::try_parse_from(line).unwrap();
         assert_eq!(parsed.global.directory, None);
-        assert!(matches!(parsed.command, Command::Export(export) if export.directory == Path::new("runs/a")));
+        assert!(
+            matches!(parsed.command, Command::Export(export) if export.directory == Path::new("runs/a"))
+        );
     }
 
     #[test]

@@ -205,8 +205,10 @@ pub fn newest(screen: &Screen, folder: &RunFolder, plan: &Plan) -> Outcome<Optio
     good.check(plan)
         .map_err(|error| Failure::wish("pleach::checkpoint::other", error.to_string()))?;
     for reason in &reasons {
-        screen.warn("pleach::checkpoint::damaged", &format!("a newer checkpoint is damaged and left out: {reason}"
-        ));
+        screen.warn(
+            "pleach::checkpoint::damaged",
+            &format!("a newer checkpoint is damaged and left out: {reason}"),
+        );
     }
     Ok(Some(good))
 }

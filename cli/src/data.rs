@@ -17,7 +17,10 @@ pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepare
         plan.data.name, plan.data.source
     ));
     let cache = data::default_cache().map_err(|error| data_failure(&error))?;
-    let prepared = data::build(&plan.data, from, &cache).map_err(|error| data_failure(&error))?;
+    let prepared = match known(plan, &cache) {
+        Some(prepared) => prepared,
+        None => data::build(&plan.data, from, &cache).map_err(|error| data_failure(&error))?,
+    };
     prepared
         .check(&plan.data)
         .map_err(|error| data_failure(&error))?;
@@ -42,6 +45,28 @@ pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepare
         ));
     }
     Ok(prepared)
+}
+
+/// The data of a plan that names it already, wherever its source was: found in the cache by its fingerprints.
+fn known(plan: &Plan, cache: &Path) -> Option<Prepared> {
+    if plan
+        .data
+        .mix
+        .iter()
+        .any(|component| component.fingerprint.is_none())
+    {
+        return None;
+    }
+    let mut folders: Vec<_> = std::fs::read_dir(cache)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    folders.sort();
+    folders.into_iter().find_map(|folder| {
+        let prepared = Prepared::open(&folder).ok()?;
+        (prepared.check(&plan.data).is_ok() && prepared.verify().is_ok()).then_some(prepared)
+    })
 }
 
 fn order_hash(plan: &Plan, prepared: &Prepared) -> Result<String, OrderError> {

@@ -96,9 +96,12 @@ impl Machine {
 
 /// The user's folder for what can be made again.
 pub fn cache_folder() -> Outcome<PathBuf> {
-    dirs::cache_dir().map(|cache| cache.join("pleach")).ok_or_else(|| {
-        Failure::machine("pleach::machine::cache", "this user has no cache folder").help("set HOME or XDG_CACHE_HOME")
-    })
+    dirs::cache_dir()
+        .map(|cache| cache.join("pleach"))
+        .ok_or_else(|| {
+            Failure::machine("pleach::machine::cache", "this user has no cache folder")
+                .help("set HOME or XDG_CACHE_HOME")
+        })
 }
 
 /// Reads a measured table.

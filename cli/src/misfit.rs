@@ -6,7 +6,10 @@
 use std::path::Path;
 
 use pleach_dsl::experiment::Experiment;
+use pleach_dsl::wish::Choice;
+use pleach_plan::Recompute;
 use pleach_plan::hardware::Kind;
+use pleach_planner::placement::Placement;
 use pleach_planner::report::model;
 use pleach_planner::search::why::Pin;
 use pleach_planner::search::{self, Evaluated, Options, Rejected};
@@ -17,14 +20,26 @@ use crate::places::Trouble;
 use crate::screen::figures::{bytes, count};
 
 /// Values that say how large the cluster is, the most telling first.
-const CLUSTER: [&str; 4] = ["cluster.nodes", "cluster.gpus", "cluster.gpus_per_node", "cluster.memory"];
+const CLUSTER: [&str; 4] = [
+    "cluster.nodes",
+    "cluster.gpus",
+    "cluster.gpus_per_node",
+    "cluster.memory",
+];
 
 /// Values that say how large the model is.
 const MODEL: [&str; 2] = ["model.hidden", "model.layers"];
 
 /// Values that pin a placement.
-const PINS: [&str; 7] =
-    ["plan.micro_batch", "plan.tp", "plan.pp", "plan.dp", "plan.zero", "plan.recompute", "plan.sequence_parallel"];
+const PINS: [&str; 7] = [
+    "plan.micro_batch",
+    "plan.tp",
+    "plan.pp",
+    "plan.dp",
+    "plan.zero",
+    "plan.recompute",
+    "plan.sequence_parallel",
+];
 
 /// How many times the nodes a suggestion may go.
 const NODES: [u64; 6] = [2, 4, 8, 16, 32, 64];
@@ -51,7 +66,12 @@ pub fn nowhere(spec: &Path, experiment: &Experiment, rejected: &[Rejected]) -> F
     }
     let title = format!("{name} has no placement on {gpus} ranks");
     let help = "leave more of `plan` open (`auto`), or change the number of ranks in `cluster`";
-    Failure::problems(vec![trouble.problem("pleach::plan::nowhere", title, &reasons(rejected), help.to_owned())])
+    Failure::problems(vec![trouble.problem(
+        "pleach::plan::nowhere",
+        title,
+        &reasons(rejected),
+        help.to_owned(),
+    )])
 }
 
 fn reasons(rejected: &[Rejected]) -> String {
@@ -71,10 +91,15 @@ fn too_large(planned: &Planned, chosen: &Evaluated) -> Failure {
         Kind::Cpu => "its share of this machine is",
     };
     let (code, title) = if planned.answer.candidates == 1 {
-        let text = format!("this placement needs {peak} on stage {stage} of {}, {device} {capacity}", chosen.memory.len());
+        let text = format!(
+            "this placement needs {peak} on stage {stage} of {}, {device} {capacity}",
+            chosen.memory.len()
+        );
         ("pleach::memory::placement_too_large", text)
     } else {
-        let text = format!("{name} does not fit on this cluster in any placement: {peak} at best, {device} {capacity}");
+        let text = format!(
+            "{name} does not fit on this cluster in any placement: {peak} at best, {device} {capacity}"
+        );
         ("pleach::memory::too_large", text)
     };
     let mut trouble = Trouble::new(&planned.spec);
@@ -84,9 +109,17 @@ fn too_large(planned: &Planned, chosen: &Evaluated) -> Failure {
     trouble.label(&planned.spec, experiment, &MODEL, parameters);
     let mut helps = helps(planned);
     if helps.is_empty() {
-        helps.push("nothing tried here is enough: a smaller model, a shorter `context`, or larger devices".to_owned());
+        helps.push(
+            "nothing tried here is enough: a smaller model, a shorter `context`, or larger devices"
+                .to_owned(),
+        );
     }
-    Failure::problems(vec![trouble.problem(code, title, &kinds(chosen), helps.join("; or "))])
+    Failure::problems(vec![trouble.problem(
+        code,
+        title,
+        &kinds(chosen),
+        helps.join("; or "),
+    )])
 }
 
 /// Memory of the fullest stage, kind by kind.
@@ -100,37 +133,99 @@ fn kinds(chosen: &Evaluated) -> String {
         ("buffers", memory.buffers),
         ("overhead", memory.overhead),
     ];
-    kinds.map(|(kind, size)| format!("{kind:<12}{:>10}", bytes(size))).join("\n")
+    kinds
+        .map(|(kind, size)| format!("{kind:<12}{:>10}", bytes(size)))
+        .join("\n")
 }
 
-/// Single changes after which it fits.
+/// Single changes after which it fits, each tried on the placement that came nearest, so that a help costs milliseconds.
 fn helps(planned: &Planned) -> Vec<String> {
-    let pins = [
-        (Pin::Recompute("full".to_owned()), "`recompute = full`"),
-        (Pin::MicroBatch(1), "`micro_batch = 1`"),
-        (Pin::Zero(1), "`zero = 1`"),
+    let nearest = &planned.answer.chosen.placement;
+    let changes = [
+        (
+            Placement {
+                recompute: Recompute::Full,
+                ..nearest.clone()
+            },
+            "`recompute = full`",
+        ),
+        (
+            Placement {
+                micro_batch: 1,
+                ..nearest.clone()
+            },
+            "`micro_batch = 1`",
+        ),
+        (
+            Placement {
+                zero: 1,
+                ..nearest.clone()
+            },
+            "`zero = 1`",
+        ),
     ];
-    let mut helps = Vec::new();
-    for (pin, text) in pins {
-        if let Some(peak) = fits(planned, &pin.apply(&planned.experiment)) {
-            helps.push(format!("{text} brings it to {}", bytes(peak)));
-        }
-    }
+    let mut helps: Vec<String> = changes
+        .into_iter()
+        .filter(|(changed, _)| changed != nearest)
+        .filter_map(|(changed, text)| {
+            let peak = fits(planned, &planned.experiment, &changed)?;
+            Some(format!("{text} brings it to {}", bytes(peak)))
+        })
+        .collect();
     if planned.hardware.kind == Kind::Gpu && helps.is_empty() {
-        helps.extend(NODES.iter().find_map(|times| more_nodes(planned, planned.experiment.cluster.nodes * times)));
+        helps.extend(NODES.iter().find_map(|&times| more_nodes(planned, times)));
     }
     helps
 }
 
-fn more_nodes(planned: &Planned, nodes: u64) -> Option<String> {
+/// The nearest placement on more nodes: more replicas, or more stages where the spec leaves them open.
+fn more_nodes(planned: &Planned, times: u64) -> Option<String> {
     let mut larger = planned.experiment.clone();
-    larger.cluster.nodes = nodes;
-    let peak = fits(planned, &larger)?;
-    Some(format!("{nodes} nodes fit ({} on the fullest GPU): `cluster.nodes = {nodes}`", bytes(peak)))
+    larger.cluster.nodes *= times;
+    let nearest = &planned.answer.chosen.placement;
+    let open = !matches!(larger.plan.pp, Choice::Fixed(_));
+    let stages = [
+        Some(nearest.pp),
+        u32::try_from(times)
+            .ok()
+            .filter(|_| open)
+            .map(|times| nearest.pp * times),
+    ];
+    let peak = stages.into_iter().flatten().find_map(|pp| {
+        fits(
+            planned,
+            &larger,
+            &Placement {
+                pp,
+                ..nearest.clone()
+            },
+        )
+    })?;
+    let nodes = larger.cluster.nodes;
+    Some(format!(
+        "{nodes} nodes fit ({} on the fullest GPU): `cluster.nodes = {nodes}`",
+        bytes(peak)
+    ))
 }
 
-fn fits(planned: &Planned, changed: &Experiment) -> Option<u64> {
-    let answer = search::plan(changed, &planned.hardware, Options { alternatives: 0 }).ok()?;
+/// The peak of one placement, replicas as the cluster gives them, where it fits and obeys the laws.
+fn fits(planned: &Planned, experiment: &Experiment, placement: &Placement) -> Option<u64> {
+    let recompute = match placement.recompute {
+        Recompute::None => "none",
+        Recompute::Full => "full",
+    };
+    let pins = [
+        Pin::Tp(placement.tp.into()),
+        Pin::Pp(placement.pp.into()),
+        Pin::Zero(placement.zero.into()),
+        Pin::MicroBatch(placement.micro_batch),
+        Pin::Recompute(recompute.to_owned()),
+        Pin::SequenceParallel(placement.sequence_parallel),
+    ];
+    let pinned = pins
+        .iter()
+        .fold(experiment.clone(), |experiment, pin| pin.apply(&experiment));
+    let answer = search::plan(&pinned, &planned.hardware, Options { alternatives: 0 }).ok()?;
     (answer.chosen.fits() && answer.feasible > 0).then(|| answer.chosen.peak())
 }
 
@@ -138,13 +233,30 @@ fn lawless(planned: &Planned) -> Failure {
     let name = &planned.experiment.name;
     let mut trouble = Trouble::new(&planned.spec);
     for law in &planned.experiment.plan.requirements {
-        let reason = law.because.as_ref().map_or_else(String::new, |because| format!(": {because}"));
+        let reason = law
+            .because
+            .as_ref()
+            .map_or_else(String::new, |because| format!(": {because}"));
         trouble.mark(&planned.spec, &law.place, format!("this law{reason}"));
     }
-    let broken: Vec<Rejected> =
-        planned.answer.rejected.iter().filter(|region| region.why.starts_with("breaks")).cloned().collect();
-    let shown = if broken.is_empty() { &planned.answer.rejected } else { &broken };
+    let broken: Vec<Rejected> = planned
+        .answer
+        .rejected
+        .iter()
+        .filter(|region| region.why.starts_with("breaks"))
+        .cloned()
+        .collect();
+    let shown = if broken.is_empty() {
+        &planned.answer.rejected
+    } else {
+        &broken
+    };
     let title = format!("no placement of {name} obeys every `require` of the spec");
     let help = "loosen the law that is named most, or leave more of `plan` open".to_owned();
-    Failure::problems(vec![trouble.problem("pleach::plan::law", title, &reasons(shown), help)])
+    Failure::problems(vec![trouble.problem(
+        "pleach::plan::law",
+        title,
+        &reasons(shown),
+        help,
+    )])
 }

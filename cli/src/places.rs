@@ -22,15 +22,33 @@ pub struct Trouble {
 impl Trouble {
     /// A problem without places so far; its first place is the spec's beginning if none is found.
     pub fn new(spec: &Path) -> Self {
-        let mut trouble = Self { sources: Sources::default(), places: Vec::new() };
+        let mut trouble = Self {
+            sources: Sources::default(),
+            places: Vec::new(),
+        };
         let name = spec.to_string_lossy();
-        trouble.sources.add(name.as_ref(), text_of(spec, &name).unwrap_or_default(), false);
+        trouble.sources.add(
+            name.as_ref(),
+            text_of(spec, &name).unwrap_or_default(),
+            false,
+        );
         trouble
     }
 
     /// Labels the first of these values that somebody wrote; defaults and what a preset says come last.
-    pub fn label(&mut self, spec: &Path, experiment: &Experiment, paths: &[&str], text: impl Into<String>) {
-        let origins = || paths.iter().filter_map(|path| experiment.origins.get(*path)).filter(|origin| origin.line > 0);
+    pub fn label(
+        &mut self,
+        spec: &Path,
+        experiment: &Experiment,
+        paths: &[&str],
+        text: impl Into<String>,
+    ) {
+        let origins = || {
+            paths
+                .iter()
+                .filter_map(|path| experiment.origins.get(*path))
+                .filter(|origin| origin.line > 0)
+        };
         let own = origins().find(|origin| origin.layer != Layer::Preset);
         if let Some(origin) = own.or_else(|| origins().next()) {
             self.mark(spec, origin, text);
@@ -44,8 +62,18 @@ impl Trouble {
     }
 
     /// The finished problem.
-    pub fn problem(self, code: &'static str, title: String, picture: &str, help: String) -> Problems {
-        let whole = Place { file: 0, start: 0, end: 0 };
+    pub fn problem(
+        self,
+        code: &'static str,
+        title: String,
+        picture: &str,
+        help: String,
+    ) -> Problems {
+        let whole = Place {
+            file: 0,
+            start: 0,
+            end: 0,
+        };
         let mut places = self.places.into_iter();
         let (place, text) = places.next().unwrap_or((whole, String::new()));
         let mut problem = Problem::error(code, title, place, text).help(help);
@@ -62,7 +90,10 @@ impl Trouble {
             (0, self.sources.get(0).text.clone())
         } else {
             let text = text_of(spec, &origin.file)?;
-            (self.sources.add(origin.file.clone(), text.clone(), false), text)
+            (
+                self.sources.add(origin.file.clone(), text.clone(), false),
+                text,
+            )
         };
         let start = offset(&text, origin.line, origin.column)?;
         let end = (start + origin.text.len()).min(text.len());
@@ -81,9 +112,16 @@ fn text_of(spec: &Path, name: &str) -> Option<String> {
 
 /// The byte at a line and a column, both counted from 1, the column in characters.
 fn offset(text: &str, line: usize, column: usize) -> Option<usize> {
-    let start: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line.checked_sub(1)?)
+        .map(str::len)
+        .sum();
     let rest = text.get(start..)?.lines().next()?;
-    let inside = rest.char_indices().nth(column.checked_sub(1)?).map_or(rest.len(), |(byte, _)| byte);
+    let inside = rest
+        .char_indices()
+        .nth(column.checked_sub(1)?)
+        .map_or(rest.len(), |(byte, _)| byte);
     Some(start + inside)
 }
 

@@ -87,10 +87,20 @@ impl Screen {
     /// Something the reader should look at, also when quiet.
     pub fn warn(&self, code: &str, text: &str) {
         if self.json {
-            let warning = Diagnostic { severity: "warning", ..Diagnostic::error(code, text) };
+            let warning = Diagnostic {
+                severity: "warning",
+                ..Diagnostic::error(code, text)
+            };
             self.held.borrow_mut().push(warning.json());
         } else {
-            self.log("warning", &if self.json_log { text.to_owned() } else { format!("warning: {text}") });
+            self.log(
+                "warning",
+                &if self.json_log {
+                    text.to_owned()
+                } else {
+                    format!("warning: {text}")
+                },
+            );
         }
     }
 
@@ -110,7 +120,10 @@ impl Screen {
             held.extend(all_json(&failure.problems, &failure.diagnostics));
             return;
         }
-        failure.problems.iter().for_each(|problems| self.problems(problems));
+        failure
+            .problems
+            .iter()
+            .for_each(|problems| self.problems(problems));
         for diagnostic in &failure.diagnostics {
             self.line(diagnostic.text(self.color_err).trim_end());
         }
@@ -168,7 +181,11 @@ fn pretty(value: &Value) -> String {
 
 /// All diagnostics as one list.
 pub fn all_json(problems: &[Problems], diagnostics: &[Diagnostic]) -> Vec<Value> {
-    problems.iter().flat_map(list).chain(diagnostics.iter().map(Diagnostic::json)).collect()
+    problems
+        .iter()
+        .flat_map(list)
+        .chain(diagnostics.iter().map(Diagnostic::json))
+        .collect()
 }
 
 fn list(problems: &Problems) -> Vec<Value> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 use support::{pleach, run, stderr, stdout};
 
-/// A small model on a cluster of GPUs: planned in milliseconds.
+/// A small model on a cluster of GPUs, with few choices left: planned in an instant, also unoptimised.
 const SPEC: &str = r#"
 import "presets/clusters.pleach"
 import "presets/pile.pleach"
@@ -24,6 +24,7 @@ experiment small {
     lr           = cosine { peak = 1e-3, warmup = 10 steps }
   }
   cluster = a100_40g { nodes = 1 }
+  plan { tp = 2, pp = 2, micro_batch = 8, zero = 1 }
 }
 "#;
 
@@ -34,8 +35,10 @@ fn folder(spec: &str) -> tempfile::TempDir {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -50,7 +53,11 @@ fn a_right_spec_is_fine_and_silent_on_stdout() {
     let output = run(folder.path(), &["check", "spec.pleach"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stdout(&output).is_empty());
-    assert!(stderr(&output).contains("spec.pleach: no problems"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("spec.pleach: no problems"),
+        "{}",
+        stderr(&output)
+    );
     let output = run(folder.path(), &["check", "spec.pleach", "--json"]);
     assert_eq!(json(&stdout(&output)), Value::Array(Vec::new()));
 }
@@ -58,16 +65,40 @@ fn a_right_spec_is_fine_and_silent_on_stdout() {
 #[test]
 fn all_mistakes_of_all_files_are_told_at_once() {
     let folder = folder(&SPEC.replace("heads = 8", "hedas = 8"));
-    fs::write(folder.path().join("other.pleach"), SPEC.replace("100 steps", "100")).unwrap();
-    let line = ["check", "spec.pleach", "other.pleach", "none.pleach", "--json"];
+    fs::write(
+        folder.path().join("other.pleach"),
+        SPEC.replace("100 steps", "100"),
+    )
+    .unwrap();
+    let line = [
+        "check",
+        "spec.pleach",
+        "other.pleach",
+        "none.pleach",
+        "--json",
+    ];
     let output = run(folder.path(), &line);
     assert_eq!(output.status.code(), Some(1));
     let all = json(&stdout(&output));
-    let codes: Vec<&str> = all.as_array().unwrap().iter().filter_map(|one| one["code"].as_str()).collect();
-    for code in ["pleach::field::unknown", "pleach::unit::missing", "pleach::file::missing"] {
+    let codes: Vec<&str> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one["code"].as_str())
+        .collect();
+    for code in [
+        "pleach::field::unknown",
+        "pleach::unit::missing",
+        "pleach::file::missing",
+    ] {
         assert!(codes.contains(&code), "{code} in {codes:?}");
     }
-    let unknown = all.as_array().unwrap().iter().find(|one| one["code"] == "pleach::field::unknown").unwrap();
+    let unknown = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["code"] == "pleach::field::unknown")
+        .unwrap();
     assert_eq!(unknown["labels"][0]["file"], "spec.pleach");
     assert_eq!(unknown["labels"][0]["line"], 7);
     assert!(unknown["help"].as_str().unwrap().contains("heads"));
@@ -88,47 +119,122 @@ fn an_import_cannot_leave_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let inner = folder.path().join("inner");
     fs::create_dir(&inner).unwrap();
-    fs::write(folder.path().join("secret.pleach"), "cluster secret { nodes = 1 }").unwrap();
-    fs::write(inner.join("spec.pleach"), format!("import \"link.pleach\"\n{SPEC}")).unwrap();
-    std::os::unix::fs::symlink(folder.path().join("secret.pleach"), inner.join("link.pleach")).unwrap();
+    fs::write(
+        folder.path().join("secret.pleach"),
+        "cluster secret { nodes = 1 }",
+    )
+    .unwrap();
+    fs::write(
+        inner.join("spec.pleach"),
+        format!("import \"link.pleach\"\n{SPEC}"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink(
+        folder.path().join("secret.pleach"),
+        inner.join("link.pleach"),
+    )
+    .unwrap();
     let output = run(&inner, &["check", "spec.pleach", "--json"]);
     assert_eq!(output.status.code(), Some(1));
     let errors = stdout(&output);
-    assert!(errors.contains("leads out of the spec's folder"), "{errors}");
+    assert!(
+        errors.contains("leads out of the spec's folder"),
+        "{errors}"
+    );
 }
 
 #[test]
 fn the_plan_object_keeps_its_promises() {
     let folder = folder(SPEC);
-    let output = run(folder.path(), &["plan", "spec.pleach", "--json", "--top", "1"]);
+    let output = run(
+        folder.path(),
+        &["plan", "spec.pleach", "--json", "--top", "1"],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let plan = json(&stdout(&output));
     let promised = [
-        "schema", "experiment/name", "experiment/hash", "engine", "supported", "placement/hash", "placement/tp", "placement/pp",
-        "placement/dp", "placement/cp", "placement/ep", "placement/vpp", "placement/sp", "placement/zero",
-        "placement/recompute", "placement/micro_batch", "placement/micro_steps", "placement/schedule", "placement/stages",
-        "model/parameters", "model/active_parameters", "cluster/gpus", "cluster/nodes", "cluster/gpu", "time/step_s",
-        "time/compute_s", "time/bubble_s", "time/exposed_comm_s", "time/optimizer_s", "time/low_s", "time/high_s",
-        "throughput/tokens_per_s", "throughput/tokens_per_s_per_gpu", "throughput/model_tflops_per_gpu",
-        "throughput/hardware_tflops_per_gpu", "throughput/mfu", "memory/peak_bytes", "memory/low_bytes", "memory/high_bytes",
-        "memory/allocated_bytes", "memory/capacity_bytes", "memory/fits", "memory/per_stage/0/parameters",
-        "memory/per_stage/0/gradients", "memory/per_stage/0/optimizer", "memory/per_stage/0/activations",
-        "memory/per_stage/0/buffers", "memory/per_stage/0/overhead", "memory/per_stage/0/peak", "run/steps", "run/tokens",
-        "run/seconds", "run/gpu_hours", "run/cost_usd", "search/candidates", "search/feasible", "search/seconds",
-        "alternatives", "rejected",
+        "schema",
+        "experiment/name",
+        "experiment/hash",
+        "engine",
+        "supported",
+        "placement/hash",
+        "placement/tp",
+        "placement/pp",
+        "placement/dp",
+        "placement/cp",
+        "placement/ep",
+        "placement/vpp",
+        "placement/sp",
+        "placement/zero",
+        "placement/recompute",
+        "placement/micro_batch",
+        "placement/micro_steps",
+        "placement/schedule",
+        "placement/stages",
+        "model/parameters",
+        "model/active_parameters",
+        "cluster/gpus",
+        "cluster/nodes",
+        "cluster/gpu",
+        "time/step_s",
+        "time/compute_s",
+        "time/bubble_s",
+        "time/exposed_comm_s",
+        "time/optimizer_s",
+        "time/low_s",
+        "time/high_s",
+        "throughput/tokens_per_s",
+        "throughput/tokens_per_s_per_gpu",
+        "throughput/model_tflops_per_gpu",
+        "throughput/hardware_tflops_per_gpu",
+        "throughput/mfu",
+        "memory/peak_bytes",
+        "memory/low_bytes",
+        "memory/high_bytes",
+        "memory/allocated_bytes",
+        "memory/capacity_bytes",
+        "memory/fits",
+        "memory/per_stage/0/parameters",
+        "memory/per_stage/0/gradients",
+        "memory/per_stage/0/optimizer",
+        "memory/per_stage/0/activations",
+        "memory/per_stage/0/buffers",
+        "memory/per_stage/0/overhead",
+        "memory/per_stage/0/peak",
+        "run/steps",
+        "run/tokens",
+        "run/seconds",
+        "run/gpu_hours",
+        "run/cost_usd",
+        "search/candidates",
+        "search/feasible",
+        "search/seconds",
+        "alternatives",
+        "rejected",
     ];
     for path in promised {
-        assert!(plan.pointer(&format!("/{path}")).is_some(), "{path} is missing");
+        assert!(
+            plan.pointer(&format!("/{path}")).is_some(),
+            "{path} is missing"
+        );
     }
     assert_eq!(plan["alternatives"].as_array().unwrap().len(), 1);
-    assert_eq!(names(folder.path()), ["spec.pleach"], "planning writes nothing");
+    assert_eq!(
+        names(folder.path()),
+        ["spec.pleach"],
+        "planning writes nothing"
+    );
 }
 
 #[test]
 fn the_same_spec_gives_the_same_plan_file_and_a_set_value_another() {
     let folder = folder(SPEC);
     let write = |name: &str, more: &[&str]| {
-        let output = run(folder.path(), &[&["plan", "spec.pleach", "--out", name], more].concat());
+        let output = run(
+            folder.path(),
+            &[&["plan", "spec.pleach", "--out", name], more].concat(),
+        );
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         fs::read_to_string(folder.path().join(name)).unwrap()
     };
@@ -141,7 +247,11 @@ fn the_same_spec_gives_the_same_plan_file_and_a_set_value_another() {
 
 #[test]
 fn what_does_not_fit_is_shown_and_refused() {
-    let big = SPEC.replace("layers = 4, hidden = 512, heads = 8", "layers = 80, hidden = 8192, heads = 64");
+    let big = SPEC.replace(
+        "layers = 4, hidden = 512, heads = 8",
+        "layers = 80, hidden = 8192, heads = 64",
+    );
+    let big = big.replace("tp = 2, pp = 2, micro_batch = 8", "tp = 8, micro_batch = 1");
     let folder = folder(&big);
     let output = run(folder.path(), &["plan", "spec.pleach", "--json"]);
     assert_eq!(output.status.code(), Some(1));
@@ -151,29 +261,63 @@ fn what_does_not_fit_is_shown_and_refused() {
     let errors = json(&stderr(&output));
     assert_eq!(errors[0]["code"], "pleach::memory::too_large");
     let labels = errors[0]["labels"].as_array().unwrap();
-    assert!(labels.iter().any(|label| label["line"] == 15 && label["file"] == "spec.pleach"), "{labels:?}");
+    assert!(
+        labels
+            .iter()
+            .any(|label| label["line"] == 15 && label["file"] == "spec.pleach"),
+        "{labels:?}"
+    );
     let help = errors[0]["help"].as_str().unwrap();
-    let nodes = help.split("cluster.nodes = ").nth(1).unwrap().trim_end_matches('`');
-    let mended = run(folder.path(), &["plan", "spec.pleach", "--set", &format!("cluster.nodes={nodes}"), "-q"]);
+    let nodes = help
+        .split("cluster.nodes = ")
+        .nth(1)
+        .unwrap()
+        .trim_end_matches('`');
+    let mended = run(
+        folder.path(),
+        &[
+            "plan",
+            "spec.pleach",
+            "--set",
+            &format!("cluster.nodes={nodes}"),
+            "-q",
+        ],
+    );
     assert_eq!(mended.status.code(), Some(0), "the help works: {help}");
 }
 
 #[test]
 fn a_trace_opens_as_chrome_events() {
     let folder = folder(SPEC);
-    let output = run(folder.path(), &["plan", "spec.pleach", "--trace", "trace.json"]);
+    let output = run(
+        folder.path(),
+        &["plan", "spec.pleach", "--trace", "trace.json"],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let trace = json(&fs::read_to_string(folder.path().join("trace.json")).unwrap());
-    let spans = trace["traceEvents"].as_array().unwrap().iter().filter(|event| event["ph"] == "X").count();
+    let spans = trace["traceEvents"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["ph"] == "X")
+        .count();
     assert!(spans > 100, "{spans}");
 }
 
 #[test]
 fn emitted_values_are_text() {
     let folder = folder(SPEC);
-    for (what, part) in [("graph", "block layer"), ("placement", "\"tp\""), ("program", "layer.forward")] {
+    for (what, part) in [
+        ("graph", "block layer"),
+        ("placement", "\"tp\""),
+        ("program", "layer.forward"),
+    ] {
         let output = run(folder.path(), &["plan", "spec.pleach", "--emit", what]);
-        assert!(stdout(&output).contains(part), "{what}: {}", stdout(&output));
+        assert!(
+            stdout(&output).contains(part),
+            "{what}: {}",
+            stdout(&output)
+        );
     }
 }
 
@@ -189,11 +333,17 @@ fn a_plan_for_other_machines_is_not_run_here() {
 #[test]
 fn an_edited_plan_is_refused() {
     let folder = folder(SPEC);
-    run(folder.path(), &["plan", "spec.pleach", "--out", "plan.json"]);
+    run(
+        folder.path(),
+        &["plan", "spec.pleach", "--out", "plan.json"],
+    );
     let path = folder.path().join("plan.json");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replacen("\"steps\":100", "\"steps\":101", 1)).unwrap();
-    let output = pleach(folder.path()).args(["run", "plan.json", "--json"]).output().unwrap();
+    let output = pleach(folder.path())
+        .args(["run", "plan.json", "--json"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(json(&stderr(&output))[0]["code"], "pleach::plan::edited");
     fs::write(&path, "{}").unwrap();
@@ -205,18 +355,38 @@ fn an_edited_plan_is_refused() {
 #[test]
 fn values_explain_themselves() {
     let folder = folder(SPEC);
-    let output = run(folder.path(), &["explain", "spec.pleach", "model.hidden", "--set", "model.hidden=1024"]);
-    assert!(stdout(&output).contains("1,024") || stdout(&output).contains("1024"), "{}", stdout(&output));
+    let output = run(
+        folder.path(),
+        &[
+            "explain",
+            "spec.pleach",
+            "model.hidden",
+            "--set",
+            "model.hidden=1024",
+        ],
+    );
+    assert!(
+        stdout(&output).contains("1,024") || stdout(&output).contains("1024"),
+        "{}",
+        stdout(&output)
+    );
     assert!(stdout(&output).contains("--set"), "{}", stdout(&output));
     let output = run(folder.path(), &["explain", "spec.pleach", "model.hiden"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("`model.hidden`"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("`model.hidden`"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]
 fn a_run_folder_that_is_none_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    for line in [&["resume", "nowhere"][..], &["export", "nowhere", "--to", "hf", "--out", "model"]] {
+    for line in [
+        &["resume", "nowhere"][..],
+        &["export", "nowhere", "--to", "hf", "--out", "model"],
+    ] {
         let output = run(folder.path(), line);
         assert_eq!(output.status.code(), Some(1), "{line:?}");
         assert!(stderr(&output).contains("nowhere"), "{}", stderr(&output));

@@ -1,0 +1,148 @@
+//! A run from spec to record, with stand-in workers that only say what real ones say.
+//!
+//! The data is the real one, prepared in the user's cache as for any run; what workers compute is tested end to end elsewhere.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::{pleach, stderr, stdout};
+
+/// What a rank says that does three steps.
+const THREE_STEPS: &str = r#"
+echo '{"event":"ready","step":0}'
+if [ $RANK = 0 ]; then
+  for step in 1 2 3; do
+    echo "{\"event\":\"step\",\"step\":$step,\"loss\":$((6 - step)).5,\"grad_norm\":1.5,\"lr\":0.001,\"tokens_per_s\":4096.0,\"seconds\":0.25,\"samples\":$((16 * step)),\"memory_bytes\":104857600}"
+  done
+fi
+"#;
+
+fn quickstart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples/quickstart.pleach")
+        .canonicalize()
+        .unwrap()
+}
+
+fn command(folder: &Path, worker: &str, arguments: &[&str]) -> Command {
+    let path = folder.join("worker.sh");
+    fs::write(&path, format!("#!/bin/sh\n{worker}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = pleach(folder);
+    command
+        .args(arguments)
+        .env("PLEACH_WORKER", path)
+        .env_remove("XDG_CACHE_HOME");
+    command
+}
+
+fn run(folder: &Path, worker: &str, more: &[&str]) -> Output {
+    let mut command = command(folder, worker, &["run", "--no-progress"]);
+    command.arg(quickstart()).args(more).output().unwrap()
+}
+
+fn runs(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder.join("runs")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+fn record(run: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(run.join("record.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_run_is_planned_run_compared_and_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let worker =
+        format!("{THREE_STEPS}\necho '{{\"event\":\"done\",\"step\":3,\"peak_bytes\":209715200}}'");
+    let output = run(folder.path(), &worker, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("not a terminal"),
+        "it says that nobody was asked: {}",
+        stderr(&output)
+    );
+    let said = stdout(&output);
+    for part in [
+        "loss 5.5000 -> 3.5000 over steps 1 to 3",
+        "predicted",
+        "measured",
+        "250 ms",
+        "200 MiB",
+        "stage 1",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let all = runs(folder.path());
+    assert_eq!(all.len(), 1);
+    let record = record(&all[0]);
+    assert_eq!(record["attempts"][0]["exit"], 0);
+    assert_eq!(record["attempts"][0]["last_step"], 3);
+    assert!(
+        record["data_order"].is_string(),
+        "the order of the data is part of the record"
+    );
+    let plan: Value =
+        serde_json::from_str(&fs::read_to_string(all[0].join("plan.json")).unwrap()).unwrap();
+    assert!(plan["data"]["mix"][0]["fingerprint"].is_string());
+
+    let again = run(folder.path(), "exit 0", &["--json"]);
+    assert_eq!(again.status.code(), Some(1));
+    let errors: Value = serde_json::from_str(&stderr(&again)).unwrap();
+    assert_eq!(errors[0]["code"], "pleach::run::exists");
+    let listed = command(folder.path(), "", &["runs", "--json"])
+        .output()
+        .unwrap();
+    let listed: Value = serde_json::from_str(&stdout(&listed)).unwrap();
+    assert_eq!(listed[0]["state"], "ended");
+}
+
+#[test]
+fn a_run_that_breaks_can_be_resumed_and_one_that_never_began_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = r#"echo '{"event":"failed","code":"pleach::worker::libtorch","message":"libtorch 2.8 is not 2.11"}'; exit 2"#;
+    let output = run(folder.path(), refused, &["--json"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let errors: Value = serde_json::from_str(&stderr(&output)).unwrap();
+    assert_eq!(errors[0]["code"], "pleach::worker::libtorch");
+    assert!(
+        runs(folder.path()).is_empty(),
+        "nothing is left of a run that never began"
+    );
+
+    let breaking = format!("{THREE_STEPS}\nif [ $RANK = 3 ]; then kill -9 $$; fi\nsleep 30");
+    let output = run(folder.path(), &breaking, &[]);
+    assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("rank 3 of 4 stopped"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(
+        stderr(&output).contains("pleach resume runs/"),
+        "{}",
+        stderr(&output)
+    );
+    let all = runs(folder.path());
+    let exits = |run: &Path| record(run)["attempts"].as_array().unwrap().clone();
+    assert_eq!(exits(&all[0])[0]["exit"], 10);
+    assert_eq!(exits(&all[0])[0]["workers"][3]["signal"], 9);
+
+    let worker = format!("{THREE_STEPS}\necho '{{\"event\":\"done\",\"step\":3}}'");
+    let mut resume = command(folder.path(), &worker, &["resume", "--no-progress"]);
+    let output = resume.arg(&all[0]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("begins again"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(exits(&all[0])[1]["exit"], 0);
+}
