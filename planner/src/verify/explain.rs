@@ -10,6 +10,7 @@ use pleach_plan::{Plan, TensorId};
 use super::declared;
 use super::fault::{Fault, What};
 use super::held::{Held, State};
+use super::memory::logical_name;
 use super::number::Number;
 use super::unsharded::Expected;
 use super::walker::{Entry, walk_step};
@@ -91,39 +92,35 @@ fn stranger(plan: &Plan, entry: &Entry, expected: &Expected) -> Option<Fault> {
     })
 }
 
+/// Contributions to gradients by parameter: how often each occurs, and where first.
 fn contributions(plan: &Plan, log: &[Entry], expected: &Expected) -> Vec<Fault> {
-    let mut here: BTreeMap<Number, (usize, Place, String)> = BTreeMap::new();
+    let mut here: BTreeMap<(String, Number), (usize, Place)> = BTreeMap::new();
     for entry in log {
         for &(id, number) in &entry.gained {
-            here.entry(number)
-                .or_insert_with(|| (0, place(entry), name(plan, id)))
-                .0 += 1;
+            let mut parameters = plan.parameters.iter();
+            let of = parameters.find(|parameter| parameter.gradient == id);
+            let logical = |parameter| logical_name(parameter, entry.visit.layer);
+            let key = (of.map_or_else(|| name(plan, id), logical), number);
+            here.entry(key).or_insert_with(|| (0, place(entry))).0 += 1;
         }
     }
-    let missing = expected
-        .gains
-        .iter()
-        .filter(|(number, _)| !here.contains_key(number));
-    let missing = missing.map(|(_, (_, what))| {
-        let what = What::Lacks {
-            contribution: what.clone(),
-        };
-        Fault {
-            place: Place::default(),
-            what,
-        }
+    let missing = expected.gains.iter();
+    let missing = missing.filter(|(key, _)| !here.contains_key(key));
+    let missing = missing.map(|(_, (_, contribution))| Fault {
+        place: Place::default(),
+        what: What::Lacks {
+            contribution: contribution.clone(),
+        },
     });
-    let doubled = here.iter().filter_map(|(number, (found, place, sum))| {
-        let wanted = expected.gains.get(number).map_or(0, |(wanted, _)| *wanted);
+    let surplus = here.iter().filter_map(|(key, (found, place))| {
+        let wanted = expected.gains.get(key).map_or(0, |(wanted, _)| *wanted);
         let what = What::Gains {
-            sum: sum.clone(),
+            parameter: key.0.clone(),
             found: *found,
             wanted,
         };
-        (wanted > 0 && *found != wanted).then(|| Fault {
-            place: place.clone(),
-            what,
-        })
+        let place = place.clone();
+        (*found != wanted).then_some(Fault { place, what })
     });
-    missing.chain(doubled).take(CONTRIBUTIONS).collect()
+    missing.chain(surplus).take(CONTRIBUTIONS).collect()
 }

@@ -54,13 +54,13 @@ pub enum What {
         contribution: String,
     },
     /// A gradient has a contribution too much.
-    #[error("`{sum}` gains this {found} times, in the unsharded program {wanted} times")]
+    #[error("the gradient of {parameter} gains this {found} times, not {wanted}")]
     Gains {
-        /// The accumulator.
-        sum: String,
+        /// The parameter.
+        parameter: String,
         /// Times here.
         found: usize,
-        /// Times there.
+        /// Times in the unsharded program.
         wanted: usize,
     },
     /// A final value is another expression.

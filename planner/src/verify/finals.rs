@@ -49,6 +49,19 @@ struct Ends<'p> {
 
 impl Ends<'_> {
     fn stage(&mut self, role: &Role, memory: &Memory) {
+        let what = match memory.storage((self.plan.report, None)) {
+            Some(Held::One(item)) if item.number == self.expected.report => {
+                misplaced("the report", item, [State::Whole; 2])
+            }
+            _ => Some(What::Value { what: "the report" }),
+        };
+        self.fault(
+            Place {
+                stage: Some(role.stage),
+                ..Place::default()
+            },
+            what,
+        );
         for (index, bucket) in self.plan.buckets.iter().enumerate() {
             let held = Kind::ALL
                 .into_iter()
@@ -66,19 +79,6 @@ impl Ends<'_> {
                 }
             }
         }
-        let what = match memory.storage((self.plan.report, None)) {
-            Some(Held::One(item)) if item.number == self.expected.report => {
-                misplaced("the report", item, [State::Whole; 2])
-            }
-            _ => Some(What::Value { what: "the report" }),
-        };
-        self.fault(
-            Place {
-                stage: Some(role.stage),
-                ..Place::default()
-            },
-            what,
-        );
     }
 
     fn fault(&mut self, place: Place, what: Option<What>) {

@@ -42,12 +42,13 @@ pub fn verify(plan: &Plan, experiment: &Experiment) -> Result<(), Vec<Fault>> {
     if !differing.is_empty() {
         return Err(differing);
     }
-    let expected = unsharded::expected(experiment, plan.training.micro_steps);
+    let expected = unsharded::expected(experiment, plan.training.micro_steps, false);
     let mut ends = finals::differences(plan, &expected);
     if ends.is_empty() {
         return Ok(());
     }
-    let mut faults = explain::causes(plan, &expected);
+    let detailed = unsharded::expected(experiment, plan.training.micro_steps, true);
+    let mut faults = explain::causes(plan, &detailed);
     let more = ends.len().saturating_sub(ENDS);
     ends.truncate(ENDS);
     faults.append(&mut ends);

@@ -19,8 +19,14 @@ impl Number {
     /// The number of an operation over attributes and operands.
     pub fn of(name: &str, attributes: &[u64], operands: &[Number]) -> Self {
         let mut mix = Mix::new();
-        name.bytes().for_each(|byte| mix.word(u64::from(byte)));
-        mix.word(attributes.len() as u64);
+        for chunk in name.as_bytes().chunks(8) {
+            let word = chunk
+                .iter()
+                .fold(0, |word, &byte| word << 8 | u64::from(byte));
+            mix.word(word);
+        }
+        // Lengths keep a name's end apart from what follows it.
+        mix.word((name.len() as u64) << 32 | attributes.len() as u64);
         attributes.iter().for_each(|&word| mix.word(word));
         for operand in operands {
             mix.word(operand.0 as u64);

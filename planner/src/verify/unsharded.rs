@@ -5,6 +5,7 @@
 //! micro-batches, the gradient norm, clipping, AdamW with decay of matrices only) is written here straight from the experiment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Add;
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::Op;
@@ -22,17 +23,17 @@ pub struct Expected {
     pub parameters: BTreeMap<(String, Kind), Number>,
     /// The report.
     pub report: Number,
-    /// Every value that operations make.
+    /// Every value that operations make, if details were asked for.
     pub made: BTreeSet<Number>,
-    /// How often each contribution to a gradient occurs, and where first.
-    pub gains: BTreeMap<Number, (usize, String)>,
+    /// How often each contribution to a gradient occurs, and where first, if details were asked for.
+    pub gains: BTreeMap<(String, Number), (usize, String)>,
 }
 
 /// One rank, one stage.
 const ALONE: Sizes = Sizes { ranks: [1, 1] };
 
-/// Runs the training graph of an experiment over a step.
-pub fn expected(experiment: &Experiment, micro_steps: u32) -> Expected {
+/// Runs the training graph of an experiment over a step; the details that explanations need only if `detailed`.
+pub fn expected(experiment: &Experiment, micro_steps: u32, detailed: bool) -> Expected {
     let train = &experiment.train;
     let tokens = train.global_batch * experiment.model.context;
     let graph = differentiate(transformer::lower(
@@ -40,208 +41,162 @@ pub fn expected(experiment: &Experiment, micro_steps: u32) -> Expected {
         1,
         1.0 / tokens as f64,
     ));
-    let mut run = Run {
-        names: names(&graph),
-        gradients: BTreeMap::new(),
-        report: Number::ZERO,
-        made: BTreeSet::new(),
-        gains: BTreeMap::new(),
-        values: BTreeMap::new(),
-    };
+    let mut run = Run::new(&graph, detailed);
     for micro_batch in 0..micro_steps {
-        run.micro_batch(&graph, micro_batch);
+        run.micro_batch(micro_batch);
     }
     run.optimizer(experiment)
 }
 
-/// Block index (embedding, layers, head) and value.
-type Place = (usize, ValueId);
+/// A block of the unrolled model with the numbers of its values.
+struct Unrolled<'g> {
+    block: &'g Block,
+    /// `embedding`, `layers.3`, `head`.
+    prefix: String,
+    /// By value: parameters for good, everything else for the micro-batch that runs.
+    values: Vec<Number>,
+    /// By value: the gradients of parameters.
+    gradients: Vec<Number>,
+}
 
-/// A parameter's logical name, and whether it is a matrix.
-type Names = BTreeMap<Place, (String, bool)>;
-
-struct Run {
-    names: Names,
-    gradients: BTreeMap<Place, Number>,
+struct Run<'g> {
+    blocks: Vec<Unrolled<'g>>,
     report: Number,
+    detailed: bool,
     made: BTreeSet<Number>,
-    gains: BTreeMap<Number, (usize, String)>,
-    /// Values of the micro-batch that runs.
-    values: BTreeMap<Place, Number>,
+    gains: BTreeMap<(String, Number), (usize, String)>,
 }
 
-/// The model's blocks unrolled.
-fn blocks(graph: &ModelGraph) -> Vec<&Block> {
-    let layers = (0..graph.layers).map(|_| &graph.layer);
-    std::iter::once(&graph.embedding)
-        .chain(layers)
-        .chain(std::iter::once(&graph.head))
-        .collect()
-}
-
-fn names(graph: &ModelGraph) -> Names {
-    let blocks = blocks(graph);
-    let mut names = Names::new();
-    for (index, block) in blocks.iter().enumerate() {
+impl<'g> Unrolled<'g> {
+    fn new(block: &'g Block, prefix: String) -> Self {
+        let missing = |index: usize| Number::of("missing", &[index as u64], &[]);
+        let mut values: Vec<Number> = (0..block.values.len()).map(missing).collect();
         for (id, value) in block.parameters() {
-            let prefix = match index {
-                0 => "embedding".to_owned(),
-                last if last + 1 == blocks.len() => "head".to_owned(),
-                layer => format!("layers.{}", layer - 1),
-            };
-            names.insert(
-                (index, id),
-                (format!("{prefix}.{}", value.name), value.dims.len() > 1),
-            );
+            values[id.0] = Kind::Weights.symbol(&format!("{prefix}.{}", value.name));
+        }
+        let gradients = vec![Number::ZERO; block.values.len()];
+        Unrolled {
+            block,
+            prefix,
+            values,
+            gradients,
         }
     }
-    names
+
+    fn name(&self, parameter: ValueId) -> String {
+        format!("{}.{}", self.prefix, self.block.value(parameter).name)
+    }
+
+    fn set(&mut self, value: Option<ValueId>, number: Option<Number>) {
+        if let Some((value, number)) = value.zip(number) {
+            self.values[value.0] = number;
+        }
+    }
+
+    fn get(&self, value: Option<ValueId>) -> Option<Number> {
+        value.map(|value| self.values[value.0])
+    }
 }
 
-impl Run {
+impl<'g> Run<'g> {
+    fn new(graph: &'g ModelGraph, detailed: bool) -> Self {
+        let layers = (0..graph.layers).map(|layer| (&graph.layer, format!("layers.{layer}")));
+        let blocks = std::iter::once((&graph.embedding, "embedding".to_owned()))
+            .chain(layers)
+            .chain(std::iter::once((&graph.head, "head".to_owned())));
+        Run {
+            blocks: blocks
+                .map(|(block, prefix)| Unrolled::new(block, prefix))
+                .collect(),
+            report: Number::ZERO,
+            detailed,
+            made: BTreeSet::new(),
+            gains: BTreeMap::new(),
+        }
+    }
+
     /// Forward through all blocks, then backward through them in reverse.
-    fn micro_batch(&mut self, graph: &ModelGraph, micro_batch: u32) {
+    fn micro_batch(&mut self, micro_batch: u32) {
         let site = Site {
             sizes: ALONE,
             stages: 1,
             micro_batch,
         };
-        let blocks = blocks(graph);
-        self.values.clear();
         let mut stream = None;
-        for (index, block) in blocks.iter().enumerate() {
-            self.values.extend(
-                block
-                    .input
-                    .zip(stream)
-                    .map(|(input, number)| ((index, input), number)),
-            );
-            block
-                .nodes()
-                .filter(|node| !node.backward)
-                .for_each(|node| self.node(block, index, node, &site));
-            stream = block.output.map(|output| self.value(block, index, output));
+        for index in 0..self.blocks.len() {
+            let block = self.blocks[index].block;
+            self.blocks[index].set(block.input, stream);
+            let forward = block.nodes().filter(|node| !node.backward);
+            forward.for_each(|node| self.node(index, node, &site));
+            stream = self.blocks[index].get(block.output);
         }
         let mut gradient = None;
-        for (index, block) in blocks.iter().enumerate().rev() {
-            self.values.extend(
-                block
-                    .gradient_in
-                    .zip(gradient)
-                    .map(|(entry, number)| ((index, entry), number)),
-            );
-            block
-                .nodes()
-                .filter(|node| node.backward)
-                .for_each(|node| self.node(block, index, node, &site));
-            gradient = block
-                .gradient_out
-                .map(|exit| self.value(block, index, exit));
+        for index in (0..self.blocks.len()).rev() {
+            let block = self.blocks[index].block;
+            self.blocks[index].set(block.gradient_in, gradient);
+            let backward = block.nodes().filter(|node| node.backward);
+            backward.for_each(|node| self.node(index, node, &site));
+            gradient = self.blocks[index].get(block.gradient_out);
         }
     }
 
-    fn value(&self, block: &Block, index: usize, id: ValueId) -> Number {
-        match block.value(id).kind {
-            Role::Parameter { .. } => Kind::Weights.symbol(&self.names[&(index, id)].0),
-            _ => self
-                .values
-                .get(&(index, id))
-                .copied()
-                .unwrap_or_else(|| Number::of("missing", &[id.0 as u64], &[])),
-        }
-    }
-
-    fn node(&mut self, block: &Block, index: usize, node: &Node, site: &Site) {
-        let ins: Vec<Item> = node
-            .ins
-            .iter()
-            .map(|&id| Item::whole(self.value(block, index, id)))
-            .collect();
+    fn node(&mut self, index: usize, node: &Node, site: &Site) {
+        let unrolled = &mut self.blocks[index];
+        let item = |id: &ValueId| Item::whole(unrolled.values[id.0]);
+        let ins: Vec<Item> = node.ins.iter().map(item).collect();
         let zeros = vec![Item::whole(Number::ZERO); node.updates.len()];
         let effect = apply(&node.op, &ins, &zeros, site).unwrap_or_else(|| Effect {
             updates: vec![],
             outs: vec![Item::odd(Number::of("unknown operation", &[], &[])); node.outs.len()],
         });
         for (&id, item) in node.outs.iter().zip(&effect.outs) {
-            self.values.insert((index, id), item.number);
-            self.made.insert(item.number);
+            unrolled.values[id.0] = item.number;
+            if self.detailed {
+                self.made.insert(item.number);
+            }
         }
         for (&id, item) in node.updates.iter().zip(&effect.updates) {
-            match block.value(id).kind {
+            match unrolled.block.value(id).kind {
                 Role::Accumulator { of } => {
-                    self.gain((index, of), item.number, &node.op, site.micro_batch)
+                    let sum = &mut unrolled.gradients[of.0];
+                    *sum = *sum + item.number;
+                    if self.detailed {
+                        let (op, name) = (node.op.name(), unrolled.name(of));
+                        let what = format!("{op} of {name}, micro-batch {}", site.micro_batch);
+                        self.gains.entry((name, item.number)).or_insert((0, what)).0 += 1;
+                    }
                 }
                 _ => self.report = self.report + item.number,
             }
         }
     }
 
-    fn gain(&mut self, parameter: Place, number: Number, op: &Op, micro_batch: u32) {
-        let sum = self.gradients.entry(parameter).or_insert(Number::ZERO);
-        *sum = *sum + number;
-        let name = &self.names[&parameter].0;
-        let describe = || {
-            (
-                0,
-                format!("{} of {name}, micro-batch {micro_batch}", op.name()),
-            )
-        };
-        self.gains.entry(number).or_insert_with(describe).0 += 1;
-    }
-
     /// The norm of all gradients, the clip factor, and one update of each parameter.
     fn optimizer(mut self, experiment: &Experiment) -> Expected {
-        let site = Site {
-            sizes: ALONE,
-            stages: 1,
-            micro_batch: 0,
-        };
-        let one = |op: &Op, ins: &[Item], updates: &[Item]| {
-            let effect = apply(op, ins, updates, &site).unwrap_or_default();
-            effect
-                .updates
-                .iter()
-                .map(|item| item.number)
-                .collect::<Vec<_>>()
-        };
-        for gradient in self.gradients.values() {
-            let squares = one(
-                &Op::SumSquares { replicas: 1 },
-                &[Item::whole(*gradient)],
-                &[Item::whole(Number::ZERO)],
-            );
-            self.report = squares
-                .into_iter()
-                .fold(self.report, |sum, part| sum + part);
+        let zero = [Item::whole(Number::ZERO)];
+        for unrolled in &self.blocks {
+            for (id, _) in unrolled.block.parameters() {
+                let gradient = [Item::whole(unrolled.gradients[id.0])];
+                let squares = update(&Op::SumSquares { replicas: 1 }, &gradient, &zero);
+                self.report = squares.into_iter().fold(self.report, Add::add);
+            }
         }
-        let optimizer = experiment.train.optimizer;
         let clip = Op::ClipFactor {
             max_norm: experiment.train.clip,
         };
-        let factor = one(
-            &clip,
-            &[Item::whole(self.report)],
-            &[Item::whole(Number::ZERO)],
-        );
+        let factor = update(&clip, &[Item::whole(self.report)], &zero);
         let factor: Vec<Item> = factor.into_iter().map(Item::whole).collect();
         let mut parameters = BTreeMap::new();
-        for (place, (name, matrix)) in &self.names {
-            let update = Op::AdamW {
-                beta1: optimizer.betas[0],
-                beta2: optimizer.betas[1],
-                eps: optimizer.eps,
-                weight_decay: if *matrix { optimizer.weight_decay } else { 0.0 },
-            };
-            let gradient = self.gradients.get(place).copied().unwrap_or(Number::ZERO);
-            let states = [Kind::Weights, Kind::First, Kind::Second]
-                .map(|kind| Item::whole(kind.symbol(name)));
-            let state: Vec<Item> = states.into_iter().chain([Item::whole(gradient)]).collect();
-            let updated = one(&update, &factor, &state);
-            for (kind, number) in [Kind::Weights, Kind::First, Kind::Second]
-                .into_iter()
-                .zip(updated)
-            {
-                parameters.insert((name.clone(), kind), number);
+        for unrolled in &self.blocks {
+            for (id, value) in unrolled.block.parameters() {
+                let name = unrolled.name(id);
+                let update_op = adam_w(experiment, value.dims.len() > 1);
+                let kinds = [Kind::Weights, Kind::First, Kind::Second];
+                let mut state = kinds.map(|kind| Item::whole(kind.symbol(&name))).to_vec();
+                state.push(Item::whole(unrolled.gradients[id.0]));
+                let updated = update(&update_op, &factor, &state);
+                let named = kinds.map(|kind| (name.clone(), kind));
+                parameters.extend(named.into_iter().zip(updated));
             }
         }
         Expected {
@@ -251,4 +206,26 @@ impl Run {
             gains: self.gains,
         }
     }
+}
+
+/// The update of a parameter: only matrices decay.
+fn adam_w(experiment: &Experiment, matrix: bool) -> Op {
+    let optimizer = experiment.train.optimizer;
+    Op::AdamW {
+        beta1: optimizer.betas[0],
+        beta2: optimizer.betas[1],
+        eps: optimizer.eps,
+        weight_decay: if matrix { optimizer.weight_decay } else { 0.0 },
+    }
+}
+
+/// What an operation makes of its updates on one rank.
+fn update(op: &Op, ins: &[Item], updates: &[Item]) -> Vec<Number> {
+    let site = Site {
+        sizes: ALONE,
+        stages: 1,
+        micro_batch: 0,
+    };
+    let effect = apply(op, ins, updates, &site).unwrap_or_default();
+    effect.updates.iter().map(|item| item.number).collect()
 }

@@ -1,0 +1,146 @@
+//! What the verifier says of programs that are broken by hand: the cause comes first, with its place.
+
+mod common;
+
+use common::{experiment, placement};
+use pleach_dsl::experiment::Experiment;
+use pleach_plan::{Body, Layout, Op, Plan, Reduce};
+use pleach_planner::placement::Placement;
+use pleach_planner::program::emit;
+use pleach_planner::verify::{What, verify};
+
+fn case() -> (Plan, Experiment) {
+    let experiment = experiment(&[]);
+    let placement = Placement {
+        zero: 1,
+        ..placement(2, 1, 2)
+    };
+    let plan = emit(&experiment, &placement).expect("the small model divides");
+    (plan, experiment)
+}
+
+/// The faults of a changed plan, the cause first.
+fn faults(change: impl FnOnce(&mut Plan)) -> Vec<pleach_planner::verify::Fault> {
+    let (mut plan, experiment) = case();
+    assert_eq!(verify(&plan, &experiment), Ok(()));
+    change(&mut plan);
+    verify(&plan, &experiment).expect_err("it must be refused")
+}
+
+fn body<'p>(plan: &'p mut Plan, name: &str) -> &'p mut Body {
+    let mut bodies = plan.bodies.iter_mut();
+    bodies.find(|body| body.name == name).expect("a known body")
+}
+
+fn position(body: &Body, wanted: impl Fn(&Op) -> bool) -> usize {
+    let mut code = body.code.iter();
+    code.position(|instr| wanted(&instr.op))
+        .expect("a known operation")
+}
+
+/// No deadlock check can see this: the sum is missing on every rank.
+#[test]
+fn a_sum_that_no_rank_finishes_is_found() {
+    let faults = faults(|plan| {
+        let body = body(plan, "layer.forward");
+        let index = position(body, |op| matches!(op, Op::AllReduce { .. }));
+        let gone = body.code.remove(index);
+        for instr in &mut body.code {
+            for id in instr.ins.iter_mut().chain(&mut instr.frees) {
+                if *id == gone.outs[0] {
+                    *id = gone.ins[0];
+                }
+            }
+        }
+        if !gone.frees.contains(&gone.ins[0]) {
+            let frees = body.code.iter_mut().map(|instr| &mut instr.frees);
+            frees.for_each(|frees| frees.retain(|&id| id != gone.ins[0]));
+        }
+    });
+    let first = &faults[0];
+    assert_eq!(
+        first.place.body.as_deref(),
+        Some("layer.forward"),
+        "{first}"
+    );
+    let named = matches!(first.what, What::Meaningless { .. } | What::Stranger { .. });
+    assert!(named, "{first}");
+}
+
+#[test]
+fn contributions_are_counted() {
+    let weight = |op: &Op| matches!(op, Op::BiasBackward {});
+    let missing = faults(|plan| {
+        let body = body(plan, "layer.backward");
+        let index = position(body, weight);
+        let gone = body.code.remove(index);
+        body.code[index].frees.extend(gone.frees);
+    });
+    let message = missing[0].to_string();
+    let wanted = "nothing adds what the unsharded program's bias_backward of layers.";
+    assert!(message.starts_with(wanted), "{message}");
+    let doubled = faults(|plan| {
+        let body = body(plan, "layer.backward");
+        let index = position(body, weight);
+        let mut again = body.code[index].clone();
+        again.frees.clear();
+        body.code.insert(index, again);
+    });
+    let message = doubled[0].to_string();
+    assert!(message.contains("gains this 2 times, not 1"), "{message}");
+}
+
+#[test]
+fn the_optimizer_is_the_experiments() {
+    let decay = faults(|plan| {
+        let updates = plan.bodies.iter_mut().flat_map(|body| &mut body.code);
+        for instr in updates {
+            if let Op::AdamW { weight_decay, .. } = &mut instr.op {
+                *weight_decay = 0.1;
+            }
+        }
+    });
+    let what = decay.iter().map(|fault| &fault.what);
+    let moved = |what: &What| matches!(what, What::Value { what: "the weight" });
+    assert!(what.clone().any(moved), "{decay:?}");
+    let norm = faults(|plan| {
+        let body = body(plan, "step.reduce");
+        let index = position(body, |op| matches!(op, Op::AllReduce { .. }));
+        if let Op::AllReduce { reduce, .. } = &mut body.code[index].op {
+            *reduce = Reduce::Max;
+        }
+    });
+    assert!(
+        norm.iter()
+            .any(|fault| matches!(fault.what, What::Value { what: "the report" }))
+    );
+}
+
+#[test]
+fn settings_and_declarations_are_compared() {
+    let seed = faults(|plan| plan.training.seed += 1);
+    let message = seed[0].to_string();
+    assert!(message.starts_with("the seed is"), "{message}");
+    let declared = faults(|plan| {
+        let body = body(plan, "layer.forward");
+        let index = position(body, |op| matches!(op, Op::Gelu {}));
+        let out = body.code[index].outs[0];
+        plan.tensors[out.0 as usize].layout.tp = Layout::Replicate;
+    });
+    assert!(
+        declared
+            .iter()
+            .any(|fault| matches!(fault.what, What::Declared { .. })),
+        "{declared:?}"
+    );
+}
+
+#[test]
+fn a_structure_that_cannot_run_is_refused_first() {
+    let faults = faults(|plan| plan.roles[0].slots.truncate(3));
+    assert!(
+        faults
+            .iter()
+            .all(|fault| matches!(fault.what, What::Structure(_)))
+    );
+}
