@@ -110,7 +110,7 @@ pub enum Command {
     Plan(Box<PlanArguments>),
     /// Print the identity of an experiment
     Hash(FileArguments),
-    /// Show a value with its formula and the origin of each part
+    /// Show a value with its formula and the origin of each part, or the page of a diagnostic's code
     Explain(ExplainArguments),
     /// Execute a plan; from a spec: plan, show, ask, run
     Run(RunArguments),
@@ -182,9 +182,9 @@ pub enum Emit {
 /// Arguments of `explain`.
 #[derive(Args, Debug)]
 pub struct ExplainArguments {
-    /// The spec
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// A spec, or the code of a diagnostic: pleach::heads::indivisible
+    #[arg(value_name = "FILE|CODE")]
+    pub subject: PathBuf,
     /// The value's dotted path: train.lr.peak; without it, all values are listed
     #[arg(value_name = "PATH")]
     pub path: Option<String>,

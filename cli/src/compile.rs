@@ -16,12 +16,9 @@ use pleach_planner::{hardware, report, verify};
 use crate::arguments::Global;
 use crate::failure::{Failure, Outcome};
 use crate::loader::Files;
-use crate::machine::Machine;
+use crate::machine::{Machine, THIS_MACHINE};
 use crate::misfit;
 use crate::screen::Screen;
-
-/// The device whose table is this machine's own.
-pub const THIS_MACHINE: &str = "this_machine";
 
 /// Faults of a program's meaning that are shown.
 const SHOWN: usize = 8;

@@ -7,11 +7,12 @@
 use std::path::{Path, PathBuf};
 
 use pleach_plan::hardware::Hardware;
+use pleach_planner::hardware;
 
 use crate::failure::{Failure, Outcome};
 
-/// The table for a machine that has not been measured.
-const ASSUMED: &str = include_str!("../../hardware/this_machine.toml");
+/// The device whose table is this machine's own.
+pub const THIS_MACHINE: &str = "this_machine";
 
 /// What a machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +79,8 @@ impl Machine {
                 file: Some(path),
             });
         }
-        let mut hardware: Hardware =
-            toml::from_str(ASSUMED).expect("the compiled-in table is a table");
+        let mut hardware =
+            hardware::find(THIS_MACHINE, None).expect("the compiled-in table is a table");
         if let Some(cores) = &mut hardware.cores {
             cores.count = u32::try_from(self.cores).unwrap_or(u32::MAX);
         }
@@ -107,24 +108,14 @@ pub fn cache_folder() -> Outcome<PathBuf> {
 /// Reads a measured table.
 pub fn read_table(path: &Path) -> Outcome<Hardware> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::reading(path, &error))?;
-    let broken = |why: String| {
+    hardware::parse(&text).map_err(|error| {
         Failure::machine(
             "pleach::machine::table",
             format!("`{}` is not a table of this version", path.display()),
         )
-        .detail(why)
+        .detail(error.to_string())
         .help("`pleach calibrate` measures again and writes a new one")
-    };
-    let hardware: Hardware = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
-    if hardware.schema == pleach_plan::hardware::SCHEMA {
-        Ok(hardware)
-    } else {
-        Err(broken(format!(
-            "it has schema {}, this program reads {}",
-            hardware.schema,
-            pleach_plan::hardware::SCHEMA
-        )))
-    }
+    })
 }
 
 /// The value of `name : value` or `name: value` in a `/proc` file.
@@ -176,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_assumed_table_says_that_it_was_not_measured() {
-        let hardware: Hardware = toml::from_str(ASSUMED).unwrap();
+        let hardware = hardware::find(THIS_MACHINE, None).unwrap();
         assert!(hardware.about.contains("not measured"));
     }
 }

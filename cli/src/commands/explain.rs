@@ -1,4 +1,5 @@
-//! `pleach explain FILE [PATH]`: a value, its formula, and where each part of it came from.
+//! `pleach explain FILE [PATH]`: a value, its formula, and where each part of it came from. `pleach explain CODE`: the page of
+//! a diagnostic.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,14 @@ use crate::screen::Screen;
 
 /// Shows one value, or lists all of them.
 pub fn explain(screen: &Screen, global: &Global, arguments: &ExplainArguments) -> Outcome<Exit> {
-    let loaded = compile::load(global, &arguments.file, None)?;
+    if let Some(code) = arguments
+        .subject
+        .to_str()
+        .filter(|subject| subject.contains("::"))
+    {
+        return explain_code(screen, code);
+    }
+    let loaded = compile::load(global, &arguments.subject, None)?;
     if loaded.cells.is_empty() {
         return Err(Failure::problems(vec![loaded.problems]));
     }
@@ -39,6 +47,29 @@ pub fn explain(screen: &Screen, global: &Global, arguments: &ExplainArguments) -
     }
     if loaded.problems.errors() > 0 {
         return Err(Failure::problems(vec![loaded.problems]));
+    }
+    Ok(Exit::Fine)
+}
+
+/// The page of a code, as it is tested.
+fn explain_code(screen: &Screen, code: &str) -> Outcome<Exit> {
+    let Some(page) = pleach_dsl::page(code) else {
+        let nearest = pleach_dsl::codes()
+            .into_iter()
+            .min_by_key(|known| strsim::damerau_levenshtein(known, code));
+        let help = nearest.map_or_else(String::new, |known| {
+            format!("the nearest code with a page is `{known}`")
+        });
+        return Err(Failure::wish(
+            "pleach::explain::no_page",
+            format!("there is no page about `{code}`"),
+        )
+        .help(help));
+    };
+    if screen.json {
+        screen.data_json(&json!({"code": code, "page": page}));
+    } else {
+        screen.data(page);
     }
     Ok(Exit::Fine)
 }

@@ -12,11 +12,11 @@ use pleach_storage::run::RunFolder;
 use super::{plan as planning, resume, runs};
 use crate::arguments::{Global, RunArguments};
 use crate::attempt::{self, Run};
-use crate::compile::{self, THIS_MACHINE};
+use crate::compile;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::launch::find;
-use crate::machine::Machine;
+use crate::machine::{Machine, THIS_MACHINE};
 use crate::screen::Screen;
 use crate::{data, misfit, planfile};
 

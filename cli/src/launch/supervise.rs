@@ -5,7 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::ChildStdout;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use pleach_storage::run::RankFailure;
@@ -156,10 +156,7 @@ impl State {
         let patience = deadline
             .saturating_duration_since(Instant::now())
             .max(PAUSE);
-        match inbox.recv_timeout(patience) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        inbox.recv_timeout(patience).ok()
     }
 
     fn hear(&mut self, rank: u32, line: &str, listen: &mut dyn FnMut(u32, Event)) {

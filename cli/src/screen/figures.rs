@@ -49,7 +49,7 @@ pub fn count(value: u64) -> String {
 /// Three significant places for a loss or a norm: `5.5431`, `0.0123`, `1.2e-5`.
 pub fn number(value: f64) -> String {
     match value.abs() {
-        v if v == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         v if !(1e-3..1e6).contains(&v) => format!("{value:.2e}"),
         v if v >= 100.0 => format!("{value:.1}"),
         _ => format!("{value:.4}"),

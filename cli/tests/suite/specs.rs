@@ -1,12 +1,10 @@
 //! Commands on specs: mistakes with their places, the promised JSON, plans as files; nothing is written that nobody asked for.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::{pleach, run, stderr, stdout};
 use serde_json::Value;
-use support::{pleach, run, stderr, stdout};
 
 /// A small model on a cluster of GPUs, with few choices left: planned in an instant, also unoptimised.
 const SPEC: &str = r#"
@@ -28,16 +26,38 @@ experiment small {
 }
 "#;
 
+/// Fields of the object that `plan --json` prints, which scripts may rely on.
+const PROMISED: &str = "
+    schema experiment/name experiment/hash engine supported placement/hash placement/tp placement/pp placement/dp
+    placement/cp placement/ep placement/vpp placement/sp placement/zero placement/recompute placement/micro_batch
+    placement/micro_steps placement/schedule placement/stages model/parameters model/active_parameters
+    cluster/gpus cluster/nodes cluster/gpu time/step_s time/compute_s time/bubble_s time/exposed_comm_s
+    time/optimizer_s time/low_s time/high_s throughput/tokens_per_s throughput/tokens_per_s_per_gpu
+    throughput/model_tflops_per_gpu throughput/hardware_tflops_per_gpu throughput/mfu memory/peak_bytes
+    memory/low_bytes memory/high_bytes memory/allocated_bytes memory/capacity_bytes memory/fits
+    memory/per_stage/0/parameters memory/per_stage/0/gradients memory/per_stage/0/optimizer
+    memory/per_stage/0/activations memory/per_stage/0/buffers memory/per_stage/0/overhead memory/per_stage/0/peak
+    run/steps run/tokens run/seconds run/gpu_hours run/cost_usd search/candidates search/feasible search/seconds
+    alternatives rejected
+";
+
 fn folder(spec: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("spec.pleach"), spec).unwrap();
+    let folder = tempfile::tempdir().expect("the test's own files and processes work");
+    fs::write(folder.path().join("spec.pleach"), spec)
+        .expect("the test's own files and processes work");
     folder
 }
 
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .expect("the test's own files and processes work")
+        .map(|entry| {
+            entry
+                .expect("the test's own files and processes work")
+                .file_name()
+                .into_string()
+                .expect("the test's own files and processes work")
+        })
         .collect();
     names.sort();
     names
@@ -152,68 +172,7 @@ fn the_plan_object_keeps_its_promises() {
     );
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let plan = json(&stdout(&output));
-    let promised = [
-        "schema",
-        "experiment/name",
-        "experiment/hash",
-        "engine",
-        "supported",
-        "placement/hash",
-        "placement/tp",
-        "placement/pp",
-        "placement/dp",
-        "placement/cp",
-        "placement/ep",
-        "placement/vpp",
-        "placement/sp",
-        "placement/zero",
-        "placement/recompute",
-        "placement/micro_batch",
-        "placement/micro_steps",
-        "placement/schedule",
-        "placement/stages",
-        "model/parameters",
-        "model/active_parameters",
-        "cluster/gpus",
-        "cluster/nodes",
-        "cluster/gpu",
-        "time/step_s",
-        "time/compute_s",
-        "time/bubble_s",
-        "time/exposed_comm_s",
-        "time/optimizer_s",
-        "time/low_s",
-        "time/high_s",
-        "throughput/tokens_per_s",
-        "throughput/tokens_per_s_per_gpu",
-        "throughput/model_tflops_per_gpu",
-        "throughput/hardware_tflops_per_gpu",
-        "throughput/mfu",
-        "memory/peak_bytes",
-        "memory/low_bytes",
-        "memory/high_bytes",
-        "memory/allocated_bytes",
-        "memory/capacity_bytes",
-        "memory/fits",
-        "memory/per_stage/0/parameters",
-        "memory/per_stage/0/gradients",
-        "memory/per_stage/0/optimizer",
-        "memory/per_stage/0/activations",
-        "memory/per_stage/0/buffers",
-        "memory/per_stage/0/overhead",
-        "memory/per_stage/0/peak",
-        "run/steps",
-        "run/tokens",
-        "run/seconds",
-        "run/gpu_hours",
-        "run/cost_usd",
-        "search/candidates",
-        "search/feasible",
-        "search/seconds",
-        "alternatives",
-        "rejected",
-    ];
-    for path in promised {
+    for path in PROMISED.split_whitespace() {
         assert!(
             plan.pointer(&format!("/{path}")).is_some(),
             "{path} is missing"

@@ -1,10 +1,8 @@
 //! The command line as scripts see it: flags on both sides, streams, exit codes, no libtorch.
 
-mod support;
-
 use std::process::Command;
 
-use support::{pleach, run, stderr, stdout};
+use crate::support::{pleach, run, stderr, stdout};
 
 #[test]
 fn no_libtorch_is_linked() {

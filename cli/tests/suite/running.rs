@@ -2,17 +2,13 @@
 //!
 //! The data is the real one, prepared in the user's cache as for any run; what workers compute is tested end to end elsewhere.
 
-#![cfg(target_os = "linux")]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::{pleach, stderr, stdout};
 use serde_json::Value;
-use support::{pleach, stderr, stdout};
 
 /// What a rank says that does three steps.
 const THREE_STEPS: &str = r#"
@@ -28,13 +24,15 @@ fn quickstart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../examples/quickstart.pleach")
         .canonicalize()
-        .unwrap()
+        .expect("the test's own files and processes work")
 }
 
 fn command(folder: &Path, worker: &str, arguments: &[&str]) -> Command {
     let path = folder.join("worker.sh");
-    fs::write(&path, format!("#!/bin/sh\n{worker}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::write(&path, format!("#!/bin/sh\n{worker}\n"))
+        .expect("the test's own files and processes work");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+        .expect("the test's own files and processes work");
     let mut command = pleach(folder);
     command
         .args(arguments)
@@ -45,16 +43,30 @@ fn command(folder: &Path, worker: &str, arguments: &[&str]) -> Command {
 
 fn run(folder: &Path, worker: &str, more: &[&str]) -> Output {
     let mut command = command(folder, worker, &["run", "--no-progress"]);
-    command.arg(quickstart()).args(more).output().unwrap()
+    command
+        .arg(quickstart())
+        .args(more)
+        .output()
+        .expect("the test's own files and processes work")
 }
 
 fn runs(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder.join("runs")).into_iter().flatten();
-    entries.map(|entry| entry.unwrap().path()).collect()
+    entries
+        .map(|entry| {
+            entry
+                .expect("the test's own files and processes work")
+                .path()
+        })
+        .collect()
 }
 
 fn record(run: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(run.join("record.json")).unwrap()).unwrap()
+    serde_json::from_str(
+        &fs::read_to_string(run.join("record.json"))
+            .expect("the test's own files and processes work"),
+    )
+    .expect("the test's own files and processes work")
 }
 
 #[test]

@@ -2,17 +2,13 @@
 //!
 //! The stand-ins are shell scripts named by `PLEACH_WORKER`; `pleach calibrate` launches them as it would real workers.
 
-#![cfg(target_os = "linux")]
-
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{pleach, stderr};
+use crate::support::{pleach, stderr};
 
 /// Writes a stand-in worker.
 fn worker(folder: &Path, body: &str) -> std::path::PathBuf {
@@ -24,8 +20,9 @@ fn worker(folder: &Path, body: &str) -> std::path::PathBuf {
             folder.display()
         ),
     )
-    .unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    .expect("the test's own files and processes work");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+        .expect("the test's own files and processes work");
     path
 }
 
@@ -67,7 +64,7 @@ fn start(mut command: Command, folder: &Path) -> Child {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .expect("the test's own files and processes work");
     until("three workers start", || pids(folder).len() == 3);
     child
 }
