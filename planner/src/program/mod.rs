@@ -21,7 +21,7 @@ use pleach_plan::{
 };
 
 use crate::differentiate::differentiate;
-use crate::graph::{Block, transformer};
+use crate::graph::{Block, ModelGraph, transformer};
 use crate::placement::Placement;
 use crate::shard::{Rules, Sharded, shard_block};
 use tensors::Table;
@@ -53,11 +53,18 @@ struct Emitter<'e> {
     factor: TensorId,
 }
 
-/// The plan of a placement, as it stands: not yet verified, priced or compared.
+/// The model's training graph with its layouts: all that a plan does not owe to the mesh of replicas and stages. Placements of
+/// equal `tp`, `sequence_parallel`, `micro_batch` and `recompute` share it.
+pub struct Cut {
+    graph: ModelGraph,
+    sharded: [Sharded; 3],
+}
+
+/// Lowers, differentiates and shards.
 ///
 /// # Errors
 /// The experiment cannot be cut that way.
-pub fn emit(experiment: &Experiment, placement: &Placement) -> Result<Plan, EmitError> {
+pub fn cut(experiment: &Experiment, placement: &Placement) -> Result<Cut, EmitError> {
     fit::check(experiment, placement)?;
     let scale = 1.0 / (experiment.train.global_batch * experiment.model.context) as f64;
     let graph = differentiate(transformer::lower(
@@ -65,11 +72,54 @@ pub fn emit(experiment: &Experiment, placement: &Placement) -> Result<Plan, Emit
         placement.micro_batch,
         scale,
     ));
+    let shard = |block: &Block, recompute: bool| {
+        let rules = Rules {
+            tp: u64::from(placement.tp),
+            sequence_parallel: placement.sequence_parallel && placement.tp > 1,
+            recompute,
+        };
+        let (name, tp) = (block.name, placement.tp);
+        shard_block(block, rules).ok_or(EmitError::NoSharding { block: name, tp })
+    };
+    let sharded = [
+        shard(&graph.embedding, false)?,
+        shard(&graph.layer, placement.recompute == Recompute::Full)?,
+        shard(&graph.head, false)?,
+    ];
+    Ok(Cut { graph, sharded })
+}
+
+/// The plan of a placement, as it stands: not yet verified, priced or compared.
+///
+/// # Errors
+/// The experiment cannot be cut that way.
+pub fn emit(experiment: &Experiment, placement: &Placement) -> Result<Plan, EmitError> {
+    let mut plan = emit_cut(experiment, placement, &cut(experiment, placement)?)?;
+    seal(&mut plan);
+    Ok(plan)
+}
+
+/// Gives a plan the hash of its content.
+pub fn seal(plan: &mut Plan) {
+    plan.hashes.placement = placement_hash(plan);
+}
+
+/// The same from what was made by [`cut`] for a placement of equal shapes, not yet sealed with its hash.
+///
+/// # Errors
+/// The experiment cannot be cut that way.
+pub fn emit_cut(
+    experiment: &Experiment,
+    placement: &Placement,
+    cut: &Cut,
+) -> Result<Plan, EmitError> {
+    fit::check(experiment, placement)?;
     let mut emitter = Emitter::new(experiment, placement);
+    let [embedding, layer, head] = &cut.sharded;
     let pieces = [
-        emitter.piece(&graph.embedding, false)?,
-        emitter.piece(&graph.layer, placement.recompute == Recompute::Full)?,
-        emitter.piece(&graph.head, false)?,
+        emitter.piece(&cut.graph.embedding, embedding),
+        emitter.piece(&cut.graph.layer, layer),
+        emitter.piece(&cut.graph.head, head),
     ];
     let bodies = emitter.all_bodies(&pieces);
     let roles = schedule::roles(&emitter, &pieces, &bodies);
@@ -122,22 +172,13 @@ impl<'e> Emitter<'e> {
         }
     }
 
-    fn piece<'b>(&mut self, block: &'b Block, recompute: bool) -> Result<Piece<'b>, EmitError> {
-        let rules = Rules {
-            tp: u64::from(self.placement.tp),
-            sequence_parallel: self.placement.sequence_parallel && self.placement.tp > 1,
-            recompute,
-        };
-        let sharded = shard_block(block, rules).ok_or(EmitError::NoSharding {
-            block: block.name,
-            tp: self.placement.tp,
-        })?;
-        let buckets = self.store(block, &sharded);
-        Ok(Piece {
+    fn piece<'b>(&mut self, block: &'b Block, sharded: &Sharded) -> Piece<'b> {
+        let buckets = self.store(block, sharded);
+        Piece {
             block,
-            sharded,
+            sharded: sharded.clone(),
             buckets,
-        })
+        }
     }
 
     fn all_bodies(&mut self, pieces: &[Piece<'_>; 3]) -> Bodies {
@@ -175,7 +216,7 @@ impl<'e> Emitter<'e> {
 
     fn finish(self, roles: Vec<pleach_plan::Role>) -> Plan {
         let (experiment, placement) = (self.experiment, self.placement);
-        let mut plan = Plan {
+        Plan {
             schema: SCHEMA,
             experiment: experiment.name.clone(),
             hashes: Hashes {
@@ -198,9 +239,7 @@ impl<'e> Emitter<'e> {
             training: header::training(experiment, placement),
             data: header::data(experiment),
             prediction: None,
-        };
-        plan.hashes.placement = placement_hash(&plan);
-        plan
+        }
     }
 }
 

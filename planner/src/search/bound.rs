@@ -8,36 +8,42 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::{Hardware, Kind};
 use pleach_plan::{BodyKind, Plan, Recompute};
 
-use super::evaluate::emit;
 use crate::cost::Costs;
 use crate::memory;
 use crate::placement::Placement;
+use crate::program::{self, Cut};
 use crate::simulate::actions::{self, Sharing};
 
 /// What a layer's bodies depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     tp: u32,
-    micro_batch: u64,
     sequence_parallel: bool,
     recompute: Recompute,
+    micro_batch: u64,
 }
 
 impl Key {
+    /// Whether it differs from another at most in the micro-batch.
+    pub fn grows(&self, other: &Key) -> bool {
+        Key { micro_batch: other.micro_batch, ..*self } == *other
+    }
+
     /// The key of a placement.
     pub fn of(placement: &Placement) -> Self {
         Key {
             tp: placement.tp,
-            micro_batch: placement.micro_batch,
             sequence_parallel: placement.sequence_parallel,
             recompute: placement.recompute,
+            micro_batch: placement.micro_batch,
         }
     }
 }
 
 /// Times and bytes of one key.
-#[derive(Clone, Debug)]
 pub struct Priced {
+    /// The layouts that all placements of the key share.
+    pub cut: Cut,
     layers: u64,
     layer: u64,
     embedding: u64,
@@ -76,7 +82,9 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
         recompute: key.recompute,
         engine: experiment.plan.engine.clone(),
     };
-    let plan = emit(experiment, &sample)?;
+    let text = |error: program::EmitError| error.to_string();
+    let cut = program::cut(experiment, &sample).map_err(text)?;
+    let plan = program::emit_cut(experiment, &sample, &cut).map_err(text)?;
     let costs = Costs::new(&plan, hardware, &experiment.cluster);
     let time = |block: &str| {
         let [compute, communication] = times(&costs, &plan, block);
@@ -84,7 +92,11 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
     };
     let computing = |block: &str| times(&costs, &plan, block)[0];
     let [weights, optimizer] = statics(&plan);
+    let cores = actions::sharing(&costs);
+    let frame = memory::frame(&costs, "layer");
+    let slack = if hardware.kind == Kind::Gpu { costs.engine().allocator_slack } else { 0.0 };
     Ok(Priced {
+        cut,
         layers: experiment.model.layers,
         layer: time("layer"),
         embedding: time("embedding"),
@@ -92,10 +104,10 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
         computing: experiment.model.layers * computing("layer") + computing("embedding") + computing("head"),
         weights,
         optimizer,
-        frame: memory::frame(&costs, "layer"),
+        frame,
         fixed: libm::floor(hardware.overhead.context.value) as u64,
-        slack: if hardware.kind == Kind::Gpu { costs.engine().allocator_slack } else { 0.0 },
-        cores: actions::sharing(&costs),
+        slack,
+        cores,
     })
 }
 

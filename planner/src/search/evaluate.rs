@@ -8,6 +8,7 @@ use super::figures::Scoped;
 use crate::cost::Costs;
 use crate::memory::{self, StageMemory};
 use crate::placement::Placement;
+use crate::program::{self, Cut};
 use crate::simulate::{self, Detail, Simulation};
 
 /// A placement with its plan and figures.
@@ -25,14 +26,6 @@ pub struct Evaluated {
     pub simulation: Simulation,
 }
 
-/// Emits the plan of a placement.
-///
-/// # Errors
-/// The placement has no plan; the text says why.
-pub fn emit(experiment: &Experiment, placement: &Placement) -> Result<Plan, String> {
-    crate::program::emit(experiment, placement).map_err(|error| error.to_string())
-}
-
 /// Bytes that one rank may use: what the spec says of its device, or the device's table; on a CPU the ranks of a node share it.
 pub fn capacity(experiment: &Experiment, hardware: &Hardware) -> u64 {
     let table = libm::floor(hardware.memory.capacity.value) as u64;
@@ -48,7 +41,18 @@ pub fn capacity(experiment: &Experiment, hardware: &Hardware) -> u64 {
 /// # Errors
 /// It has no plan, or its plan stands still.
 pub fn evaluate(experiment: &Experiment, hardware: &Hardware, placement: &Placement) -> Result<Evaluated, String> {
-    let plan = emit(experiment, placement)?;
+    let cut = program::cut(experiment, placement).map_err(|error| error.to_string())?;
+    let mut evaluated = evaluate_cut(experiment, hardware, placement, &cut)?;
+    program::seal(&mut evaluated.plan);
+    Ok(evaluated)
+}
+
+/// The same with the layouts that placements of one shape share; its plan is not sealed with its hash.
+///
+/// # Errors
+/// It has no plan, or its plan stands still.
+pub fn evaluate_cut(experiment: &Experiment, hardware: &Hardware, placement: &Placement, cut: &Cut) -> Result<Evaluated, String> {
+    let plan = program::emit_cut(experiment, placement, cut).map_err(|error| error.to_string())?;
     let costs = Costs::new(&plan, hardware, &experiment.cluster);
     let memory = memory::stages(&costs);
     let simulation = simulate::run(&costs, Detail::Calls).map_err(|stuck| stuck.to_string())?;

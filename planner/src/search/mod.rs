@@ -19,6 +19,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::Hardware;
 
 use crate::placement::Placement;
+use crate::program;
 use bound::{Bound, Key, Priced};
 pub use evaluate::Evaluated;
 pub use space::Rejected;
@@ -77,9 +78,10 @@ struct Search<'e> {
     experiment: &'e Experiment,
     hardware: &'e Hardware,
     wish: Wish<'e>,
+    prices: BTreeMap<Key, Priced>,
     found: Vec<Evaluated>,
     misfits: Vec<Evaluated>,
-    fates: BTreeMap<(String, &'static str), Fate>,
+    fates: BTreeMap<(u32, &'static str), Fate>,
     simulated: u64,
 }
 
@@ -100,6 +102,7 @@ pub fn plan(experiment: &Experiment, hardware: &Hardware, options: Options) -> R
         experiment,
         hardware,
         wish: Wish::of(experiment),
+        prices: BTreeMap::new(),
         found: Vec::new(),
         misfits: Vec::new(),
         fates: BTreeMap::new(),
@@ -113,23 +116,56 @@ pub fn plan(experiment: &Experiment, hardware: &Hardware, options: Options) -> R
 }
 
 impl<'e> Search<'e> {
-    /// Gives every candidate its bounds; those whose shape has no plan are rejected.
+    /// Gives every candidate its bounds; those whose shape has no plan are rejected. One alone needs none.
+    ///
+    /// Shapes that differ only in the micro-batch are priced in rising order: where the smaller one fits on no mesh, the larger
+    /// ones, which keep more of everything, need not be looked at.
     fn price<'s>(&mut self, placements: &'s [Placement]) -> Vec<Candidate<'s>> {
-        let mut prices: BTreeMap<Key, Result<Priced, String>> = BTreeMap::new();
-        let mut candidates = Vec::with_capacity(placements.len());
+        if let [placement] = placements {
+            return vec![Candidate { placement, bound: Bound { step: 0, peak: 0 }, value: f64::NEG_INFINITY }];
+        }
+        let mut shapes: BTreeMap<Key, Vec<&Placement>> = BTreeMap::new();
         for placement in placements {
-            let key = Key::of(placement);
-            let price = prices.entry(key).or_insert_with(|| bound::price(self.experiment, self.hardware, key));
-            match price {
-                Err(why) => self.reject(placement, "no plan", 0, why.clone()),
-                Ok(price) => {
-                    let bound = price.bound(self.experiment, placement);
-                    let value = self.wish.bound(&self.scope(placement, &bound));
-                    candidates.push(Candidate { placement, bound, value });
-                }
+            shapes.entry(Key::of(placement)).or_default().push(placement);
+        }
+        let capacity = evaluate::capacity(self.experiment, self.hardware);
+        let mut candidates = Vec::with_capacity(placements.len());
+        let mut full: Option<(Key, u64)> = None;
+        for (key, placements) in shapes {
+            if let Some((_, peak)) = full.filter(|(smaller, _)| smaller.grows(&key)) {
+                placements.iter().for_each(|placement| self.misfit(placement, peak, capacity));
+                continue;
             }
+            let bounded = self.bounded(key, &placements);
+            let least = bounded.iter().map(|candidate| candidate.bound.peak).min();
+            full = least.filter(|&peak| peak > capacity).map(|peak| (key, peak));
+            candidates.extend(bounded);
         }
         candidates
+    }
+
+    /// The candidates of one shape with their bounds.
+    fn bounded<'s>(&mut self, key: Key, placements: &[&'s Placement]) -> Vec<Candidate<'s>> {
+        let price = match bound::price(self.experiment, self.hardware, key) {
+            Ok(price) => price,
+            Err(why) => {
+                placements.iter().for_each(|placement| self.reject(placement, "no plan", 0, why.clone()));
+                return Vec::new();
+            }
+        };
+        let bounded = |&placement: &&'s Placement| {
+            let bound = price.bound(self.experiment, placement);
+            let value = self.wish.bound(&self.scope(placement, &bound));
+            Candidate { placement, bound, value }
+        };
+        let candidates = placements.iter().map(bounded).collect();
+        self.prices.insert(key, price);
+        candidates
+    }
+
+    fn misfit(&mut self, placement: &Placement, peak: u64, capacity: u64) {
+        let why = format!("does not fit: at least {} of {}", gibibytes(peak), gibibytes(capacity));
+        self.reject(placement, "memory", peak, why);
     }
 
     fn scope(&self, placement: &Placement, bound: &Bound) -> figures::Scoped<'e> {
@@ -143,11 +179,9 @@ impl<'e> Search<'e> {
     /// Evaluates in the order of bounds until they pass what was found.
     fn run(&mut self, candidates: &[Candidate<'_>], alternatives: usize) {
         let capacity = evaluate::capacity(self.experiment, self.hardware);
-        let alone = candidates.len() == 1;
         for candidate in candidates {
-            if candidate.bound.peak > capacity && !alone {
-                let why = format!("does not fit: at least {} of {}", gibibytes(candidate.bound.peak), gibibytes(capacity));
-                self.reject(candidate.placement, "memory", candidate.bound.peak, why);
+            if candidate.bound.peak > capacity {
+                self.misfit(candidate.placement, candidate.bound.peak, capacity);
             } else if candidate.value > self.threshold(alternatives) {
                 let best = self.best_step();
                 let why = format!("slower: at least {} against {}", seconds(candidate.bound.step), seconds(best));
@@ -159,13 +193,13 @@ impl<'e> Search<'e> {
         if self.found.is_empty() && self.misfits.is_empty() {
             // Every bound was beyond the memory: the nearest miss is shown with its real figures.
             let nearest = candidates.iter().min_by_key(|candidate| candidate.bound.peak);
-            let evaluate = |candidate: &Candidate<'_>| evaluate::evaluate(self.experiment, self.hardware, candidate.placement).ok();
-            self.misfits.extend(nearest.and_then(evaluate));
+            let found = nearest.and_then(|candidate| self.evaluated(candidate.placement).ok());
+            self.misfits.extend(found);
         }
     }
 
     fn evaluate(&mut self, placement: &Placement) {
-        let evaluated = match evaluate::evaluate(self.experiment, self.hardware, placement) {
+        let evaluated = match self.evaluated(placement) {
             Ok(evaluated) => evaluated,
             Err(why) => return self.reject(placement, "no plan", 0, why),
         };
@@ -183,6 +217,13 @@ impl<'e> Search<'e> {
         self.found.push(evaluated);
     }
 
+    fn evaluated(&self, placement: &Placement) -> Result<Evaluated, String> {
+        match self.prices.get(&Key::of(placement)) {
+            Some(price) => evaluate::evaluate_cut(self.experiment, self.hardware, placement, &price.cut),
+            None => evaluate::evaluate(self.experiment, self.hardware, placement),
+        }
+    }
+
     /// The value that a bound must not pass: that of the last alternative wanted, and never below what counts as best.
     fn threshold(&self, alternatives: usize) -> f64 {
         let mut values: Vec<f64> = self.found.iter().map(|found| self.wish.first(&found.scope(self.experiment))).collect();
@@ -197,8 +238,7 @@ impl<'e> Search<'e> {
     }
 
     fn reject(&mut self, placement: &Placement, kind: &'static str, measure: u64, why: String) {
-        let region = format!("tp {}", placement.tp);
-        let entry = self.fates.entry((region, kind));
+        let entry = self.fates.entry((placement.tp, kind));
         let fate = entry.or_insert(Fate { count: 0, nearest: u64::MAX, why: String::new() });
         fate.count += 1;
         if measure < fate.nearest {
@@ -207,36 +247,29 @@ impl<'e> Search<'e> {
     }
 
     fn answer(mut self, impossible: Vec<Rejected>, candidates: u64, alternatives: usize) -> Result<Answer, Nowhere> {
-        let mut rejected: Vec<Rejected> = impossible;
-        let fates = std::mem::take(&mut self.fates);
-        rejected.extend(fates.into_iter().map(|((what, _), fate)| Rejected { what, why: fate.why, count: fate.count }));
         let feasible = self.found.len() as u64;
         let mut found = std::mem::take(&mut self.found);
         self.wish.sort(&mut found, self.experiment);
         if found.is_empty() {
             found = std::mem::take(&mut self.misfits);
             found.sort_by_key(|misfit| (misfit.peak(), misfit.simulation.step));
+            found.truncate(1);
         }
+        let beaten = found.split_off(found.len().min(alternatives + 1));
+        let best = found.first().map_or(0, |chosen| chosen.simulation.step);
+        for other in beaten {
+            let why = format!("slower: {} against {}", seconds(other.simulation.step), seconds(best));
+            self.reject(&other.placement, "slower", other.simulation.step, why);
+        }
+        let fates = std::mem::take(&mut self.fates).into_iter();
+        let left = fates.map(|((tp, _), fate)| Rejected { what: format!("tp {tp}"), why: fate.why, count: fate.count });
+        let rejected: Vec<Rejected> = impossible.into_iter().chain(left).collect();
+        found.iter_mut().for_each(|found| program::seal(&mut found.plan));
         let mut found = found.into_iter();
         let Some(chosen) = found.next() else { return Err(Nowhere { rejected }) };
-        let mut others: Vec<Evaluated> = found.collect();
-        let beaten = others.split_off(others.len().min(alternatives));
-        for (what, count, nearest) in slower(&beaten) {
-            let why = format!("slower: {} against {}", seconds(nearest), seconds(chosen.simulation.step));
-            rejected.push(Rejected { what, why, count });
-        }
-        Ok(Answer { chosen, alternatives: others, rejected, candidates, feasible, simulated: self.simulated })
+        let alternatives = found.collect();
+        Ok(Answer { chosen, alternatives, rejected, candidates, feasible, simulated: self.simulated })
     }
-}
-
-/// Simulated placements that are no alternatives either, by region: how many, and the fastest.
-fn slower(beaten: &[Evaluated]) -> Vec<(String, u64, u64)> {
-    let mut regions: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
-    for evaluated in beaten {
-        let region = regions.entry(evaluated.placement.tp).or_insert((0, u64::MAX));
-        *region = (region.0 + 1, region.1.min(evaluated.simulation.step));
-    }
-    regions.into_iter().map(|(tp, (count, nearest))| (format!("tp {tp}"), count, nearest)).collect()
 }
 
 /// Bytes in GiB, for reasons.

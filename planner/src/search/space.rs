@@ -3,8 +3,6 @@
 //! Ranks are `tp × pp × dp` and all of the cluster is used. Fields the spec leaves open take every value that divides; what does not
 //! divide is counted under its reason.
 
-use std::collections::BTreeMap;
-
 use pleach_dsl::experiment::{Experiment, Mlp};
 use pleach_dsl::wish::{Choice, FromFigure, Requirement, Verdict};
 use pleach_plan::Recompute;
@@ -36,15 +34,14 @@ pub struct Space {
 struct Builder<'e> {
     experiment: &'e Experiment,
     candidates: Vec<Placement>,
-    impossible: BTreeMap<(String, String), u64>,
+    impossible: Vec<Rejected>,
 }
 
 /// Enumerates the space of an experiment.
 pub fn enumerate(experiment: &Experiment) -> Space {
-    let mut builder = Builder { experiment, candidates: Vec::new(), impossible: BTreeMap::new() };
+    let mut builder = Builder { experiment, candidates: Vec::new(), impossible: Vec::new() };
     builder.meshes();
-    let impossible = builder.impossible.into_iter().map(|((what, why), count)| Rejected { what, why, count }).collect();
-    Space { candidates: builder.candidates, impossible }
+    Space { candidates: builder.candidates, impossible: builder.impossible }
 }
 
 impl Builder<'_> {
@@ -163,7 +160,10 @@ impl Builder<'_> {
     }
 
     fn reject(&mut self, what: String, why: String) {
-        *self.impossible.entry((what, why)).or_default() += 1;
+        match self.impossible.iter_mut().find(|region| region.what == what && region.why == why) {
+            Some(region) => region.count += 1,
+            None => self.impossible.push(Rejected { what, why, count: 1 }),
+        }
     }
 }
 
