@@ -6,6 +6,7 @@
 pub mod comparison;
 pub mod diagnostic;
 pub mod figures;
+pub mod table;
 
 use std::cell::RefCell;
 use std::io::{IsTerminal, Write};

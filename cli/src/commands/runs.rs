@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use comfy_table::{Table, presets::NOTHING};
 use pleach_storage::run::{RunFolder, RunRecord, StepMetrics};
 use serde_json::json;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::planfile;
-use crate::screen::{Screen, figures};
+use crate::screen::{Screen, figures, table};
 
 /// Where runs are kept, below the working folder.
 pub const FOLDER: &str = "runs";
@@ -107,28 +106,23 @@ fn state(folder: &RunFolder, record: Option<&RunRecord>) -> &'static str {
 }
 
 fn table(lines: &[Line]) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_header(["run", "step", "loss", "state", "attempts"]);
-    for line in lines {
+    let cells = |line: &Line| {
         let steps = line
             .steps
             .map_or_else(String::new, |steps| format!(" of {steps}"));
         let loss = line.loss.map_or_else(|| "-".to_owned(), figures::number);
         let step = format!("{}{steps}", line.step);
-        table.add_row([
+        vec![
             line.path.clone(),
+            line.state.to_owned(),
             step,
             loss,
-            line.state.to_owned(),
             line.attempts.to_string(),
-        ]);
-    }
-    table
-        .to_string()
-        .lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n")
+        ]
+    };
+    table::table(
+        &["run", "state", "step", "loss", "attempts"],
+        lines.iter().map(cells).collect(),
+        2,
+    )
 }

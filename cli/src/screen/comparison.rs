@@ -1,6 +1,5 @@
 //! Predicted against measured: the table at the end of a run.
 
-use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use pleach_plan::Plan;
 use serde_json::{Value, json};
 
@@ -73,28 +72,19 @@ pub fn rows(plan: &Plan, measured: &Measured) -> Vec<Row> {
 
 /// The table for the screen.
 pub fn table(rows: &[Row]) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(NOTHING)
-        .set_header(["", "predicted", "measured", "ratio"]);
-    for row in rows {
-        let cells = [
+    let cells = |row: &Row| {
+        vec![
             row.what.clone(),
             row.shown(row.predicted),
             row.shown(row.measured),
             format!("{:.2}", row.ratio()),
-        ];
-        table.add_row(cells);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-        .to_string()
-        .lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n")
+        ]
+    };
+    super::table::table(
+        &["", "predicted", "measured", "ratio"],
+        rows.iter().map(cells).collect(),
+        1,
+    )
 }
 
 /// The rows for programs: seconds and bytes.

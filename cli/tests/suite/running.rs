@@ -5,9 +5,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use crate::support::{pleach, stderr, stdout};
+use crate::support::{pleach, stderr, stdout, until};
 use serde_json::Value;
 
 /// What a rank says that does three steps.
@@ -157,4 +157,33 @@ fn a_run_that_breaks_can_be_resumed_and_one_that_never_began_leaves_nothing() {
         stderr(&output)
     );
     assert_eq!(exits(&all[0])[1]["exit"], 0);
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_saves_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let worker = format!(
+        "trap 'exit 75' TERM\n{THREE_STEPS}\necho $$ > met-$RANK\nwhile :; do sleep 0.05; done"
+    );
+    let mut command = command(folder.path(), &worker, &["run", "--no-progress"]);
+    command
+        .arg(quickstart())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    until("four ranks have met", || {
+        (0..4).all(|rank| folder.path().join(format!("met-{rank}")).exists())
+    });
+    Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("pleach resume"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(record(&runs(folder.path())[0])["attempts"][0]["exit"], 75);
 }

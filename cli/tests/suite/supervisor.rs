@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{pleach, stderr};
+use crate::support::{pleach, stderr, until};
 
 /// Writes a stand-in worker.
 fn worker(folder: &Path, body: &str) -> std::path::PathBuf {
@@ -49,14 +49,6 @@ fn pids(folder: &Path) -> Vec<u32> {
 fn alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn start(mut command: Command, folder: &Path) -> Child {
