@@ -12,7 +12,9 @@ fn main() {
     let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else {
         fail("no libtorch was found: LIBTORCH must name a folder with libtorch's include and lib");
     };
-    let root = Path::new(&lib).parent().expect("torch-sys names the lib folder of a libtorch tree");
+    let root = Path::new(&lib)
+        .parent()
+        .expect("torch-sys names the lib folder of a libtorch tree");
     check_version(root);
     let include = root.join("include");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
@@ -36,7 +38,13 @@ fn main() {
         .flag(include.display().to_string())
         .flag("-isystem")
         .flag(include.join("torch/csrc/api/include").display().to_string())
-        .files(["shim/arena.cpp", "shim/groups.cpp", "shim/kernels.cpp", "shim/memory.cpp", "shim/rows.cpp"])
+        .files([
+            "shim/arena.cpp",
+            "shim/groups.cpp",
+            "shim/kernels.cpp",
+            "shim/memory.cpp",
+            "shim/rows.cpp",
+        ])
         .compile("pleach_shim");
 }
 
@@ -44,15 +52,22 @@ fn main() {
 fn check_version(root: &Path) {
     let file = root.join("build-version");
     println!("cargo:rerun-if-changed={}", file.display());
-    let Ok(text) = std::fs::read_to_string(&file) else { return };
+    let Ok(text) = std::fs::read_to_string(&file) else {
+        return;
+    };
     let found = text.trim();
     if found != WANTED && !found.starts_with(&format!("{WANTED}.")) {
-        fail(&format!("libtorch {found} is at {}, but the worker is built for libtorch {WANTED}", root.display()));
+        fail(&format!(
+            "libtorch {found} is at {}, but the worker is built for libtorch {WANTED}",
+            root.display()
+        ));
     }
 }
 
 fn fail(what: &str) -> ! {
     println!("cargo:warning={what}");
-    eprintln!("error: {what}\nhelp: `cargo xtask setup` fetches libtorch {WANTED} into the user's cache folder and links it here");
+    eprintln!(
+        "error: {what}\nhelp: `cargo xtask setup` fetches libtorch {WANTED} into the user's cache folder and links it here"
+    );
     std::process::exit(1)
 }

@@ -1,4 +1,5 @@
-// Loops over rows that would otherwise be many small kernels with temporaries: embedding, rotary head split, sum of squares.
+// Loops over rows that would otherwise be many small kernels with temporaries: embedding, LayerNorm's
+// parameters, rotary head split, sum of squares.
 //
 // All are deterministic whatever the number of threads: each element has one writer, and sums go over chunks of fixed size.
 #include <ATen/ATen.h>
@@ -78,9 +79,57 @@ double sum_squares(const Scalar* values, int64_t count) {
   return sum;
 }
 
+// Adds sum(dy * (x - mean) * rstd) and sum(dy) over rows to columns `begin..end` of the gradients of weight and bias.
+template <class Scalar, class Sum>
+void norm_columns(
+    const Scalar* dy, const Scalar* x, const Sum* mean, const Sum* rstd, Sum* dweight, Sum* dbias, int64_t rows, int64_t width,
+    int64_t begin, int64_t end) {
+  // Sums of sums: rounding grows with the square root of the rows instead of the rows.
+  constexpr int64_t stretch = 128, most = 64;
+  for (int64_t first = 0; first < rows; first += stretch) {
+    Sum weight[most] = {}, bias[most] = {};
+    for (int64_t row = first; row < std::min(rows, first + stretch); row++) {
+      const Scalar* gradient = dy + row * width + begin;
+      const Scalar* value = x + row * width + begin;
+      Sum middle = mean[row], scale = rstd[row];
+      for (int64_t c = 0; c < end - begin; c++) {
+        Sum g = static_cast<Sum>(gradient[c]);
+        weight[c] += g * ((static_cast<Sum>(value[c]) - middle) * scale);
+        bias[c] += g;
+      }
+    }
+    for (int64_t c = 0; c < end - begin; c++) {
+      dweight[begin + c] += weight[c];
+      dbias[begin + c] += bias[c];
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" {
+
+// Adds the gradients of LayerNorm's weight and bias, in the type of the statistics.
+int pleach_layer_norm_parameters(
+    at::Tensor* dy, at::Tensor* x, at::Tensor* mean, at::Tensor* rstd, at::Tensor* dweight, at::Tensor* dbias) {
+  return guarded([&] {
+    check_dense(*dy, "dy"), check_dense(*x, "x"), check_dense(*mean, "mean"), check_dense(*rstd, "rstd");
+    int64_t width = x->size(-1), rows = x->numel() / width;
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "layer_norm_parameters", [&] {
+      using Sum = at::opmath_type<scalar_t>;
+      const auto *gradient = dy->const_data_ptr<scalar_t>(), *value = x->const_data_ptr<scalar_t>();
+      const auto *middle = mean->const_data_ptr<Sum>(), *scale = rstd->const_data_ptr<Sum>();
+      auto *weight = dweight->mutable_data_ptr<Sum>(), *bias = dbias->mutable_data_ptr<Sum>();
+      constexpr int64_t block = 64;
+      at::parallel_for(0, (width + block - 1) / block, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t at = begin; at < end; at++) {
+          int64_t stop = std::min(width, (at + 1) * block);
+          norm_columns<scalar_t, Sum>(gradient, value, middle, scale, weight, bias, rows, width, at * block, stop);
+        }
+      });
+    });
+  });
+}
 
 // Row ids[t] - first of the table becomes row t of y; ids of other ranks give zeros.
 int pleach_embedding(at::Tensor* y, at::Tensor* ids, at::Tensor* table, int64_t first) {

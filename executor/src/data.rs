@@ -23,14 +23,19 @@ pub struct Dealt {
 impl Dealt {
     /// Samples of `sequence` positions and one token more.
     pub fn new(order: Order, sequence: u64) -> Self {
-        Self { order, length: sequence as usize + 1 }
+        Self {
+            order,
+            length: sequence as usize + 1,
+        }
     }
 }
 
 impl Samples for Dealt {
     fn sample(&mut self, index: u64) -> Result<Vec<i64>, Cause> {
         let mut tokens = vec![0; self.length];
-        self.order.sample(index, &mut tokens).map_err(|error| Cause::Data(error.to_string()))?;
+        self.order
+            .sample(index, &mut tokens)
+            .map_err(|error| Cause::Data(error.to_string()))?;
         Ok(tokens)
     }
 }
@@ -46,7 +51,11 @@ pub struct Given {
 
 impl Samples for Given {
     fn sample(&mut self, index: u64) -> Result<Vec<i64>, Cause> {
-        let mut tokens = self.sequences.get(index as usize).cloned().unwrap_or_default();
+        let mut tokens = self
+            .sequences
+            .get(index as usize)
+            .cloned()
+            .unwrap_or_default();
         tokens.resize(self.length, 0);
         Ok(tokens)
     }

@@ -47,10 +47,14 @@ impl Environment {
         let rank = number(&look, "RANK", 0)?;
         let world = number(&look, "WORLD_SIZE", 1)?;
         if rank >= world {
-            return Err(wrong(format!("RANK is {rank} and WORLD_SIZE {world}: ranks go from 0 to WORLD_SIZE - 1")));
+            return Err(wrong(format!(
+                "RANK is {rank} and WORLD_SIZE {world}: ranks go from 0 to WORLD_SIZE - 1"
+            )));
         }
         if world > 1 && look("MASTER_ADDR").is_none() {
-            return Err(wrong(format!("WORLD_SIZE is {world}, but MASTER_ADDR is not set")));
+            return Err(wrong(format!(
+                "WORLD_SIZE is {world}, but MASTER_ADDR is not set"
+            )));
         }
         let secret = look(SECRET).or_else(|| look("TORCHELASTIC_RUN_ID").filter(|id| id != "none"));
         Ok(Self {
@@ -59,7 +63,8 @@ impl Environment {
             local_world: number(&look, "LOCAL_WORLD_SIZE", world)?.max(1),
             host: look("MASTER_ADDR").unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: number(&look, "MASTER_PORT", DEFAULT_PORT)?,
-            agent_store: look("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            agent_store: look("TORCHELASTIC_USE_AGENT_STORE")
+                .is_some_and(|value| value.eq_ignore_ascii_case("true")),
             restart: number(&look, "TORCHELASTIC_RESTART_COUNT", 0)?,
             secret,
             launched: look(SECRET).is_some(),
@@ -77,16 +82,24 @@ impl Environment {
 
     /// Threads for this rank: what `OMP_NUM_THREADS` says, or its share of the cores.
     pub fn threads(&self) -> usize {
-        let named = std::env::var("OMP_NUM_THREADS").ok().and_then(|text| text.parse().ok());
+        let named = std::env::var("OMP_NUM_THREADS")
+            .ok()
+            .and_then(|text| text.parse().ok());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         named.unwrap_or(cores / self.local_world as usize).max(1)
     }
 }
 
-fn number<T: std::str::FromStr>(look: &impl Fn(&str) -> Option<String>, name: &str, other: T) -> Result<T, Failure> {
+fn number<T: std::str::FromStr>(
+    look: &impl Fn(&str) -> Option<String>,
+    name: &str,
+    other: T,
+) -> Result<T, Failure> {
     match look(name) {
         None => Ok(other),
-        Some(text) => text.parse().map_err(|_| wrong(format!("{name} is `{text}`, which is not such a number"))),
+        Some(text) => text
+            .parse()
+            .map_err(|_| wrong(format!("{name} is `{text}`, which is not such a number"))),
     }
 }
 
@@ -100,14 +113,22 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Environment, Failure> {
-        let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let find = |name: &str| {
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
         Environment::read(find)
     }
 
     #[test]
     fn no_variables_make_a_job_of_one() {
         let alone = read(&[]).unwrap();
-        assert_eq!((alone.rank, alone.world, alone.secret, alone.launched), (0, 1, None, false));
+        assert_eq!(
+            (alone.rank, alone.world, alone.secret, alone.launched),
+            (0, 1, None, false)
+        );
     }
 
     #[test]
@@ -122,7 +143,10 @@ mod tests {
             ("TORCHELASTIC_RUN_ID", "job7"),
         ];
         let found = read(&torchrun).unwrap();
-        assert_eq!((found.rank, found.port, found.agent_store, found.local_world), (3, 4711, true, 2));
+        assert_eq!(
+            (found.rank, found.port, found.agent_store, found.local_world),
+            (3, 4711, true, 2)
+        );
         assert_eq!(found.secret.as_deref(), Some("job7"));
         let ours = read(&[&torchrun[..], &[(SECRET, "s")]].concat()).unwrap();
         assert_eq!((ours.secret.as_deref(), ours.launched), (Some("s"), true));
@@ -131,7 +155,10 @@ mod tests {
     #[test]
     fn nonsense_is_named() {
         for (variables, part) in [
-            (vec![("RANK", "4"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "a")], "RANK is 4"),
+            (
+                vec![("RANK", "4"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "a")],
+                "RANK is 4",
+            ),
             (vec![("RANK", "one")], "RANK is `one`"),
             (vec![("WORLD_SIZE", "2")], "MASTER_ADDR"),
         ] {

@@ -107,7 +107,9 @@ impl Cause {
             Cause::Group { .. } | Cause::Peer { .. } => {
                 "look at the log of the rank that ended first, then `pleach run … --resume` goes on from the last checkpoint"
             }
-            Cause::Data(_) => "`pleach data verify` checks the token files; `--data DIR` names another folder",
+            Cause::Data(_) => {
+                "`pleach data verify` checks the token files; `--data DIR` names another folder"
+            }
             _ => "this is a fault of the plan or of pleach: report it with the plan file",
         }
     }
@@ -135,13 +137,24 @@ pub struct Failure {
 impl Failure {
     /// A failure outside any instruction; `code` is the whole code.
     pub fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), step: None, instruction: None, peer: None, help: None, exit }
+        Self {
+            code,
+            message: message.into(),
+            step: None,
+            instruction: None,
+            peer: None,
+            help: None,
+            exit,
+        }
     }
 
     /// The same with advice.
     #[must_use]
     pub fn help(self, help: impl Into<Box<str>>) -> Self {
-        Self { help: Some(help.into()), ..self }
+        Self {
+            help: Some(help.into()),
+            ..self
+        }
     }
 
     /// A cause with its place; `step` counts from 0.
@@ -168,7 +181,11 @@ impl Failure {
 
     /// A file that cannot be read or written.
     pub fn file(path: &Path, error: &impl fmt::Display) -> Self {
-        Self::new(Exit::Machine, "pleach::worker::file", format!("{}: {error}", path.display()))
+        Self::new(
+            Exit::Machine,
+            "pleach::worker::file",
+            format!("{}: {error}", path.display()),
+        )
     }
 }
 
@@ -181,7 +198,9 @@ impl fmt::Display for Failure {
         if let Some(step) = self.step {
             write!(out, " (step {step})")?;
         }
-        self.help.as_ref().map_or(Ok(()), |help| write!(out, "\n  help: {help}"))
+        self.help
+            .as_ref()
+            .map_or(Ok(()), |help| write!(out, "\n  help: {help}"))
     }
 }
 
@@ -201,11 +220,26 @@ mod tests {
 
     #[test]
     fn a_failure_names_place_and_peer() {
-        let cause = Cause::Group { group: "tp".into(), peers: vec![3], text: "Connection closed by peer".into() };
-        let failure = Failure::at(&cause, 7, "layer.forward[2] all_reduce, slot 4, layer 1, micro-batch 0".into());
+        let cause = Cause::Group {
+            group: "tp".into(),
+            peers: vec![3],
+            text: "Connection closed by peer".into(),
+        };
+        let failure = Failure::at(
+            &cause,
+            7,
+            "layer.forward[2] all_reduce, slot 4, layer 1, micro-batch 0".into(),
+        );
         assert_eq!((failure.peer, failure.exit), (Some(3), Exit::Fault));
         let text = failure.to_string();
-        for part in ["peer_lost", "`tp`", "rank 3", "layer.forward[2]", "(step 8)", "--resume"] {
+        for part in [
+            "peer_lost",
+            "`tp`",
+            "rank 3",
+            "layer.forward[2]",
+            "(step 8)",
+            "--resume",
+        ] {
             assert!(text.contains(part), "{part} is missing in {text}");
         }
         assert_eq!(ranks(&[0, 2, 5]), "ranks 0, 2 and 5");

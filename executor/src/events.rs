@@ -47,12 +47,21 @@ impl Voice {
         // The record of an earlier attempt would be taken for one of this.
         let _ = fs::remove_file(folder.failures().join(format!("rank-{rank}.json")));
         if !keep {
-            return Ok(Self { rank, folder, log: None });
+            return Ok(Self {
+                rank,
+                folder,
+                log: None,
+            });
         }
         let path = folder.log(rank);
-        let file = fs::create_dir_all(folder.logs()).and_then(|()| OpenOptions::new().create(true).append(true).open(&path));
+        let file = fs::create_dir_all(folder.logs())
+            .and_then(|()| OpenOptions::new().create(true).append(true).open(&path));
         let file = file.map_err(|error| Failure::file(&path, &error))?;
-        Ok(Self { rank, folder, log: Some(Mutex::new(file)) })
+        Ok(Self {
+            rank,
+            folder,
+            log: Some(Mutex::new(file)),
+        })
     }
 
     /// The run's folder.
@@ -95,7 +104,8 @@ impl Voice {
         let folder = self.folder.path().join("memory");
         let path = folder.join(format!("rank-{}.json", self.rank));
         fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, &error))?;
-        replace(&path, json!(usage).to_string().as_bytes()).map_err(|error| Failure::file(&path, &error))?;
+        replace(&path, json!(usage).to_string().as_bytes())
+            .map_err(|error| Failure::file(&path, &error))?;
         say(&json!({"event": "done", "step": step, "peak_bytes": usage.rss_peak, "memory": usage}));
         Ok(())
     }
@@ -114,7 +124,8 @@ fn open(run: &Path, plan: &Plan) -> Result<RunFolder, Failure> {
     let path = run.join("plan.json");
     if !path.exists() {
         fs::create_dir_all(run).map_err(|error| Failure::file(run, &error))?;
-        replace(&path, plans::write(plan).as_bytes()).map_err(|error| Failure::file(&path, &error))?;
+        replace(&path, plans::write(plan).as_bytes())
+            .map_err(|error| Failure::file(&path, &error))?;
     }
     RunFolder::open(run).map_err(|error| Failure::file(run, &error))
 }

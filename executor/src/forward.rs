@@ -43,29 +43,55 @@ pub fn forward(request: &Request) -> Result<(), Failure> {
     for texts in texts.chunks(plan.training.micro_batch as usize) {
         let logits = batch(&plan, &mut interpreter, texts)?;
         for (row, text) in texts.iter().enumerate() {
-            let part = logits.f_get(row as i64).and_then(|rows| rows.f_narrow(0, 0, text.len() as i64));
-            let part = part.and_then(|part| part.f_contiguous()).map_err(|error| wrap(error.into()))?;
+            let part = logits
+                .f_get(row as i64)
+                .and_then(|rows| rows.f_narrow(0, 0, text.len() as i64));
+            let part = part
+                .and_then(|part| part.f_contiguous())
+                .map_err(|error| wrap(error.into()))?;
             named.push((format!("logits.{}", named.len()), part));
         }
     }
-    Tensor::write_safetensors(&named, &request.out).map_err(|error| Failure::file(&request.out, &error))
+    Tensor::write_safetensors(&named, &request.out)
+        .map_err(|error| Failure::file(&request.out, &error))
 }
 
 fn fill(plan: &Plan, run: &Path, interpreter: &Interpreter<'_>) -> Result<(), Failure> {
     let folder = run.join("checkpoints");
     let found = checkpoint::newest(&folder).map_err(|error| Failure::file(&folder, &error))?;
     let Some(good) = found.checkpoint else {
-        return Err(Failure::new(Exit::Wish, "pleach::worker::checkpoint", format!("{}: no whole checkpoint", folder.display())));
+        return Err(Failure::new(
+            Exit::Wish,
+            "pleach::worker::checkpoint",
+            format!("{}: no whole checkpoint", folder.display()),
+        ));
     };
-    good.check(plan).map_err(|error| Failure::new(Exit::Wish, "pleach::worker::checkpoint", error.to_string()))?;
-    Saver { plan, rank: 0, folder }.fill(&good, interpreter.statics())
+    good.check(plan).map_err(|error| {
+        Failure::new(Exit::Wish, "pleach::worker::checkpoint", error.to_string())
+    })?;
+    Saver {
+        plan,
+        rank: 0,
+        folder,
+    }
+    .fill(&good, interpreter.statics())
 }
 
 /// The logits of at most a micro-batch of texts: what the forward program gives to the cross-entropy.
-fn batch(plan: &Plan, interpreter: &mut Interpreter<'_>, texts: &[Vec<i64>]) -> Result<Tensor, Failure> {
+fn batch(
+    plan: &Plan,
+    interpreter: &mut Interpreter<'_>,
+    texts: &[Vec<i64>],
+) -> Result<Tensor, Failure> {
     let length = plan.training.sequence as usize + 1;
-    let mut samples = Given { sequences: texts.to_vec(), length };
-    let mut world = World { samples: &mut samples, collectives: &mut Solo };
+    let mut samples = Given {
+        sequences: texts.to_vec(),
+        length,
+    };
+    let mut world = World {
+        samples: &mut samples,
+        collectives: &mut Solo,
+    };
     let mut logits = None;
     interpreter.run(0, &mut world, &mut [], |_, instr, [ins, _]| {
         if matches!(instr.op, Op::CrossEntropyMax {}) {
@@ -74,20 +100,38 @@ fn batch(plan: &Plan, interpreter: &mut Interpreter<'_>, texts: &[Vec<i64>]) -> 
         Ok(logits.is_none())
     })?;
     interpreter.reset();
-    logits.ok_or_else(|| Failure::new(Exit::Wish, "pleach::worker::plan", "the plan has no logits: its forward ends elsewhere"))
+    logits.ok_or_else(|| {
+        Failure::new(
+            Exit::Wish,
+            "pleach::worker::plan",
+            "the plan has no logits: its forward ends elsewhere",
+        )
+    })
 }
 
 fn read_tokens(path: &Path, plan: &Plan) -> Result<Vec<Vec<i64>>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
-    let refused = |message: String| Failure::new(Exit::Wish, "pleach::worker::tokens", format!("{}: {message}", path.display()));
-    let texts: Vec<Vec<i64>> = serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
+    let refused = |message: String| {
+        Failure::new(
+            Exit::Wish,
+            "pleach::worker::tokens",
+            format!("{}: {message}", path.display()),
+        )
+    };
+    let texts: Vec<Vec<i64>> =
+        serde_json::from_str(&text).map_err(|error| refused(error.to_string()))?;
     let (longest, rows) = (plan.training.sequence as usize, plan.data.vocab as i64);
     for (number, text) in texts.iter().enumerate() {
         if text.len() > longest {
-            return Err(refused(format!("list {number} has {} ids, the plan has {longest} positions", text.len())));
+            return Err(refused(format!(
+                "list {number} has {} ids, the plan has {longest} positions",
+                text.len()
+            )));
         }
         if let Some(id) = text.iter().find(|id| !(0..rows).contains(*id)) {
-            return Err(refused(format!("list {number} has the id {id}, the vocabulary has {rows} rows")));
+            return Err(refused(format!(
+                "list {number} has the id {id}, the vocabulary has {rows} rows"
+            )));
         }
     }
     Ok(texts)

@@ -40,7 +40,10 @@ pub struct Held<'p> {
 impl<'p> Held<'p> {
     /// Nothing held yet.
     pub fn new(plan: &Plan) -> Self {
-        Self { locals: plan.tensors.iter().map(|_| None).collect(), ..Self::default() }
+        Self {
+            locals: plan.tensors.iter().map(|_| None).collect(),
+            ..Self::default()
+        }
     }
 
     /// Bytes of all storages held.
@@ -86,10 +89,18 @@ impl<'p> Held<'p> {
         let mut frame = self.frames.remove(&key).unwrap_or_default();
         for &id in &body.takes {
             let found = frame.iter().position(|(saved, _)| *saved == id);
-            let at = found.ok_or_else(|| Cause::State(format!("the frame of {key:?} has no tensor {}", id.0)))?;
+            let at = found.ok_or_else(|| {
+                Cause::State(format!("the frame of {key:?} has no tensor {}", id.0))
+            })?;
             self.locals[id.0 as usize] = Some(frame.swap_remove(at).1);
         }
-        if frame.is_empty() { Ok(()) } else { Err(Cause::State(format!("the frame of {key:?} was not taken whole"))) }
+        if frame.is_empty() {
+            Ok(())
+        } else {
+            Err(Cause::State(format!(
+                "the frame of {key:?} was not taken whole"
+            )))
+        }
     }
 
     /// A body ends: it fills its frame and its wires, and nothing else stays.
@@ -101,7 +112,8 @@ impl<'p> Held<'p> {
         if !body.saves.is_empty() {
             let saved = body.saves.iter().map(|&id| Ok((id, self.take_local(id)?)));
             let frame = saved.collect::<Result<Vec<_>, Cause>>()?;
-            self.frames.insert((body.block.as_str(), visit.layer, visit.micro_batch), frame);
+            self.frames
+                .insert((body.block.as_str(), visit.layer, visit.micro_batch), frame);
         }
         for port in &body.outs {
             let value = self.take_local(port.tensor)?;
@@ -109,7 +121,10 @@ impl<'p> Held<'p> {
         }
         match self.locals.iter().position(Option::is_some) {
             None => Ok(()),
-            Some(id) => Err(Cause::State(format!("{} leaves tensor {id} behind", body.name))),
+            Some(id) => Err(Cause::State(format!(
+                "{} leaves tensor {id} behind",
+                body.name
+            ))),
         }
     }
 
@@ -118,7 +133,12 @@ impl<'p> Held<'p> {
     /// # Errors
     /// There is none.
     pub fn take_wire(&mut self, wire: (Wire, u32)) -> Result<Tensor, Cause> {
-        let empty = || Cause::State(format!("the wire {:?} of micro-batch {} is empty", wire.0, wire.1));
+        let empty = || {
+            Cause::State(format!(
+                "the wire {:?} of micro-batch {} is empty",
+                wire.0, wire.1
+            ))
+        };
         self.wires.remove(&wire).ok_or_else(empty)
     }
 
@@ -150,7 +170,11 @@ impl<'p> Held<'p> {
         let locals = self.locals.iter().flatten();
         let framed = self.frames.values().flatten().map(|(_, tensor)| tensor);
         let flying = self.flights.values().map(|flight| &flight.tensor);
-        locals.chain(framed).chain(self.wires.values()).chain(flying).map(storage)
+        locals
+            .chain(framed)
+            .chain(self.wires.values())
+            .chain(flying)
+            .map(storage)
     }
 
     fn take_local(&mut self, id: TensorId) -> Result<Tensor, Cause> {

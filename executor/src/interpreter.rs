@@ -7,7 +7,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use pleach_plan::walk::{Event, Visit, walk};
-use pleach_plan::{Instr, Lives, Mark, Plan, Rank, Role, Slot, TensorId, Transfer, TransferKind, Wire};
+use pleach_plan::{
+    Instr, Lives, Mark, Plan, Rank, Role, Slot, TensorId, Transfer, TransferKind, Wire,
+};
 use tch::{Device, Tensor};
 
 use crate::collectives::Collectives;
@@ -62,7 +64,12 @@ pub struct Interpreter<'p> {
 
 impl Memory for Interpreter<'_> {
     fn named_bytes(&self) -> u64 {
-        let all: BTreeSet<_> = self.statics.all().map(storage).chain(self.held.storages()).collect();
+        let all: BTreeSet<_> = self
+            .statics
+            .all()
+            .map(storage)
+            .chain(self.held.storages())
+            .collect();
         all.iter().map(|storage| storage.bytes).sum()
     }
 }
@@ -157,13 +164,16 @@ impl<'p> Interpreter<'p> {
             };
             let wrap = |cause: Cause| Failure::at(&cause, step, place.to_string());
             if let Event::Run(visit, _, instr) = &event {
-                let [ins, updates] = [&instr.ins, &instr.updates].map(|ids| self.operands(ids, visit));
+                let [ins, updates] =
+                    [&instr.ins, &instr.updates].map(|ids| self.operands(ids, visit));
                 let go_on = ins.and_then(|ins| before(visit, instr, [&ins, &updates?]));
                 if !go_on.map_err(wrap)? {
                     return Ok(());
                 }
             }
-            observers.iter_mut().for_each(|observer| observer.begin(&place, self));
+            observers
+                .iter_mut()
+                .for_each(|observer| observer.begin(&place, self));
             let done = match event {
                 Event::Run(visit, _, instr) => self.instruction(step, &visit, instr, world),
                 Event::Start(_, transfer) => self.start(step, transfer, world),
@@ -172,7 +182,9 @@ impl<'p> Interpreter<'p> {
             };
             done.map_err(wrap)?;
             self.peak = self.peak.max(self.static_bytes + self.held.live());
-            observers.iter_mut().for_each(|observer| observer.end(&place, self));
+            observers
+                .iter_mut()
+                .for_each(|observer| observer.end(&place, self));
         }
         Ok(())
     }
@@ -180,34 +192,55 @@ impl<'p> Interpreter<'p> {
     fn place_of(&self, event: &Event<'p>) -> Option<Place<'p>> {
         match *event {
             Event::Run(visit, index, instr) => Some(Place::instruction(&visit, index, instr)),
-            Event::Start(slot, transfer) => Some(Place { slot, what: What::Start(transfer) }),
-            Event::Wait(slot, token) => {
-                self.transfers.get(&token).map(|&transfer| Place { slot, what: What::Wait(transfer) })
-            }
+            Event::Start(slot, transfer) => Some(Place {
+                slot,
+                what: What::Start(transfer),
+            }),
+            Event::Wait(slot, token) => self.transfers.get(&token).map(|&transfer| Place {
+                slot,
+                what: What::Wait(transfer),
+            }),
             Event::Enter(_) | Event::Leave(_) | Event::Mark(..) => None,
         }
     }
 
     /// Events that are no instruction: bodies' borders and marks.
-    fn between(&mut self, event: &Event<'p>, step: u64, observers: &mut [&mut dyn Observer]) -> Result<(), Failure> {
+    fn between(
+        &mut self,
+        event: &Event<'p>,
+        step: u64,
+        observers: &mut [&mut dyn Observer],
+    ) -> Result<(), Failure> {
         let (done, visit) = match event {
             Event::Enter(visit) => (self.held.enter(visit), visit),
             Event::Leave(visit) => (self.held.leave(visit), visit),
             Event::Mark(_, mark) => {
-                observers.iter_mut().for_each(|observer| observer.mark(*mark));
+                observers
+                    .iter_mut()
+                    .for_each(|observer| observer.mark(*mark));
                 return Ok(());
             }
             Event::Wait(slot, token) => {
-                let cause = Cause::State(format!("slot {slot} waits for transfer {token}, which never begins"));
+                let cause = Cause::State(format!(
+                    "slot {slot} waits for transfer {token}, which never begins"
+                ));
                 return Err(Failure::at(&cause, step, format!("slot {slot}")));
             }
             Event::Run(..) | Event::Start(..) => return Ok(()),
         };
-        done.map_err(|cause| Failure::at(&cause, step, format!("{}, slot {}", visit.body.name, visit.slot)))
+        done.map_err(|cause| {
+            Failure::at(
+                &cause,
+                step,
+                format!("{}, slot {}", visit.body.name, visit.slot),
+            )
+        })
     }
 
     fn operands(&self, ids: &[TensorId], visit: &Visit<'_>) -> Result<Vec<&Tensor>, Cause> {
-        ids.iter().map(|&id| self.operand(id, visit.layer)).collect()
+        ids.iter()
+            .map(|&id| self.operand(id, visit.layer))
+            .collect()
     }
 
     fn operand(&self, id: TensorId, layer: Option<u32>) -> Result<&Tensor, Cause> {
@@ -228,7 +261,11 @@ impl<'p> Interpreter<'p> {
     ) -> Result<(), Cause> {
         let ins = self.operands(&instr.ins, visit)?;
         let updates = self.operands(&instr.updates, visit)?;
-        let ends: Vec<bool> = instr.ins.iter().map(|id| instr.frees.contains(id)).collect();
+        let ends: Vec<bool> = instr
+            .ins
+            .iter()
+            .map(|id| instr.frees.contains(id))
+            .collect();
         let mut context = Context {
             mesh: self.plan.mesh,
             place: self.place,
@@ -236,9 +273,16 @@ impl<'p> Interpreter<'p> {
             collectives: &mut *world.collectives,
             tables: &self.tables,
             batch: self.batch(step, visit.micro_batch),
-            update: adam_w::Step { number: step, rate: self.plan.training.schedule.rate(step) },
+            update: adam_w::Step {
+                number: step,
+                rate: self.plan.training.schedule.rate(step),
+            },
         };
-        let operands = Operands { ins: &ins, updates: &updates, ends: &ends };
+        let operands = Operands {
+            ins: &ins,
+            updates: &updates,
+            ends: &ends,
+        };
         let results = ops::run(&instr.op, operands, &mut context)?;
         self.check_results(instr, &results)?;
         for (&id, result) in instr.outs.iter().zip(results) {
@@ -251,13 +295,22 @@ impl<'p> Interpreter<'p> {
     fn batch(&self, step: u64, micro_batch: u32) -> tokens::Batch {
         let training = &self.plan.training;
         let (replicas, sequences) = (u64::from(self.plan.mesh.dp), training.micro_batch);
-        let before = u64::from(micro_batch) * replicas * sequences + u64::from(self.place.dp) * sequences;
-        tokens::Batch { first: step * training.global_batch + before, sequences, positions: training.sequence }
+        let before =
+            u64::from(micro_batch) * replicas * sequences + u64::from(self.place.dp) * sequences;
+        tokens::Batch {
+            first: step * training.global_batch + before,
+            sequences,
+            positions: training.sequence,
+        }
     }
 
     fn check_results(&self, instr: &Instr, results: &[Tensor]) -> Result<(), Cause> {
         if results.len() != instr.outs.len() {
-            return Err(Cause::State(format!("{} results, the plan names {}", results.len(), instr.outs.len())));
+            return Err(Cause::State(format!(
+                "{} results, the plan names {}",
+                results.len(),
+                instr.outs.len()
+            )));
         }
         for (id, result) in instr.outs.iter().zip(results) {
             let described = &self.plan.tensors[id.0 as usize];
@@ -275,8 +328,16 @@ impl<'p> Interpreter<'p> {
         Ok(())
     }
 
-    fn start(&mut self, step: u64, transfer: &'p Transfer, world: &mut World<'_>) -> Result<(), Cause> {
-        let peer = self.plan.mesh.rank(Rank { pp: transfer.peer, ..self.place });
+    fn start(
+        &mut self,
+        step: u64,
+        transfer: &'p Transfer,
+        world: &mut World<'_>,
+    ) -> Result<(), Cause> {
+        let peer = self.plan.mesh.rank(Rank {
+            pp: transfer.peer,
+            ..self.place
+        });
         let tag = self.tag(step, transfer);
         let wire = (transfer.wire, transfer.micro_batch);
         let (tensor, begun) = match transfer.kind {
@@ -292,7 +353,15 @@ impl<'p> Interpreter<'p> {
                 (room, begun)
             }
         };
-        self.held.fly(transfer.token, Flight { transfer: begun, tensor, kind: transfer.kind, wire });
+        self.held.fly(
+            transfer.token,
+            Flight {
+                transfer: begun,
+                tensor,
+                kind: transfer.kind,
+                wire,
+            },
+        );
         Ok(())
     }
 

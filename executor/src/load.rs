@@ -22,24 +22,45 @@ const SHOWN: usize = 5;
 pub fn plan(path: &Path, environment: &Environment) -> Result<Plan, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
     let refused = |message: String| {
-        Failure::new(Exit::Wish, "pleach::worker::plan", format!("{}: {message}", path.display()))
-            .help("`pleach plan SPEC --out PLAN.json` makes it again")
+        Failure::new(
+            Exit::Wish,
+            "pleach::worker::plan",
+            format!("{}: {message}", path.display()),
+        )
+        .help("`pleach plan SPEC --out PLAN.json` makes it again")
     };
     let plan = json::read(&text).map_err(|error| refused(error.to_string()))?;
     check::check(&plan).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().take(SHOWN).map(|fault| format!("\n  {fault}")).collect();
+        let lines: Vec<String> = faults
+            .iter()
+            .take(SHOWN)
+            .map(|fault| format!("\n  {fault}"))
+            .collect();
         let more = faults.len().saturating_sub(SHOWN);
-        let rest = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+        let rest = if more > 0 {
+            format!("\n  and {more} more")
+        } else {
+            String::new()
+        };
         refused(format!("the program is not sound:{}{rest}", lines.concat()))
     })?;
     if plan.engine != ENGINE {
-        return Err(refused(format!("it is for the engine `{}`, this worker runs `{ENGINE}`", plan.engine)));
+        return Err(refused(format!(
+            "it is for the engine `{}`, this worker runs `{ENGINE}`",
+            plan.engine
+        )));
     }
     if plan.tensors.iter().any(|tensor| tensor.dtype == Dtype::F16) {
-        return Err(refused("it computes in f16; this worker runs f64, f32 and bf16".to_owned()));
+        return Err(refused(
+            "it computes in f16; this worker runs f64, f32 and bf16".to_owned(),
+        ));
     }
     if plan.mesh.ranks() != environment.world {
-        let message = format!("it is for {} ranks, {} were started", plan.mesh.ranks(), environment.world);
+        let message = format!(
+            "it is for {} ranks, {} were started",
+            plan.mesh.ranks(),
+            environment.world
+        );
         return Err(refused(message).help("start one worker for each rank of the plan"));
     }
     Ok(plan)
@@ -49,17 +70,27 @@ pub fn plan(path: &Path, environment: &Environment) -> Result<Plan, Failure> {
 ///
 /// # Errors
 /// No folder named, data of something else, or files that cannot be read.
-pub fn samples(plan: &Plan, stage: u32, folder: Option<&Path>) -> Result<Box<dyn Samples>, Failure> {
+pub fn samples(
+    plan: &Plan,
+    stage: u32,
+    folder: Option<&Path>,
+) -> Result<Box<dyn Samples>, Failure> {
     if !reads_tokens(plan, stage) {
         return Ok(Box::new(Given::default()));
     }
     let Some(folder) = folder else {
-        return Err(Failure::new(Exit::Wish, "pleach::worker::data", "no data was named")
-            .help("`--data DIR` names the folder of prepared data that `pleach run` makes"));
+        return Err(
+            Failure::new(Exit::Wish, "pleach::worker::data", "no data was named")
+                .help("`--data DIR` names the folder of prepared data that `pleach run` makes"),
+        );
     };
     let failed = |error: &dyn std::fmt::Display| {
-        Failure::new(Exit::Wish, "pleach::worker::data", format!("{}: {error}", folder.display()))
-            .help("`pleach data verify` checks the token files")
+        Failure::new(
+            Exit::Wish,
+            "pleach::worker::data",
+            format!("{}: {error}", folder.display()),
+        )
+        .help("`pleach data verify` checks the token files")
     };
     let prepared = Prepared::open(folder).map_err(|error| failed(&error))?;
     let order = Order::open(plan, &prepared).map_err(|error| failed(&error))?;
@@ -72,5 +103,7 @@ fn reads_tokens(plan: &Plan, stage: u32) -> bool {
         pleach_plan::Slot::Call(call) => Some(&plan.bodies[call.body.0 as usize]),
         _ => None,
     });
-    calls.flat_map(|body| &body.code).any(|instr| matches!(instr.op, Op::Tokens { .. }))
+    calls
+        .flat_map(|body| &body.code)
+        .any(|instr| matches!(instr.op, Op::Tokens { .. }))
 }

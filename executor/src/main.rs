@@ -78,11 +78,14 @@ enum Command {
 fn main() {
     quiet_libraries();
     let line = Line::parse();
-    let checked = version::check().and_then(|()| group::check_layout().map_err(|error| error.to_string()));
+    let checked =
+        version::check().and_then(|()| group::check_layout().map_err(|error| error.to_string()));
     let environment = checked
         .map_err(|message| Failure::new(Exit::Machine, "pleach::worker::libtorch", message))
         .and_then(|()| Environment::of_process());
-    let rank = environment.as_ref().map_or(0, |environment| environment.rank);
+    let rank = environment
+        .as_ref()
+        .map_or(0, |environment| environment.rank);
     match environment.and_then(|environment| run(line, &environment)) {
         Ok(exit) => end(exit),
         Err(failure) => {
@@ -95,23 +98,51 @@ fn main() {
 
 fn run(line: Line, environment: &Environment) -> Result<Option<Exit>, Failure> {
     match (line.command, line.train) {
-        (Some(Command::Forward { plan, run, tokens, out }), _) => {
-            forward(&Request { plan, run, tokens, out }).map(|()| None)
-        }
+        (
+            Some(Command::Forward {
+                plan,
+                run,
+                tokens,
+                out,
+            }),
+            _,
+        ) => forward(&Request {
+            plan,
+            run,
+            tokens,
+            out,
+        })
+        .map(|()| None),
         (None, Some(arguments)) => run_training(arguments, environment),
-        (None, None) => Err(Failure::new(Exit::Wish, "pleach::worker::arguments", "nothing to do: --plan and --run are missing")
-            .help("`pleach-worker --help` lists the arguments")),
+        (None, None) => Err(Failure::new(
+            Exit::Wish,
+            "pleach::worker::arguments",
+            "nothing to do: --plan and --run are missing",
+        )
+        .help("`pleach-worker --help` lists the arguments")),
     }
 }
 
 /// Trains, once the plan is believed; what fails then is said with its record, and the process ends there.
 fn run_training(arguments: Train, environment: &Environment) -> Result<Option<Exit>, Failure> {
     let plan = load::plan(&arguments.plan, environment)?;
-    let voice = Arc::new(Voice::new(environment.rank, &arguments.run, &plan, !environment.launched)?);
+    let voice = Arc::new(Voice::new(
+        environment.rank,
+        &arguments.run,
+        &plan,
+        !environment.launched,
+    )?);
     let fallen = Arc::clone(&voice);
     std::panic::set_hook(Box::new(move |panic| {
-        let message = format!("this is a fault of pleach-worker {}: {panic}", env!("CARGO_PKG_VERSION"));
-        fallen.failed(&Failure::new(Exit::Machine, "pleach::worker::fault", message));
+        let message = format!(
+            "this is a fault of pleach-worker {}: {panic}",
+            env!("CARGO_PKG_VERSION")
+        );
+        fallen.failed(&Failure::new(
+            Exit::Machine,
+            "pleach::worker::fault",
+            message,
+        ));
         end(Some(Exit::Machine));
     }));
     train(&plan, &options(arguments), environment, &voice).or_else(|failure| {
@@ -121,9 +152,28 @@ fn run_training(arguments: Train, environment: &Environment) -> Result<Option<Ex
 }
 
 fn options(arguments: Train) -> Options {
-    let Train { run, resume, steps, data, trace, ledger, dump_gradients, deadline, .. } = arguments;
+    let Train {
+        run,
+        resume,
+        steps,
+        data,
+        trace,
+        ledger,
+        dump_gradients,
+        deadline,
+        ..
+    } = arguments;
     let deadline = Duration::try_from_secs_f64(deadline).unwrap_or(Duration::from_secs(300));
-    Options { run, resume, steps, data, trace, ledger, dump_gradients, deadline }
+    Options {
+        run,
+        resume,
+        steps,
+        data,
+        trace,
+        ledger,
+        dump_gradients,
+        deadline,
+    }
 }
 
 /// Keeps c10d's warnings with their C++ stacks out of the log; errors come back as values and are said by us.

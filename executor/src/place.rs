@@ -39,8 +39,22 @@ pub enum What<'p> {
 impl<'p> Place<'p> {
     /// An instruction's place.
     pub fn instruction(visit: &Visit<'p>, index: usize, instr: &'p Instr) -> Self {
-        let Visit { slot, layer, micro_batch, body } = *visit;
-        Self { slot, what: What::Instruction { body: &body.name, index, instr, layer, micro_batch } }
+        let Visit {
+            slot,
+            layer,
+            micro_batch,
+            body,
+        } = *visit;
+        Self {
+            slot,
+            what: What::Instruction {
+                body: &body.name,
+                index,
+                instr,
+                layer,
+                micro_batch,
+            },
+        }
     }
 
     /// The operation's name, or the transfer's: `linear`, `send hidden`.
@@ -83,15 +97,38 @@ impl fmt::Display for Place<'_> {
             TransferKind::Receive => format!("from stage {}", transfer.peer),
         };
         match self.what {
-            What::Instruction { body, index, instr, layer, .. } => {
-                write!(out, "{body}[{index}] {}, slot {}", instr.op.name(), self.slot)?;
+            What::Instruction {
+                body,
+                index,
+                instr,
+                layer,
+                ..
+            } => {
+                write!(
+                    out,
+                    "{body}[{index}] {}, slot {}",
+                    instr.op.name(),
+                    self.slot
+                )?;
                 layer.map_or(Ok(()), |layer| write!(out, ", layer {layer}"))?;
             }
             What::Start(transfer) => {
-                write!(out, "start to {} {}, slot {}", transfer_name(transfer), peer(transfer), self.slot)?;
+                write!(
+                    out,
+                    "start to {} {}, slot {}",
+                    transfer_name(transfer),
+                    peer(transfer),
+                    self.slot
+                )?;
             }
             What::Wait(transfer) => {
-                write!(out, "wait for {} {}, slot {}", transfer_name(transfer), peer(transfer), self.slot)?;
+                write!(
+                    out,
+                    "wait for {} {}, slot {}",
+                    transfer_name(transfer),
+                    peer(transfer),
+                    self.slot
+                )?;
             }
         }
         write!(out, ", micro-batch {}", self.micro_batch())

@@ -16,9 +16,16 @@ pub fn resident() -> Resident {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+        line.split_whitespace()
+            .next()?
+            .parse::<u64>()
+            .ok()
+            .map(|kibibytes| kibibytes << 10)
     };
-    Resident { now: field("VmRSS:").unwrap_or(0), peak: field("VmHWM:").unwrap_or(0) }
+    Resident {
+        now: field("VmRSS:").unwrap_or(0),
+        peak: field("VmHWM:").unwrap_or(0),
+    }
 }
 
 /// Ends the process at once, whatever its threads are doing. Libraries' destructors would wait for threads that may be

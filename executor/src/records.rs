@@ -68,9 +68,16 @@ impl Records {
             write(&PathBuf::from(name), &json!(trace.finish()))?;
         }
         if let Some(ledger) = &self.ledger {
-            let planned: Vec<Boundary> = boundaries(plan, &plan.roles[self.stage as usize]).collect();
-            let lines = planned.iter().zip(&ledger.boundaries).map(|(planned, found)| line(planned, found));
-            let path = options.run.join("ledger").join(format!("rank-{}.json", self.rank));
+            let planned: Vec<Boundary> =
+                boundaries(plan, &plan.roles[self.stage as usize]).collect();
+            let lines = planned
+                .iter()
+                .zip(&ledger.boundaries)
+                .map(|(planned, found)| line(planned, found));
+            let path = options
+                .run
+                .join("ledger")
+                .join(format!("rank-{}.json", self.rank));
             write(&path, &Value::Array(lines.collect()))?;
         }
         Ok(())
@@ -86,5 +93,7 @@ fn line(planned: &Boundary, found: &Boundary) -> Value {
 
 fn write(path: &Path, value: &Value) -> Result<(), Failure> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).and_then(|()| fs::write(path, value.to_string())).map_err(|error| Failure::file(path, &error))
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, value.to_string()))
+        .map_err(|error| Failure::file(path, &error))
 }

@@ -33,8 +33,14 @@ pub fn meet(environment: &Environment, deadline: Duration) -> Result<Meeting, Fa
     let base = open(environment, deadline)?;
     let handshake = Handshake::new(environment, end);
     let prefix = format!("pleach/{}/{}/", handshake.name(), environment.restart);
-    let store = base.prefixed(&prefix).map_err(|error| failed(environment, &error))?;
-    if environment.rank == 0 { handshake.answer(&store)? } else { handshake.ask(&store)? }
+    let store = base
+        .prefixed(&prefix)
+        .map_err(|error| failed(environment, &error))?;
+    if environment.rank == 0 {
+        handshake.answer(&store)?
+    } else {
+        handshake.ask(&store)?
+    }
     Ok(Meeting { store, address })
 }
 
@@ -46,15 +52,24 @@ fn open(environment: &Environment, deadline: Duration) -> Result<Store, Failure>
     }
     let place = resolve(host, *port)?;
     let listener = TcpListener::bind(place).map_err(|error| {
-        Failure::new(Exit::Machine, "pleach::worker::rendezvous", format!("rank 0 cannot listen at {place}: {error}"))
-            .help("another job may be there: choose another MASTER_PORT, or wait for it to end")
+        Failure::new(
+            Exit::Machine,
+            "pleach::worker::rendezvous",
+            format!("rank 0 cannot listen at {place}: {error}"),
+        )
+        .help("another job may be there: choose another MASTER_PORT, or wait for it to end")
     })?;
     Store::serve(listener, host, *port, deadline).map_err(|error| failed(environment, &error))
 }
 
 fn failed(environment: &Environment, error: &tch::TchError) -> Failure {
-    let Environment { rank, host, port, .. } = environment;
-    let message = format!("rank {rank} cannot reach the store at {host}:{port}: {}", plain(error));
+    let Environment {
+        rank, host, port, ..
+    } = environment;
+    let message = format!(
+        "rank {rank} cannot reach the store at {host}:{port}: {}",
+        plain(error)
+    );
     Failure::new(Exit::Machine, "pleach::worker::rendezvous", message)
         .help("rank 0 must be running and MASTER_ADDR and MASTER_PORT must name it")
 }
@@ -66,11 +81,18 @@ fn plain(error: &tch::TchError) -> String {
 fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
     let found = (host, port).to_socket_addrs().ok().and_then(|all| {
         let all: Vec<_> = all.collect();
-        all.iter().find(|place| place.is_ipv4()).or(all.first()).copied()
+        all.iter()
+            .find(|place| place.is_ipv4())
+            .or(all.first())
+            .copied()
     });
     found.ok_or_else(|| {
-        Failure::new(Exit::Machine, "pleach::worker::rendezvous", format!("the host `{host}` has no address"))
-            .help("MASTER_ADDR must be a host name or an address that every rank can resolve")
+        Failure::new(
+            Exit::Machine,
+            "pleach::worker::rendezvous",
+            format!("the host `{host}` has no address"),
+        )
+        .help("MASTER_ADDR must be a host name or an address that every rank can resolve")
     })
 }
 
@@ -83,15 +105,23 @@ fn own_address(environment: &Environment) -> Result<String, Failure> {
     if first.ip().is_loopback() {
         return Ok(first.ip().to_string());
     }
-    let any: IpAddr = if first.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
+    let any: IpAddr = if first.is_ipv4() {
+        [0, 0, 0, 0].into()
+    } else {
+        [0u16; 8].into()
+    };
     // Connecting a datagram socket sends nothing; it only asks the system for the way.
     let way = UdpSocket::bind((any, 0)).and_then(|socket| {
         socket.connect(first)?;
         socket.local_addr()
     });
     way.map(|own| own.ip().to_string()).map_err(|error| {
-        Failure::new(Exit::Machine, "pleach::worker::rendezvous", format!("there is no way to {first}: {error}"))
-            .help("PLEACH_ADDRESS names the address that this rank is reached at")
+        Failure::new(
+            Exit::Machine,
+            "pleach::worker::rendezvous",
+            format!("there is no way to {first}: {error}"),
+        )
+        .help("PLEACH_ADDRESS names the address that this rank is reached at")
     })
 }
 
@@ -107,7 +137,12 @@ impl Handshake {
     fn new(environment: &Environment, end: Instant) -> Self {
         let secret = environment.secret.as_deref().unwrap_or("");
         let key = blake3::derive_key("pleach 2026 handshake of a job's ranks", secret.as_bytes());
-        Self { rank: environment.rank, world: environment.world, key, end }
+        Self {
+            rank: environment.rank,
+            world: environment.world,
+            key,
+            end,
+        }
     }
 
     /// A name for the job that does not tell the secret.
@@ -117,12 +152,17 @@ impl Handshake {
 
     fn proof(&self, role: &str, rank: u32, challenge: &[u8]) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        hasher.update(role.as_bytes()).update(&rank.to_le_bytes()).update(challenge);
+        hasher
+            .update(role.as_bytes())
+            .update(&rank.to_le_bytes())
+            .update(challenge);
         hasher.finalize()
     }
 
     fn left(&self) -> Duration {
-        self.end.saturating_duration_since(Instant::now()).max(Duration::from_millis(10))
+        self.end
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(10))
     }
 
     /// Rank 0: answers every rank's challenge and demands a proof of each.
@@ -133,7 +173,11 @@ impl Handshake {
                 return Err(self.missing(store, rank));
             };
             let challenge = random()?;
-            let answer = [self.proof("server", rank, &asked).as_bytes().as_slice(), &challenge].concat();
+            let answer = [
+                self.proof("server", rank, &asked).as_bytes().as_slice(),
+                &challenge,
+            ]
+            .concat();
             said(store.set(&format!("answer/{rank}"), &answer))?;
             challenges.push((rank, challenge));
         }
@@ -154,7 +198,12 @@ impl Handshake {
             Failure::new(Exit::Machine, "pleach::worker::rendezvous", "rank 0 did not answer in time")
                 .help("all ranks must share one PLEACH_SECRET (or torchrun's --rdzv-id); the log of rank 0 may say more")
         })?;
-        if answer.len() != 2 * LENGTH || !same(&answer[..LENGTH], self.proof("server", self.rank, &challenge)) {
+        if answer.len() != 2 * LENGTH
+            || !same(
+                &answer[..LENGTH],
+                self.proof("server", self.rank, &challenge),
+            )
+        {
             return Err(stranger("whoever answers as rank 0"));
         }
         let proof = self.proof("client", self.rank, &answer[LENGTH..]);
@@ -165,8 +214,13 @@ impl Handshake {
     /// All ranks that have not come, the first of them known.
     fn missing(&self, store: &Store, first: u32) -> Failure {
         let brief = Duration::from_millis(50);
-        let absent = (first..self.world).filter(|rank| store.get(&format!("ask/{rank}"), brief).is_err());
-        let message = format!("{} of {} did not come to the meeting", ranks(&absent.collect::<Vec<_>>()), self.world);
+        let absent =
+            (first..self.world).filter(|rank| store.get(&format!("ask/{rank}"), brief).is_err());
+        let message = format!(
+            "{} of {} did not come to the meeting",
+            ranks(&absent.collect::<Vec<_>>()),
+            self.world
+        );
         Failure::new(Exit::Machine, "pleach::worker::rendezvous", message)
             .help("look at their logs; all ranks must share MASTER_ADDR, MASTER_PORT and the job's secret")
     }
@@ -180,13 +234,18 @@ fn same(found: &[u8], wanted: blake3::Hash) -> bool {
 fn said<T>(answer: Answer<T>) -> Result<T, Failure> {
     answer.map_err(|error| {
         let message = format!("the handshake broke off: {}", plain(&error));
-        Failure::new(Exit::Machine, "pleach::worker::rendezvous", message).help("the log of rank 0 may say more")
+        Failure::new(Exit::Machine, "pleach::worker::rendezvous", message)
+            .help("the log of rank 0 may say more")
     })
 }
 
 fn stranger(who: &str) -> Failure {
-    Failure::new(Exit::Machine, "pleach::worker::stranger", format!("{who} does not know this job's secret"))
-        .help("another job is at this address: choose another MASTER_PORT")
+    Failure::new(
+        Exit::Machine,
+        "pleach::worker::stranger",
+        format!("{who} does not know this job's secret"),
+    )
+    .help("another job is at this address: choose another MASTER_PORT")
 }
 
 fn random() -> Result<[u8; LENGTH], Failure> {
@@ -215,7 +274,11 @@ mod tests {
     }
 
     fn free_port() -> u16 {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+        TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port()
     }
 
     /// Lets three ranks meet; a rank's connection stays open until all have answered.
@@ -224,7 +287,10 @@ mod tests {
         let (sender, results) = std::sync::mpsc::channel();
         let threads: Vec<_> = (0..3)
             .map(|rank| {
-                let (environment, sender) = (environment(rank, port, secrets[rank as usize]), sender.clone());
+                let (environment, sender) = (
+                    environment(rank, port, secrets[rank as usize]),
+                    sender.clone(),
+                );
                 std::thread::spawn(move || {
                     let met = meet(&environment, Duration::from_secs(3));
                     let (address, store) = match met {
@@ -238,7 +304,9 @@ mod tests {
             })
             .collect();
         let mut answers: Vec<_> = results.iter().take(3).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
         answers.sort_by_key(|(rank, _)| *rank);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
@@ -246,7 +314,12 @@ mod tests {
     #[test]
     fn ranks_with_one_secret_meet_on_loopback() {
         let answers = meet_all(["s", "s", "s"]);
-        assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|address| address == "127.0.0.1")), "{answers:?}");
+        assert!(
+            answers
+                .iter()
+                .all(|answer| answer.as_ref().is_ok_and(|address| address == "127.0.0.1")),
+            "{answers:?}"
+        );
     }
 
     #[test]
@@ -262,7 +335,11 @@ mod tests {
         let handshake = Handshake::new(&environment(1, 1, "s"), Instant::now());
         let proof = handshake.proof("client", 1, b"c");
         assert!(same(proof.as_bytes(), proof));
-        for other in [handshake.proof("server", 1, b"c"), handshake.proof("client", 2, b"c"), handshake.proof("client", 1, b"d")] {
+        for other in [
+            handshake.proof("server", 1, b"c"),
+            handshake.proof("client", 2, b"c"),
+            handshake.proof("client", 1, b"d"),
+        ] {
             assert!(!same(proof.as_bytes(), other));
         }
     }

@@ -34,12 +34,19 @@ impl Saver<'_> {
     ///
     /// # Errors
     /// Some rank could not write; then nothing is complete, and earlier checkpoints are untouched.
-    pub fn save(&self, statics: &Statics, step: u64, collectives: &mut dyn Collectives) -> Result<(), Failure> {
-        let content = |saved: &Saved| bytes_of(statics.get(saved.tensor, saved.stored.layer), saved);
+    pub fn save(
+        &self,
+        statics: &Statics,
+        step: u64,
+        collectives: &mut dyn Collectives,
+    ) -> Result<(), Failure> {
+        let content =
+            |saved: &Saved| bytes_of(statics.get(saved.tensor, saved.stored.layer), saved);
         self.save_with(step, content, collectives)?;
         if self.rank == 0 {
             let keep = self.plan.training.checkpoint_keep as usize;
-            checkpoint::keep(&self.folder, keep).map_err(|error| Failure::file(&self.folder, &error))?;
+            checkpoint::keep(&self.folder, keep)
+                .map_err(|error| Failure::file(&self.folder, &error))?;
         }
         Ok(())
     }
@@ -58,7 +65,14 @@ impl Saver<'_> {
         let content = |saved: &Saved| {
             let held = statics.get(saved.tensor, saved.stored.layer);
             let gradient = gradients.get(&(saved.tensor, saved.stored.layer));
-            bytes_of(if saved.stored.kind == Kind::M { gradient } else { held }, saved)
+            bytes_of(
+                if saved.stored.kind == Kind::M {
+                    gradient
+                } else {
+                    held
+                },
+                saved,
+            )
         };
         self.save_with(step, content, collectives)
     }
@@ -70,10 +84,19 @@ impl Saver<'_> {
         collectives: &mut dyn Collectives,
     ) -> Result<(), Failure> {
         let tensors = checkpoint::saved(self.plan, self.rank);
-        let written = checkpoint::write_shard(&self.folder, step, self.rank, &tensors, content).map(drop);
-        agree(written, "write its part of the checkpoint", self.rank, collectives)?;
-        let completed =
-            if self.rank == 0 { checkpoint::commit(&self.folder, self.plan, step).map(drop) } else { Ok(()) };
+        let written =
+            checkpoint::write_shard(&self.folder, step, self.rank, &tensors, content).map(drop);
+        agree(
+            written,
+            "write its part of the checkpoint",
+            self.rank,
+            collectives,
+        )?;
+        let completed = if self.rank == 0 {
+            checkpoint::commit(&self.folder, self.plan, step).map(drop)
+        } else {
+            Ok(())
+        };
         agree(completed, "complete the checkpoint", self.rank, collectives)
     }
 
@@ -88,13 +111,16 @@ impl Saver<'_> {
         collectives: &mut dyn Collectives,
         note: &mut dyn FnMut(String),
     ) -> Result<Option<u64>, Failure> {
-        let found = checkpoint::newest(&self.folder).map_err(|error| Failure::file(&self.folder, &error))?;
+        let found = checkpoint::newest(&self.folder)
+            .map_err(|error| Failure::file(&self.folder, &error))?;
         for error in &found.rejected {
             note(format!("a newer checkpoint is not used: {error}"));
         }
         let step = found.checkpoint.as_ref().map(|good| good.manifest.step);
         self.same_everywhere(step, collectives)?;
-        let Some(good) = found.checkpoint else { return none_left(found.rejected) };
+        let Some(good) = found.checkpoint else {
+            return none_left(found.rejected);
+        };
         good.check(self.plan).map_err(|error| refused(&error))?;
         self.fill(&good, statics)?;
         Ok(step)
@@ -106,23 +132,38 @@ impl Saver<'_> {
     /// A parameter that the checkpoint lacks or has in another shape.
     pub fn fill(&self, good: &Checkpoint, statics: &Statics) -> Result<(), Failure> {
         for needed in checkpoint::needed(self.plan, self.rank) {
-            let Some(target) = statics.get(needed.tensor, needed.layer) else { continue };
-            let values = good.fill(self.plan, self.rank, &needed).map_err(|error| refused(&error))?;
+            let Some(target) = statics.get(needed.tensor, needed.layer) else {
+                continue;
+            };
+            let values = good
+                .fill(self.plan, self.rank, &needed)
+                .map_err(|error| refused(&error))?;
             statics::fill(target, &values).map_err(|cause| Failure::outside(&cause, "resuming"))?;
         }
         Ok(())
     }
 
-    fn same_everywhere(&self, step: Option<u64>, collectives: &mut dyn Collectives) -> Result<(), Failure> {
+    fn same_everywhere(
+        &self,
+        step: Option<u64>,
+        collectives: &mut dyn Collectives,
+    ) -> Result<(), Failure> {
         let own = step.map_or(-1, |step| step as i64);
         let mut extremes = [own, -own];
-        collectives.agree(&mut extremes).map_err(|cause| Failure::outside(&cause, "agreeing on a checkpoint"))?;
+        collectives
+            .agree(&mut extremes)
+            .map_err(|cause| Failure::outside(&cause, "agreeing on a checkpoint"))?;
         if extremes == [own, -own] {
             return Ok(());
         }
-        let message = format!("ranks see different checkpoints: the newest is step {}, on some it is {}", extremes[0], -extremes[1]);
-        Err(Failure::new(Exit::Machine, "pleach::worker::checkpoint", message)
-            .help("the run's folder must be the same shared folder on all machines"))
+        let message = format!(
+            "ranks see different checkpoints: the newest is step {}, on some it is {}",
+            extremes[0], -extremes[1]
+        );
+        Err(
+            Failure::new(Exit::Machine, "pleach::worker::checkpoint", message)
+                .help("the run's folder must be the same shared folder on all machines"),
+        )
     }
 }
 
@@ -130,8 +171,15 @@ impl Saver<'_> {
 ///
 /// # Errors
 /// libtorch's text.
-pub fn capture(gradients: &mut Gradients, visit: &Visit<'_>, instr: &Instr, updates: &[&Tensor]) -> Result<(), Cause> {
-    if let (Op::AdamW { .. }, &[_, m, _, _], &[_, _, _, gradient]) = (&instr.op, instr.updates.as_slice(), updates) {
+pub fn capture(
+    gradients: &mut Gradients,
+    visit: &Visit<'_>,
+    instr: &Instr,
+    updates: &[&Tensor],
+) -> Result<(), Cause> {
+    if let (Op::AdamW { .. }, &[_, m, _, _], &[_, _, _, gradient]) =
+        (&instr.op, instr.updates.as_slice(), updates)
+    {
         gradients.insert((m, visit.layer), gradient.copy());
     }
     Ok(())
@@ -155,7 +203,10 @@ fn agree(
         0 => Ok(()),
         other => {
             let message = format!("rank {} could not {what}", other - 1);
-            Err(Failure::new(Exit::Fault, "pleach::worker::checkpoint", message).help("its log says why"))
+            Err(
+                Failure::new(Exit::Fault, "pleach::worker::checkpoint", message)
+                    .help("its log says why"),
+            )
         }
     }
 }
@@ -163,8 +214,12 @@ fn agree(
 fn none_left(rejected: Vec<CheckpointError>) -> Result<Option<u64>, Failure> {
     match rejected.first() {
         None => Ok(None),
-        Some(error) => Err(Failure::new(Exit::Machine, "pleach::worker::checkpoint", format!("no checkpoint is whole: {error}"))
-            .help("restore the file, or start again without --resume")),
+        Some(error) => Err(Failure::new(
+            Exit::Machine,
+            "pleach::worker::checkpoint",
+            format!("no checkpoint is whole: {error}"),
+        )
+        .help("restore the file, or start again without --resume")),
     }
 }
 

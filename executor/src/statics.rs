@@ -42,14 +42,19 @@ impl Statics {
     /// No memory, or a view that does not fit its base.
     pub fn new(plan: &Plan, role: &Role) -> Result<Self, Cause> {
         let [first, last] = role.layers;
-        let mut statics =
-            Self { table: plan.tensors.iter().map(|_| Vec::new()).collect(), first_layer: first, layers: last - first + 1 };
+        let mut statics = Self {
+            table: plan.tensors.iter().map(|_| Vec::new()).collect(),
+            first_layer: first,
+            layers: last - first + 1,
+        };
         for id in &role.statics {
             let described = &plan.tensors[id.0 as usize];
             if described.view.is_none() {
-                let zeros = || Tensor::f_zeros(dims(described), (kind(described.dtype), Device::Cpu));
-                statics.table[id.0 as usize] =
-                    (0..statics.copies(described)).map(|_| zeros()).collect::<Result<_, _>>()?;
+                let zeros =
+                    || Tensor::f_zeros(dims(described), (kind(described.dtype), Device::Cpu));
+                statics.table[id.0 as usize] = (0..statics.copies(described))
+                    .map(|_| zeros())
+                    .collect::<Result<_, _>>()?;
             }
         }
         for described in plan.tensors.iter().filter(|tensor| tensor.view.is_some()) {
@@ -59,15 +64,25 @@ impl Statics {
     }
 
     fn copies(&self, described: &Described) -> u32 {
-        if described.lives == Lives::Layered { self.layers } else { 1 }
+        if described.lives == Lives::Layered {
+            self.layers
+        } else {
+            1
+        }
     }
 
     fn add_views(&mut self, described: &Described) -> Result<(), Cause> {
-        let Some(view) = described.view else { return Ok(()) };
-        let cut = |base: &Tensor| {
-            base.f_narrow(0, view.offset as i64, described.elements() as i64)?.f_view(dims(described).as_slice())
+        let Some(view) = described.view else {
+            return Ok(());
         };
-        let views = self.table[view.base.0 as usize].iter().map(cut).collect::<Result<_, _>>()?;
+        let cut = |base: &Tensor| {
+            base.f_narrow(0, view.offset as i64, described.elements() as i64)?
+                .f_view(dims(described).as_slice())
+        };
+        let views = self.table[view.base.0 as usize]
+            .iter()
+            .map(cut)
+            .collect::<Result<_, _>>()?;
         self.table[described.id.0 as usize] = views;
         Ok(())
     }
@@ -76,7 +91,9 @@ impl Statics {
     pub fn get(&self, id: TensorId, layer: Option<u32>) -> Option<&Tensor> {
         let copies = self.table.get(id.0 as usize)?;
         match layer {
-            Some(layer) if copies.len() > 1 => copies.get(layer.checked_sub(self.first_layer)? as usize),
+            Some(layer) if copies.len() > 1 => {
+                copies.get(layer.checked_sub(self.first_layer)? as usize)
+            }
             _ => copies.first(),
         }
     }
@@ -96,16 +113,36 @@ impl Statics {
         for parameter in &plan.parameters {
             let described = &plan.tensors[parameter.tensor.0 as usize];
             let shard = parameter.shard.filter(|_| plan.mesh.tp > 1);
-            let shard =
-                shard.map(|dim| Shard { dim, index: u64::from(place.tp), count: u64::from(plan.mesh.tp) });
+            let shard = shard.map(|dim| Shard {
+                dim,
+                index: u64::from(place.tp),
+                count: u64::from(plan.mesh.tp),
+            });
             for layer in self.layers_of(described, role) {
-                let Some(weights) = self.get(parameter.tensor, layer) else { continue };
+                let Some(weights) = self.get(parameter.tensor, layer) else {
+                    continue;
+                };
                 let name = logical_name(&parameter.name, layer);
-                let values = init::fill(plan.training.seed, &name, &parameter.dims, shard, &parameter.init);
+                let values = init::fill(
+                    plan.training.seed,
+                    &name,
+                    &parameter.dims,
+                    shard,
+                    &parameter.init,
+                );
                 fill(weights, &values)?;
                 let bucket = &plan.buckets[parameter.bucket];
-                let (Some(master), Some(view)) = (bucket.master, described.view) else { continue };
-                self.fill_slice(plan, place.dp, (master, bucket.weights), layer, view.offset, &values)?;
+                let (Some(master), Some(view)) = (bucket.master, described.view) else {
+                    continue;
+                };
+                self.fill_slice(
+                    plan,
+                    place.dp,
+                    (master, bucket.weights),
+                    layer,
+                    view.offset,
+                    &values,
+                )?;
             }
         }
         Ok(())
@@ -121,16 +158,28 @@ impl Statics {
         offset: u64,
         values: &[f64],
     ) -> Result<(), Cause> {
-        let Some(storage) = self.get(master, layer) else { return Ok(()) };
+        let Some(storage) = self.get(master, layer) else {
+            return Ok(());
+        };
         let elements = |id: TensorId| plan.tensors[id.0 as usize].elements();
         let held = elements(master);
-        let begin = if held == elements(weights) { 0 } else { u64::from(dp) * held };
-        let (from, to) = (offset.max(begin), (offset + values.len() as u64).min(begin + held));
+        let begin = if held == elements(weights) {
+            0
+        } else {
+            u64::from(dp) * held
+        };
+        let (from, to) = (
+            offset.max(begin),
+            (offset + values.len() as u64).min(begin + held),
+        );
         if from >= to {
             return Ok(());
         }
         let target = storage.f_narrow(0, (from - begin) as i64, (to - from) as i64)?;
-        fill(&target, &values[(from - offset) as usize..(to - offset) as usize])
+        fill(
+            &target,
+            &values[(from - offset) as usize..(to - offset) as usize],
+        )
     }
 
     fn layers_of(&self, described: &Described, role: &Role) -> Vec<Option<u32>> {
@@ -143,7 +192,10 @@ impl Statics {
 
 /// A parameter's name with its layer's number in place.
 pub fn logical_name(name: &str, layer: Option<u32>) -> String {
-    layer.map_or_else(|| name.to_owned(), |layer| name.replace("{layer}", &layer.to_string()))
+    layer.map_or_else(
+        || name.to_owned(),
+        |layer| name.replace("{layer}", &layer.to_string()),
+    )
 }
 
 /// Copies values into a tensor of any type, rounding once.

@@ -25,7 +25,14 @@ impl Recorder {
     /// An empty trace of a rank.
     pub fn new(rank: u32, title: &str) -> Self {
         let (origin, offset) = (Instant::now(), since_boot());
-        Self { rank, step: 0, origin, offset, began: Duration::ZERO, events: Event::names(rank, title) }
+        Self {
+            rank,
+            step: 0,
+            origin,
+            offset,
+            began: Duration::ZERO,
+            events: Event::names(rank, title),
+        }
     }
 
     /// The step that comes next.
@@ -35,7 +42,9 @@ impl Recorder {
 
     /// All that was recorded.
     pub fn finish(self) -> Trace {
-        Trace { events: self.events }
+        Trace {
+            events: self.events,
+        }
     }
 
     fn now(&self) -> Duration {
@@ -51,7 +60,9 @@ impl Observer for Recorder {
     fn end(&mut self, place: &Place<'_>, _memory: &dyn Memory) {
         let duration = self.now() - self.began;
         let (category, stream) = match place.what {
-            What::Instruction { body, instr, .. } if instr.op.group().is_some() => (body, Stream::Collective),
+            What::Instruction { body, instr, .. } if instr.op.group().is_some() => {
+                (body, Stream::Collective)
+            }
             What::Instruction { body, .. } => (body, Stream::Compute),
             What::Start(_) | What::Wait(_) => ("transfer", Stream::Transfer),
         };
@@ -64,14 +75,27 @@ impl Observer for Recorder {
             name: None,
         };
         let times = [self.offset + self.began, duration].map(|time| time.as_secs_f64() * 1e6);
-        self.events.push(Event::span(&place.name(), category, self.rank, stream, times, arguments));
+        self.events.push(Event::span(
+            &place.name(),
+            category,
+            self.rank,
+            stream,
+            times,
+            arguments,
+        ));
     }
 }
 
 /// The monotonic clock's reading: time since the machine was booted.
 fn since_boot() -> Duration {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: the call only writes to `now`.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+    Duration::new(
+        now.tv_sec.unsigned_abs(),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
 }

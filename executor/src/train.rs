@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use pleach_plan::Plan;
 use pleach_storage::run::{MetricsWriter, StepMetrics};
 
+use crate::collectives::Collectives;
 use crate::collectives::gloo::Gloo;
 use crate::collectives::solo::Solo;
-use crate::collectives::Collectives;
 use crate::data::Samples;
 use crate::environment::Environment;
 use crate::error::{Exit, Failure};
@@ -72,15 +72,35 @@ pub fn train(
         let met = meeting.insert(rendezvous::meet(environment, options.deadline)?);
         Box::new(join(plan, environment, met, options.deadline)?)
     };
-    let interpreter =
-        Interpreter::new(plan, environment.rank).map_err(|cause| Failure::outside(&cause, "allocating"))?;
+    let interpreter = Interpreter::new(plan, environment.rank)
+        .map_err(|cause| Failure::outside(&cause, "allocating"))?;
     let watch = watch(voice, options.deadline);
-    let saver = Saver { plan, rank: environment.rank, folder: voice.folder().checkpoints() };
-    let mut run = Run { options, plan, saver, voice, stop, watch, samples, collectives, interpreter, rss_begin };
+    let saver = Saver {
+        plan,
+        rank: environment.rank,
+        folder: voice.folder().checkpoints(),
+    };
+    let mut run = Run {
+        options,
+        plan,
+        saver,
+        voice,
+        stop,
+        watch,
+        samples,
+        collectives,
+        interpreter,
+        rss_begin,
+    };
     run.train()
 }
 
-fn join(plan: &Plan, environment: &Environment, met: &Meeting, deadline: Duration) -> Result<Gloo, Failure> {
+fn join(
+    plan: &Plan,
+    environment: &Environment,
+    met: &Meeting,
+    deadline: Duration,
+) -> Result<Gloo, Failure> {
     Gloo::join(plan, environment.rank, &met.store, &met.address, deadline)
         .map_err(|cause| Failure::outside(&cause, "joining the groups"))
 }
@@ -96,7 +116,11 @@ fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| {
-            Failure::new(Exit::Machine, "pleach::worker::signal", format!("signal {signal} cannot be handled: {error}"))
+            Failure::new(
+                Exit::Machine,
+                "pleach::worker::signal",
+                format!("signal {signal} cannot be handled: {error}"),
+            )
         })?;
     }
     Ok(stop)
@@ -127,17 +151,26 @@ struct Run<'r> {
 impl Run<'_> {
     fn train(&mut self) -> Result<Option<Exit>, Failure> {
         let first = self.begin()?;
-        let last = self.options.steps.unwrap_or(u64::MAX).min(self.plan.training.steps);
+        let last = self
+            .options
+            .steps
+            .unwrap_or(u64::MAX)
+            .min(self.plan.training.steps);
         let mut metrics = match self.saver.rank {
-            0 => Some(MetricsWriter::resume(&self.voice.folder().metrics(), first).map_err(|error| self.unwritten(&error))?),
+            0 => Some(
+                MetricsWriter::resume(&self.voice.folder().metrics(), first)
+                    .map_err(|error| self.unwritten(&error))?,
+            ),
             _ => None,
         };
-        let mut records = Records::new(self.options, self.saver.rank, self.interpreter.role().stage);
+        let mut records =
+            Records::new(self.options, self.saver.rank, self.interpreter.role().stage);
         self.voice.ready(first);
         for step in first..last {
             let figures = self.step(step, &mut records)?;
             if let Some(file) = &mut metrics {
-                file.append(&figures).map_err(|error| self.unwritten(&error))?;
+                file.append(&figures)
+                    .map_err(|error| self.unwritten(&error))?;
                 self.voice.step(&figures);
             }
             let stopping = self.agree_to_stop()?;
@@ -147,7 +180,9 @@ impl Run<'_> {
             }
             if stopping && done < last {
                 records.write(self.options, self.plan)?;
-                self.voice.note(&format!("stopped as asked after step {done}; the checkpoint is complete"));
+                self.voice.note(&format!(
+                    "stopped as asked after step {done}; the checkpoint is complete"
+                ));
                 return Ok(Some(Exit::Preempted));
             }
         }
@@ -167,9 +202,14 @@ impl Run<'_> {
         if self.options.resume {
             let voice = self.voice;
             let mut note = |text: String| voice.note(&text);
-            if let Some(step) = self.saver.resume(statics, &mut *self.collectives, &mut note)? {
+            if let Some(step) = self
+                .saver
+                .resume(statics, &mut *self.collectives, &mut note)?
+            {
                 let samples = step * self.plan.training.global_batch;
-                voice.note(&format!("resumed after step {step}; next is sample {samples}"));
+                voice.note(&format!(
+                    "resumed after step {step}; next is sample {samples}"
+                ));
                 return Ok(step);
             }
             voice.note("there is no checkpoint yet: starting from the beginning");
@@ -177,7 +217,9 @@ impl Run<'_> {
         let made = statics.initialise(self.plan, self.interpreter.role(), self.saver.rank);
         made.map_err(|cause| Failure::outside(&cause, "initialising"))?;
         let met = self.collectives.agree(&mut [0]);
-        met.map_err(|cause| Failure::outside(&cause, "waiting for all ranks before the first step"))?;
+        met.map_err(|cause| {
+            Failure::outside(&cause, "waiting for all ranks before the first step")
+        })?;
         drop(doing);
         Ok(0)
     }
@@ -185,27 +227,46 @@ impl Run<'_> {
     fn step(&mut self, step: u64, records: &mut Records) -> Result<StepMetrics, Failure> {
         self.watch.set_step(step);
         let began = Instant::now();
-        let mut world = World { samples: &mut *self.samples, collectives: &mut *self.collectives };
+        let mut world = World {
+            samples: &mut *self.samples,
+            collectives: &mut *self.collectives,
+        };
         let mut observers: Vec<&mut dyn Observer> = vec![&mut self.watch];
         observers.extend(records.observers(step));
         let wanted = self.options.dump_gradients == Some(step + 1);
         let mut gradients = Gradients::new();
-        self.interpreter.run(step, &mut world, &mut observers, |visit, instr, [_, updates]| {
-            if wanted {
-                capture(&mut gradients, visit, instr, updates)?;
-            }
-            Ok(true)
-        })?;
+        self.interpreter.run(
+            step,
+            &mut world,
+            &mut observers,
+            |visit, instr, [_, updates]| {
+                if wanted {
+                    capture(&mut gradients, visit, instr, updates)?;
+                }
+                Ok(true)
+            },
+        )?;
         let seconds = began.elapsed().as_secs_f64();
         if wanted {
-            let saver = Saver { folder: self.options.run.join("gradients"), ..self.saver.clone() };
-            saver.save_gradients(self.interpreter.statics(), &gradients, step + 1, &mut *self.collectives)?;
+            let saver = Saver {
+                folder: self.options.run.join("gradients"),
+                ..self.saver.clone()
+            };
+            saver.save_gradients(
+                self.interpreter.statics(),
+                &gradients,
+                step + 1,
+                &mut *self.collectives,
+            )?;
         }
         self.figures(step, seconds)
     }
 
     fn figures(&self, step: u64, seconds: f64) -> Result<StepMetrics, Failure> {
-        let report = self.interpreter.report().map_err(|cause| Failure::outside(&cause, "reading the report"))?;
+        let report = self
+            .interpreter
+            .report()
+            .map_err(|cause| Failure::outside(&cause, "reading the report"))?;
         let [loss, squares] = report;
         let training = &self.plan.training;
         if !loss.is_finite() || !squares.is_finite() {
@@ -231,7 +292,12 @@ impl Run<'_> {
     }
 
     fn is_due(&self, done: u64, last: u64) -> bool {
-        done == last || self.plan.training.checkpoint_every.is_some_and(|every| every > 0 && done.is_multiple_of(every))
+        done == last
+            || self
+                .plan
+                .training
+                .checkpoint_every
+                .is_some_and(|every| every > 0 && done.is_multiple_of(every))
     }
 
     fn agree_to_stop(&mut self) -> Result<bool, Failure> {
@@ -244,7 +310,8 @@ impl Run<'_> {
 
     fn save(&mut self, done: u64) -> Result<(), Failure> {
         let _doing = self.watch.doing("saving a checkpoint");
-        self.saver.save(self.interpreter.statics(), done, &mut *self.collectives)?;
+        self.saver
+            .save(self.interpreter.statics(), done, &mut *self.collectives)?;
         if self.saver.rank == 0 {
             self.voice.checkpoint(done);
         }

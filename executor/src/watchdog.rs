@@ -111,12 +111,23 @@ mod tests {
     #[test]
     fn what_takes_too_long_is_named_and_what_ends_is_not() {
         let (sender, receiver) = mpsc::channel();
-        let watch = Watch::start(Duration::from_millis(300), move |failure| sender.send(failure).unwrap());
+        let watch = Watch::start(Duration::from_millis(300), move |failure| {
+            sender.send(failure).unwrap()
+        });
         watch.set_step(4);
         drop(watch.doing("something quick"));
-        assert!(receiver.recv_timeout(GRACE + Duration::from_secs(1)).is_err());
+        assert!(
+            receiver
+                .recv_timeout(GRACE + Duration::from_secs(1))
+                .is_err()
+        );
         let _guard = watch.doing("waiting for ever");
-        let failure = receiver.recv_timeout(GRACE + Duration::from_secs(2)).unwrap();
-        assert_eq!((failure.instruction.as_deref(), failure.step), (Some("waiting for ever"), Some(5)));
+        let failure = receiver
+            .recv_timeout(GRACE + Duration::from_secs(2))
+            .unwrap();
+        assert_eq!(
+            (failure.instruction.as_deref(), failure.step),
+            (Some("waiting for ever"), Some(5))
+        );
     }
 }

@@ -37,7 +37,9 @@ static ALONE: Mutex<()> = Mutex::new(());
 /// Tokens that any rank can make up from a sample's number.
 fn tokens(plan: &Plan, index: u64) -> Vec<i64> {
     let length = plan.training.sequence + 1;
-    (0..length).map(|at| ((index * 7 + at * at * 3 + index * at) % plan.data.vocab) as i64).collect()
+    (0..length)
+        .map(|at| ((index * 7 + at * at * 3 + index * at) % plan.data.vocab) as i64)
+        .collect()
 }
 
 struct MadeUp<'p>(&'p Plan);
@@ -53,27 +55,49 @@ type Seen = (Vec<[f64; 2]>, Vec<Boundary>);
 
 fn run_rank(plan: &Plan, rank: u32, folder: &Path, collectives: &mut dyn Collectives) -> Seen {
     let mut interpreter = Interpreter::new(plan, rank).unwrap();
-    interpreter.statics().initialise(plan, interpreter.role(), rank).unwrap();
+    interpreter
+        .statics()
+        .initialise(plan, interpreter.role(), rank)
+        .unwrap();
     let (mut reports, mut ledger) = (Vec::new(), Ledger::new());
     let mut gradients = Gradients::new();
     for step in 0..STEPS {
         let mut samples = MadeUp(plan);
-        let mut world = World { samples: &mut samples, collectives: &mut *collectives };
+        let mut world = World {
+            samples: &mut samples,
+            collectives: &mut *collectives,
+        };
         let watched: &mut dyn Observer = &mut ledger;
         interpreter
-            .run(step, &mut world, &mut [watched], |visit, instr, [_, updates]| {
-                if step == 0 {
-                    capture(&mut gradients, visit, instr, updates)?;
-                }
-                Ok(true)
-            })
+            .run(
+                step,
+                &mut world,
+                &mut [watched],
+                |visit, instr, [_, updates]| {
+                    if step == 0 {
+                        capture(&mut gradients, visit, instr, updates)?;
+                    }
+                    Ok(true)
+                },
+            )
             .unwrap();
         reports.push(interpreter.report().unwrap());
     }
-    let saver = Saver { plan, rank, folder: folder.join("final") };
-    saver.save(interpreter.statics(), STEPS, collectives).unwrap();
-    let saver = Saver { folder: folder.join("gradients"), ..saver };
-    saver.save_gradients(interpreter.statics(), &gradients, 1, collectives).unwrap();
+    let saver = Saver {
+        plan,
+        rank,
+        folder: folder.join("final"),
+    };
+    saver
+        .save(interpreter.statics(), STEPS, collectives)
+        .unwrap();
+    let saver = Saver {
+        folder: folder.join("gradients"),
+        ..saver
+    };
+    saver
+        .save_gradients(interpreter.statics(), &gradients, 1, collectives)
+        .unwrap();
     (reports, ledger.boundaries)
 }
 
@@ -95,7 +119,10 @@ fn run(plan: &Plan, folder: &Path) -> Vec<Seen> {
             })
         };
         let threads: Vec<_> = (0..ranks).map(rank).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
     });
     drop(server);
     seen
@@ -106,7 +133,16 @@ fn judge(plan: &Plan) -> reference::Outcome {
     for parameter in &plan.parameters {
         for layer in 0..=plan.roles.last().unwrap().layers[1] {
             let name = parameter.name.replace("{layer}", &layer.to_string());
-            values.insert(name.clone(), init::fill(plan.training.seed, &name, &parameter.dims, None, &parameter.init));
+            values.insert(
+                name.clone(),
+                init::fill(
+                    plan.training.seed,
+                    &name,
+                    &parameter.dims,
+                    None,
+                    &parameter.init,
+                ),
+            );
         }
     }
     let inputs = reference::Inputs {
@@ -119,9 +155,21 @@ fn judge(plan: &Plan) -> reference::Outcome {
 
 #[track_caller]
 fn assert_close(what: &str, found: &[f64], wanted: &[f64], limit: f64) {
-    let scale = wanted.iter().fold(0.0f64, |most, value| most.max(value.abs())).max(1e-300);
-    let error = found.iter().zip(wanted).fold(0.0f64, |most, (found, wanted)| most.max((found - wanted).abs())) / scale;
-    assert!(found.len() == wanted.len() && error <= limit, "{what}: relative error {error:e}");
+    let scale = wanted
+        .iter()
+        .fold(0.0f64, |most, value| most.max(value.abs()))
+        .max(1e-300);
+    let error = found
+        .iter()
+        .zip(wanted)
+        .fold(0.0f64, |most, (found, wanted)| {
+            most.max((found - wanted).abs())
+        })
+        / scale;
+    assert!(
+        found.len() == wanted.len() && error <= limit,
+        "{what}: relative error {error:e}"
+    );
 }
 
 fn compare(shape: Shape) {
@@ -137,7 +185,11 @@ fn compare(shape: Shape) {
         }
     }
     let last = Checkpoint::open(&folder.path().join("final").join(folder_name(STEPS))).unwrap();
-    for (kind, state) in [(Kind::Weight, &wanted.parameters), (Kind::M, &wanted.first), (Kind::V, &wanted.second)] {
+    for (kind, state) in [
+        (Kind::Weight, &wanted.parameters),
+        (Kind::M, &wanted.first),
+        (Kind::V, &wanted.second),
+    ] {
         for (name, values) in state {
             assert_close(name, &last.logical(name, kind).unwrap(), values, 1e-9);
         }
@@ -178,15 +230,30 @@ fn data_parallel() {
 
 #[test]
 fn data_parallel_with_sharded_optimizer() {
-    compare(Shape { dp: 2, zero: 1, ..ONE });
+    compare(Shape {
+        dp: 2,
+        zero: 1,
+        ..ONE
+    });
 }
 
 #[test]
 fn pipeline_parallel() {
-    compare(Shape { pp: 2, micro_steps: 4, ..ONE });
+    compare(Shape {
+        pp: 2,
+        micro_steps: 4,
+        ..ONE
+    });
 }
 
 #[test]
 fn everything_at_once() {
-    compare(Shape { dp: 2, pp: 2, tp: 2, zero: 1, micro_steps: 3, ..ONE });
+    compare(Shape {
+        dp: 2,
+        pp: 2,
+        tp: 2,
+        zero: 1,
+        micro_steps: 3,
+        ..ONE
+    });
 }

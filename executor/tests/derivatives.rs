@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use pleach_executor::ops::{
-    add, attention, bias, cross_entropy, embedding, gelu, layer_norm, linear, norm, slice, split_heads,
+    add, attention, bias, cross_entropy, embedding, gelu, layer_norm, linear, norm, slice,
+    split_heads,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -22,7 +23,10 @@ fn ids(rows: i64) -> Tensor {
 
 /// Gradients of `sum(f(inputs) * dy)` by autograd.
 fn judge(inputs: &[&Tensor], outputs: impl Fn(&[Tensor]) -> Tensor, dy: &Tensor) -> Vec<Tensor> {
-    let leaves: Vec<Tensor> = inputs.iter().map(|x| x.copy().set_requires_grad(true)).collect();
+    let leaves: Vec<Tensor> = inputs
+        .iter()
+        .map(|x| x.copy().set_requires_grad(true))
+        .collect();
     let loss = (outputs(&leaves) * dy).sum(Kind::Double);
     Tensor::run_backward(&[loss], &leaves, false, false)
 }
@@ -42,10 +46,25 @@ fn seeded() {
 #[test]
 fn linear_with_and_without_bias() {
     seeded();
-    let (x, weight, shift, dy) = (random(&[B, S, H]), random(&[5, H]), random(&[5]), random(&[B, S, 5]));
-    assert_close(&linear::forward(&x, &weight, Some(&shift)).unwrap(), &x.linear(&weight, Some(&shift)));
-    assert_close(&linear::forward(&x, &weight, None).unwrap(), &x.linear(&weight, None::<&Tensor>));
-    let wanted = judge(&[&x, &weight, &shift], |leaf| leaf[0].linear(&leaf[1], Some(&leaf[2])), &dy);
+    let (x, weight, shift, dy) = (
+        random(&[B, S, H]),
+        random(&[5, H]),
+        random(&[5]),
+        random(&[B, S, 5]),
+    );
+    assert_close(
+        &linear::forward(&x, &weight, Some(&shift)).unwrap(),
+        &x.linear(&weight, Some(&shift)),
+    );
+    assert_close(
+        &linear::forward(&x, &weight, None).unwrap(),
+        &x.linear(&weight, None::<&Tensor>),
+    );
+    let wanted = judge(
+        &[&x, &weight, &shift],
+        |leaf| leaf[0].linear(&leaf[1], Some(&leaf[2])),
+        &dy,
+    );
     assert_close(&linear::backward_input(&dy, &weight).unwrap(), &wanted[0]);
     let before = random(&[5, H]);
     let sum = before.copy();
@@ -71,9 +90,15 @@ fn bias_alone_also_in_place() {
 #[test]
 fn layer_norm_and_its_statistics() {
     seeded();
-    let (x, weight, shift, dy) = (random(&[B, S, H]), random(&[H]), random(&[H]), random(&[B, S, H]));
+    let (x, weight, shift, dy) = (
+        random(&[B, S, H]),
+        random(&[H]),
+        random(&[H]),
+        random(&[B, S, H]),
+    );
     let eps = 1e-5;
-    let reference = |leaf: &[Tensor]| leaf[0].layer_norm([H], Some(&leaf[1]), Some(&leaf[2]), eps, false);
+    let reference =
+        |leaf: &[Tensor]| leaf[0].layer_norm([H], Some(&leaf[1]), Some(&leaf[2]), eps, false);
     let [y, mean, rstd] = layer_norm::forward(&x, &weight, &shift, eps).unwrap();
     assert_close(&y, &reference(&[x.copy(), weight.copy(), shift.copy()]));
     let own_mean = x.mean_dim([-1i64].as_slice(), false, Kind::Double);
@@ -83,7 +108,8 @@ fn layer_norm_and_its_statistics() {
     let (dweight, dbias) = (weight.zeros_like(), weight.zeros_like());
     let wanted = judge(&[&x, &weight, &shift], reference, &dy);
     for round in 1..=2 {
-        let dx = layer_norm::backward(&dy, &x, &weight, [&mean, &rstd], [&dweight, &dbias]).unwrap();
+        let dx =
+            layer_norm::backward(&dy, &x, &weight, [&mean, &rstd], [&dweight, &dbias]).unwrap();
         assert_close(&dx, &wanted[0]);
         assert_close(&dweight, &(&wanted[1] * round));
         assert_close(&dbias, &(&wanted[2] * round));
@@ -113,7 +139,11 @@ fn add_of_three() {
 fn embedding_of_a_piece_of_the_rows() {
     seeded();
     let (table, dy, ids) = (random(&[10, H]), random(&[B, S, H]), ids(10));
-    let wanted = judge(&[&table], |leaf| Tensor::embedding(&leaf[0], &ids, -1, false, false), &dy);
+    let wanted = judge(
+        &[&table],
+        |leaf| Tensor::embedding(&leaf[0], &ids, -1, false, false),
+        &dy,
+    );
     let mut sum = Tensor::zeros([B, S, H], (Kind::Double, Device::Cpu));
     for first in [0, 5] {
         let piece = table.narrow(0, first, 5);
@@ -129,10 +159,15 @@ fn embedding_of_a_piece_of_the_rows() {
 fn rotated(x: &Tensor, rotary: i64, base: f64) -> Tensor {
     let (half, width) = (rotary / 2, x.size()[3]);
     let exponents = Tensor::arange(half, (Kind::Double, Device::Cpu)) * (-2.0 / rotary as f64);
-    let angles = Tensor::arange(S, (Kind::Double, Device::Cpu)).outer(&(exponents * base.ln()).exp());
+    let angles =
+        Tensor::arange(S, (Kind::Double, Device::Cpu)).outer(&(exponents * base.ln()).exp());
     let (low, high) = (x.narrow(3, 0, half), x.narrow(3, half, half));
     let (cosine, sine) = (angles.cos(), angles.sin());
-    let turned = [&low * &cosine - &high * &sine, high * cosine + low * sine, x.narrow(3, rotary, width - rotary)];
+    let turned = [
+        &low * &cosine - &high * &sine,
+        high * cosine + low * sine,
+        x.narrow(3, rotary, width - rotary),
+    ];
     Tensor::cat(&turned, 3)
 }
 
@@ -150,14 +185,21 @@ fn split_heads_with_rotary_positions() {
     for rotary in [0u64, 2, 6] {
         let mut tables = split_heads::Tables::default();
         tables.add(rotary, base, S as u64, Kind::Double).unwrap();
-        let (qkv, dy) = (random(&[B, S, count * 3 * width]), random(&[3, B, count, S, width]));
+        let (qkv, dy) = (
+            random(&[B, S, count * 3 * width]),
+            random(&[3, B, count, S, width]),
+        );
         let table = tables.get(rotary, base, &qkv).unwrap();
-        let reference = |leaf: &[Tensor]| Tensor::stack(&heads(&leaf[0], count, width, rotary as i64, base), 0);
+        let reference =
+            |leaf: &[Tensor]| Tensor::stack(&heads(&leaf[0], count, width, rotary as i64, base), 0);
         let parts = split_heads::forward(&qkv, width as u64, table).unwrap();
         assert_close(&Tensor::stack(&parts, 0), &reference(&[qkv.copy()]));
         let wanted = judge(&[&qkv], reference, &dy);
         let parts = [dy.get(0), dy.get(1), dy.get(2)];
-        assert_close(&split_heads::backward(parts.each_ref(), table).unwrap(), &wanted[0]);
+        assert_close(
+            &split_heads::backward(parts.each_ref(), table).unwrap(),
+            &wanted[0],
+        );
     }
 }
 
@@ -171,10 +213,13 @@ fn causal_attention() {
     let dy = random(&[B, S, count * width]);
     let future = Tensor::ones([S, S], (Kind::Bool, Device::Cpu)).triu(1);
     let scores = |q: &Tensor, k: &Tensor| {
-        (q.matmul(&k.transpose(2, 3)) / (width as f64).sqrt()).masked_fill(&future, f64::NEG_INFINITY)
+        (q.matmul(&k.transpose(2, 3)) / (width as f64).sqrt())
+            .masked_fill(&future, f64::NEG_INFINITY)
     };
     let reference = |leaf: &[Tensor]| {
-        let out = scores(&leaf[0], &leaf[1]).softmax(-1, Kind::Double).matmul(&leaf[2]);
+        let out = scores(&leaf[0], &leaf[1])
+            .softmax(-1, Kind::Double)
+            .matmul(&leaf[2]);
         out.transpose(1, 2).reshape([B, S, count * width])
     };
     let [out, lse] = attention::forward(q, k, v).unwrap();
@@ -182,14 +227,27 @@ fn causal_attention() {
     assert_close(&lse, &scores(q, k).logsumexp([-1i64].as_slice(), false));
     let wanted = judge(&[q, k, v], reference, &dy);
     let found = attention::backward(&dy, [q, k, v], &out, &lse).unwrap();
-    found.iter().zip(&wanted).for_each(|(found, wanted)| assert_close(found, wanted));
+    found
+        .iter()
+        .zip(&wanted)
+        .for_each(|(found, wanted)| assert_close(found, wanted));
 }
 
 /// Cross-entropy over `pieces` shards of the vocabulary, combined as the ranks would.
-fn sharded_cross_entropy(logits: &Tensor, targets: &Tensor, pieces: i64, scale: f64) -> (f64, Tensor) {
+fn sharded_cross_entropy(
+    logits: &Tensor,
+    targets: &Tensor,
+    pieces: i64,
+    scale: f64,
+) -> (f64, Tensor) {
     let count = logits.size()[2] / pieces;
-    let shards: Vec<Tensor> = (0..pieces).map(|at| logits.narrow(2, at * count, count).contiguous()).collect();
-    let maxima: Vec<Tensor> = shards.iter().map(|shard| cross_entropy::max(shard).unwrap()).collect();
+    let shards: Vec<Tensor> = (0..pieces)
+        .map(|at| logits.narrow(2, at * count, count).contiguous())
+        .collect();
+    let maxima: Vec<Tensor> = shards
+        .iter()
+        .map(|shard| cross_entropy::max(shard).unwrap())
+        .collect();
     let max = Tensor::stack(&maxima, 0).amax([0i64].as_slice(), false);
     let first = |at: usize| at as i64 * count;
     let terms: Tensor = shards
@@ -206,7 +264,15 @@ fn sharded_cross_entropy(logits: &Tensor, targets: &Tensor, pieces: i64, scale: 
         .iter()
         .enumerate()
         .map(|(at, shard)| {
-            cross_entropy::backward(shard, targets, [&max, &terms], scale, first(at), at % 2 == 1).unwrap()
+            cross_entropy::backward(
+                shard,
+                targets,
+                [&max, &terms],
+                scale,
+                first(at),
+                at % 2 == 1,
+            )
+            .unwrap()
         })
         .collect();
     (report.double_value(&[0]), Tensor::cat(&gradient, 2))
@@ -226,7 +292,10 @@ fn cross_entropy_over_a_sharded_vocabulary() {
     let loss = reference(&[logits.copy()]).double_value(&[0]);
     for pieces in [1, 2, 4] {
         let (found, gradient) = sharded_cross_entropy(&logits, &targets, pieces, scale);
-        assert!((found - loss).abs() <= 1e-12 * loss, "{found} is not {loss}");
+        assert!(
+            (found - loss).abs() <= 1e-12 * loss,
+            "{found} is not {loss}"
+        );
         assert_close(&gradient, &wanted[0]);
     }
 }

@@ -7,8 +7,8 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pleach_executor::collectives::gloo::GlooGroup;
 use pleach_executor::collectives::Communicator;
+use pleach_executor::collectives::gloo::GlooGroup;
 use pleach_executor::error::Cause;
 use pleach_executor::native::{Group, Store, group};
 use pleach_plan::Reduce;
@@ -33,13 +33,18 @@ fn with_ranks<T: Send + 'static>(ranks: u32, body: fn(u32, &Store) -> T) -> Vec<
                 // The server's thread must outlive its clients.
                 store.set(&format!("done/{rank}"), b"1").unwrap();
                 if rank == 0 {
-                    (0..ranks).for_each(|other| drop(store.get(&format!("done/{other}"), DEADLINE).unwrap()));
+                    (0..ranks).for_each(|other| {
+                        drop(store.get(&format!("done/{other}"), DEADLINE).unwrap())
+                    });
                 }
                 result
             })
         })
         .collect();
-    threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    threads
+        .into_iter()
+        .map(|thread| thread.join().unwrap())
+        .collect()
 }
 
 fn join(store: &Store, name: &str, members: Vec<u32>, rank: u32) -> GlooGroup {
@@ -73,7 +78,9 @@ fn four_ranks_reduce_gather_and_scatter() {
         assert_eq!(large, filled(6.0, &[3_000_001], Kind::Float));
         for kind in [Kind::Double, Kind::Float, Kind::BFloat16] {
             let joined = filled(-1.0, &[4, 2, 3], kind);
-            world.all_gather(&filled(f64::from(rank), &[2, 3], kind), &joined).unwrap();
+            world
+                .all_gather(&filled(f64::from(rank), &[2, 3], kind), &joined)
+                .unwrap();
             (0..4).for_each(|at| assert_eq!(joined.get(at), filled(at as f64, &[2, 3], kind)));
             let ramp = Tensor::arange(4, (kind, Device::Cpu)).view([4, 1]) * 10.0 + f64::from(rank);
             let own = filled(0.0, &[1], kind);
@@ -87,13 +94,20 @@ fn four_ranks_reduce_gather_and_scatter() {
 fn sub_groups_do_not_hear_each_other() {
     with_ranks(4, |rank, store| {
         let pair = if rank < 2 { vec![0, 1] } else { vec![2, 3] };
-        let cross = if rank % 2 == 0 { vec![0, 2] } else { vec![1, 3] };
+        let cross = if rank % 2 == 0 {
+            vec![0, 2]
+        } else {
+            vec![1, 3]
+        };
         let mut tp = join(store, "tp", pair, rank);
         let mut dp = join(store, "dp", cross, rank);
         for round in 0..50 {
             let x = filled(f64::from(rank + round), &[17], Kind::Float);
             tp.all_reduce(&x, Reduce::Sum).unwrap();
-            assert_eq!(x.double_value(&[16]), f64::from((rank / 2) * 4 + 1 + 2 * round));
+            assert_eq!(
+                x.double_value(&[16]),
+                f64::from((rank / 2) * 4 + 1 + 2 * round)
+            );
             dp.all_reduce(&x, Reduce::Sum).unwrap();
             assert_eq!(x.double_value(&[0]), f64::from(6 + 4 * round));
         }
@@ -104,7 +118,9 @@ fn sub_groups_do_not_hear_each_other() {
 fn a_sum_has_the_same_bits_whoever_comes_first() {
     let sums = with_ranks(4, |rank, store| {
         let mut world = join(store, "world", vec![0, 1, 2, 3], rank);
-        let values = Tensor::from_slice(&[1e16f64, 1.0, -1e16, 1.0]).view([4, 1]).narrow(0, i64::from(rank), 1);
+        let values = Tensor::from_slice(&[1e16f64, 1.0, -1e16, 1.0])
+            .view([4, 1])
+            .narrow(0, i64::from(rank), 1);
         let pieces = values.repeat([4, 1]);
         thread::sleep(Duration::from_millis(u64::from(3 - rank) * 20));
         let own = filled(0.0, &[1], Kind::Double);
@@ -120,13 +136,24 @@ fn transfers_go_on_while_the_caller_computes() {
         let store = store.prefixed("pair/").unwrap();
         let pair = Group::open(&store, "127.0.0.1", rank, 2, DEADLINE).unwrap();
         let peer = 1 - rank;
-        let sent: Vec<Tensor> = (0..3).map(|tag| filled(f64::from(10 * rank + tag), &[300_000], Kind::Float)).collect();
-        let received: Vec<Tensor> = (0..3).map(|_| filled(-1.0, &[300_000], Kind::Float)).collect();
+        let sent: Vec<Tensor> = (0..3)
+            .map(|tag| filled(f64::from(10 * rank + tag), &[300_000], Kind::Float))
+            .collect();
+        let received: Vec<Tensor> = (0..3)
+            .map(|_| filled(-1.0, &[300_000], Kind::Float))
+            .collect();
         // Received in another order than sent: tags tell them apart.
-        let arriving: Vec<_> =
-            (0..3).rev().map(|tag| pair.receive(&received[tag as usize], peer, tag).unwrap()).collect();
-        let leaving: Vec<_> = (0..3).map(|tag| pair.send(&sent[tag as usize], peer, tag).unwrap()).collect();
-        arriving.iter().chain(&leaving).for_each(|work| work.wait().unwrap());
+        let arriving: Vec<_> = (0..3)
+            .rev()
+            .map(|tag| pair.receive(&received[tag as usize], peer, tag).unwrap())
+            .collect();
+        let leaving: Vec<_> = (0..3)
+            .map(|tag| pair.send(&sent[tag as usize], peer, tag).unwrap())
+            .collect();
+        arriving
+            .iter()
+            .chain(&leaving)
+            .for_each(|work| work.wait().unwrap());
         for (tag, tensor) in (0..).zip(&received) {
             assert_eq!(tensor.double_value(&[299_999]), f64::from(10 * peer + tag));
         }
@@ -138,16 +165,25 @@ fn a_member_that_stays_away_is_named_at_the_deadline() {
     with_ranks(3, |rank, store| {
         let short = Duration::from_secs(2);
         let name = "late";
-        let mut world = GlooGroup::join(store, "127.0.0.1", name, vec![0, 1, 2], rank, short).unwrap();
+        let mut world =
+            GlooGroup::join(store, "127.0.0.1", name, vec![0, 1, 2], rank, short).unwrap();
         if rank == 2 {
             thread::sleep(short * 2);
             return;
         }
         let began = Instant::now();
         let own = filled(0.0, &[8], Kind::Float);
-        let failed = world.reduce_scatter(&filled(1.0, &[3, 8], Kind::Float), &own).unwrap_err();
-        let Cause::Group { group, peers, .. } = &failed else { panic!("{failed}") };
+        let failed = world
+            .reduce_scatter(&filled(1.0, &[3, 8], Kind::Float), &own)
+            .unwrap_err();
+        let Cause::Group { group, peers, .. } = &failed else {
+            panic!("{failed}")
+        };
         assert_eq!((group.as_str(), peers.as_slice()), ("late", [2].as_slice()));
-        assert!(began.elapsed() < short + Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < short + Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
     });
 }

@@ -6,7 +6,12 @@ use pleach_executor::ops::adam_w::{self, Step};
 use pleach_plan::Op;
 use tch::{Device, Kind, Tensor};
 
-const OP: Op = Op::AdamW { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 };
+const OP: Op = Op::AdamW {
+    beta1: 0.9,
+    beta2: 0.95,
+    eps: 1e-8,
+    weight_decay: 0.1,
+};
 
 /// One update as the paper writes it, in f64.
 fn formula(state: &mut [Tensor; 3], gradient: &Tensor, count: i32, rate: f64) {
@@ -21,19 +26,38 @@ fn formula(state: &mut [Tensor; 3], gradient: &Tensor, count: i32, rate: f64) {
 fn largest_error(kind: Kind) -> f64 {
     tch::manual_seed(7);
     let start = Tensor::randn([1001], (Kind::Double, Device::Cpu)).to_kind(kind);
-    let mut wanted = [start.to_kind(Kind::Double), start.to_kind(Kind::Double) * 0.0, start.to_kind(Kind::Double) * 0.0];
+    let mut wanted = [
+        start.to_kind(Kind::Double),
+        start.to_kind(Kind::Double) * 0.0,
+        start.to_kind(Kind::Double) * 0.0,
+    ];
     let state = [start.copy(), start.zeros_like(), start.zeros_like()];
     let factor = Tensor::from_slice(&[0.25]);
     for number in 0..5 {
         let gradient = Tensor::randn([1001], (Kind::Double, Device::Cpu)).to_kind(kind);
         let rate = 1e-2 / (number + 1) as f64;
-        formula(&mut wanted, &(gradient.to_kind(Kind::Double) * 0.25), number as i32 + 1, rate);
+        formula(
+            &mut wanted,
+            &(gradient.to_kind(Kind::Double) * 0.25),
+            number as i32 + 1,
+            rate,
+        );
         let [weight, m, v] = state.each_ref();
-        adam_w::run(&OP, &factor, [weight, m, v, &gradient], Step { number, rate }).unwrap();
+        adam_w::run(
+            &OP,
+            &factor,
+            [weight, m, v, &gradient],
+            Step { number, rate },
+        )
+        .unwrap();
     }
     let errors = state.iter().zip(&wanted).map(|(found, wanted)| {
         let scale = wanted.abs().max().double_value(&[]);
-        (found.to_kind(Kind::Double) - wanted).abs().max().double_value(&[]) / scale
+        (found.to_kind(Kind::Double) - wanted)
+            .abs()
+            .max()
+            .double_value(&[])
+            / scale
     });
     errors.fold(0.0, f64::max)
 }
@@ -50,6 +74,15 @@ fn the_gradient_is_left_scaled() {
     let ones = || Tensor::ones([4], (Kind::Double, Device::Cpu));
     let gradient = ones();
     let factor = Tensor::from_slice(&[0.5]);
-    adam_w::run(&OP, &factor, [&ones(), &ones(), &ones(), &gradient], Step { number: 0, rate: 0.0 }).unwrap();
+    adam_w::run(
+        &OP,
+        &factor,
+        [&ones(), &ones(), &ones(), &gradient],
+        Step {
+            number: 0,
+            rate: 0.0,
+        },
+    )
+    .unwrap();
     assert_eq!(gradient.double_value(&[3]), 0.5);
 }

@@ -14,31 +14,67 @@ use sample::{ONE, Shape};
 use serde_json::{Value, json};
 
 const TWO: Shape = Shape { tp: 2, ..ONE };
-const FOUR: Shape = Shape { tp: 2, pp: 2, ..ONE };
+const FOUR: Shape = Shape {
+    tp: 2,
+    pp: 2,
+    ..ONE
+};
 const SOON: Duration = Duration::from_secs(5);
 
 #[test]
 fn four_ranks_train_and_leave_everything_in_the_runs_folder() {
     let job = Job::new(FOUR, 12, 5);
     let trace = job.path("trace");
-    let losses =
-        job.finish("run", &["--ledger", "--trace", trace.to_str().unwrap(), "--dump-gradients", "1", "--steps", "11"]);
+    let losses = job.finish(
+        "run",
+        &[
+            "--ledger",
+            "--trace",
+            trace.to_str().unwrap(),
+            "--dump-gradients",
+            "1",
+            "--steps",
+            "11",
+        ],
+    );
     assert_eq!(losses.len(), 11);
     assert!(losses[10] < losses[0], "{losses:?}");
     for step in ["step-000005", "step-000010", "step-000011"] {
-        assert!(job.path("run/checkpoints").join(step).join("manifest.json").exists(), "{step}");
+        assert!(
+            job.path("run/checkpoints")
+                .join(step)
+                .join("manifest.json")
+                .exists(),
+            "{step}"
+        );
     }
     assert!(job.path("run/gradients/step-000001/manifest.json").exists());
     for rank in 0..4 {
-        let read = |path: String| serde_json::from_str::<Value>(&fs::read_to_string(job.path(&path)).unwrap()).unwrap();
+        let read = |path: String| {
+            serde_json::from_str::<Value>(&fs::read_to_string(job.path(&path)).unwrap()).unwrap()
+        };
         let ledger = read(format!("run/ledger/rank-{rank}.json"));
-        assert!(ledger.as_array().unwrap().iter().all(|line| line["live"] == line["planned_live"]));
+        assert!(
+            ledger
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|line| line["live"] == line["planned_live"])
+        );
         let usage = read(format!("run/memory/rank-{rank}.json"));
         assert!(usage["rss_peak"].as_u64() >= usage["rss_begin"].as_u64());
         let events = read(format!("trace-rank-{rank}.json"));
-        let spans = events["traceEvents"].as_array().unwrap().iter().filter(|event| event["ph"] == "X");
+        let spans = events["traceEvents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|event| event["ph"] == "X");
         assert!(spans.clone().count() > 4 * ledger.as_array().unwrap().len() / 2);
-        assert!(spans.clone().all(|span| span["pid"] == json!(rank) && span["args"]["slot"].is_u64()));
+        assert!(
+            spans
+                .clone()
+                .all(|span| span["pid"] == json!(rank) && span["args"]["slot"].is_u64())
+        );
     }
 }
 
@@ -48,8 +84,12 @@ fn a_killed_run_resumes_with_the_same_bits() {
     let whole = job.finish("whole", &[]);
     let mut workers = job.start("killed", &[]);
     workers[0].wait_for("step", 137);
-    workers.iter().for_each(|worker| worker.signal(libc::SIGKILL));
-    workers.into_iter().for_each(|worker| drop(worker.end(SOON)));
+    workers
+        .iter()
+        .for_each(|worker| worker.signal(libc::SIGKILL));
+    workers
+        .into_iter()
+        .for_each(|worker| drop(worker.end(SOON)));
     // What a crash may leave of the newest checkpoint must not be believed.
     let newest = job.path("killed/checkpoints/step-000100/rank-1.safetensors");
     let bytes = fs::read(&newest).unwrap();
@@ -71,7 +111,10 @@ fn a_terminated_run_saves_and_goes_back_into_the_queue() {
     }
     let done = job.losses("run").len();
     assert!((20..400).contains(&done));
-    assert!(job.path(&format!("run/checkpoints/step-{done:06}/manifest.json")).exists());
+    assert!(
+        job.path(&format!("run/checkpoints/step-{done:06}/manifest.json"))
+            .exists()
+    );
     assert_eq!(job.finish("run", &["--resume"]).len(), 400);
 }
 
@@ -89,14 +132,24 @@ fn when_a_rank_is_killed_the_others_name_it_and_end() {
         }
         assert_eq!(status.code(), Some(10), "{log}");
         let failure = job.failure("run", rank);
-        assert_eq!(failure["code"], json!("pleach::worker::peer_lost"), "{failure}");
-        assert!(failure["message"].as_str().unwrap().contains("rank"), "{failure}");
+        assert_eq!(
+            failure["code"],
+            json!("pleach::worker::peer_lost"),
+            "{failure}"
+        );
+        assert!(
+            failure["message"].as_str().unwrap().contains("rank"),
+            "{failure}"
+        );
     }
     assert!(killed.elapsed() < SOON, "{:?}", killed.elapsed());
     // Whatever its neighbour was waiting for, the processes tell who is gone.
     let neighbour = job.failure("run", 2);
     let message = neighbour["message"].as_str().unwrap();
-    assert!(message.contains('3') && neighbour["instruction"].is_string(), "{neighbour}");
+    assert!(
+        message.contains('3') && neighbour["instruction"].is_string(),
+        "{neighbour}"
+    );
 }
 
 #[test]
@@ -126,7 +179,11 @@ fn plans_that_were_changed_or_are_for_others_are_refused_before_anything_is_writ
     };
     refused("it is for 2 ranks, 1 were started");
     let text = fs::read_to_string(job.path("plan.json")).unwrap();
-    fs::write(job.path("plan.json"), text.replacen("\"micro_batch\":4", "\"micro_batch\":5", 1)).unwrap();
+    fs::write(
+        job.path("plan.json"),
+        text.replacen("\"micro_batch\":4", "\"micro_batch\":5", 1),
+    )
+    .unwrap();
     refused("changed after it was made");
     let mut unsound = Job::new(TWO, 10, 10);
     unsound.plan.bodies[0].code.pop();
@@ -142,19 +199,39 @@ fn logits_come_from_a_checkpoint_of_any_placement() {
     job.finish("run", &[]);
     job.plan = Job::new(ONE, 3, 3).plan;
     job.write_plan("one.json");
-    fs::write(job.path("tokens.json"), "[[1, 2, 3], [4, 5], [1, 2, 7], [1], [2], [3]]").unwrap();
+    fs::write(
+        job.path("tokens.json"),
+        "[[1, 2, 3], [4, 5], [1, 2, 7], [1], [2], [3]]",
+    )
+    .unwrap();
     let out = job.path("logits.safetensors");
     let status = std::process::Command::new(env!("CARGO_BIN_EXE_pleach-worker"))
         .arg("forward")
-        .args(["--plan".as_ref(), job.path("one.json").as_os_str(), "--run".as_ref(), job.path("run").as_os_str()])
-        .args(["--tokens".as_ref(), job.path("tokens.json").as_os_str(), "--out".as_ref(), out.as_os_str()])
+        .args([
+            "--plan".as_ref(),
+            job.path("one.json").as_os_str(),
+            "--run".as_ref(),
+            job.path("run").as_os_str(),
+        ])
+        .args([
+            "--tokens".as_ref(),
+            job.path("tokens.json").as_os_str(),
+            "--out".as_ref(),
+            out.as_os_str(),
+        ])
         .status()
         .unwrap();
     assert!(status.success());
-    let logits: std::collections::BTreeMap<_, _> = tch::Tensor::read_safetensors(out).unwrap().into_iter().collect();
+    let logits: std::collections::BTreeMap<_, _> = tch::Tensor::read_safetensors(out)
+        .unwrap()
+        .into_iter()
+        .collect();
     assert_eq!(logits.len(), 6);
     assert_eq!(logits["logits.1"].size(), [2, 8]);
     // What comes later does not change what came before.
-    assert_eq!(logits["logits.0"].narrow(0, 0, 2), logits["logits.2"].narrow(0, 0, 2));
+    assert_eq!(
+        logits["logits.0"].narrow(0, 0, 2),
+        logits["logits.2"].narrow(0, 0, 2)
+    );
     assert_ne!(logits["logits.0"].get(2), logits["logits.2"].get(2));
 }

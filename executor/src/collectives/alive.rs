@@ -21,18 +21,34 @@ impl Processes {
     ///
     /// # Errors
     /// A rank did not write itself down before the deadline.
-    pub fn meet(store: &Store, rank: u32, world: u32, deadline: Duration) -> crate::native::Result<Self> {
+    pub fn meet(
+        store: &Store,
+        rank: u32,
+        world: u32,
+        deadline: Duration,
+    ) -> crate::native::Result<Self> {
         let own = format!("{} {}", machine(), std::process::id());
         store.set(&format!("process/{rank}"), own.as_bytes())?;
-        let read = |other| Ok(parse(&String::from_utf8_lossy(&store.get(&format!("process/{other}"), deadline)?)));
-        (0..world).map(read).collect::<crate::native::Result<_>>().map(Self)
+        let read = |other| {
+            Ok(parse(&String::from_utf8_lossy(
+                &store.get(&format!("process/{other}"), deadline)?,
+            )))
+        };
+        (0..world)
+            .map(read)
+            .collect::<crate::native::Result<_>>()
+            .map(Self)
     }
 
     /// Those of `ranks` that are gone, or all of them where nobody is known to be.
     pub fn gone(&self, ranks: &[u32]) -> Vec<u32> {
         for pause in [Duration::ZERO, PAUSE] {
             std::thread::sleep(pause);
-            let gone: Vec<u32> = ranks.iter().copied().filter(|&rank| self.is_gone(rank)).collect();
+            let gone: Vec<u32> = ranks
+                .iter()
+                .copied()
+                .filter(|&rank| self.is_gone(rank))
+                .collect();
             if !gone.is_empty() {
                 return gone;
             }
@@ -42,12 +58,20 @@ impl Processes {
 
     /// All ranks of the run that are gone, as a remark; empty where none is.
     pub fn remark(&self) -> String {
-        let gone: Vec<u32> = (0..self.0.len() as u32).filter(|&rank| self.is_gone(rank)).collect();
-        if gone.is_empty() { String::new() } else { format!(" (ended by now: {})", ranks(&gone)) }
+        let gone: Vec<u32> = (0..self.0.len() as u32)
+            .filter(|&rank| self.is_gone(rank))
+            .collect();
+        if gone.is_empty() {
+            String::new()
+        } else {
+            format!(" (ended by now: {})", ranks(&gone))
+        }
     }
 
     fn is_gone(&self, rank: u32) -> bool {
-        self.0.get(rank as usize).is_some_and(|(host, process)| *host == machine() && ended(*process))
+        self.0
+            .get(rank as usize)
+            .is_some_and(|(host, process)| *host == machine() && ended(*process))
     }
 }
 
@@ -58,15 +82,25 @@ fn parse(text: &str) -> (String, u32) {
 
 /// A process that is not there, or whose parent has not collected it yet.
 fn ended(process: u32) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{process}/stat")) else { return true };
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{process}/stat")) else {
+        return true;
+    };
     // The state follows the name, which stands in parentheses and may hold anything.
-    text.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+    text.rsplit_once(')')
+        .is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
 
 /// Differs between machines and between their containers, whose processes have other numbers.
 fn machine() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-    let space = std::fs::read_link("/proc/self/ns/pid").map(|path| path.display().to_string()).unwrap_or_default();
+    let read = |path| {
+        std::fs::read_to_string(path)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    let space = std::fs::read_link("/proc/self/ns/pid")
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
     format!("{}/{space}", read("/proc/sys/kernel/random/boot_id"))
 }
 
@@ -76,9 +110,23 @@ mod tests {
 
     #[test]
     fn only_ended_processes_are_gone() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let all = Processes([(machine(), std::process::id()), (machine(), child.id()), ("elsewhere".into(), 1 << 30)].into());
-        assert_eq!(all.gone(&[0, 1, 2]), [0, 1, 2], "nobody is known to be gone");
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let all = Processes(
+            [
+                (machine(), std::process::id()),
+                (machine(), child.id()),
+                ("elsewhere".into(), 1 << 30),
+            ]
+            .into(),
+        );
+        assert_eq!(
+            all.gone(&[0, 1, 2]),
+            [0, 1, 2],
+            "nobody is known to be gone"
+        );
         child.kill().unwrap();
         // Not collected yet: a process without life.
         assert_eq!(all.gone(&[0, 1, 2]), [1]);

@@ -48,15 +48,30 @@ impl GlooGroup {
         rank: u32,
         deadline: Duration,
     ) -> Result<Self, Cause> {
-        let listed = members.iter().map(u32::to_string).collect::<Vec<_>>().join("-");
-        let position = members.iter().position(|&member| member == rank).unwrap_or(0);
+        let listed = members
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join("-");
+        let position = members
+            .iter()
+            .position(|&member| member == rank)
+            .unwrap_or(0);
         let (own, size) = (position as u32, members.len() as u32);
         let opened = store
             .prefixed(&format!("group/{name}/{listed}/"))
             .and_then(|store| Group::open(&store, address, own, size, deadline));
         let group = opened.map_err(|error| lost(name, others(&members, own), error))?;
         let room = Tensor::f_empty(ROOM as i64, (Kind::Uint8, Device::Cpu))?;
-        Ok(Self { group, name: name.to_owned(), members, own, next_tag: TAGS.start, processes: Processes::default(), room })
+        Ok(Self {
+            group,
+            name: name.to_owned(),
+            members,
+            own,
+            next_tag: TAGS.start,
+            processes: Processes::default(),
+            room,
+        })
     }
 
     fn others(&self) -> impl Iterator<Item = u32> + use<> {
@@ -70,13 +85,21 @@ impl GlooGroup {
 
     fn lost_with(&self, peers: Vec<u32>, error: tch::TchError) -> Cause {
         let text = text(error) + &self.processes.remark();
-        Cause::Group { group: self.name.clone(), peers, text }
+        Cause::Group {
+            group: self.name.clone(),
+            peers,
+            text,
+        }
     }
 
     /// Room for `count` pieces like `piece`, out of the group's own.
     fn slots(&self, piece: &Tensor, count: u32) -> native::Result<Vec<Tensor>> {
         let bytes = piece.numel() as i64 * piece.kind().elt_size_in_bytes() as i64;
-        let slot = |at: u32| self.room.f_narrow(0, i64::from(at) * bytes, bytes)?.f_view_dtype(piece.kind());
+        let slot = |at: u32| {
+            self.room
+                .f_narrow(0, i64::from(at) * bytes, bytes)?
+                .f_view_dtype(piece.kind())
+        };
         (0..count).map(slot).collect()
     }
 
@@ -84,8 +107,17 @@ impl GlooGroup {
     fn reduce_at_once(&mut self, flat: &Tensor, reduce: Reduce) -> Result<(), Cause> {
         let slots = self.slots(flat, self.size() - 1)?;
         let own = self.own;
-        self.exchange(|_| Ok(flat.shallow_clone()), |member| Ok(slots[slot_of(member, own)].shallow_clone()))?;
-        let part = |member| if member == own { flat } else { &slots[slot_of(member, own)] };
+        self.exchange(
+            |_| Ok(flat.shallow_clone()),
+            |member| Ok(slots[slot_of(member, own)].shallow_clone()),
+        )?;
+        let part = |member| {
+            if member == own {
+                flat
+            } else {
+                &slots[slot_of(member, own)]
+            }
+        };
         let parts: Vec<&Tensor> = (0..self.size()).map(part).collect();
         combine(&parts, reduce, flat)
     }
@@ -93,15 +125,25 @@ impl GlooGroup {
     /// Combines `flat` over the members piece by piece, each on one member, then shares the pieces.
     fn reduce_in_pieces(&mut self, flat: &Tensor, reduce: Reduce) -> Result<(), Cause> {
         let (size, own) = (self.size(), self.own);
-        let bounds: Vec<i64> = (0..=size).map(|at| flat.numel() as i64 * i64::from(at) / i64::from(size)).collect();
+        let bounds: Vec<i64> = (0..=size)
+            .map(|at| flat.numel() as i64 * i64::from(at) / i64::from(size))
+            .collect();
         let piece = |at: u32| {
             let at = at as usize;
             flat.f_narrow(0, bounds[at], bounds[at + 1] - bounds[at])
         };
         let mine = piece(own)?;
         let slots = self.slots(&mine, size - 1)?;
-        self.exchange(piece, |member| Ok(slots[slot_of(member, own)].shallow_clone()))?;
-        let part = |member| if member == own { &mine } else { &slots[slot_of(member, own)] };
+        self.exchange(piece, |member| {
+            Ok(slots[slot_of(member, own)].shallow_clone())
+        })?;
+        let part = |member| {
+            if member == own {
+                &mine
+            } else {
+                &slots[slot_of(member, own)]
+            }
+        };
         let parts: Vec<&Tensor> = (0..size).map(part).collect();
         combine(&parts, reduce, &mine)?;
         self.exchange(|_| Ok(mine.shallow_clone()), piece)
@@ -114,7 +156,11 @@ impl GlooGroup {
         incoming: impl Fn(u32) -> native::Result<Tensor>,
     ) -> Result<(), Cause> {
         let tag = self.next_tag;
-        self.next_tag = if tag + 1 < TAGS.end { tag + 1 } else { TAGS.start };
+        self.next_tag = if tag + 1 < TAGS.end {
+            tag + 1
+        } else {
+            TAGS.start
+        };
         let start = || -> native::Result<Vec<(u32, Work)>> {
             let mut works = Vec::new();
             for member in self.others() {
@@ -126,7 +172,8 @@ impl GlooGroup {
             Ok(works)
         };
         for (member, work) in start().map_err(|error| self.lost(error))? {
-            work.wait().map_err(|error| self.lost_with(vec![self.members[member as usize]], error))?;
+            work.wait()
+                .map_err(|error| self.lost_with(vec![self.members[member as usize]], error))?;
         }
         Ok(())
     }
@@ -147,7 +194,11 @@ impl Communicator for GlooGroup {
         let elements = flat.numel() as i64;
         for start in (0..elements).step_by(segment as usize) {
             let part = flat.f_narrow(0, start, segment.min(elements - start))?;
-            if at_once { self.reduce_at_once(&part, reduce)? } else { self.reduce_in_pieces(&part, reduce)? }
+            if at_once {
+                self.reduce_at_once(&part, reduce)?
+            } else {
+                self.reduce_in_pieces(&part, reduce)?
+            }
         }
         Ok(())
     }
@@ -166,10 +217,19 @@ impl Communicator for GlooGroup {
         let slot = |member: u32| received.f_select(0, slot_of(member, index) as i64);
         let piece = |member: u32| pieces.f_select(0, i64::from(member));
         self.exchange(piece, slot)?;
-        let part = |member: u32| if member == index { piece(member) } else { slot(member) };
+        let part = |member: u32| {
+            if member == index {
+                piece(member)
+            } else {
+                slot(member)
+            }
+        };
         let parts: Vec<Tensor> = (0..self.size()).map(part).collect::<native::Result<_>>()?;
         own.shallow_clone().f_copy_(&parts[index as usize])?;
-        let parts: Vec<&Tensor> = (0..).zip(&parts).map(|(at, part)| if at == index { own } else { part }).collect();
+        let parts: Vec<&Tensor> = (0..)
+            .zip(&parts)
+            .map(|(at, part)| if at == index { own } else { part })
+            .collect();
         combine(&parts, Reduce::Sum, own)
     }
 }
@@ -183,7 +243,11 @@ fn slot_of(member: u32, own: u32) -> usize {
 /// 16-bit parts are made in f32 and rounded once.
 fn combine(parts: &[&Tensor], reduce: Reduce, result: &Tensor) -> Result<(), Cause> {
     let widen = parts.len() > 2 && reduce == Reduce::Sum && result.kind() == Kind::BFloat16;
-    let mut total = if widen { parts[0].f_to_kind(Kind::Float)? } else { parts[0].shallow_clone() };
+    let mut total = if widen {
+        parts[0].f_to_kind(Kind::Float)?
+    } else {
+        parts[0].shallow_clone()
+    };
     for part in &parts[1..] {
         let _ = match reduce {
             Reduce::Sum => total.f_add_(part)?,
@@ -205,7 +269,9 @@ struct PipelineTransfer {
 
 impl Transfer for PipelineTransfer {
     fn wait(&mut self) -> Result<(), Cause> {
-        self.work.wait().map_err(|error| lost_peer(self.peer, &self.processes, error))
+        self.work
+            .wait()
+            .map_err(|error| lost_peer(self.peer, &self.processes, error))
     }
 }
 
@@ -225,13 +291,22 @@ impl Gloo {
     ///
     /// # Errors
     /// A member of some group did not come before the deadline.
-    pub fn join(plan: &Plan, rank: u32, store: &Store, address: &str, deadline: Duration) -> Result<Self, Cause> {
+    pub fn join(
+        plan: &Plan,
+        rank: u32,
+        store: &Store,
+        address: &str,
+        deadline: Duration,
+    ) -> Result<Self, Cause> {
         let everybody: Vec<u32> = (0..plan.mesh.ranks()).collect();
         let known = Processes::meet(store, rank, plan.mesh.ranks(), deadline);
         let processes = known.map_err(|error| lost("control", everybody.clone(), error))?;
         let join = |name: &str, members| {
             let group = GlooGroup::join(store, address, name, members, rank, deadline)?;
-            Ok::<_, Cause>(GlooGroup { processes: processes.clone(), ..group })
+            Ok::<_, Cause>(GlooGroup {
+                processes: processes.clone(),
+                ..group
+            })
         };
         let world = join("control", everybody)?;
         let mut groups = Vec::new();
@@ -253,7 +328,11 @@ impl Gloo {
     fn transfer(&self, peer: u32, begun: native::Result<Work>) -> Result<Box<dyn Transfer>, Cause> {
         let processes = self.world.processes.clone();
         let work = begun.map_err(|error| lost_peer(peer, &processes, error))?;
-        Ok(Box::new(PipelineTransfer { work, peer, processes }))
+        Ok(Box::new(PipelineTransfer {
+            work,
+            peer,
+            processes,
+        }))
     }
 }
 
@@ -284,16 +363,26 @@ impl Collectives for Gloo {
 
 /// The ranks of a group's other members.
 fn others(members: &[u32], own: u32) -> Vec<u32> {
-    let others = members.iter().enumerate().filter(|(index, _)| *index as u32 != own);
+    let others = members
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index as u32 != own);
     others.map(|(_, &rank)| rank).collect()
 }
 
 fn lost(group: &str, peers: Vec<u32>, error: tch::TchError) -> Cause {
-    Cause::Group { group: group.to_owned(), peers, text: text(error) }
+    Cause::Group {
+        group: group.to_owned(),
+        peers,
+        text: text(error),
+    }
 }
 
 fn lost_peer(peer: u32, processes: &Processes, error: tch::TchError) -> Cause {
-    Cause::Peer { peer, text: text(error) + &processes.remark() }
+    Cause::Peer {
+        peer,
+        text: text(error) + &processes.remark(),
+    }
 }
 
 fn text(error: tch::TchError) -> String {

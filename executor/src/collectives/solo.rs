@@ -47,5 +47,8 @@ impl Collectives for Solo {
 }
 
 fn nobody(peer: u32) -> Cause {
-    Cause::Peer { peer, text: "this run has one rank".to_owned() }
+    Cause::Peer {
+        peer,
+        text: "this run has one rank".to_owned(),
+    }
 }

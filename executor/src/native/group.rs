@@ -68,7 +68,13 @@ impl Group {
     ///
     /// # Errors
     /// A member did not come before the deadline.
-    pub fn open(store: &Store, address: &str, rank: u32, size: u32, deadline: Duration) -> Result<Group> {
+    pub fn open(
+        store: &Store,
+        address: &str,
+        rank: u32,
+        size: u32,
+        deadline: Duration,
+    ) -> Result<Group> {
         let (address, mut handle) = (text(address), std::ptr::null_mut());
         // SAFETY: the text outlives the call, and `handle` is written only on success.
         check(unsafe {
@@ -91,8 +97,19 @@ impl Group {
     pub fn send(&self, tensor: &Tensor, peer: u32, tag: u32) -> Result<Work> {
         let mut work = std::ptr::null_mut();
         // SAFETY: the work holds the tensor's storage alive.
-        check(unsafe { pleach_group_send(self.handle, raw(tensor), integer(peer), integer(tag), &raw mut work) })?;
-        Ok(Work { handle: work, deadline: self.deadline })
+        check(unsafe {
+            pleach_group_send(
+                self.handle,
+                raw(tensor),
+                integer(peer),
+                integer(tag),
+                &raw mut work,
+            )
+        })?;
+        Ok(Work {
+            handle: work,
+            deadline: self.deadline,
+        })
     }
 
     /// Begins to receive into `tensor` what a member sends under `tag`.
@@ -102,8 +119,19 @@ impl Group {
     pub fn receive(&self, tensor: &Tensor, peer: u32, tag: u32) -> Result<Work> {
         let mut work = std::ptr::null_mut();
         // SAFETY: the work holds the tensor's storage alive.
-        check(unsafe { pleach_group_receive(self.handle, raw(tensor), integer(peer), integer(tag), &raw mut work) })?;
-        Ok(Work { handle: work, deadline: self.deadline })
+        check(unsafe {
+            pleach_group_receive(
+                self.handle,
+                raw(tensor),
+                integer(peer),
+                integer(tag),
+                &raw mut work,
+            )
+        })?;
+        Ok(Work {
+            handle: work,
+            deadline: self.deadline,
+        })
     }
 }
 

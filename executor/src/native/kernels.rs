@@ -14,7 +14,15 @@ unsafe extern "C" {
         mean: *mut C_tensor,
         rstd: *mut C_tensor,
         weight: *mut C_tensor,
-        results: *mut *mut C_tensor,
+        dx: *mut *mut C_tensor,
+    ) -> c_int;
+    fn pleach_layer_norm_parameters(
+        dy: *mut C_tensor,
+        x: *mut C_tensor,
+        mean: *mut C_tensor,
+        rstd: *mut C_tensor,
+        dweight: *mut C_tensor,
+        dbias: *mut C_tensor,
     ) -> c_int;
     fn pleach_adam_w(
         weight: *mut C_tensor,
@@ -28,8 +36,18 @@ unsafe extern "C" {
         eps: f64,
         weight_decay: f64,
     ) -> c_int;
-    fn pleach_embedding(y: *mut C_tensor, ids: *mut C_tensor, table: *mut C_tensor, first: i64) -> c_int;
-    fn pleach_embedding_backward(dtable: *mut C_tensor, dy: *mut C_tensor, ids: *mut C_tensor, first: i64) -> c_int;
+    fn pleach_embedding(
+        y: *mut C_tensor,
+        ids: *mut C_tensor,
+        table: *mut C_tensor,
+        first: i64,
+    ) -> c_int;
+    fn pleach_embedding_backward(
+        dtable: *mut C_tensor,
+        dy: *mut C_tensor,
+        ids: *mut C_tensor,
+        first: i64,
+    ) -> c_int;
     fn pleach_split_heads(
         joint: *mut C_tensor,
         q: *mut C_tensor,
@@ -44,7 +62,7 @@ unsafe extern "C" {
     fn pleach_sum_squares(x: *mut C_tensor, sum: *mut f64) -> c_int;
 }
 
-/// Gradients of input, weight and bias of a LayerNorm over the last dimension.
+/// The gradient of a LayerNorm's input, over the last dimension; statistics are `[…, 1]`.
 ///
 /// # Errors
 /// libtorch's text.
@@ -54,14 +72,43 @@ pub fn layer_norm_backward(
     mean: &Tensor,
     rstd: &Tensor,
     weight: &Tensor,
-) -> Result<[Tensor; 3]> {
-    let mut results = [std::ptr::null_mut(); 3];
-    // SAFETY: all tensors outlive the call; on success the three results are owned tensors.
+) -> Result<Tensor> {
+    let mut dx = std::ptr::null_mut();
+    // SAFETY: all tensors outlive the call; on success the result is an owned tensor.
     check(unsafe {
-        pleach_layer_norm_backward(raw(dy), raw(x), raw(mean), raw(rstd), raw(weight), results.as_mut_ptr())
+        pleach_layer_norm_backward(
+            raw(dy),
+            raw(x),
+            raw(mean),
+            raw(rstd),
+            raw(weight),
+            &raw mut dx,
+        )
     })?;
-    // SAFETY: the shim made these with `new`, as tch's own functions do.
-    Ok(results.map(|result| unsafe { Tensor::from_ptr(result) }))
+    // SAFETY: the shim made it with `new`, as tch's own functions do.
+    Ok(unsafe { Tensor::from_ptr(dx) })
+}
+
+/// Adds the gradients of a LayerNorm's weight and bias to accumulators of the statistics' type.
+///
+/// # Errors
+/// A tensor is not contiguous or of another type.
+pub fn layer_norm_parameters(
+    [dy, x]: [&Tensor; 2],
+    [mean, rstd]: [&Tensor; 2],
+    [dweight, dbias]: [&Tensor; 2],
+) -> Result<()> {
+    // SAFETY: all tensors outlive the call; the caller has compared their sizes.
+    check(unsafe {
+        pleach_layer_norm_parameters(
+            raw(dy),
+            raw(x),
+            raw(mean),
+            raw(rstd),
+            raw(dweight),
+            raw(dbias),
+        )
+    })
 }
 
 /// The constants of an AdamW update.
@@ -91,11 +138,28 @@ pub fn adam_w(
     count: u64,
     constants: &AdamW,
 ) -> Result<()> {
-    let AdamW { rate, beta1, beta2, eps, weight_decay } = *constants;
+    let AdamW {
+        rate,
+        beta1,
+        beta2,
+        eps,
+        weight_decay,
+    } = *constants;
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     // SAFETY: all tensors outlive the call.
     check(unsafe {
-        pleach_adam_w(raw(weight), raw(gradient), raw(m), raw(v), count, rate, beta1, beta2, eps, weight_decay)
+        pleach_adam_w(
+            raw(weight),
+            raw(gradient),
+            raw(m),
+            raw(v),
+            count,
+            rate,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        )
     })
 }
 
@@ -133,12 +197,32 @@ pub struct Heads {
 ///
 /// # Errors
 /// A tensor is not contiguous or not of a floating type.
-pub fn split_heads(joint: &Tensor, parts: [&Tensor; 3], table: &Tensor, shape: Heads, forward: bool) -> Result<()> {
+pub fn split_heads(
+    joint: &Tensor,
+    parts: [&Tensor; 3],
+    table: &Tensor,
+    shape: Heads,
+    forward: bool,
+) -> Result<()> {
     let [q, k, v] = parts.map(raw);
-    let Heads { positions, heads, width } = shape;
+    let Heads {
+        positions,
+        heads,
+        width,
+    } = shape;
     // SAFETY: the callers made all tensors of these sizes themselves.
     check(unsafe {
-        pleach_split_heads(raw(joint), q, k, v, raw(table), positions, heads, width, c_int::from(forward))
+        pleach_split_heads(
+            raw(joint),
+            q,
+            k,
+            v,
+            raw(table),
+            positions,
+            heads,
+            width,
+            c_int::from(forward),
+        )
     })
 }
 

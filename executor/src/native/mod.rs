@@ -36,7 +36,10 @@ fn check(code: c_int) -> Result<()> {
 
 /// libtorch's message without the C++ stack behind it.
 pub fn essence(text: &str) -> String {
-    let end = ["\nException raised from", "\nC++ CapturedTraceback"].iter().filter_map(|mark| text.find(mark)).min();
+    let end = ["\nException raised from", "\nC++ CapturedTraceback"]
+        .iter()
+        .filter_map(|mark| text.find(mark))
+        .min();
     text[..end.unwrap_or(text.len())].trim().to_owned()
 }
 

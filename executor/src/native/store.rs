@@ -20,8 +20,17 @@ unsafe extern "C" {
         deadline_ms: i64,
         out: *mut *mut RawStore,
     ) -> c_int;
-    fn pleach_store_prefix(store: *mut RawStore, prefix: *const c_char, out: *mut *mut RawStore) -> c_int;
-    fn pleach_store_set(store: *mut RawStore, key: *const c_char, bytes: *const u8, length: usize) -> c_int;
+    fn pleach_store_prefix(
+        store: *mut RawStore,
+        prefix: *const c_char,
+        out: *mut *mut RawStore,
+    ) -> c_int;
+    fn pleach_store_set(
+        store: *mut RawStore,
+        key: *const c_char,
+        bytes: *const u8,
+        length: usize,
+    ) -> c_int;
     fn pleach_store_get(
         store: *mut RawStore,
         key: *const c_char,
@@ -47,7 +56,12 @@ impl Store {
     ///
     /// # Errors
     /// libtorch's text.
-    pub fn serve(listener: TcpListener, host: &str, port: u16, deadline: Duration) -> Result<Store> {
+    pub fn serve(
+        listener: TcpListener,
+        host: &str,
+        port: u16,
+        deadline: Duration,
+    ) -> Result<Store> {
         Store::open(host, port, listener.into_raw_fd(), deadline)
     }
 
@@ -63,7 +77,13 @@ impl Store {
         let (host, mut out) = (text(host), std::ptr::null_mut());
         // SAFETY: the text outlives the call, and `out` is written only on success.
         check(unsafe {
-            pleach_store_open(host.as_ptr(), c_int::from(port), listener, milliseconds(deadline), &raw mut out)
+            pleach_store_open(
+                host.as_ptr(),
+                c_int::from(port),
+                listener,
+                milliseconds(deadline),
+                &raw mut out,
+            )
         })?;
         Ok(Store(out))
     }

@@ -13,7 +13,9 @@ const LIBRARY: &str = "libtorch_cpu.so";
 /// The version of the headers that the shim was compiled with: `2.11.0`.
 pub fn compiled() -> String {
     // SAFETY: a constant of the program.
-    unsafe { CStr::from_ptr(pleach_compiled_version()) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(pleach_compiled_version()) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The file that the running process has loaded as libtorch, from the kernel's own list.
@@ -30,7 +32,9 @@ pub fn of_tree(library: &Path) -> Option<String> {
         return Some(text.trim().to_owned());
     }
     let python = std::fs::read_to_string(root.join("version.py")).ok()?;
-    let line = python.lines().find(|line| line.starts_with("__version__"))?;
+    let line = python
+        .lines()
+        .find(|line| line.starts_with("__version__"))?;
     line.split('\'').nth(1).map(str::to_owned)
 }
 
@@ -39,7 +43,9 @@ pub fn of_tree(library: &Path) -> Option<String> {
 /// # Errors
 /// One sentence that names both versions and the command that repairs it.
 pub fn check() -> Result<(), String> {
-    let Some(library) = library() else { return Ok(()) };
+    let Some(library) = library() else {
+        return Ok(());
+    };
     match of_tree(&library) {
         Some(found) => compare(&found, &compiled(), &library),
         None => Ok(()),
@@ -71,13 +77,20 @@ mod tests {
         let library = Path::new("/x/lib/libtorch_cpu.so");
         assert_eq!(compare("2.11.0+cu130", "2.11.0", library), Ok(()));
         let message = compare("2.12.1", "2.11.0", library).unwrap_err();
-        assert!(message.contains("2.12.1") && message.contains("2.11.0") && message.contains("cargo xtask setup"));
+        assert!(
+            message.contains("2.12.1")
+                && message.contains("2.11.0")
+                && message.contains("cargo xtask setup")
+        );
     }
 
     #[test]
     fn the_loaded_library_is_found_and_fits() {
         let library = library().unwrap();
-        assert_eq!(of_tree(&library).unwrap().split('+').next(), compiled().split('+').next());
+        assert_eq!(
+            of_tree(&library).unwrap().split('+').next(),
+            compiled().split('+').next()
+        );
         assert_eq!(check(), Ok(()));
     }
 }

@@ -16,7 +16,13 @@ pub struct Step {
 
 /// Scales the gradient in place, then updates weight and moments.
 pub fn run(op: &Op, factor: &Tensor, state: [&Tensor; 4], step: Step) -> Result<()> {
-    let &Op::AdamW { beta1, beta2, eps, weight_decay } = op else {
+    let &Op::AdamW {
+        beta1,
+        beta2,
+        eps,
+        weight_decay,
+    } = op
+    else {
         return Err(tch::TchError::Kind(format!("{} is not adam_w", op.name())));
     };
     let [weight, m, v, gradient] = state;
@@ -24,6 +30,12 @@ pub fn run(op: &Op, factor: &Tensor, state: [&Tensor; 4], step: Step) -> Result<
     if factor != 1.0 {
         let _ = gradient.shallow_clone().f_mul_scalar_(factor)?;
     }
-    let constants = kernels::AdamW { rate: step.rate, beta1, beta2, eps, weight_decay };
+    let constants = kernels::AdamW {
+        rate: step.rate,
+        beta1,
+        beta2,
+        eps,
+        weight_decay,
+    };
     kernels::adam_w(weight, gradient, m, v, step.number + 1, &constants)
 }

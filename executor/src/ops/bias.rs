@@ -6,7 +6,11 @@ use crate::native::Result;
 
 /// `y = x + bias`, in the storage of `x` where that ends here.
 pub fn forward(x: &Tensor, bias: &Tensor, ends: bool) -> Result<Tensor> {
-    if ends { x.shallow_clone().f_add_(bias) } else { x.f_add(bias) }
+    if ends {
+        x.shallow_clone().f_add_(bias)
+    } else {
+        x.f_add(bias)
+    }
 }
 
 /// Adds the sum over all rows of `dy` to `dbias`.

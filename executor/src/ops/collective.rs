@@ -7,8 +7,17 @@ use crate::collectives::Communicator;
 use crate::error::Cause;
 
 /// `y`, combined over the members; in the storage of `x` where that ends here.
-pub fn all_reduce(x: &Tensor, ends: bool, reduce: Reduce, group: &mut dyn Communicator) -> Result<Tensor, Cause> {
-    let y = if ends && x.is_contiguous() { x.shallow_clone() } else { copy(x)? };
+pub fn all_reduce(
+    x: &Tensor,
+    ends: bool,
+    reduce: Reduce,
+    group: &mut dyn Communicator,
+) -> Result<Tensor, Cause> {
+    let y = if ends && x.is_contiguous() {
+        x.shallow_clone()
+    } else {
+        copy(x)?
+    };
     group.all_reduce(&y, reduce)?;
     Ok(y)
 }
@@ -23,7 +32,12 @@ pub fn all_gather(x: &Tensor, dim: usize, group: &mut dyn Communicator) -> Resul
 }
 
 /// The members' pieces joined along `dim`, into `y`.
-pub fn all_gather_into(x: &Tensor, y: &Tensor, dim: usize, group: &mut dyn Communicator) -> Result<(), Cause> {
+pub fn all_gather_into(
+    x: &Tensor,
+    y: &Tensor,
+    dim: usize,
+    group: &mut dyn Communicator,
+) -> Result<(), Cause> {
     let own = x.f_contiguous()?;
     let split = by_member(y, dim, group.size())?;
     if split.is_contiguous() {
@@ -36,7 +50,11 @@ pub fn all_gather_into(x: &Tensor, y: &Tensor, dim: usize, group: &mut dyn Commu
 }
 
 /// This rank's piece, along `dim`, of the sum over the members.
-pub fn reduce_scatter(x: &Tensor, dim: usize, group: &mut dyn Communicator) -> Result<Tensor, Cause> {
+pub fn reduce_scatter(
+    x: &Tensor,
+    dim: usize,
+    group: &mut dyn Communicator,
+) -> Result<Tensor, Cause> {
     let pieces = by_member(x, dim, group.size())?.f_contiguous()?;
     let mut dims = x.size();
     dims[dim] /= i64::from(group.size());

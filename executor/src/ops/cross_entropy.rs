@@ -10,7 +10,9 @@ const CHUNK: i64 = 1 << 16;
 
 /// The largest logit of each row.
 pub fn max(logits: &Tensor) -> Result<Tensor> {
-    logits.f_amax([-1i64].as_slice(), false)?.f_to_kind(wide(logits.kind()))
+    logits
+        .f_amax([-1i64].as_slice(), false)?
+        .f_to_kind(wide(logits.kind()))
 }
 
 /// `[2, B, S]`: each row's sum of `exp(logit - max)`, and its target's `logit - max` where the target is ours.
@@ -25,10 +27,20 @@ pub fn terms(logits: &Tensor, targets: &Tensor, max: &Tensor, first: i64) -> Res
         let cut = |x: &Tensor| x.f_narrow(0, start, length);
         let mut shifted = cut(&rows)?.f_sub(&cut(&flat_max)?)?;
         let own = Own::of(&cut(&flat_targets)?, first, count)?;
-        let chosen = shifted.f_gather(1, &own.rows, false)?.f_mul(&own.inside.f_to_kind(shifted.kind())?)?;
-        result.f_select(0, 1)?.f_narrow(0, start, length)?.f_copy_(&chosen.f_squeeze_dim(1)?)?;
-        let sum = shifted.f_exp_()?.f_sum_dim_intlist([-1i64].as_slice(), false, max.kind())?;
-        result.f_select(0, 0)?.f_narrow(0, start, length)?.f_copy_(&sum)?;
+        let chosen = shifted
+            .f_gather(1, &own.rows, false)?
+            .f_mul(&own.inside.f_to_kind(shifted.kind())?)?;
+        result
+            .f_select(0, 1)?
+            .f_narrow(0, start, length)?
+            .f_copy_(&chosen.f_squeeze_dim(1)?)?;
+        let sum = shifted
+            .f_exp_()?
+            .f_sum_dim_intlist([-1i64].as_slice(), false, max.kind())?;
+        result
+            .f_select(0, 0)?
+            .f_narrow(0, start, length)?
+            .f_copy_(&sum)?;
     }
     let mut dims = vec![2];
     dims.extend(max.size());
@@ -37,9 +49,15 @@ pub fn terms(logits: &Tensor, targets: &Tensor, max: &Tensor, first: i64) -> Res
 
 /// Adds `scale / replicas * sum(ln(terms[0]) - terms[1])` to `report[0]`.
 pub fn loss(terms: &Tensor, report: &Tensor, scale: f64, replicas: u64) -> Result<()> {
-    let losses = terms.f_select(0, 0)?.f_log()?.f_sub(&terms.f_select(0, 1)?)?;
+    let losses = terms
+        .f_select(0, 0)?
+        .f_log()?
+        .f_sub(&terms.f_select(0, 1)?)?;
     let sum = losses.f_sum(Kind::Double)?.f_double_value(&[])?;
-    report.f_select(0, 0)?.f_add_scalar_(sum * scale / replicas as f64).map(drop)
+    report
+        .f_select(0, 0)?
+        .f_add_scalar_(sum * scale / replicas as f64)
+        .map(drop)
 }
 
 /// `scale * (softmax - onehot)`, in the storage of `logits` where that ends here and has the type to compute in.
@@ -54,12 +72,26 @@ pub fn backward(
     let [max, terms] = statistics;
     let max = max.f_unsqueeze(-1)?;
     let in_place = ends && logits.kind() == max.kind();
-    let shifted = if in_place { logits.shallow_clone().f_sub_(&max)? } else { logits.f_sub(&max)? };
-    let factor = terms.f_select(0, 0)?.f_reciprocal()?.f_mul_scalar(scale)?.f_unsqueeze(-1)?;
+    let shifted = if in_place {
+        logits.shallow_clone().f_sub_(&max)?
+    } else {
+        logits.f_sub(&max)?
+    };
+    let factor = terms
+        .f_select(0, 0)?
+        .f_reciprocal()?
+        .f_mul_scalar(scale)?
+        .f_unsqueeze(-1)?;
     let gradient = shifted.shallow_clone().f_exp_()?.f_mul_(&factor)?;
     let own = Own::of(&targets.f_unsqueeze(-1)?, first, width(logits))?;
-    let less = own.inside.f_to_kind(gradient.kind())?.f_mul_scalar(-scale)?;
-    gradient.shallow_clone().f_scatter_add_(-1, &own.rows, &less)?.f_to_kind(logits.kind())
+    let less = own
+        .inside
+        .f_to_kind(gradient.kind())?
+        .f_mul_scalar(-scale)?;
+    gradient
+        .shallow_clone()
+        .f_scatter_add_(-1, &own.rows, &less)?
+        .f_to_kind(logits.kind())
 }
 
 /// Targets as rows of this rank.

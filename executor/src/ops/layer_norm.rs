@@ -1,6 +1,6 @@
 //! LayerNorm over the last dimension.
 
-use tch::Tensor;
+use tch::{TchError, Tensor};
 
 use super::width;
 use crate::native::{Result, kernels};
@@ -19,10 +19,22 @@ pub fn backward(
     statistics: [&Tensor; 2],
     accumulators: [&Tensor; 2],
 ) -> Result<Tensor> {
-    let [mean, rstd] = statistics.map(|one| one.unsqueeze(-1));
-    let [dx, dweight, dbias] = kernels::layer_norm_backward(dy, x, &mean, &rstd, weight)?;
-    for (accumulator, gradient) in accumulators.into_iter().zip([dweight, dbias]) {
-        let _ = accumulator.shallow_clone().f_add_(&gradient)?;
+    let rows = x.numel() / (width(x).max(1) as usize);
+    let fits = dy.numel() == x.numel()
+        && statistics.iter().all(|one| one.numel() == rows)
+        && accumulators
+            .iter()
+            .all(|one| one.numel() as i64 == width(x));
+    if !fits {
+        return Err(TchError::Shape(format!(
+            "statistics or gradients do not fit rows of {:?}",
+            x.size()
+        )));
     }
-    Ok(dx)
+    kernels::layer_norm_parameters([dy, x], statistics, accumulators)?;
+    let [mean, rstd] = [
+        statistics[0].f_unsqueeze(-1)?,
+        statistics[1].f_unsqueeze(-1)?,
+    ];
+    kernels::layer_norm_backward(dy, x, &mean, &rstd, weight)
 }

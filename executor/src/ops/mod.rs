@@ -78,85 +78,152 @@ impl Context<'_> {
 ///
 /// # Errors
 /// The kernel's or the collective's own, or operands that the operation does not take.
-pub fn run(op: &Op, operands: Operands<'_>, context: &mut Context<'_>) -> Result<Vec<Tensor>, Cause> {
+pub fn run(
+    op: &Op,
+    operands: Operands<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Tensor>, Cause> {
     let ends = |index| operands.ends(index);
     Ok(match (op, operands.ins, operands.updates) {
         (Op::Tokens { which }, [], []) => one(tokens::run(*which, context)?),
-        (Op::Embedding { vocab }, [ids, table], []) => {
-            one(embedding::forward(ids, table, context.first_row(*vocab, table.size()[0]))?)
+        (Op::Embedding { vocab }, [ids, table], []) => one(embedding::forward(
+            ids,
+            table,
+            context.first_row(*vocab, table.size()[0]),
+        )?),
+        (Op::EmbeddingBackward { vocab }, [dy, ids], [dtable]) => none(embedding::backward(
+            dy,
+            ids,
+            dtable,
+            context.first_row(*vocab, dtable.size()[0]),
+        )?),
+        (Op::LayerNorm { eps }, [x, weight, bias], []) => {
+            layer_norm::forward(x, weight, bias, *eps)?.into()
         }
-        (Op::EmbeddingBackward { vocab }, [dy, ids], [dtable]) => {
-            none(embedding::backward(dy, ids, dtable, context.first_row(*vocab, dtable.size()[0]))?)
-        }
-        (Op::LayerNorm { eps }, [x, weight, bias], []) => layer_norm::forward(x, weight, bias, *eps)?.into(),
-        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => {
-            one(layer_norm::backward(dy, x, weight, [mean, rstd], [dweight, dbias])?)
-        }
+        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => one(
+            layer_norm::backward(dy, x, weight, [mean, rstd], [dweight, dbias])?,
+        ),
         (Op::Linear {}, [x, weight], []) => one(linear::forward(x, weight, None)?),
         (Op::Linear {}, [x, weight, bias], []) => one(linear::forward(x, weight, Some(bias))?),
         (Op::LinearBackwardInput {}, [dy, weight], []) => one(linear::backward_input(dy, weight)?),
-        (Op::LinearBackwardWeight {}, [dy, x], [dweight]) => none(linear::backward_weight(dy, x, dweight)?),
+        (Op::LinearBackwardWeight {}, [dy, x], [dweight]) => {
+            none(linear::backward_weight(dy, x, dweight)?)
+        }
         (Op::Bias {}, [x, bias], []) => one(bias::forward(x, bias, ends(0))?),
         (Op::BiasBackward {}, [dy], [dbias]) => none(bias::backward(dy, dbias)?),
-        (Op::SplitHeads { head_dim, rotary, base }, [qkv], []) => {
-            split_heads::forward(qkv, *head_dim, context.tables.get(*rotary, *base, qkv)?)?.into()
-        }
-        (Op::SplitHeadsBackward { rotary, base, .. }, [dq, dk, dv], []) => {
-            one(split_heads::backward([dq, dk, dv], context.tables.get(*rotary, *base, dq)?)?)
-        }
+        (
+            Op::SplitHeads {
+                head_dim,
+                rotary,
+                base,
+            },
+            [qkv],
+            [],
+        ) => split_heads::forward(qkv, *head_dim, context.tables.get(*rotary, *base, qkv)?)?.into(),
+        (Op::SplitHeadsBackward { rotary, base, .. }, [dq, dk, dv], []) => one(
+            split_heads::backward([dq, dk, dv], context.tables.get(*rotary, *base, dq)?)?,
+        ),
         (Op::Attention {}, [q, k, v], []) => attention::forward(q, k, v)?.into(),
         (Op::AttentionBackward {}, [dout, q, k, v, out, lse], []) => {
             attention::backward(dout, [q, k, v], out, lse)?.into()
         }
         (Op::Gelu {}, [x], []) => one(gelu::forward(x, ends(0))?),
         (Op::GeluBackward {}, [dy, x], []) => one(gelu::backward(dy, x, ends(0))?),
-        (Op::Add {}, [first, rest @ ..], []) if !rest.is_empty() => one(add::run(first, rest, ends(0))?),
-        (Op::Slice { axis, dim }, [x], []) => {
-            one(slice::run(x, *dim, context.mesh.size(*axis), context.place.on(*axis))?)
+        (Op::Add {}, [first, rest @ ..], []) if !rest.is_empty() => {
+            one(add::run(first, rest, ends(0))?)
         }
+        (Op::Slice { axis, dim }, [x], []) => one(slice::run(
+            x,
+            *dim,
+            context.mesh.size(*axis),
+            context.place.on(*axis),
+        )?),
         (Op::Cast {}, [source], [target]) => none(cast::run(source, target)?),
         (Op::Zero {}, [], [x]) => none(zero::run(x)?),
         _ => return run_rest(op, operands, context),
     })
 }
 
-/// The other half: loss, optimizer and collectives.
-fn run_rest(op: &Op, operands: Operands<'_>, context: &mut Context<'_>) -> Result<Vec<Tensor>, Cause> {
+/// The other half: loss and optimizer.
+fn run_rest(
+    op: &Op,
+    operands: Operands<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Tensor>, Cause> {
     let ends = |index| operands.ends(index);
     Ok(match (op, operands.ins, operands.updates) {
         (Op::CrossEntropyMax {}, [logits], []) => one(cross_entropy::max(logits)?),
-        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => {
-            one(cross_entropy::terms(logits, targets, max, context.first_row(*vocab, width(logits)))?)
-        }
+        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => one(cross_entropy::terms(
+            logits,
+            targets,
+            max,
+            context.first_row(*vocab, width(logits)),
+        )?),
         (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => {
             none(cross_entropy::loss(terms, report, *scale, *replicas)?)
         }
         (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => {
             let first = context.first_row(*vocab, width(logits));
-            one(cross_entropy::backward(logits, targets, [max, terms], *scale, first, ends(0))?)
+            one(cross_entropy::backward(
+                logits,
+                targets,
+                [max, terms],
+                *scale,
+                first,
+                ends(0),
+            )?)
         }
-        (Op::SumSquares { replicas }, [x], [report]) => none(norm::sum_squares(x, report, *replicas)?),
-        (Op::ClipFactor { max_norm }, [report], [factor]) => none(norm::clip_factor(report, factor, *max_norm)?),
-        (Op::AdamW { .. }, [factor], [weight, m, v, gradient]) => {
-            none(adam_w::run(op, factor, [weight, m, v, gradient], context.update)?)
+        (Op::SumSquares { replicas }, [x], [report]) => {
+            none(norm::sum_squares(x, report, *replicas)?)
         }
-        (Op::AllReduce { group, reduce }, [x], []) => {
-            one(collective::all_reduce(x, ends(0), *reduce, context.collectives.group(*group)?)?)
+        (Op::ClipFactor { max_norm }, [report], [factor]) => {
+            none(norm::clip_factor(report, factor, *max_norm)?)
         }
+        (Op::AdamW { .. }, [factor], [weight, m, v, gradient]) => none(adam_w::run(
+            op,
+            factor,
+            [weight, m, v, gradient],
+            context.update,
+        )?),
+        _ => return run_collective(op, operands, context),
+    })
+}
+
+/// Collectives: one group, at most one tensor of each kind.
+fn run_collective(
+    op: &Op,
+    operands: Operands<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Tensor>, Cause> {
+    let groups = &mut *context.collectives;
+    Ok(match (op, operands.ins, operands.updates) {
+        (Op::AllReduce { group, reduce }, [x], []) => one(collective::all_reduce(
+            x,
+            operands.ends(0),
+            *reduce,
+            groups.group(*group)?,
+        )?),
         (Op::AllReduce { group, reduce }, [], [x]) => {
-            none(context.collectives.group(*group)?.all_reduce(x, *reduce)?)
+            none(groups.group(*group)?.all_reduce(x, *reduce)?)
         }
         (Op::AllGather { group, dim }, [x], []) => {
-            one(collective::all_gather(x, *dim, context.collectives.group(*group)?)?)
+            one(collective::all_gather(x, *dim, groups.group(*group)?)?)
         }
-        (Op::AllGather { group, dim }, [x], [y]) => {
-            none(collective::all_gather_into(x, y, *dim, context.collectives.group(*group)?)?)
-        }
+        (Op::AllGather { group, dim }, [x], [y]) => none(collective::all_gather_into(
+            x,
+            y,
+            *dim,
+            groups.group(*group)?,
+        )?),
         (Op::ReduceScatter { group, dim }, [x], []) => {
-            one(collective::reduce_scatter(x, *dim, context.collectives.group(*group)?)?)
+            one(collective::reduce_scatter(x, *dim, groups.group(*group)?)?)
         }
         (_, ins, updates) => {
-            return Err(Cause::Operands { op: op.name(), ins: ins.len(), updates: updates.len() });
+            return Err(Cause::Operands {
+                op: op.name(),
+                ins: ins.len(),
+                updates: updates.len(),
+            });
         }
     })
 }
@@ -181,5 +248,9 @@ fn rows(x: &Tensor) -> crate::native::Result<Tensor> {
 
 /// The type that statistics of a type are kept in.
 fn wide(kind: Kind) -> Kind {
-    if kind == Kind::Double { Kind::Double } else { Kind::Float }
+    if kind == Kind::Double {
+        Kind::Double
+    } else {
+        Kind::Float
+    }
 }

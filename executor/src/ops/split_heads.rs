@@ -26,10 +26,16 @@ impl Tables {
     /// # Errors
     /// libtorch's text.
     pub fn of(plan: &Plan) -> Result<Tables> {
-        let kind = if plan.training.compute == Dtype::F64 { Kind::Double } else { Kind::Float };
+        let kind = if plan.training.compute == Dtype::F64 {
+            Kind::Double
+        } else {
+            Kind::Float
+        };
         let mut tables = Tables::default();
         for instr in plan.bodies.iter().flat_map(|body| &body.code) {
-            if let Op::SplitHeads { rotary, base, .. } | Op::SplitHeadsBackward { rotary, base, .. } = instr.op {
+            if let Op::SplitHeads { rotary, base, .. }
+            | Op::SplitHeadsBackward { rotary, base, .. } = instr.op
+            {
                 tables.add(rotary, base, plan.training.sequence, kind)?;
             }
         }
@@ -53,10 +59,21 @@ impl Tables {
     /// # Errors
     /// It was not made before.
     pub fn get(&self, rotary: u64, base: f64, operand: &Tensor) -> Result<&Tensor> {
-        let key = Key { rotary, base, kind: wide(operand.kind()) };
-        self.0.iter().find(|(known, _)| *known == key).map(|(_, table)| table).ok_or_else(|| {
-            tch::TchError::Shape(format!("no rotation table for {rotary} entries, base {base}, {:?}", key.kind))
-        })
+        let key = Key {
+            rotary,
+            base,
+            kind: wide(operand.kind()),
+        };
+        self.0
+            .iter()
+            .find(|(known, _)| *known == key)
+            .map(|(_, table)| table)
+            .ok_or_else(|| {
+                tch::TchError::Shape(format!(
+                    "no rotation table for {rotary} entries, base {base}, {:?}",
+                    key.kind
+                ))
+            })
     }
 }
 
@@ -74,24 +91,39 @@ fn table(rotary: u64, base: f64, positions: u64, kind: Kind) -> Result<Tensor> {
 pub fn forward(qkv: &Tensor, head_dim: u64, table: &Tensor) -> Result<[Tensor; 3]> {
     let (batch, positions, joint) = qkv.size3()?;
     let width = head_dim as i64;
-    let shape = kernels::Heads { positions, heads: joint / (3 * width), width };
+    let shape = kernels::Heads {
+        positions,
+        heads: joint / (3 * width),
+        width,
+    };
     check_table(table, shape)?;
     let dims = [batch, positions, shape.heads, width];
     let empty = || Tensor::f_empty(dims, (qkv.kind(), qkv.device()));
     let parts = [empty()?, empty()?, empty()?];
     kernels::split_heads(qkv, parts.each_ref(), table, shape, true)?;
     let [q, k, v] = parts;
-    Ok([q.f_transpose(1, 2)?, k.f_transpose(1, 2)?, v.f_transpose(1, 2)?])
+    Ok([
+        q.f_transpose(1, 2)?,
+        k.f_transpose(1, 2)?,
+        v.f_transpose(1, 2)?,
+    ])
 }
 
 /// `dqkv` of `(dq, dk, dv)`.
 pub fn backward(parts: [&Tensor; 3], table: &Tensor) -> Result<Tensor> {
     let (batch, heads, positions, width) = parts[0].size4()?;
-    let shape = kernels::Heads { positions, heads, width };
+    let shape = kernels::Heads {
+        positions,
+        heads,
+        width,
+    };
     check_table(table, shape)?;
     let dense = |part: &Tensor| part.f_transpose(1, 2)?.f_contiguous();
     let [q, k, v] = [dense(parts[0])?, dense(parts[1])?, dense(parts[2])?];
-    let joint = Tensor::f_empty([batch, positions, heads * 3 * width], (q.kind(), q.device()))?;
+    let joint = Tensor::f_empty(
+        [batch, positions, heads * 3 * width],
+        (q.kind(), q.device()),
+    )?;
     kernels::split_heads(&joint, [&q, &k, &v], table, shape, false)?;
     Ok(joint)
 }
@@ -101,5 +133,7 @@ fn check_table(table: &Tensor, shape: kernels::Heads) -> Result<()> {
     if positions >= shape.positions && 2 * half <= shape.width {
         return Ok(());
     }
-    Err(tch::TchError::Shape(format!("a rotation table of {positions} positions and {half} pairs does not fit {shape:?}")))
+    Err(tch::TchError::Shape(format!(
+        "a rotation table of {positions} positions and {half} pairs does not fit {shape:?}"
+    )))
 }

@@ -19,14 +19,22 @@ pub struct Batch {
 
 /// The ids at positions `0..S` or `1..=S` of each sequence.
 pub fn run(which: Tokens, context: &mut Context<'_>) -> Result<Tensor, Cause> {
-    let Batch { first, sequences, positions } = context.batch;
+    let Batch {
+        first,
+        sequences,
+        positions,
+    } = context.batch;
     let positions = positions as usize;
     let skipped = usize::from(which == Tokens::Targets);
     let mut ids = Vec::with_capacity(sequences as usize * positions);
     for index in first..first + sequences {
         let sample = context.samples.sample(index)?;
         if sample.len() != positions + 1 {
-            return Err(Cause::Data(format!("sample {index} has {} tokens, not {}", sample.len(), positions + 1)));
+            return Err(Cause::Data(format!(
+                "sample {index} has {} tokens, not {}",
+                sample.len(),
+                positions + 1
+            )));
         }
         ids.extend_from_slice(&sample[skipped..skipped + positions]);
     }

@@ -28,8 +28,12 @@ impl Job {
         plan.training.steps = steps;
         plan.training.checkpoint_every = Some(every);
         plan.training.checkpoint_keep = 3;
-        plan.data.mix =
-            vec![Component { name: "text".into(), files: vec!["*".into()], weight: [1, 1], fingerprint: None }];
+        plan.data.mix = vec![Component {
+            name: "text".into(),
+            files: vec!["*".into()],
+            weight: [1, 1],
+            fingerprint: None,
+        }];
         prepare(&folder.path().join("data"));
         let job = Self { folder, plan };
         job.write_plan("plan.json");
@@ -49,8 +53,14 @@ impl Job {
 
     /// Starts all ranks on the plan `plan.json` and the run's folder `run`.
     pub fn start(&self, run: &str, more: &[&str]) -> Vec<Worker> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        (0..self.plan.mesh.ranks()).map(|rank| self.start_rank(rank, self.plan.mesh.ranks(), port, run, more)).collect()
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        (0..self.plan.mesh.ranks())
+            .map(|rank| self.start_rank(rank, self.plan.mesh.ranks(), port, run, more))
+            .collect()
     }
 
     pub fn start_rank(&self, rank: u32, world: u32, port: u16, run: &str, more: &[&str]) -> Worker {
@@ -85,11 +95,17 @@ impl Job {
     /// The losses that `metrics.jsonl` holds.
     pub fn losses(&self, run: &str) -> Vec<f64> {
         let text = fs::read_to_string(self.path(run).join("metrics.jsonl")).unwrap();
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         for (number, line) in (1..).zip(&lines) {
             assert_eq!(line["step"], json!(number), "steps follow each other");
         }
-        lines.iter().map(|line| line["loss"].as_f64().unwrap()).collect()
+        lines
+            .iter()
+            .map(|line| line["loss"].as_f64().unwrap())
+            .collect()
     }
 
     /// The failure record of a rank.
@@ -110,7 +126,10 @@ impl Worker {
     pub fn wait_for(&mut self, name: &str, step: u64) {
         loop {
             let mut line = String::new();
-            assert!(self.events.read_line(&mut line).unwrap() > 0, "ended before `{name}` of step {step}");
+            assert!(
+                self.events.read_line(&mut line).unwrap() > 0,
+                "ended before `{name}` of step {step}"
+            );
             let event: Value = serde_json::from_str(&line).unwrap();
             if event["event"] == json!(name) && event["step"].as_u64() >= Some(step) {
                 return;
@@ -152,8 +171,9 @@ fn prepare(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let mut writer = TokenWriter::create(&folder.join("0-text.bin")).unwrap();
     for document in 0..40u32 {
-        let text: String =
-            (0..200u32).map(|at| char::from_u32(1 + (at * at / 3 + document * at) % 7).unwrap()).collect();
+        let text: String = (0..200u32)
+            .map(|at| char::from_u32(1 + (at * at / 3 + document * at) % 7).unwrap())
+            .collect();
         writer.document(&text, folder).unwrap();
     }
     let written = writer.finish().unwrap();
