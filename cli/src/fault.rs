@@ -39,3 +39,32 @@ fn describe(panic: &PanicHookInfo<'_>) -> Failure {
     .detail(format!("{said}{place}"))
     .help("report it with these lines and the spec's hash (`pleach hash FILE`)")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn a_panic_is_told_as_our_fault() {
+        let told = Arc::new(Mutex::new(None));
+        let teller = Arc::clone(&told);
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            *teller.lock().unwrap() = Some(describe(panic))
+        }));
+        let result = std::panic::catch_unwind(|| panic!("the {} is broken", "invariant"));
+        std::panic::set_hook(before);
+        assert!(result.is_err());
+        let failure = told.lock().unwrap().take().unwrap();
+        assert_eq!(failure.exit, Exit::Machine);
+        let text = failure.diagnostics[0].text(false);
+        assert!(
+            text.contains("not of yours") && text.contains("the invariant is broken at "),
+            "{text}"
+        );
+        assert!(text.contains("fault.rs"), "{text}");
+    }
+}

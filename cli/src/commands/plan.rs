@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 use crate::misfit;
 use crate::screen::Screen;
 
-/// Plans and shows. A placement that does not fit is shown with its figures, and the exit code is 1.
+/// Plans, verifies and shows. A placement that does not fit is shown with its figures, and the exit code is 1.
 pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outcome<Exit> {
     let planned = compile::plan(screen, global, &arguments.file, arguments.top)?;
     let question = arguments
@@ -25,8 +25,9 @@ pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outc
         .as_deref()
         .map(|question| ask(&planned, question))
         .transpose()?;
+    let verified = planned.verified()?;
     if let Some(path) = &arguments.out {
-        write(path, &plans::write(&planned.verified()?))?;
+        write(path, &plans::write(&verified))?;
         screen.note(&format!("plan written to {}", path.display()));
     }
     if let Some(path) = &arguments.trace {
