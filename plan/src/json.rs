@@ -43,14 +43,22 @@ pub fn write(plan: &Plan) -> String {
 /// Not JSON, another schema, or edited since it was written.
 pub fn read(text: &str) -> Result<Plan, ReadError> {
     let value: serde_json::Value = serde_json::from_str(text)?;
-    let found = value.get("schema").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let found = value
+        .get("schema")
+        .and_then(serde_json::Value::as_u64)
+        .unwrap_or(0);
     if found != u64::from(SCHEMA) {
-        return Err(ReadError::Schema { found: u32::try_from(found).unwrap_or(u32::MAX) });
+        return Err(ReadError::Schema {
+            found: u32::try_from(found).unwrap_or(u32::MAX),
+        });
     }
     let plan: Plan = serde_json::from_value(value)?;
     let found = placement_hash(&plan);
     if found != plan.hashes.placement {
-        return Err(ReadError::Hash { found, claimed: plan.hashes.placement });
+        return Err(ReadError::Hash {
+            found,
+            claimed: plan.hashes.placement,
+        });
     }
     Ok(plan)
 }
@@ -58,7 +66,10 @@ pub fn read(text: &str) -> Result<Plan, ReadError> {
 /// BLAKE3 of the canonical JSON of everything but hashes, data fingerprints and prediction.
 pub fn placement_hash(plan: &Plan) -> String {
     let mut bare = plan.clone();
-    bare.hashes = Hashes { experiment: plan.hashes.experiment.clone(), placement: String::new() };
+    bare.hashes = Hashes {
+        experiment: plan.hashes.experiment.clone(),
+        placement: String::new(),
+    };
     bare.prediction = None;
     bare.data.order = None;
     for component in &mut bare.data.mix {

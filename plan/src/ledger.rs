@@ -41,7 +41,10 @@ pub fn statics(plan: &Plan, role: &Role) -> u64 {
         Lives::Layered => layers,
         Lives::Static | Lives::Local => 1,
     };
-    role.statics.iter().map(|id| copies(id) * plan.tensors[id.0 as usize].bytes()).sum()
+    role.statics
+        .iter()
+        .map(|id| copies(id) * plan.tensors[id.0 as usize].bytes())
+        .sum()
 }
 
 /// Every boundary of one step of a role, in order.
@@ -62,16 +65,38 @@ pub fn boundaries<'p>(plan: &'p Plan, role: &'p Role) -> impl Iterator<Item = Bo
             let inside = live + results + instr.workspace;
             live += results;
             live -= instr.frees.iter().map(|&id| size(id)).sum::<u64>();
-            Some(Boundary { slot: visit.slot, layer: visit.layer, instruction: Some(index), live, inside })
+            Some(Boundary {
+                slot: visit.slot,
+                layer: visit.layer,
+                instruction: Some(index),
+                live,
+                inside,
+            })
         }
         Event::Start(slot, transfer) => {
-            live += if transfer.kind == TransferKind::Receive { size(transfer.tensor) } else { 0 };
-            Some(Boundary { slot, layer: None, instruction: None, live, inside: live })
+            live += if transfer.kind == TransferKind::Receive {
+                size(transfer.tensor)
+            } else {
+                0
+            };
+            Some(Boundary {
+                slot,
+                layer: None,
+                instruction: None,
+                live,
+                inside: live,
+            })
         }
         Event::Wait(slot, token) => {
             let inside = live;
             live -= sent.get(&token).copied().unwrap_or(0);
-            Some(Boundary { slot, layer: None, instruction: None, live, inside })
+            Some(Boundary {
+                slot,
+                layer: None,
+                instruction: None,
+                live,
+                inside,
+            })
         }
         Event::Enter(_) | Event::Leave(_) | Event::Mark(..) => None,
     })
@@ -80,7 +105,11 @@ pub fn boundaries<'p>(plan: &'p Plan, role: &'p Role) -> impl Iterator<Item = Bo
 /// The figures of one step of a role.
 pub fn summary(plan: &Plan, role: &Role) -> Summary {
     let statics = statics(plan, role);
-    let start = Summary { statics, named_peak: statics, allocated_peak: statics };
+    let start = Summary {
+        statics,
+        named_peak: statics,
+        allocated_peak: statics,
+    };
     boundaries(plan, role).fold(start, |sum, at| Summary {
         statics,
         named_peak: sum.named_peak.max(at.live),

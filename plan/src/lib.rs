@@ -24,7 +24,7 @@ pub use mesh::{Axis, Group, GroupId, Mesh, Rank};
 pub use op::{Op, Reduce};
 pub use program::{
     Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Parameter, Plan, Prediction, Recompute,
-    Role, RolePrediction, Slot, Transfer, TransferKind, Training,
+    Role, RolePrediction, Slot, Training, Transfer, TransferKind,
 };
 pub use schedule::Schedule;
 pub use tensor::{Dtype, Layout, Layouts, Lives, Tensor, TensorId, View};

@@ -74,7 +74,11 @@ impl Mesh {
 
     /// The coordinates of a rank number.
     pub fn place(&self, rank: u32) -> Rank {
-        Rank { dp: rank / self.tp % self.dp, pp: rank / (self.tp * self.dp), tp: rank % self.tp }
+        Rank {
+            dp: rank / self.tp % self.dp,
+            pp: rank / (self.tp * self.dp),
+            tp: rank % self.tp,
+        }
     }
 
     /// The number of the rank at these coordinates.
@@ -117,8 +121,17 @@ mod tests {
 
     #[test]
     fn tensor_parallel_ranks_are_neighbours() {
-        let mesh = Mesh { dp: 3, cp: 1, pp: 2, tp: 4 };
-        let tp = Group { id: GroupId(0), name: "tp".into(), axes: vec![Axis::Tp] };
+        let mesh = Mesh {
+            dp: 3,
+            cp: 1,
+            pp: 2,
+            tp: 4,
+        };
+        let tp = Group {
+            id: GroupId(0),
+            name: "tp".into(),
+            axes: vec![Axis::Tp],
+        };
         assert_eq!(mesh.members(&tp, 6), [4, 5, 6, 7]);
         for rank in 0..mesh.ranks() {
             assert_eq!(mesh.rank(mesh.place(rank)), rank);

@@ -182,7 +182,9 @@ impl Op {
     /// The group of a collective; none for local operations.
     pub fn group(&self) -> Option<GroupId> {
         match *self {
-            Op::AllReduce { group, .. } | Op::AllGather { group, .. } | Op::ReduceScatter { group, .. } => Some(group),
+            Op::AllReduce { group, .. }
+            | Op::AllGather { group, .. }
+            | Op::ReduceScatter { group, .. } => Some(group),
             _ => None,
         }
     }

@@ -30,7 +30,9 @@ impl Schedule {
     /// The rate used by the update of `step` (0-based): warm-up gives `peak * (step + 1) / warmup`.
     pub fn rate(&self, step: u64) -> f64 {
         let (peak, warmup) = match *self {
-            Schedule::Constant { peak, warmup } | Schedule::Cosine { peak, warmup, .. } => (peak, warmup),
+            Schedule::Constant { peak, warmup } | Schedule::Cosine { peak, warmup, .. } => {
+                (peak, warmup)
+            }
         };
         let done = step + 1;
         if done <= warmup {
@@ -38,7 +40,12 @@ impl Schedule {
         }
         match *self {
             Schedule::Constant { peak, .. } => peak,
-            Schedule::Cosine { peak, end, warmup, steps } => {
+            Schedule::Cosine {
+                peak,
+                end,
+                warmup,
+                steps,
+            } => {
                 let span = steps.saturating_sub(warmup).max(1) as f64;
                 let progress = ((done - warmup) as f64 / span).min(1.0);
                 end + (peak - end) / 2.0 * (1.0 + libm::cos(core::f64::consts::PI * progress))
@@ -53,7 +60,12 @@ mod tests {
 
     #[test]
     fn warms_up_peaks_and_ends() {
-        let schedule = Schedule::Cosine { peak: 1.0, end: 0.1, warmup: 10, steps: 110 };
+        let schedule = Schedule::Cosine {
+            peak: 1.0,
+            end: 0.1,
+            warmup: 10,
+            steps: 110,
+        };
         assert_eq!(schedule.rate(0), 0.1);
         assert_eq!(schedule.rate(9), 1.0);
         assert!((schedule.rate(59) - 0.55).abs() < 1e-12);

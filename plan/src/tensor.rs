@@ -104,6 +104,10 @@ impl Tensor {
 
     /// Bytes of its own storage: zero for a view.
     pub fn bytes(&self) -> u64 {
-        if self.view.is_some() { 0 } else { self.elements() * self.dtype.bytes() }
+        if self.view.is_some() {
+            0
+        } else {
+            self.elements() * self.dtype.bytes()
+        }
     }
 }

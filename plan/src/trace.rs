@@ -71,9 +71,25 @@ pub enum Stream {
 
 impl Event {
     /// A span of `duration` from `start`, both in microseconds.
-    pub fn span(name: &str, category: &str, process: u32, stream: Stream, [start, duration]: [f64; 2], args: Arguments) -> Self {
+    pub fn span(
+        name: &str,
+        category: &str,
+        process: u32,
+        stream: Stream,
+        [start, duration]: [f64; 2],
+        args: Arguments,
+    ) -> Self {
         let (name, cat) = (name.to_owned(), category.to_owned());
-        Event { name, cat, ph: "X".to_owned(), ts: start, dur: duration, pid: process, tid: stream as u32, args }
+        Event {
+            name,
+            cat,
+            ph: "X".to_owned(),
+            ts: start,
+            dur: duration,
+            pid: process,
+            tid: stream as u32,
+            args,
+        }
     }
 
     /// Names a process and its streams.
@@ -86,10 +102,16 @@ impl Event {
             dur: 0.0,
             pid: process,
             tid: stream,
-            args: Arguments { name: Some(name.to_owned()), ..Arguments::default() },
+            args: Arguments {
+                name: Some(name.to_owned()),
+                ..Arguments::default()
+            },
         };
         let mut events = vec![metadata("process_name", 0, title)];
-        for (stream, name) in ["compute", "collectives", "transfers"].into_iter().enumerate() {
+        for (stream, name) in ["compute", "collectives", "transfers"]
+            .into_iter()
+            .enumerate()
+        {
             events.push(metadata("thread_name", stream as u32, name));
         }
         events

@@ -37,18 +37,24 @@ pub enum Event<'p> {
 
 /// One step of a role, in order.
 pub fn walk<'p>(plan: &'p Plan, role: &'p Role) -> impl Iterator<Item = Event<'p>> {
-    role.slots.iter().enumerate().flat_map(move |(index, slot)| -> Box<dyn Iterator<Item = Event<'p>> + 'p> {
-        match slot {
-            Slot::Call(call) => Box::new(visits(plan, index, call).flat_map(events)),
-            Slot::Start(transfer) => Box::new(std::iter::once(Event::Start(index, transfer))),
-            Slot::Wait(token) => Box::new(std::iter::once(Event::Wait(index, *token))),
-            Slot::Mark(mark) => Box::new(std::iter::once(Event::Mark(index, *mark))),
-        }
-    })
+    role.slots.iter().enumerate().flat_map(
+        move |(index, slot)| -> Box<dyn Iterator<Item = Event<'p>> + 'p> {
+            match slot {
+                Slot::Call(call) => Box::new(visits(plan, index, call).flat_map(events)),
+                Slot::Start(transfer) => Box::new(std::iter::once(Event::Start(index, transfer))),
+                Slot::Wait(token) => Box::new(std::iter::once(Event::Wait(index, *token))),
+                Slot::Mark(mark) => Box::new(std::iter::once(Event::Mark(index, *mark))),
+            }
+        },
+    )
 }
 
 /// The visits of a call: one for its block, or one for each layer in the direction of the body's kind.
-pub fn visits<'p>(plan: &'p Plan, slot: usize, call: &Call) -> impl Iterator<Item = Visit<'p>> + use<'p> {
+pub fn visits<'p>(
+    plan: &'p Plan,
+    slot: usize,
+    call: &Call,
+) -> impl Iterator<Item = Visit<'p>> + use<'p> {
     let body = &plan.bodies[call.body.0 as usize];
     let micro_batch = call.micro_batch;
     let mut layers: Vec<Option<u32>> = match call.layers {
@@ -58,10 +64,22 @@ pub fn visits<'p>(plan: &'p Plan, slot: usize, call: &Call) -> impl Iterator<Ite
     if body.kind == BodyKind::Backward {
         layers.reverse();
     }
-    layers.into_iter().map(move |layer| Visit { slot, layer, micro_batch, body })
+    layers.into_iter().map(move |layer| Visit {
+        slot,
+        layer,
+        micro_batch,
+        body,
+    })
 }
 
 fn events<'p>(visit: Visit<'p>) -> impl Iterator<Item = Event<'p>> {
-    let run = visit.body.code.iter().enumerate().map(move |(index, instr)| Event::Run(visit, index, instr));
-    std::iter::once(Event::Enter(visit)).chain(run).chain(std::iter::once(Event::Leave(visit)))
+    let run = visit
+        .body
+        .code
+        .iter()
+        .enumerate()
+        .map(move |(index, instr)| Event::Run(visit, index, instr));
+    std::iter::once(Event::Enter(visit))
+        .chain(run)
+        .chain(std::iter::once(Event::Leave(visit)))
 }

@@ -135,5 +135,7 @@ pub const MEGATRON: Engine = Engine {
 
 /// The engine of that name.
 pub fn find(name: &str) -> Option<&'static Engine> {
-    [&PLEACH, &NEOX, &MEGATRON].into_iter().find(|engine| engine.name == name)
+    [&PLEACH, &NEOX, &MEGATRON]
+        .into_iter()
+        .find(|engine| engine.name == name)
 }

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use pleach_plan::hardware::Kind;
-use pleach_plan::{Body, BodyKind, Bucket, Call, Instr, Lives, Op, Plan, Role, Slot, TensorId, TransferKind};
+use pleach_plan::{
+    Body, BodyKind, Bucket, Call, Instr, Lives, Op, Plan, Role, Slot, TensorId, TransferKind,
+};
 
 use crate::cost::Costs;
 use crate::cost::attention::Shape;
@@ -49,8 +51,15 @@ struct Profile {
 pub fn stages(costs: &Costs<'_>) -> Vec<StageMemory> {
     let plan = costs.plan();
     let sizes = sizes(costs);
-    let profiles: Vec<Profile> = plan.bodies.iter().map(|body| profile(costs, &sizes, body)).collect();
-    plan.roles.iter().map(|role| stage(costs, &sizes, &profiles, role)).collect()
+    let profiles: Vec<Profile> = plan
+        .bodies
+        .iter()
+        .map(|body| profile(costs, &sizes, body))
+        .collect();
+    plan.roles
+        .iter()
+        .map(|role| stage(costs, &sizes, &profiles, role))
+        .collect()
 }
 
 /// Bytes that one forward of a block leaves behind for its backward.
@@ -58,14 +67,27 @@ pub fn frame(costs: &Costs<'_>, block: &str) -> u64 {
     let sizes = sizes(costs);
     let forward = |body: &&Body| body.block == block && body.kind == BodyKind::Forward;
     let net = |body: &Body| profile(costs, &sizes, body).net;
-    costs.plan().bodies.iter().filter(forward).map(net).sum::<i64>().max(0) as u64
+    costs
+        .plan()
+        .bodies
+        .iter()
+        .filter(forward)
+        .map(net)
+        .sum::<i64>()
+        .max(0) as u64
 }
 
 /// Bytes of every tensor's own storage. Where an engine stores scores they live exactly as long as `lse`, and where it keeps
 /// exponentials of wide logits they live as long as the loss's terms.
 fn sizes(costs: &Costs<'_>) -> Vec<u64> {
     let plan = costs.plan();
-    let own = |tensor: &pleach_plan::Tensor| if tensor.view.is_some() { 0 } else { costs.size(tensor.id) };
+    let own = |tensor: &pleach_plan::Tensor| {
+        if tensor.view.is_some() {
+            0
+        } else {
+            costs.size(tensor.id)
+        }
+    };
     let mut sizes: Vec<u64> = plan.tensors.iter().map(own).collect();
     for instr in plan.bodies.iter().flat_map(|body| &body.code) {
         let (companion, extra) = match instr.op {
@@ -81,8 +103,16 @@ fn sizes(costs: &Costs<'_>) -> Vec<u64> {
 }
 
 fn profile(costs: &Costs<'_>, sizes: &[u64], body: &Body) -> Profile {
-    let sum = |ids: &[TensorId]| ids.iter().map(|id| sizes[id.0 as usize] as i64).sum::<i64>();
-    let mut profile = Profile { named: i64::MIN, inside: i64::MIN, ..Profile::default() };
+    let sum = |ids: &[TensorId]| {
+        ids.iter()
+            .map(|id| sizes[id.0 as usize] as i64)
+            .sum::<i64>()
+    };
+    let mut profile = Profile {
+        named: i64::MIN,
+        inside: i64::MIN,
+        ..Profile::default()
+    };
     for instr in &body.code {
         let workspace = costs.workspace(instr) as i64;
         let inside = profile.net + sum(&instr.outs) + workspace;
@@ -113,19 +143,30 @@ impl Peaks {
     }
 
     fn call(&mut self, profile: &Profile, call: &Call) {
-        let layers = call.layers.map_or(1, |[first, last]| i64::from(last - first) + 1);
+        let layers = call
+            .layers
+            .map_or(1, |[first, last]| i64::from(last - first) + 1);
         if profile.inside == i64::MIN {
             return;
         }
         let highest = self.live + ((layers - 1) * profile.net).max(0);
-        self.at(highest + profile.inside, profile.workspace, highest + profile.named);
+        self.at(
+            highest + profile.inside,
+            profile.workspace,
+            highest + profile.named,
+        );
         self.live += layers * profile.net;
     }
 }
 
 fn peaks(sizes: &[u64], profiles: &[Profile], statics: u64, slots: &[Slot]) -> Peaks {
     let start = statics as i64;
-    let mut peaks = Peaks { live: start, named: start, inside: start, workspace: 0 };
+    let mut peaks = Peaks {
+        live: start,
+        named: start,
+        inside: start,
+        workspace: 0,
+    };
     let mut sent = BTreeMap::new();
     for slot in slots {
         match slot {
@@ -188,22 +229,44 @@ fn kinds(plan: &Plan, sizes: &[u64], role: &Role) -> [u64; 3] {
         let ids: Vec<TensorId> = plan.buckets.iter().flat_map(pick).collect();
         statics(plan, sizes, role, &ids)
     };
-    let optimizer = |bucket: &Bucket| [bucket.m, bucket.v].into_iter().chain(bucket.master).collect();
-    [of(|bucket| vec![bucket.weights]), of(|bucket| vec![bucket.gradients]), of(optimizer)]
+    let optimizer = |bucket: &Bucket| {
+        [bucket.m, bucket.v]
+            .into_iter()
+            .chain(bucket.master)
+            .collect()
+    };
+    [
+        of(|bucket| vec![bucket.weights]),
+        of(|bucket| vec![bucket.gradients]),
+        of(optimizer),
+    ]
 }
 
 /// The engine's flat buffer for reducing gradients, never larger than the gradients.
 fn bucket(costs: &Costs<'_>, gradients: u64) -> u64 {
     let plan = costs.plan();
-    let width = |bucket: &Bucket| costs.size(bucket.gradients) / plan.tensors[bucket.gradients.0 as usize].elements().max(1);
+    let width = |bucket: &Bucket| {
+        costs.size(bucket.gradients) / plan.tensors[bucket.gradients.0 as usize].elements().max(1)
+    };
     let size = plan.buckets.first().map_or(4, width);
-    let wanted = costs.engine().gradient_bucket.map_or(0, |elements| elements * size);
-    if plan.mesh.dp > 1 { wanted.min(gradients) } else { 0 }
+    let wanted = costs
+        .engine()
+        .gradient_bucket
+        .map_or(0, |elements| elements * size);
+    if plan.mesh.dp > 1 {
+        wanted.min(gradients)
+    } else {
+        0
+    }
 }
 
 fn overhead(costs: &Costs<'_>, allocated: u64) -> u64 {
     let hardware = costs.hardware();
-    let communication = if costs.plan().mesh.ranks() > 1 { hardware.overhead.communication.value } else { 0.0 };
+    let communication = if costs.plan().mesh.ranks() > 1 {
+        hardware.overhead.communication.value
+    } else {
+        0.0
+    };
     let slack = match hardware.kind {
         Kind::Gpu => costs.engine().allocator_slack,
         Kind::Cpu => 0.0,
@@ -223,13 +286,24 @@ impl Costs<'_> {
     /// What of the scores backward needs: probabilities; with dropout also those that are left, and the mask.
     fn kept_scores(&self, instr: &Instr) -> u64 {
         let scores = self.scores(instr);
-        if self.engine().dropout { scores * 5 / 2 } else { scores }
+        if self.engine().dropout {
+            scores * 5 / 2
+        } else {
+            scores
+        }
     }
 
     /// Bytes of the logits in 32 bits, where the engine copies them so.
     fn wide_logits(&self, instr: &Instr) -> u64 {
-        let logits = instr.ins.first().map_or(0, |id| self.plan().tensors[id.0 as usize].elements());
-        if self.engine().wide_logits { 4 * logits } else { 0 }
+        let logits = instr
+            .ins
+            .first()
+            .map_or(0, |id| self.plan().tensors[id.0 as usize].elements());
+        if self.engine().wide_logits {
+            4 * logits
+        } else {
+            0
+        }
     }
 
     /// What a kernel takes beside operands and results. On a CPU the plan's bound, which the worker keeps; on a GPU what the

@@ -13,7 +13,11 @@ use crate::simulate::{self, Detail, Span, Stuck};
 pub fn trace(costs: &Costs<'_>) -> Result<Trace, Stuck> {
     let plan = costs.plan();
     let simulation = simulate::run(costs, Detail::Instructions)?;
-    let mut events: Vec<Event> = plan.roles.iter().flat_map(|role| Event::names(role.stage, &title(plan, role))).collect();
+    let mut events: Vec<Event> = plan
+        .roles
+        .iter()
+        .flat_map(|role| Event::names(role.stage, &title(plan, role)))
+        .collect();
     events.extend(simulation.spans.iter().map(|span| event(plan, span)));
     Ok(Trace { events })
 }
@@ -22,12 +26,18 @@ fn title(plan: &Plan, role: &pleach_plan::Role) -> String {
     let width = plan.mesh.dp * plan.mesh.tp;
     let [first, last] = role.layers;
     let ranks = [role.stage * width, (role.stage + 1) * width - 1];
-    format!("stage {}: layers {first} to {last}, ranks {} to {}", role.stage, ranks[0], ranks[1])
+    format!(
+        "stage {}: layers {first} to {last}, ranks {} to {}",
+        role.stage, ranks[0], ranks[1]
+    )
 }
 
 fn event(plan: &Plan, span: &Span) -> Event {
     let microseconds = |ps: u64| ps as f64 / 1e6;
-    let times = [microseconds(span.start), microseconds(span.end - span.start)];
+    let times = [
+        microseconds(span.start),
+        microseconds(span.end - span.start),
+    ];
     let place = span.place;
     let mut args = Arguments {
         slot: Some(place.slot),
@@ -38,16 +48,36 @@ fn event(plan: &Plan, span: &Span) -> Event {
     match &plan.roles[span.stage as usize].slots[place.slot] {
         Slot::Call(call) => {
             let body = &plan.bodies[call.body.0 as usize];
-            let name = place.instruction.map_or("rest of forward", |index| body.code[index].op.name());
-            let stream = if span.class == Class::Compute { Stream::Compute } else { Stream::Collective };
+            let name = place
+                .instruction
+                .map_or("rest of forward", |index| body.code[index].op.name());
+            let stream = if span.class == Class::Compute {
+                Stream::Compute
+            } else {
+                Stream::Collective
+            };
             args.micro_batch = Some(call.micro_batch);
             Event::span(name, &body.name, span.stage, stream, times, args)
         }
         Slot::Start(transfer) => {
             args.micro_batch = Some(transfer.micro_batch);
-            Event::span(travels(transfer), "transfer", span.stage, Stream::Transfer, times, args)
+            Event::span(
+                travels(transfer),
+                "transfer",
+                span.stage,
+                Stream::Transfer,
+                times,
+                args,
+            )
         }
-        Slot::Wait(_) | Slot::Mark(_) => Event::span("wait", "transfer", span.stage, Stream::Transfer, times, args),
+        Slot::Wait(_) | Slot::Mark(_) => Event::span(
+            "wait",
+            "transfer",
+            span.stage,
+            Stream::Transfer,
+            times,
+            args,
+        ),
     }
 }
 

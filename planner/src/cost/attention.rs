@@ -4,8 +4,8 @@ use pleach_plan::hardware::{Direction, Form};
 use pleach_plan::{Instr, Op};
 
 use super::Costs;
-use crate::engine::AttentionKernel;
 use super::work::Work;
+use crate::engine::AttentionKernel;
 
 /// Dimensions of an attention: sequences, heads of this rank, positions, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,8 @@ pub struct Shape {
 impl Shape {
     /// FLOPs of the whole square: two products forward; backward five, of which one computes the scores again.
     pub fn flops(self, direction: Direction) -> f64 {
-        let product = 2.0 * self.matrices as f64 * (self.sequence * self.sequence * self.width) as f64;
+        let product =
+            2.0 * self.matrices as f64 * (self.sequence * self.sequence * self.width) as f64;
         match direction {
             Direction::Forward => 2.0 * product,
             Direction::Backward => 5.0 * product,
@@ -43,14 +44,24 @@ impl Costs<'_> {
             _ => None,
         }?;
         match self.plan.tensors[queries.0 as usize].dims[..] {
-            [batch, heads, sequence, width] => Some(Shape { matrices: batch * heads, sequence, width }),
+            [batch, heads, sequence, width] => Some(Shape {
+                matrices: batch * heads,
+                sequence,
+                width,
+            }),
             _ => None,
         }
     }
 
     pub(super) fn attention(&self, instr: &Instr, work: &Work) -> f64 {
-        let direction = if matches!(instr.op, Op::Attention {}) { Direction::Forward } else { Direction::Backward };
-        let Some(shape) = self.attention_shape(instr) else { return self.streaming(instr, work) };
+        let direction = if matches!(instr.op, Op::Attention {}) {
+            Direction::Forward
+        } else {
+            Direction::Backward
+        };
+        let Some(shape) = self.attention_shape(instr) else {
+            return self.streaming(instr, work);
+        };
         match self.engine.attention {
             AttentionKernel::Flash => self.flash(instr, work, shape, direction),
             AttentionKernel::StoredScores => self.stored(instr, shape, direction),
@@ -59,25 +70,50 @@ impl Costs<'_> {
 
     fn flash(&self, instr: &Instr, work: &Work, shape: Shape, direction: Direction) -> f64 {
         let dtype = self.dtype(instr);
-        let table = self.hardware.attention.iter().find(|own| own.dtype == dtype && own.direction == direction);
+        let table = self
+            .hardware
+            .attention
+            .iter()
+            .find(|own| own.dtype == dtype && own.direction == direction);
         // Without a table of its own: causal, so half the square, at half the rate of large products.
         let rate = table.map_or_else(|| self.products.rate(dtype), |own| own.rate.value);
-        let streamed = (work.bytes_read + work.bytes_written) as f64 / self.hardware.memory.bandwidth.value;
+        let streamed =
+            (work.bytes_read + work.bytes_written) as f64 / self.hardware.memory.bandwidth.value;
         self.hardware.launch.value + (shape.flops(direction) / rate).max(streamed)
     }
 
     /// Forward: scores, softmax, values. Backward: two products each for scores and values, and softmax's derivative.
     fn stored(&self, instr: &Instr, shape: Shape, direction: Direction) -> f64 {
-        let Shape { matrices, sequence, width } = shape;
+        let Shape {
+            matrices,
+            sequence,
+            width,
+        } = shape;
         let dtype = self.dtype(instr);
         let rows = 2.0 * (matrices * sequence * width) as f64;
         let bytes = shape.scores() as f64 + 2.0 * rows;
-        let wide = self.products.product(Form::Forward, [sequence, sequence, width], matrices, bytes, dtype);
-        let deep = self.products.product(Form::Forward, [sequence, width, sequence], matrices, bytes, dtype);
+        let wide = self.products.product(
+            Form::Forward,
+            [sequence, sequence, width],
+            matrices,
+            bytes,
+            dtype,
+        );
+        let deep = self.products.product(
+            Form::Forward,
+            [sequence, width, sequence],
+            matrices,
+            bytes,
+            dtype,
+        );
         let pass = shape.scores() as f64 / self.hardware.memory.bandwidth.value;
         let launch = self.hardware.launch.value;
         // Dropout reads and writes the probabilities, with a mask of one byte each.
-        let (dropout, kernels) = if self.engine.dropout { (2.5 * pass, 2.0) } else { (0.0, 1.0) };
+        let (dropout, kernels) = if self.engine.dropout {
+            (2.5 * pass, 2.0)
+        } else {
+            (0.0, 1.0)
+        };
         match direction {
             Direction::Forward => wide + deep + kernels * launch + 2.0 * pass + dropout,
             Direction::Backward => wide + 3.0 * deep + kernels * launch + 3.0 * pass + dropout,

@@ -26,7 +26,14 @@ struct Point {
 impl<'a> Products<'a> {
     /// Reads a device's table.
     pub fn new(hardware: &'a Hardware) -> Self {
-        let tables = hardware.gemm.iter().map(|gemm| Table { gemm, points: points(gemm) }).collect();
+        let tables = hardware
+            .gemm
+            .iter()
+            .map(|gemm| Table {
+                gemm,
+                points: points(gemm),
+            })
+            .collect();
         Products { hardware, tables }
     }
 
@@ -45,10 +52,19 @@ impl<'a> Products<'a> {
     }
 
     /// Seconds of `batch` products `[m, n, k]` issued as one.
-    pub fn product(&self, form: Form, [m, n, k]: [u64; 3], batch: u64, bytes: f64, dtype: Dtype) -> f64 {
+    pub fn product(
+        &self,
+        form: Form,
+        [m, n, k]: [u64; 3],
+        batch: u64,
+        bytes: f64,
+        dtype: Dtype,
+    ) -> f64 {
         let launch = self.hardware.launch.value;
         let flops = 2.0 * m as f64 * n as f64 * k as f64 * batch as f64;
-        let Some(table) = self.table(dtype) else { return launch + flops / self.rate(dtype) };
+        let Some(table) = self.table(dtype) else {
+            return launch + flops / self.rate(dtype);
+        };
         if !table.points.is_empty() {
             return flops / interpolate(&table.points, form, [m, n, k]);
         }
@@ -63,8 +79,16 @@ impl<'a> Products<'a> {
 
     /// FLOP/s of large products; a type without a table runs at the slowest one's rate.
     pub fn rate(&self, dtype: Dtype) -> f64 {
-        let slowest = || self.tables.iter().map(|table| table.gemm.rate.value).reduce(f64::min);
-        self.table(dtype).map(|table| table.gemm.rate.value).or_else(slowest).unwrap_or(1e9)
+        let slowest = || {
+            self.tables
+                .iter()
+                .map(|table| table.gemm.rate.value)
+                .reduce(f64::min)
+        };
+        self.table(dtype)
+            .map(|table| table.gemm.rate.value)
+            .or_else(slowest)
+            .unwrap_or(1e9)
     }
 
     fn table(&self, dtype: Dtype) -> Option<&Table<'a>> {
@@ -76,7 +100,11 @@ fn points(gemm: &Gemm) -> Vec<Point> {
     let log = |value: u64| libm::log(value.max(1) as f64);
     let point = |point: &pleach_plan::hardware::GemmPoint| {
         let flops = 2.0 * point.m as f64 * point.n as f64 * point.k as f64;
-        Point { form: point.form, at: [log(point.m), log(point.n), log(point.k)], rate: libm::log(flops / point.seconds) }
+        Point {
+            form: point.form,
+            at: [log(point.m), log(point.n), log(point.k)],
+            rate: libm::log(flops / point.seconds),
+        }
     };
     gemm.points.iter().map(point).collect()
 }
@@ -88,7 +116,9 @@ fn interpolate(points: &[Point], form: Form, dims: [u64; 3]) -> f64 {
     let same = points.iter().any(|point| point.form == form);
     let (mut sum, mut weights) = (0.0, 0.0);
     for point in points.iter().filter(|point| !same || point.form == form) {
-        let square: f64 = (0..3).map(|axis| (point.at[axis] - at[axis]) * (point.at[axis] - at[axis])).sum();
+        let square: f64 = (0..3)
+            .map(|axis| (point.at[axis] - at[axis]) * (point.at[axis] - at[axis]))
+            .sum();
         let weight = 1.0 / (square * square).max(1e-18);
         sum += weight * point.rate;
         weights += weight;
@@ -102,7 +132,8 @@ fn waves(tiles: &Tiles, rate: f64, [m, n, k]: [u64; 3], batch: u64) -> f64 {
     let shape = |&[rows, columns]: &[u32; 2]| {
         let count = m.div_ceil(u64::from(rows)) * n.div_ceil(u64::from(columns)) * batch;
         let waves = count.div_ceil(u64::from(tiles.processors)) as f64;
-        waves * 2.0 * f64::from(rows) * f64::from(columns) * (k as f64 + f64::from(tiles.prologue)) / one
+        waves * 2.0 * f64::from(rows) * f64::from(columns) * (k as f64 + f64::from(tiles.prologue))
+            / one
     };
     tiles.shapes.iter().map(shape).fold(f64::INFINITY, f64::min)
 }
@@ -130,14 +161,23 @@ mod tests {
             ("a100_80g", [1024, 10240, 5120], 271.2),
         ] {
             let found = tera(name, dims);
-            assert!((found / measured - 1.0).abs() < 0.10, "{name} {dims:?}: {found} against {measured}");
+            assert!(
+                (found / measured - 1.0).abs() < 0.10,
+                "{name} {dims:?}: {found} against {measured}"
+            );
         }
     }
 
     #[test]
     fn a_measured_point_is_met_exactly_and_neighbours_lie_between() {
         let mut hardware = hardware::find("this_machine", None).unwrap();
-        let point = |n, seconds| pleach_plan::hardware::GemmPoint { form: Form::Forward, m: 512, n, k: 256, seconds };
+        let point = |n, seconds| pleach_plan::hardware::GemmPoint {
+            form: Form::Forward,
+            m: 512,
+            n,
+            k: 256,
+            seconds,
+        };
         hardware.gemm[0].points = vec![point(256, 1e-3), point(1024, 3e-3)];
         let products = Products::new(&hardware);
         let seconds = |n| products.product(Form::Forward, [512, n, 256], 1, 0.0, Dtype::F32);

@@ -22,14 +22,22 @@ impl<'a> Links<'a> {
     /// The links of a cluster: what the spec says of bandwidths goes before the device's table.
     pub fn new(hardware: &'a Hardware, cluster: &Cluster) -> Self {
         let links = hardware.links.as_ref();
-        let intra = cluster.intra_node.or(links.map(|links| links.intra_node.value));
-        let inter = cluster.inter_node.or(links.map(|links| links.inter_node.value));
+        let intra = cluster
+            .intra_node
+            .or(links.map(|links| links.intra_node.value));
+        let inter = cluster
+            .inter_node
+            .or(links.map(|links| links.inter_node.value));
         let bandwidth = hardware.memory.bandwidth.value;
         Links {
             hardware,
-            intra: intra.unwrap_or(bandwidth) * links.map_or(1.0, |links| links.intra_efficiency.value),
-            inter: inter.unwrap_or(bandwidth) * links.map_or(1.0, |links| links.inter_efficiency.value),
-            ranks_per_node: u32::try_from(cluster.gpus_per_node).unwrap_or(u32::MAX).max(1),
+            intra: intra.unwrap_or(bandwidth)
+                * links.map_or(1.0, |links| links.intra_efficiency.value),
+            inter: inter.unwrap_or(bandwidth)
+                * links.map_or(1.0, |links| links.inter_efficiency.value),
+            ranks_per_node: u32::try_from(cluster.gpus_per_node)
+                .unwrap_or(u32::MAX)
+                .max(1),
         }
     }
 
@@ -62,7 +70,9 @@ impl<'a> Links<'a> {
         if !self.hardware.transfer.is_empty() {
             return between(&self.hardware.transfer, bytes as f64);
         }
-        links.map_or(self.hardware.launch.value, |links| links.intra_latency.value) + bytes as f64 / self.intra
+        links.map_or(self.hardware.launch.value, |links| {
+            links.intra_latency.value
+        }) + bytes as f64 / self.intra
     }
 
     fn inside(&self, op: &str, bytes: u64, members: u32) -> (f64, f64) {
@@ -71,7 +81,10 @@ impl<'a> Links<'a> {
         }
         let curves = &self.hardware.collective;
         let distance = |ranks: u32| ranks.abs_diff(members);
-        let own = curves.iter().filter(|curve| curve.op == op).min_by_key(|curve| distance(curve.ranks));
+        let own = curves
+            .iter()
+            .filter(|curve| curve.op == op)
+            .min_by_key(|curve| distance(curve.ranks));
         let any = || curves.iter().min_by_key(|curve| distance(curve.ranks));
         match own.or_else(any).filter(|curve| !curve.points.is_empty()) {
             Some(curve) => {
@@ -79,8 +92,15 @@ impl<'a> Links<'a> {
                 (between(&curve.points, bytes as f64 * scale), curve.busy)
             }
             None => {
-                let latency = self.hardware.links.as_ref().map_or(self.hardware.launch.value, |l| l.intra_latency.value);
-                (latency * f64::from(members) + bytes as f64 * wire(op, members) / self.intra, 0.0)
+                let latency = self
+                    .hardware
+                    .links
+                    .as_ref()
+                    .map_or(self.hardware.launch.value, |l| l.intra_latency.value);
+                (
+                    latency * f64::from(members) + bytes as f64 * wire(op, members) / self.intra,
+                    0.0,
+                )
             }
         }
     }
@@ -88,7 +108,11 @@ impl<'a> Links<'a> {
     /// Latency over nodes: a ring's hops where they are few, a tree's levels where they are many.
     fn hops(&self, nodes: u32) -> f64 {
         let levels = 4.0 * libm::log2(f64::from(nodes));
-        self.hardware.links.as_ref().map_or(0.0, |links| links.inter_latency.value) * f64::from(nodes).min(levels)
+        self.hardware
+            .links
+            .as_ref()
+            .map_or(0.0, |links| links.inter_latency.value)
+            * f64::from(nodes).min(levels)
     }
 }
 
@@ -107,9 +131,14 @@ fn between(points: &[SizePoint], bytes: f64) -> f64 {
     if bytes >= last.bytes as f64 {
         return last.seconds * bytes / last.bytes as f64;
     }
-    let upper = points.iter().position(|point| point.bytes as f64 >= bytes).unwrap_or(points.len() - 1).max(1);
+    let upper = points
+        .iter()
+        .position(|point| point.bytes as f64 >= bytes)
+        .unwrap_or(points.len() - 1)
+        .max(1);
     let (low, high) = (points[upper - 1], points[upper]);
-    let part = libm::log(bytes / low.bytes as f64) / libm::log(high.bytes as f64 / low.bytes as f64);
+    let part =
+        libm::log(bytes / low.bytes as f64) / libm::log(high.bytes as f64 / low.bytes as f64);
     libm::exp(libm::log(low.seconds) + part * libm::log(high.seconds / low.seconds))
 }
 
@@ -136,7 +165,12 @@ mod tests {
     fn curves_are_met_at_their_points_and_scaled_elsewhere() {
         let hardware = hardware::find("a100_80g", None).unwrap();
         let links = Links::new(&hardware, &cluster(8));
-        let eight = Geometry { size: 8, nodes: 1, per_node: 8, sharing: 0 };
+        let eight = Geometry {
+            size: 8,
+            nodes: 1,
+            per_node: 8,
+            sharing: 0,
+        };
         let (reduce, _) = links.collective("all_reduce", 1 << 30, &eight);
         assert!((f64::from(1 << 30) / reduce / 1e9 - 130.88).abs() < 0.5);
         let (gather, _) = links.collective("all_gather", 1 << 30, &eight);
@@ -147,7 +181,12 @@ mod tests {
     fn groups_that_leave_a_node_share_its_network() {
         let hardware = hardware::find("a100_80g", None).unwrap();
         let links = Links::new(&hardware, &cluster(8));
-        let spread = |sharing| Geometry { size: 12, nodes: 3, per_node: 4, sharing };
+        let spread = |sharing| Geometry {
+            size: 12,
+            nodes: 3,
+            per_node: 4,
+            sharing,
+        };
         let (alone, _) = links.collective("all_reduce", 1 << 32, &spread(1));
         let (shared, _) = links.collective("all_reduce", 1 << 32, &spread(4));
         assert!(shared > 2.5 * alone, "{alone} {shared}");

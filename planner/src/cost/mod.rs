@@ -64,7 +64,9 @@ pub fn picoseconds(seconds: f64) -> u64 {
 impl<'a> Costs<'a> {
     /// Makes ready to price a plan on a cluster of such devices. An engine that is not known is priced as `pleach`.
     pub fn new(plan: &'a Plan, hardware: &'a Hardware, cluster: &Cluster) -> Self {
-        let ranks_per_node = u32::try_from(cluster.gpus_per_node).unwrap_or(u32::MAX).max(1);
+        let ranks_per_node = u32::try_from(cluster.gpus_per_node)
+            .unwrap_or(u32::MAX)
+            .max(1);
         let engine = engine::find(&plan.engine).unwrap_or(&engine::PLEACH);
         Costs {
             plan,
@@ -73,7 +75,11 @@ impl<'a> Costs<'a> {
             sizes: sizes(plan, engine),
             products: Products::new(hardware),
             links: Links::new(hardware, cluster),
-            groups: plan.groups.iter().map(|group| Geometry::of(&plan.mesh, group, ranks_per_node)).collect(),
+            groups: plan
+                .groups
+                .iter()
+                .map(|group| Geometry::of(&plan.mesh, group, ranks_per_node))
+                .collect(),
         }
     }
 
@@ -103,7 +109,12 @@ impl<'a> Costs<'a> {
             return self.collective(instr, group);
         }
         let ps = picoseconds(self.seconds(instr));
-        Cost { ps, class: Class::Compute, busy: 1_000_000, world: false }
+        Cost {
+            ps,
+            class: Class::Compute,
+            busy: 1_000_000,
+            world: false,
+        }
     }
 
     /// The time of a transfer between stages, in picoseconds.
@@ -115,7 +126,12 @@ impl<'a> Costs<'a> {
             return picoseconds(self.links.transfer(bytes, crossing));
         }
         let part = self.links.transfer(bytes / u64::from(mesh.tp), crossing);
-        let inside = Geometry { size: mesh.tp, nodes: 1, per_node: mesh.tp, sharing: 0 };
+        let inside = Geometry {
+            size: mesh.tp,
+            nodes: 1,
+            per_node: mesh.tp,
+            sharing: 0,
+        };
         picoseconds(part + self.links.collective("all_gather", bytes, &inside).0)
     }
 
@@ -124,7 +140,12 @@ impl<'a> Costs<'a> {
         let tensor = instr.ins.iter().chain(&instr.updates).chain(&instr.outs);
         let bytes = tensor.map(|&id| self.size(id)).max().unwrap_or(0);
         let (seconds, busy) = self.links.collective(instr.op.name(), bytes, geometry);
-        let axes = self.plan.groups.iter().find(|candidate| candidate.id == group).map(|found| &found.axes);
+        let axes = self
+            .plan
+            .groups
+            .iter()
+            .find(|candidate| candidate.id == group)
+            .map(|found| &found.axes);
         let world = self.plan.mesh.pp > 1 && axes.is_some_and(|axes| axes.contains(&Axis::Pp));
         Cost {
             ps: picoseconds(seconds),
@@ -140,14 +161,20 @@ impl<'a> Costs<'a> {
     }
 
     fn geometry(&self, group: GroupId) -> &Geometry {
-        let index = self.plan.groups.iter().position(|candidate| candidate.id == group);
+        let index = self
+            .plan
+            .groups
+            .iter()
+            .position(|candidate| candidate.id == group);
         &self.groups[index.expect("the plan lists every group its instructions name")]
     }
 
     fn seconds(&self, instr: &Instr) -> f64 {
         let work = work::work(instr, self);
         match &instr.op {
-            Op::Linear {} | Op::LinearBackwardInput {} => self.products.seconds(instr, &work, self.dtype(instr)),
+            Op::Linear {} | Op::LinearBackwardInput {} => {
+                self.products.seconds(instr, &work, self.dtype(instr))
+            }
             Op::LinearBackwardWeight {} => self.weight_gradient(instr, &work),
             Op::Attention {} | Op::AttentionBackward {} => self.attention(instr, &work),
             _ => self.streaming(instr, &work),
@@ -160,14 +187,20 @@ impl<'a> Costs<'a> {
             return product;
         }
         let gradient: u64 = instr.updates.iter().map(|&id| self.size(id)).sum();
-        product + self.hardware.launch.value + 3.0 * gradient as f64 / self.hardware.memory.bandwidth.value
+        product
+            + self.hardware.launch.value
+            + 3.0 * gradient as f64 / self.hardware.memory.bandwidth.value
     }
 
     /// What memory limits: its bytes over the rate, and the engine's extra passes.
     fn streaming(&self, instr: &Instr, work: &Work) -> f64 {
         let bytes = (work.bytes_read + work.bytes_written) as f64;
         let dtype = self.dtype(instr);
-        let own = self.hardware.elementwise.iter().find(|own| own.op == instr.op.name() && own.dtype == dtype);
+        let own = self
+            .hardware
+            .elementwise
+            .iter()
+            .find(|own| own.op == instr.op.name() && own.dtype == dtype);
         let rate = own.map_or(self.hardware.memory.bandwidth.value, |own| own.rate.value);
         let (passes, launches) = self.passes(instr);
         self.hardware.launch.value * launches + bytes * passes / rate
@@ -175,7 +208,9 @@ impl<'a> Costs<'a> {
 
     fn passes(&self, instr: &Instr) -> (f64, f64) {
         match &instr.op {
-            Op::SplitHeads { rotary, .. } | Op::SplitHeadsBackward { rotary, .. } if *rotary > 0 => {
+            Op::SplitHeads { rotary, .. } | Op::SplitHeadsBackward { rotary, .. }
+                if *rotary > 0 =>
+            {
                 (self.engine.rotary_passes, self.engine.rotary_passes)
             }
             // Residual branches pass through dropout: a mask forward, a pass backward.
@@ -192,20 +227,30 @@ impl<'a> Costs<'a> {
     fn dtype(&self, instr: &Instr) -> Dtype {
         let operands = instr.ins.iter().chain(&instr.updates).chain(&instr.outs);
         let floating = |dtype: &Dtype| *dtype != Dtype::I64;
-        operands.map_while(|id| self.plan.tensors.get(id.0 as usize)).map(|tensor| tensor.dtype).find(floating).unwrap_or(Dtype::F32)
+        operands
+            .map_while(|id| self.plan.tensors.get(id.0 as usize))
+            .map(|tensor| tensor.dtype)
+            .find(floating)
+            .unwrap_or(Dtype::F32)
     }
 }
 
 /// Bytes of all tensors: elements times size, but for gradients that the engine keeps in 16 bits.
 fn sizes(plan: &Plan, engine: &Engine) -> Vec<u64> {
-    let mut sizes: Vec<u64> = plan.tensors.iter().map(|tensor| tensor.elements() * tensor.dtype.bytes()).collect();
+    let mut sizes: Vec<u64> = plan
+        .tensors
+        .iter()
+        .map(|tensor| tensor.elements() * tensor.dtype.bytes())
+        .collect();
     if !engine.narrow_gradients || plan.training.compute != Dtype::F16 {
         return sizes;
     }
     let mut gradients: Vec<TensorId> = plan.buckets.iter().map(|bucket| bucket.gradients).collect();
     gradients.extend(plan.parameters.iter().map(|parameter| parameter.gradient));
     let code = plan.bodies.iter().flat_map(|body| &body.code);
-    let scattered = code.filter(|instr| matches!(instr.op, Op::ReduceScatter { .. }) && gradients.contains(&instr.ins[0]));
+    let scattered = code.filter(|instr| {
+        matches!(instr.op, Op::ReduceScatter { .. }) && gradients.contains(&instr.ins[0])
+    });
     let slices: Vec<TensorId> = scattered.flat_map(|instr| instr.outs.clone()).collect();
     for id in gradients.into_iter().chain(slices) {
         sizes[id.0 as usize] = plan.tensors[id.0 as usize].elements() * 2;

@@ -19,7 +19,12 @@ impl Geometry {
     /// Places a group on nodes of `ranks_per_node` consecutive ranks.
     pub fn of(mesh: &Mesh, group: &Group, ranks_per_node: u32) -> Self {
         let size = mesh.group_size(group);
-        let mut geometry = Geometry { size, nodes: 1, per_node: size, sharing: 0 };
+        let mut geometry = Geometry {
+            size,
+            nodes: 1,
+            per_node: size,
+            sharing: 0,
+        };
         if mesh.ranks() <= ranks_per_node {
             return geometry;
         }
@@ -36,9 +41,13 @@ impl Geometry {
                 }
             }
             geometry.nodes = geometry.nodes.max(nodes.len() as u32);
-            geometry.per_node = geometry.per_node.max(nodes.iter().map(|&(_, count)| count).max().unwrap_or(1));
+            geometry.per_node = geometry
+                .per_node
+                .max(nodes.iter().map(|&(_, count)| count).max().unwrap_or(1));
             if nodes.len() > 1 {
-                nodes.iter().for_each(|&(node, _)| leaving[node as usize] += 1);
+                nodes
+                    .iter()
+                    .for_each(|&(node, _)| leaving[node as usize] += 1);
             }
         }
         geometry.sharing = leaving.into_iter().max().unwrap_or(0);
@@ -83,23 +92,61 @@ mod tests {
     use pleach_plan::GroupId;
 
     fn geometry(mesh: Mesh, axes: &[Axis]) -> Geometry {
-        let group = Group { id: GroupId(0), name: "g".into(), axes: axes.to_vec() };
+        let group = Group {
+            id: GroupId(0),
+            name: "g".into(),
+            axes: axes.to_vec(),
+        };
         Geometry::of(&mesh, &group, 8)
     }
 
     #[test]
     fn neox_on_twelve_nodes() {
-        let mesh = Mesh { dp: 12, cp: 1, pp: 4, tp: 2 };
-        assert_eq!(geometry(mesh, &[Axis::Tp]), Geometry { size: 2, nodes: 1, per_node: 2, sharing: 0 });
-        assert_eq!(geometry(mesh, &[Axis::Dp]), Geometry { size: 12, nodes: 3, per_node: 4, sharing: 2 });
+        let mesh = Mesh {
+            dp: 12,
+            cp: 1,
+            pp: 4,
+            tp: 2,
+        };
+        assert_eq!(
+            geometry(mesh, &[Axis::Tp]),
+            Geometry {
+                size: 2,
+                nodes: 1,
+                per_node: 2,
+                sharing: 0
+            }
+        );
+        assert_eq!(
+            geometry(mesh, &[Axis::Dp]),
+            Geometry {
+                size: 12,
+                nodes: 3,
+                per_node: 4,
+                sharing: 2
+            }
+        );
         assert_eq!(geometry(mesh, &[Axis::Dp, Axis::Pp, Axis::Tp]).nodes, 12);
         assert_eq!(crossing(&mesh, 0, 1, 8), 8);
     }
 
     #[test]
     fn a_group_that_straddles_nodes_is_seen() {
-        let mesh = Mesh { dp: 1, cp: 1, pp: 4, tp: 3 };
-        assert_eq!(geometry(mesh, &[Axis::Tp]), Geometry { size: 3, nodes: 2, per_node: 3, sharing: 1 });
+        let mesh = Mesh {
+            dp: 1,
+            cp: 1,
+            pp: 4,
+            tp: 3,
+        };
+        assert_eq!(
+            geometry(mesh, &[Axis::Tp]),
+            Geometry {
+                size: 3,
+                nodes: 2,
+                per_node: 3,
+                sharing: 1
+            }
+        );
         assert_eq!(crossing(&mesh, 0, 1, 8), 0);
         assert_eq!(crossing(&mesh, 1, 2, 8), 1);
         assert_eq!(crossing(&mesh, 2, 3, 8), 2);
@@ -107,7 +154,20 @@ mod tests {
 
     #[test]
     fn all_on_one_node_share_nothing() {
-        let mesh = Mesh { dp: 2, cp: 1, pp: 2, tp: 2 };
-        assert_eq!(geometry(mesh, &[Axis::Dp]), Geometry { size: 2, nodes: 1, per_node: 2, sharing: 0 });
+        let mesh = Mesh {
+            dp: 2,
+            cp: 1,
+            pp: 2,
+            tp: 2,
+        };
+        assert_eq!(
+            geometry(mesh, &[Axis::Dp]),
+            Geometry {
+                size: 2,
+                nodes: 1,
+                per_node: 2,
+                sharing: 0
+            }
+        );
     }
 }

@@ -22,7 +22,12 @@ pub fn work(instr: &Instr, costs: &Costs<'_>) -> Work {
     let sum = |ids: &[TensorId]| ids.iter().map(|&id| costs.size(id)).sum::<u64>();
     let gemm = product(instr, costs.plan());
     let flops = gemm.map_or(0, |[m, n, k, batch]| 2 * m * n * k * batch);
-    Work { flops, bytes_read: sum(&instr.ins) + sum(&instr.updates), bytes_written: sum(&instr.outs) + sum(&instr.updates), gemm }
+    Work {
+        flops,
+        bytes_read: sum(&instr.ins) + sum(&instr.updates),
+        bytes_written: sum(&instr.outs) + sum(&instr.updates),
+        gemm,
+    }
 }
 
 fn product(instr: &Instr, plan: &Plan) -> Option<[u64; 4]> {

@@ -14,7 +14,10 @@ const SHIPPED: [(&str, &str); 5] = [
     ("a100_40g", include_str!("../../../hardware/a100_40g.toml")),
     ("a100_80g", include_str!("../../../hardware/a100_80g.toml")),
     ("h100_80g", include_str!("../../../hardware/h100_80g.toml")),
-    ("this_machine", include_str!("../../../hardware/this_machine.toml")),
+    (
+        "this_machine",
+        include_str!("../../../hardware/this_machine.toml"),
+    ),
     ("v100_32g", include_str!("../../../hardware/v100_32g.toml")),
 ];
 
@@ -33,7 +36,9 @@ pub enum HardwareError {
     #[error("this is not a device's table: {0}")]
     Format(String),
     /// Another version of the format.
-    #[error("the table has schema {found}, this program reads {SCHEMA}; `pleach calibrate` writes a new one")]
+    #[error(
+        "the table has schema {found}, this program reads {SCHEMA}; `pleach calibrate` writes a new one"
+    )]
     Schema {
         /// The version found.
         found: u32,
@@ -76,9 +81,12 @@ pub fn find(device: &str, own: Option<&str>) -> Result<Hardware, HardwareError> 
 /// # Errors
 /// Not TOML of that form, another schema, or figures that make no sense.
 pub fn parse(text: &str) -> Result<Hardware, HardwareError> {
-    let hardware: Hardware = toml::from_str(text).map_err(|error| HardwareError::Format(error.to_string()))?;
+    let hardware: Hardware =
+        toml::from_str(text).map_err(|error| HardwareError::Format(error.to_string()))?;
     if hardware.schema != SCHEMA {
-        return Err(HardwareError::Schema { found: hardware.schema });
+        return Err(HardwareError::Schema {
+            found: hardware.schema,
+        });
     }
     check(&hardware)?;
     Ok(hardware)
@@ -108,7 +116,9 @@ fn check(hardware: &Hardware) -> Result<(), HardwareError> {
 }
 
 fn links(hardware: &Hardware) -> Result<(), HardwareError> {
-    let Some(links) = &hardware.links else { return Ok(()) };
+    let Some(links) = &hardware.links else {
+        return Ok(());
+    };
     for (field, figure) in [
         ("links.intra_node", &links.intra_node),
         ("links.intra_efficiency", &links.intra_efficiency),
@@ -128,7 +138,10 @@ fn number(field: &str, value: f64) -> Result<(), HardwareError> {
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
-    Err(HardwareError::Figure { field: field.to_owned(), value })
+    Err(HardwareError::Figure {
+        field: field.to_owned(),
+        value,
+    })
 }
 
 fn rising(field: &str, points: &[pleach_plan::hardware::SizePoint]) -> Result<(), HardwareError> {
@@ -138,7 +151,9 @@ fn rising(field: &str, points: &[pleach_plan::hardware::SizePoint]) -> Result<()
     if points.windows(2).all(|pair| pair[0].bytes < pair[1].bytes) {
         return Ok(());
     }
-    Err(HardwareError::Order { field: field.to_owned() })
+    Err(HardwareError::Order {
+        field: field.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -156,7 +171,10 @@ mod tests {
     fn a_table_survives_being_written_and_read() {
         for (_, text) in SHIPPED {
             let hardware = parse(text).unwrap();
-            assert_eq!(parse(&toml::to_string(&hardware).unwrap()).unwrap(), hardware);
+            assert_eq!(
+                parse(&toml::to_string(&hardware).unwrap()).unwrap(),
+                hardware
+            );
         }
     }
 
@@ -164,10 +182,16 @@ mod tests {
     fn nonsense_is_named() {
         let error = find("b300", None).unwrap_err();
         assert!(error.to_string().contains("a100_40g"), "{error}");
-        let text = SHIPPED[0].1.replace("bandwidth = { value = 1.39e12", "bandwidth = { value = -1.0");
+        let text = SHIPPED[0].1.replace(
+            "bandwidth = { value = 1.39e12",
+            "bandwidth = { value = -1.0",
+        );
         assert_eq!(
             parse(&text).unwrap_err(),
-            HardwareError::Figure { field: "memory.bandwidth".into(), value: -1.0 }
+            HardwareError::Figure {
+                field: "memory.bandwidth".into(),
+                value: -1.0
+            }
         );
         assert!(matches!(parse("schema = 1"), Err(HardwareError::Format(_))));
     }

@@ -8,7 +8,12 @@ use crate::search::Evaluated;
 /// Parameters of the model: logical sizes, layered ones once for each layer.
 pub fn parameters(evaluated: &Evaluated) -> u64 {
     let plan = &evaluated.plan;
-    let layers = plan.roles.iter().map(|role| u64::from(role.layers[1]) + 1).max().unwrap_or(0);
+    let layers = plan
+        .roles
+        .iter()
+        .map(|role| u64::from(role.layers[1]) + 1)
+        .max()
+        .unwrap_or(0);
     let count = |parameter: &pleach_plan::Parameter| {
         let size: u64 = parameter.dims.iter().product();
         match plan.tensors[parameter.tensor.0 as usize].lives {
@@ -39,7 +44,11 @@ pub fn model_flops(experiment: &Experiment) -> f64 {
 /// The same with what is computed again.
 pub fn hardware_flops(experiment: &Experiment, recompute: Recompute) -> f64 {
     let [layers, _] = forward(experiment);
-    let again = if recompute == Recompute::Full { layers } else { 0.0 };
+    let again = if recompute == Recompute::Full {
+        layers
+    } else {
+        0.0
+    };
     model_flops(experiment) + again * tokens(experiment)
 }
 

@@ -194,7 +194,12 @@ impl Throughput {
             tokens_per_s: model::tokens(experiment) / step,
             tokens_per_s_per_gpu: model::tokens(experiment) / step / gpus,
             model_tflops_per_gpu: model / 1e12,
-            hardware_tflops_per_gpu: model::hardware_flops(experiment, evaluated.placement.recompute) / step / gpus / 1e12,
+            hardware_tflops_per_gpu: model::hardware_flops(
+                experiment,
+                evaluated.placement.recompute,
+            ) / step
+                / gpus
+                / 1e12,
             mfu: peak.map_or(0.0, |peak| model / peak),
         }
     }
@@ -217,7 +222,12 @@ impl Memory {
             peak_bytes: evaluated.peak(),
             low_bytes: low,
             high_bytes: high,
-            allocated_bytes: evaluated.memory.iter().map(|stage| stage.allocated).max().unwrap_or(0),
+            allocated_bytes: evaluated
+                .memory
+                .iter()
+                .map(|stage| stage.allocated)
+                .max()
+                .unwrap_or(0),
             capacity_bytes: evaluated.capacity,
             fits: evaluated.fits(),
             per_stage: evaluated.memory.iter().map(stage).collect(),

@@ -28,10 +28,21 @@ pub fn memory_screen(report: &Report) -> String {
 
 fn head(out: &mut String, report: &Report) {
     let cluster = &report.cluster;
-    let machines = format!("{} x {} {}", cluster.nodes, cluster.gpus / cluster.nodes.max(1), cluster.gpu);
+    let machines = format!(
+        "{} x {} {}",
+        cluster.nodes,
+        cluster.gpus / cluster.nodes.max(1),
+        cluster.gpu
+    );
     let title = format!("{} on {machines}", report.experiment.name);
     let right = format!("engine {} ({})", report.engine, report.supported);
-    line(out, &format!("{title}{right:>width$}", width = WIDTH.saturating_sub(title.len()).max(right.len() + 2)));
+    line(
+        out,
+        &format!(
+            "{title}{right:>width$}",
+            width = WIDTH.saturating_sub(title.len()).max(right.len() + 2)
+        ),
+    );
     line(out, "");
 }
 
@@ -39,40 +50,125 @@ fn figures(out: &mut String, report: &Report) {
     let (time, rates, run) = (&report.time, &report.throughput, &report.run);
     row(out, "placement", &placement(&report.placement));
     row(out, "", &stages(&report.placement));
-    row(out, "step", &format!("{}, between {} and {} (90 %)", seconds(time.step_s), seconds(time.low_s), seconds(time.high_s)));
+    row(
+        out,
+        "step",
+        &format!(
+            "{}, between {} and {} (90 %)",
+            seconds(time.step_s),
+            seconds(time.low_s),
+            seconds(time.high_s)
+        ),
+    );
     row(out, "", &parts(time));
     let memory = &report.memory;
-    let band = format!("between {} and {} (90 %)", gibibytes(memory.low_bytes), gibibytes(memory.high_bytes));
+    let band = format!(
+        "between {} and {} (90 %)",
+        gibibytes(memory.low_bytes),
+        gibibytes(memory.high_bytes)
+    );
     let fits = if memory.fits { "" } else { " DOES NOT FIT" };
-    row(out, "memory", &format!("{} of {},{fits} {band}", gibibytes(memory.peak_bytes), gibibytes(memory.capacity_bytes)));
-    row(out, "throughput", &format!("{} tokens/s, {} each", count(rates.tokens_per_s), count(rates.tokens_per_s_per_gpu)));
+    row(
+        out,
+        "memory",
+        &format!(
+            "{} of {},{fits} {band}",
+            gibibytes(memory.peak_bytes),
+            gibibytes(memory.capacity_bytes)
+        ),
+    );
+    row(
+        out,
+        "throughput",
+        &format!(
+            "{} tokens/s, {} each",
+            count(rates.tokens_per_s),
+            count(rates.tokens_per_s_per_gpu)
+        ),
+    );
     let [model, hardware] = [rates.model_tflops_per_gpu, rates.hardware_tflops_per_gpu].map(flops);
-    row(out, "", &format!("{model} each ({hardware} with recompute), MFU {:.1} %", rates.mfu * 100.0));
-    row(out, "run", &format!("{} steps, {} tokens: {}", count(run.steps as f64), count(run.tokens as f64), span(run.seconds)));
-    let cost = run.cost_usd.map_or("no price known".to_owned(), |cost| format!("{} usd", count(cost)));
-    row(out, "", &format!("{} GPU-hours, {cost}", count(run.gpu_hours)));
-    row(out, "model", &format!("{} parameters", count(report.model.parameters as f64)));
+    row(
+        out,
+        "",
+        &format!(
+            "{model} each ({hardware} with recompute), MFU {:.1} %",
+            rates.mfu * 100.0
+        ),
+    );
+    row(
+        out,
+        "run",
+        &format!(
+            "{} steps, {} tokens: {}",
+            count(run.steps as f64),
+            count(run.tokens as f64),
+            span(run.seconds)
+        ),
+    );
+    let cost = run.cost_usd.map_or("no price known".to_owned(), |cost| {
+        format!("{} usd", count(cost))
+    });
+    row(
+        out,
+        "",
+        &format!("{} GPU-hours, {cost}", count(run.gpu_hours)),
+    );
+    row(
+        out,
+        "model",
+        &format!("{} parameters", count(report.model.parameters as f64)),
+    );
 }
 
 fn memory(out: &mut String, memory: &Memory) {
     line(out, "");
-    let kinds = ["weights", "gradients", "optimizer", "activ.", "buffers", "overhead", "peak"];
-    let unit = if memory.peak_bytes >= 1 << 30 { ("GiB", 30) } else { ("MiB", 20) };
+    let kinds = [
+        "weights",
+        "gradients",
+        "optimizer",
+        "activ.",
+        "buffers",
+        "overhead",
+        "peak",
+    ];
+    let unit = if memory.peak_bytes >= 1 << 30 {
+        ("GiB", 30)
+    } else {
+        ("MiB", 20)
+    };
     let heading: String = kinds.iter().map(|kind| format!("{kind:>10}")).collect();
     line(out, &format!("{INDENT}{:<8}{heading}", unit.0));
     let mut index = 0;
     while index < memory.per_stage.len() {
         let stage = memory.per_stage[index];
-        let alike = memory.per_stage[index..].iter().take_while(|other| **other == stage).count();
-        let name = if alike > 1 { format!("{index}-{}", index + alike - 1) } else { index.to_string() };
-        let cells: String = cells(&stage).iter().map(|&bytes| format!("{:>10}", scaled(bytes, unit.1))).collect();
+        let alike = memory.per_stage[index..]
+            .iter()
+            .take_while(|other| **other == stage)
+            .count();
+        let name = if alike > 1 {
+            format!("{index}-{}", index + alike - 1)
+        } else {
+            index.to_string()
+        };
+        let cells: String = cells(&stage)
+            .iter()
+            .map(|&bytes| format!("{:>10}", scaled(bytes, unit.1)))
+            .collect();
         line(out, &format!("{INDENT}{:<8}{cells}", format!("pp {name}")));
         index += alike;
     }
 }
 
 fn cells(stage: &Stage) -> [u64; 7] {
-    [stage.parameters, stage.gradients, stage.optimizer, stage.activations, stage.buffers, stage.overhead, stage.peak]
+    [
+        stage.parameters,
+        stage.gradients,
+        stage.optimizer,
+        stage.activations,
+        stage.buffers,
+        stage.overhead,
+        stage.peak,
+    ]
 }
 
 fn alternatives(out: &mut String, alternatives: &[Alternative]) {
@@ -83,7 +179,11 @@ fn alternatives(out: &mut String, alternatives: &[Alternative]) {
     line(out, &format!("{INDENT}next best"));
     for other in alternatives {
         line(out, &format!("{INDENT}{}", placement(&other.placement)));
-        let figures = format!("{}, {}", seconds(other.time.step_s), gibibytes(other.memory.peak_bytes));
+        let figures = format!(
+            "{}, {}",
+            seconds(other.time.step_s),
+            gibibytes(other.memory.peak_bytes)
+        );
         line(out, &format!("{INDENT}{INDENT}{figures}: {}", other.why));
     }
 }
@@ -91,16 +191,23 @@ fn alternatives(out: &mut String, alternatives: &[Alternative]) {
 fn rejected(out: &mut String, report: &Report) {
     line(out, "");
     let search = &report.search;
-    line(out, &format!(
-        "{INDENT}{} placements: {} fit of {} simulated",
-        search.candidates, search.feasible, search.simulated
-    ));
+    line(
+        out,
+        &format!(
+            "{INDENT}{} placements: {} fit of {} simulated",
+            search.candidates, search.feasible, search.simulated
+        ),
+    );
     for region in &report.rejected {
         let count = format!("({})", region.count);
         let text = format!("{:<8} {}", region.what, region.why);
         let room = WIDTH - INDENT.len() - count.len() - 1;
         for (index, part) in wrap(&text, room).iter().enumerate() {
-            let end = if index == 0 { format!("{part:<room$} {count}") } else { format!("{:<9}{part}", "") };
+            let end = if index == 0 {
+                format!("{part:<room$} {count}")
+            } else {
+                format!("{:<9}{part}", "")
+            };
             line(out, &format!("{INDENT}{end}"));
         }
     }
@@ -111,21 +218,45 @@ pub fn placement(placed: &Placed) -> String {
     let sequence = if placed.sp { ", sequence parallel" } else { "" };
     format!(
         "tp {} x pp {} x dp {}{sequence}, zero {}, {} x {} sequences, recompute {}",
-        placed.tp, placed.pp, placed.dp, placed.zero, placed.micro_steps, placed.micro_batch, placed.recompute
+        placed.tp,
+        placed.pp,
+        placed.dp,
+        placed.zero,
+        placed.micro_steps,
+        placed.micro_batch,
+        placed.recompute
     )
 }
 
 fn stages(placed: &Placed) -> String {
-    let lengths: Vec<String> = placed.stages.iter().map(|[first, last]| (last - first + 1).to_string()).collect();
-    let shown = if lengths.len() > 16 { format!("{}, …", lengths[..16].join(", ")) } else { lengths.join(", ") };
-    format!("layers of each stage: {shown}; {} schedule", placed.schedule.to_uppercase())
+    let lengths: Vec<String> = placed
+        .stages
+        .iter()
+        .map(|[first, last]| (last - first + 1).to_string())
+        .collect();
+    let shown = if lengths.len() > 16 {
+        format!("{}, …", lengths[..16].join(", "))
+    } else {
+        lengths.join(", ")
+    };
+    format!(
+        "layers of each stage: {shown}; {} schedule",
+        placed.schedule.to_uppercase()
+    )
 }
 
 fn parts(time: &Time) -> String {
-    let part = |seconds: f64| format!("{:.0} %", 100.0 * seconds / time.step_s.max(f64::MIN_POSITIVE));
+    let part = |seconds: f64| {
+        format!(
+            "{:.0} %",
+            100.0 * seconds / time.step_s.max(f64::MIN_POSITIVE)
+        )
+    };
     let [compute, bubble] = [time.compute_s, time.bubble_s].map(part);
     let [communication, optimizer] = [time.exposed_comm_s, time.optimizer_s].map(part);
-    format!("{compute} computing, {bubble} waiting, {communication} communicating, {optimizer} optimizer")
+    format!(
+        "{compute} computing, {bubble} waiting, {communication} communicating, {optimizer} optimizer"
+    )
 }
 
 fn row(out: &mut String, name: &str, text: &str) {
@@ -145,7 +276,12 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split_inclusive(' ') {
         let last = lines.last_mut().expect("there is always a line");
-        if !last.is_empty() && last.trim_end().chars().count() + word.trim_end().chars().count() + usize::from(last.ends_with(' ')) > width {
+        if !last.is_empty()
+            && last.trim_end().chars().count()
+                + word.trim_end().chars().count()
+                + usize::from(last.ends_with(' '))
+                > width
+        {
             lines.push(word.to_owned());
         } else {
             last.push_str(word);
@@ -165,7 +301,11 @@ pub fn seconds(value: f64) -> String {
 
 /// Bytes in GiB, or MiB where they are few.
 pub fn gibibytes(bytes: u64) -> String {
-    if bytes >= 1 << 30 { format!("{} GiB", scaled(bytes, 30)) } else { format!("{} MiB", scaled(bytes, 20)) }
+    if bytes >= 1 << 30 {
+        format!("{} GiB", scaled(bytes, 30))
+    } else {
+        format!("{} MiB", scaled(bytes, 20))
+    }
 }
 
 fn scaled(bytes: u64, shift: u32) -> String {
@@ -173,7 +313,11 @@ fn scaled(bytes: u64, shift: u32) -> String {
 }
 
 fn flops(tera: f64) -> String {
-    if tera >= 1.0 { format!("{} TFLOP/s", figures_of(tera)) } else { format!("{} GFLOP/s", figures_of(tera * 1e3)) }
+    if tera >= 1.0 {
+        format!("{} TFLOP/s", figures_of(tera))
+    } else {
+        format!("{} GFLOP/s", figures_of(tera * 1e3))
+    }
 }
 
 fn span(seconds: f64) -> String {

@@ -26,7 +26,10 @@ pub struct Key {
 impl Key {
     /// Whether it differs from another at most in the micro-batch.
     pub fn grows(&self, other: &Key) -> bool {
-        Key { micro_batch: other.micro_batch, ..*self } == *other
+        Key {
+            micro_batch: other.micro_batch,
+            ..*self
+        } == *other
     }
 
     /// The key of a placement.
@@ -94,14 +97,20 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
     let [weights, optimizer] = statics(&plan);
     let cores = actions::sharing(&costs);
     let frame = memory::frame(&costs, "layer");
-    let slack = if hardware.kind == Kind::Gpu { costs.engine().allocator_slack } else { 0.0 };
+    let slack = if hardware.kind == Kind::Gpu {
+        costs.engine().allocator_slack
+    } else {
+        0.0
+    };
     Ok(Priced {
         cut,
         layers: experiment.model.layers,
         layer: time("layer"),
         embedding: time("embedding"),
         head: time("head"),
-        computing: experiment.model.layers * computing("layer") + computing("embedding") + computing("head"),
+        computing: experiment.model.layers * computing("layer")
+            + computing("embedding")
+            + computing("head"),
         weights,
         optimizer,
         frame,
@@ -113,18 +122,33 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
 
 /// Computing and communicating of one block's forward and backward for one micro-batch.
 fn times(costs: &Costs<'_>, plan: &Plan, block: &str) -> [u64; 2] {
-    let steps = |body: &&pleach_plan::Body| matches!(body.kind, BodyKind::Forward | BodyKind::Backward);
-    let bodies = plan.bodies.iter().filter(|body| body.block == block).filter(steps);
-    bodies.map(|body| actions::summary(costs, body)).fold([0, 0], |[compute, communication], summary| {
-        [compute + summary.compute, communication + summary.communication]
-    })
+    let steps =
+        |body: &&pleach_plan::Body| matches!(body.kind, BodyKind::Forward | BodyKind::Backward);
+    let bodies = plan
+        .bodies
+        .iter()
+        .filter(|body| body.block == block)
+        .filter(steps);
+    bodies.map(|body| actions::summary(costs, body)).fold(
+        [0, 0],
+        |[compute, communication], summary| {
+            [
+                compute + summary.compute,
+                communication + summary.communication,
+            ]
+        },
+    )
 }
 
 /// Bytes that each layer keeps: weights and gradients, and what the optimizer keeps.
 fn statics(plan: &Plan) -> [u64; 2] {
     let layered = |id: pleach_plan::TensorId| {
         let tensor = &plan.tensors[id.0 as usize];
-        if tensor.lives == pleach_plan::Lives::Layered { tensor.bytes() } else { 0 }
+        if tensor.lives == pleach_plan::Lives::Layered {
+            tensor.bytes()
+        } else {
+            0
+        }
     };
     let mut bytes = [0; 2];
     for bucket in &plan.buckets {
@@ -139,7 +163,10 @@ impl Priced {
     pub fn bound(&self, experiment: &Experiment, placement: &Placement) -> Bound {
         let replicas = u64::from(placement.dp);
         let micro_steps = experiment.train.global_batch / (replicas * placement.micro_batch).max(1);
-        Bound { step: self.step(placement, micro_steps), peak: self.peak(placement, micro_steps) }
+        Bound {
+            step: self.step(placement, micro_steps),
+            peak: self.peak(placement, micro_steps),
+        }
     }
 
     /// The fullest stage works through all micro-batches; the first one also passes all stages and returns, and the last stage
@@ -150,7 +177,9 @@ impl Priced {
         let fullest = (self.layers.div_ceil(stages) * self.layer).max(whole / stages);
         let last = whole + (micro_steps - 1) * (self.layer + self.head);
         let alone = (micro_steps * fullest).max(last);
-        let Some(sharing) = &self.cores else { return alone };
+        let Some(sharing) = &self.cores else {
+            return alone;
+        };
         // All ranks of the machine's cores together do no more than the best point of contention allows.
         let ranks = u64::from(placement.dp) * u64::from(placement.tp);
         let work = u128::from(micro_steps * self.computing) * u128::from(ranks);
@@ -159,11 +188,17 @@ impl Priced {
 
     /// However the layers are split, some stage holds at least what an even filling gives each.
     fn peak(&self, placement: &Placement, micro_steps: u64) -> u64 {
-        let sharers = if placement.zero >= 1 { u64::from(placement.dp) } else { 1 };
+        let sharers = if placement.zero >= 1 {
+            u64::from(placement.dp)
+        } else {
+            1
+        };
         let kept = self.weights + self.optimizer / sharers;
         let stages = u64::from(placement.pp);
         let in_flight = |stage: u64| (stages - stage).min(micro_steps).max(1);
-        let inverse: f64 = (0..stages).map(|stage| 1.0 / (kept + in_flight(stage) * self.frame).max(1) as f64).sum();
+        let inverse: f64 = (0..stages)
+            .map(|stage| 1.0 / (kept + in_flight(stage) * self.frame).max(1) as f64)
+            .sum();
         let filled = self.layers as f64 / inverse;
         self.fixed + libm::floor(filled * (1.0 + self.slack)) as u64
     }

@@ -40,7 +40,11 @@ pub fn capacity(experiment: &Experiment, hardware: &Hardware) -> u64 {
 ///
 /// # Errors
 /// It has no plan, or its plan stands still.
-pub fn evaluate(experiment: &Experiment, hardware: &Hardware, placement: &Placement) -> Result<Evaluated, String> {
+pub fn evaluate(
+    experiment: &Experiment,
+    hardware: &Hardware,
+    placement: &Placement,
+) -> Result<Evaluated, String> {
     let cut = program::cut(experiment, placement).map_err(|error| error.to_string())?;
     let mut evaluated = evaluate_cut(experiment, hardware, placement, &cut)?;
     program::seal(&mut evaluated.plan);
@@ -51,25 +55,43 @@ pub fn evaluate(experiment: &Experiment, hardware: &Hardware, placement: &Placem
 ///
 /// # Errors
 /// It has no plan, or its plan stands still.
-pub fn evaluate_cut(experiment: &Experiment, hardware: &Hardware, placement: &Placement, cut: &Cut) -> Result<Evaluated, String> {
+pub fn evaluate_cut(
+    experiment: &Experiment,
+    hardware: &Hardware,
+    placement: &Placement,
+    cut: &Cut,
+) -> Result<Evaluated, String> {
     let plan = program::emit_cut(experiment, placement, cut).map_err(|error| error.to_string())?;
     let costs = Costs::new(&plan, hardware, &experiment.cluster);
     let memory = memory::stages(&costs);
     let simulation = simulate::run(&costs, Detail::Calls).map_err(|stuck| stuck.to_string())?;
     let capacity = capacity(experiment, hardware);
-    Ok(Evaluated { placement: placement.clone(), plan, memory, capacity, simulation })
+    Ok(Evaluated {
+        placement: placement.clone(),
+        plan,
+        memory,
+        capacity,
+        simulation,
+    })
 }
 
 impl Evaluated {
     /// Bytes of the fullest rank.
     pub fn peak(&self) -> u64 {
-        self.memory.iter().map(|stage| stage.peak).max().unwrap_or(0)
+        self.memory
+            .iter()
+            .map(|stage| stage.peak)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The fullest stage.
     pub fn fullest(&self) -> usize {
         let peak = self.peak();
-        self.memory.iter().position(|stage| stage.peak == peak).unwrap_or(0)
+        self.memory
+            .iter()
+            .position(|stage| stage.peak == peak)
+            .unwrap_or(0)
     }
 
     /// Whether every rank has room.

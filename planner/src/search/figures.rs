@@ -109,7 +109,9 @@ impl Scope for Scoped<'_> {
     fn look_up(&self, path: &str) -> Option<Figure> {
         let count = |value: Option<u64>| value.map(|value| Figure::Number(Quantity::count(value)));
         let bytes = |value: Option<u64>| value.map(|value| Figure::Number(Quantity::bytes(value)));
-        let measured = |value: Option<f64>, dimension| Quantity::measured(value?, dimension).map(Figure::Number);
+        let measured = |value: Option<f64>, dimension| {
+            Quantity::measured(value?, dimension).map(Figure::Number)
+        };
         match path {
             "tp" => count(self.tp),
             "pp" => count(self.pp),
@@ -124,7 +126,10 @@ impl Scope for Scoped<'_> {
             "step_time" => measured(self.step_seconds(), Dimension::SECONDS),
             "time" => {
                 let steps = self.experiment.train.steps as f64;
-                measured(self.step_seconds().map(|seconds| seconds * steps), Dimension::SECONDS)
+                measured(
+                    self.step_seconds().map(|seconds| seconds * steps),
+                    Dimension::SECONDS,
+                )
             }
             "cost" => measured(self.cost(), Dimension::USD),
             _ => None,

@@ -64,7 +64,10 @@ pub struct Nowhere {
 }
 
 fn reasons(rejected: &[Rejected]) -> String {
-    let all: Vec<String> = rejected.iter().map(|region| format!("{}: {}", region.what, region.why)).collect();
+    let all: Vec<String> = rejected
+        .iter()
+        .map(|region| format!("{}: {}", region.what, region.why))
+        .collect();
     all.join("; ")
 }
 
@@ -96,7 +99,11 @@ struct Fate {
 ///
 /// # Errors
 /// Nothing is possible at all. Where placements are possible and none fits, the answer's `chosen` does not fit.
-pub fn plan(experiment: &Experiment, hardware: &Hardware, options: Options) -> Result<Answer, Nowhere> {
+pub fn plan(
+    experiment: &Experiment,
+    hardware: &Hardware,
+    options: Options,
+) -> Result<Answer, Nowhere> {
     let space = space::enumerate(experiment);
     let mut search = Search {
         experiment,
@@ -108,9 +115,18 @@ pub fn plan(experiment: &Experiment, hardware: &Hardware, options: Options) -> R
         fates: BTreeMap::new(),
         simulated: 0,
     };
-    let total = space.candidates.len() as u64 + space.impossible.iter().map(|region| region.count).sum::<u64>();
+    let total = space.candidates.len() as u64
+        + space
+            .impossible
+            .iter()
+            .map(|region| region.count)
+            .sum::<u64>();
     let mut candidates = search.price(&space.candidates);
-    candidates.sort_by(|one, other| one.value.total_cmp(&other.value).then_with(|| one.bound.step.cmp(&other.bound.step)));
+    candidates.sort_by(|one, other| {
+        one.value
+            .total_cmp(&other.value)
+            .then_with(|| one.bound.step.cmp(&other.bound.step))
+    });
     search.run(&candidates, options.alternatives);
     search.answer(space.impossible, total, options.alternatives)
 }
@@ -122,23 +138,34 @@ impl<'e> Search<'e> {
     /// ones, which keep more of everything, need not be looked at.
     fn price<'s>(&mut self, placements: &'s [Placement]) -> Vec<Candidate<'s>> {
         if let [placement] = placements {
-            return vec![Candidate { placement, bound: Bound { step: 0, peak: 0 }, value: f64::NEG_INFINITY }];
+            return vec![Candidate {
+                placement,
+                bound: Bound { step: 0, peak: 0 },
+                value: f64::NEG_INFINITY,
+            }];
         }
         let mut shapes: BTreeMap<Key, Vec<&Placement>> = BTreeMap::new();
         for placement in placements {
-            shapes.entry(Key::of(placement)).or_default().push(placement);
+            shapes
+                .entry(Key::of(placement))
+                .or_default()
+                .push(placement);
         }
         let capacity = evaluate::capacity(self.experiment, self.hardware);
         let mut candidates = Vec::with_capacity(placements.len());
         let mut full: Option<(Key, u64)> = None;
         for (key, placements) in shapes {
             if let Some((_, peak)) = full.filter(|(smaller, _)| smaller.grows(&key)) {
-                placements.iter().for_each(|placement| self.misfit(placement, peak, capacity));
+                placements
+                    .iter()
+                    .for_each(|placement| self.misfit(placement, peak, capacity));
                 continue;
             }
             let bounded = self.bounded(key, &placements);
             let least = bounded.iter().map(|candidate| candidate.bound.peak).min();
-            full = least.filter(|&peak| peak > capacity).map(|peak| (key, peak));
+            full = least
+                .filter(|&peak| peak > capacity)
+                .map(|peak| (key, peak));
             candidates.extend(bounded);
         }
         candidates
@@ -149,14 +176,20 @@ impl<'e> Search<'e> {
         let price = match bound::price(self.experiment, self.hardware, key) {
             Ok(price) => price,
             Err(why) => {
-                placements.iter().for_each(|placement| self.reject(placement, "no plan", 0, why.clone()));
+                placements
+                    .iter()
+                    .for_each(|placement| self.reject(placement, "no plan", 0, why.clone()));
                 return Vec::new();
             }
         };
         let bounded = |&placement: &&'s Placement| {
             let bound = price.bound(self.experiment, placement);
             let value = self.wish.bound(&self.scope(placement, &bound));
-            Candidate { placement, bound, value }
+            Candidate {
+                placement,
+                bound,
+                value,
+            }
         };
         let candidates = placements.iter().map(bounded).collect();
         self.prices.insert(key, price);
@@ -164,7 +197,11 @@ impl<'e> Search<'e> {
     }
 
     fn misfit(&mut self, placement: &Placement, peak: u64, capacity: u64) {
-        let why = format!("does not fit: at least {} of {}", gibibytes(peak), gibibytes(capacity));
+        let why = format!(
+            "does not fit: at least {} of {}",
+            gibibytes(peak),
+            gibibytes(capacity)
+        );
         self.reject(placement, "memory", peak, why);
     }
 
@@ -184,7 +221,11 @@ impl<'e> Search<'e> {
                 self.misfit(candidate.placement, candidate.bound.peak, capacity);
             } else if candidate.value > self.threshold(alternatives) {
                 let best = self.best_step();
-                let why = format!("slower: at least {} against {}", seconds(candidate.bound.step), seconds(best));
+                let why = format!(
+                    "slower: at least {} against {}",
+                    seconds(candidate.bound.step),
+                    seconds(best)
+                );
                 self.reject(candidate.placement, "slower", candidate.bound.step, why);
             } else {
                 self.evaluate(candidate.placement);
@@ -192,7 +233,9 @@ impl<'e> Search<'e> {
         }
         if self.found.is_empty() && self.misfits.is_empty() {
             // Every bound was beyond the memory: the nearest miss is shown with its real figures.
-            let nearest = candidates.iter().min_by_key(|candidate| candidate.bound.peak);
+            let nearest = candidates
+                .iter()
+                .min_by_key(|candidate| candidate.bound.peak);
             let found = nearest.and_then(|candidate| self.evaluated(candidate.placement).ok());
             self.misfits.extend(found);
         }
@@ -206,11 +249,17 @@ impl<'e> Search<'e> {
         self.simulated += 1;
         if !evaluated.fits() {
             let [peak, capacity] = [evaluated.peak(), evaluated.capacity].map(gibibytes);
-            let why = format!("does not fit: {peak} of {capacity} on stage {}", evaluated.fullest());
+            let why = format!(
+                "does not fit: {peak} of {capacity} on stage {}",
+                evaluated.fullest()
+            );
             self.reject(placement, "memory", evaluated.peak(), why);
             return self.misfits.push(evaluated);
         }
-        if let Some((_, why)) = space::broken_law(&self.experiment.plan.requirements, &evaluated.scope(self.experiment)) {
+        if let Some((_, why)) = space::broken_law(
+            &self.experiment.plan.requirements,
+            &evaluated.scope(self.experiment),
+        ) {
             self.reject(placement, "law", 0, why);
             return self.misfits.push(evaluated);
         }
@@ -219,34 +268,55 @@ impl<'e> Search<'e> {
 
     fn evaluated(&self, placement: &Placement) -> Result<Evaluated, String> {
         match self.prices.get(&Key::of(placement)) {
-            Some(price) => evaluate::evaluate_cut(self.experiment, self.hardware, placement, &price.cut),
+            Some(price) => {
+                evaluate::evaluate_cut(self.experiment, self.hardware, placement, &price.cut)
+            }
             None => evaluate::evaluate(self.experiment, self.hardware, placement),
         }
     }
 
     /// The value that a bound must not pass: that of the last alternative wanted, and never below what counts as best.
     fn threshold(&self, alternatives: usize) -> f64 {
-        let mut values: Vec<f64> = self.found.iter().map(|found| self.wish.first(&found.scope(self.experiment))).collect();
+        let mut values: Vec<f64> = self
+            .found
+            .iter()
+            .map(|found| self.wish.first(&found.scope(self.experiment)))
+            .collect();
         values.sort_by(f64::total_cmp);
-        let Some(&best) = values.first() else { return f64::INFINITY };
+        let Some(&best) = values.first() else {
+            return f64::INFINITY;
+        };
         let wanted = values.get(alternatives).copied().unwrap_or(f64::INFINITY);
         wanted.max(self.wish.slack(best))
     }
 
     fn best_step(&self) -> u64 {
-        self.found.iter().map(|found| found.simulation.step).min().unwrap_or(0)
+        self.found
+            .iter()
+            .map(|found| found.simulation.step)
+            .min()
+            .unwrap_or(0)
     }
 
     fn reject(&mut self, placement: &Placement, kind: &'static str, measure: u64, why: String) {
         let entry = self.fates.entry((placement.tp, kind));
-        let fate = entry.or_insert(Fate { count: 0, nearest: u64::MAX, why: String::new() });
+        let fate = entry.or_insert(Fate {
+            count: 0,
+            nearest: u64::MAX,
+            why: String::new(),
+        });
         fate.count += 1;
         if measure < fate.nearest {
             (fate.nearest, fate.why) = (measure, why);
         }
     }
 
-    fn answer(mut self, impossible: Vec<Rejected>, candidates: u64, alternatives: usize) -> Result<Answer, Nowhere> {
+    fn answer(
+        mut self,
+        impossible: Vec<Rejected>,
+        candidates: u64,
+        alternatives: usize,
+    ) -> Result<Answer, Nowhere> {
         let feasible = self.found.len() as u64;
         let mut found = std::mem::take(&mut self.found);
         self.wish.sort(&mut found, self.experiment);
@@ -258,17 +328,36 @@ impl<'e> Search<'e> {
         let beaten = found.split_off(found.len().min(alternatives + 1));
         let best = found.first().map_or(0, |chosen| chosen.simulation.step);
         for other in beaten {
-            let why = format!("slower: {} against {}", seconds(other.simulation.step), seconds(best));
+            let why = format!(
+                "slower: {} against {}",
+                seconds(other.simulation.step),
+                seconds(best)
+            );
             self.reject(&other.placement, "slower", other.simulation.step, why);
         }
         let fates = std::mem::take(&mut self.fates).into_iter();
-        let left = fates.map(|((tp, _), fate)| Rejected { what: format!("tp {tp}"), why: fate.why, count: fate.count });
+        let left = fates.map(|((tp, _), fate)| Rejected {
+            what: format!("tp {tp}"),
+            why: fate.why,
+            count: fate.count,
+        });
         let rejected: Vec<Rejected> = impossible.into_iter().chain(left).collect();
-        found.iter_mut().for_each(|found| program::seal(&mut found.plan));
+        found
+            .iter_mut()
+            .for_each(|found| program::seal(&mut found.plan));
         let mut found = found.into_iter();
-        let Some(chosen) = found.next() else { return Err(Nowhere { rejected }) };
+        let Some(chosen) = found.next() else {
+            return Err(Nowhere { rejected });
+        };
         let alternatives = found.collect();
-        Ok(Answer { chosen, alternatives, rejected, candidates, feasible, simulated: self.simulated })
+        Ok(Answer {
+            chosen,
+            alternatives,
+            rejected,
+            candidates,
+            feasible,
+            simulated: self.simulated,
+        })
     }
 }
 
@@ -280,5 +369,9 @@ pub fn gibibytes(bytes: u64) -> String {
 /// Picoseconds in seconds or milliseconds, for reasons.
 pub fn seconds(ps: u64) -> String {
     let seconds = ps as f64 / crate::cost::PICO;
-    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+    if seconds < 1.0 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.2} s")
+    }
 }

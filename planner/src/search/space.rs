@@ -39,9 +39,16 @@ struct Builder<'e> {
 
 /// Enumerates the space of an experiment.
 pub fn enumerate(experiment: &Experiment) -> Space {
-    let mut builder = Builder { experiment, candidates: Vec::new(), impossible: Vec::new() };
+    let mut builder = Builder {
+        experiment,
+        candidates: Vec::new(),
+        impossible: Vec::new(),
+    };
     builder.meshes();
-    Space { candidates: builder.candidates, impossible: builder.impossible }
+    Space {
+        candidates: builder.candidates,
+        impossible: builder.impossible,
+    }
 }
 
 impl Builder<'_> {
@@ -78,7 +85,10 @@ impl Builder<'_> {
             return Some(format!("{gpus} ranks do not divide by it"));
         }
         if !model.heads.is_multiple_of(tp) {
-            return Some(format!("{} attention heads do not divide by it", model.heads));
+            return Some(format!(
+                "{} attention heads do not divide by it",
+                model.heads
+            ));
         }
         (width % tp != 0).then(|| format!("the MLP's width of {width} does not divide by it"))
     }
@@ -94,12 +104,18 @@ impl Builder<'_> {
     fn mesh(&mut self, scope: &Scoped<'_>, [tp, pp, dp]: [u64; 3]) {
         let gpus = self.experiment.cluster.gpus();
         if tp * pp * dp != gpus {
-            let why = format!("tp {tp} x pp {pp} x dp {dp} is {} ranks, the cluster has {gpus}", tp * pp * dp);
+            let why = format!(
+                "tp {tp} x pp {pp} x dp {dp} is {} ranks, the cluster has {gpus}",
+                tp * pp * dp
+            );
             return self.reject(format!("dp {dp}"), why);
         }
         let batch = self.experiment.train.global_batch;
         if !batch.is_multiple_of(dp) {
-            return self.reject(format!("dp {dp}"), format!("a batch of {batch} sequences does not divide by it"));
+            return self.reject(
+                format!("dp {dp}"),
+                format!("a batch of {batch} sequences does not divide by it"),
+            );
         }
         let mut scope = scope.clone();
         let wishes = &self.experiment.plan;
@@ -109,9 +125,15 @@ impl Builder<'_> {
             for micro in values(&wishes.micro_batch, &scope, || divisors(batch / dp)) {
                 scope.micro_batch = Some(micro);
                 if zero > 1 {
-                    self.reject(format!("zero {zero}"), "only ZeRO stages 0 and 1 are planned so far".to_owned());
+                    self.reject(
+                        format!("zero {zero}"),
+                        "only ZeRO stages 0 and 1 are planned so far".to_owned(),
+                    );
                 } else if micro == 0 || !(batch / dp).is_multiple_of(micro) {
-                    let why = format!("{} sequences of each replica do not divide by it", batch / dp);
+                    let why = format!(
+                        "{} sequences of each replica do not divide by it",
+                        batch / dp
+                    );
                     self.reject(format!("micro_batch {micro}"), why);
                 } else {
                     self.leaves(&mut scope);
@@ -127,7 +149,13 @@ impl Builder<'_> {
         let tp = scope.tp.unwrap_or(1);
         let words = || vec!["none".to_owned(), "full".to_owned()];
         let able = engine::find(&wishes.engine).is_none_or(|engine| engine.sequence_parallel);
-        let switches = || if tp > 1 && able { vec![false, true] } else { vec![false] };
+        let switches = || {
+            if tp > 1 && able {
+                vec![false, true]
+            } else {
+                vec![false]
+            }
+        };
         for word in values(&wishes.recompute, scope, words) {
             scope.recompute = Some(word.clone());
             for sequence in values(&wishes.sequence_parallel, scope, switches) {
@@ -143,12 +171,20 @@ impl Builder<'_> {
         let recompute = match word {
             "none" => Recompute::None,
             "full" => Recompute::Full,
-            _ => return self.reject(format!("recompute {word}"), "only `none` and `full` are planned so far".to_owned()),
+            _ => {
+                return self.reject(
+                    format!("recompute {word}"),
+                    "only `none` and `full` are planned so far".to_owned(),
+                );
+            }
         };
         let tp = scope.tp.unwrap_or(1);
         let context = self.experiment.model.context;
         if sequence_parallel && !context.is_multiple_of(tp) {
-            return self.reject(format!("tp {tp}"), format!("{context} positions do not divide by it (sequence parallelism)"));
+            return self.reject(
+                format!("tp {tp}"),
+                format!("{context} positions do not divide by it (sequence parallelism)"),
+            );
         }
         if !agrees(self.experiment, scope) {
             return;
@@ -156,19 +192,32 @@ impl Builder<'_> {
         if let Some((what, why)) = broken_law(&self.experiment.plan.requirements, scope) {
             return self.reject(what, why);
         }
-        self.candidates.push(scope.placement(recompute, sequence_parallel));
+        self.candidates
+            .push(scope.placement(recompute, sequence_parallel));
     }
 
     fn reject(&mut self, what: String, why: String) {
-        match self.impossible.iter_mut().find(|region| region.what == what && region.why == why) {
+        match self
+            .impossible
+            .iter_mut()
+            .find(|region| region.what == what && region.why == why)
+        {
             Some(region) => region.count += 1,
-            None => self.impossible.push(Rejected { what, why, count: 1 }),
+            None => self.impossible.push(Rejected {
+                what,
+                why,
+                count: 1,
+            }),
         }
     }
 }
 
 /// The values that a choice allows here, or the default ones.
-fn values<T: FromFigure + Clone>(choice: &Choice<T>, scope: &Scoped<'_>, default: impl FnOnce() -> Vec<T>) -> Vec<T> {
+fn values<T: FromFigure + Clone>(
+    choice: &Choice<T>,
+    scope: &Scoped<'_>,
+    default: impl FnOnce() -> Vec<T>,
+) -> Vec<T> {
     choice.candidates(scope).unwrap_or_else(default)
 }
 
@@ -181,10 +230,18 @@ fn agrees(experiment: &Experiment, scope: &Scoped<'_>) -> bool {
         && holds(&wishes.zero, scope, scope.zero.as_ref())
         && holds(&wishes.micro_batch, scope, scope.micro_batch.as_ref())
         && holds(&wishes.recompute, scope, scope.recompute.as_ref())
-        && holds(&wishes.sequence_parallel, scope, scope.sequence_parallel.as_ref())
+        && holds(
+            &wishes.sequence_parallel,
+            scope,
+            scope.sequence_parallel.as_ref(),
+        )
 }
 
-fn holds<T: FromFigure + Clone + PartialEq>(choice: &Choice<T>, scope: &Scoped<'_>, value: Option<&T>) -> bool {
+fn holds<T: FromFigure + Clone + PartialEq>(
+    choice: &Choice<T>,
+    scope: &Scoped<'_>,
+    value: Option<&T>,
+) -> bool {
     match (choice.candidates(scope), value) {
         (Some(allowed), Some(value)) => allowed.contains(value),
         _ => true,
@@ -196,12 +253,17 @@ pub fn broken_law(laws: &[Requirement], scope: &Scoped<'_>) -> Option<(String, S
     laws.iter().find_map(|law| match law.check(scope) {
         Verdict::Holds | Verdict::Unknown(_) => None,
         Verdict::Fails { .. } => {
-            let reason = law.because.as_ref().map_or(String::new(), |because| format!(" ({because})"));
+            let reason = law
+                .because
+                .as_ref()
+                .map_or(String::new(), |because| format!(" ({because})"));
             Some((scope.region(), format!("breaks `{}`{reason}", law.text)))
         }
     })
 }
 
 fn divisors(number: u64) -> Vec<u64> {
-    (1..=number).filter(|divisor| number.is_multiple_of(*divisor)).collect()
+    (1..=number)
+        .filter(|divisor| number.is_multiple_of(*divisor))
+        .collect()
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Mlp, Model, Norm, Positions, Precision, Residual, Train, Wishes,
+    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Mlp, Model, Norm,
+    Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::hardware::Hardware;
@@ -16,7 +17,11 @@ use super::{Options, plan, space};
 use crate::hardware;
 use crate::placement::Placement;
 
-fn experiment(device: &str, [nodes, gpus_per_node]: [u64; 2], [layers, hidden, heads, batch]: [u64; 4]) -> Experiment {
+fn experiment(
+    device: &str,
+    [nodes, gpus_per_node]: [u64; 2],
+    [layers, hidden, heads, batch]: [u64; 4],
+) -> Experiment {
     Experiment {
         name: "small".into(),
         seed: 0,
@@ -27,23 +32,48 @@ fn experiment(device: &str, [nodes, gpus_per_node]: [u64; 2], [layers, hidden, h
             head_dim: hidden / heads,
             context: 256,
             vocab: 256,
-            positions: Positions::Rotary { fraction: 0.25, base: 1e4 },
+            positions: Positions::Rotary {
+                fraction: 0.25,
+                base: 1e4,
+            },
             residual: Residual::ParallelSeparate,
             norm: Norm::LayerNorm { eps: 1e-5 },
             mlp: Mlp::Gelu { width: 4 * hidden },
             tied: false,
-            init: Init { weights: 0.02, output: 0.01 },
+            init: Init {
+                weights: 0.02,
+                output: 0.01,
+            },
         },
-        data: Dataset { name: "none".into(), source: String::new(), tokenizer: "bytes".into(), mix: Vec::new() },
+        data: Dataset {
+            name: "none".into(),
+            source: String::new(),
+            tokenizer: "bytes".into(),
+            mix: Vec::new(),
+        },
         train: Train {
             steps: 100,
             global_batch: batch,
-            optimizer: AdamW { betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1 },
-            lr: LearningRate::Constant { peak: 1e-3, warmup: 10 },
+            optimizer: AdamW {
+                betas: [0.9, 0.95],
+                eps: 1e-8,
+                weight_decay: 0.1,
+            },
+            lr: LearningRate::Constant {
+                peak: 1e-3,
+                warmup: 10,
+            },
             clip: Some(1.0),
-            precision: if device == "this_machine" { Precision::Fp32 } else { Precision::Bf16 },
+            precision: if device == "this_machine" {
+                Precision::Fp32
+            } else {
+                Precision::Bf16
+            },
         },
-        checkpoints: Checkpoints { every: None, keep: 1 },
+        checkpoints: Checkpoints {
+            every: None,
+            keep: 1,
+        },
         cluster: Cluster {
             name: device.into(),
             nodes,
@@ -86,12 +116,26 @@ impl Case {
         let mut prices = BTreeMap::new();
         let mut evaluated = |placement: Placement| {
             let key = Key::of(&placement);
-            let price = prices.entry(key).or_insert_with(|| price(&experiment, &hardware, key).unwrap());
+            let price = prices
+                .entry(key)
+                .or_insert_with(|| price(&experiment, &hardware, key).unwrap());
             let found = evaluate_cut(&experiment, &hardware, &placement, &price.cut).unwrap();
-            (placement.clone(), price.bound(&experiment, &placement), found)
+            (
+                placement.clone(),
+                price.bound(&experiment, &placement),
+                found,
+            )
         };
-        let all = space::enumerate(&experiment).candidates.into_iter().map(&mut evaluated).collect();
-        Case { experiment, hardware, all }
+        let all = space::enumerate(&experiment)
+            .candidates
+            .into_iter()
+            .map(&mut evaluated)
+            .collect();
+        Case {
+            experiment,
+            hardware,
+            all,
+        }
     }
 
     /// Steps of all that fits, rising.
@@ -114,11 +158,24 @@ static CASES: LazyLock<[Case; 3]> = LazyLock::new(|| {
 #[test]
 fn the_answer_and_its_alternatives_are_the_optimum_of_the_simulation() {
     for case in CASES.iter() {
-        let answer = plan(&case.experiment, &case.hardware, Options { alternatives: 3 }).unwrap();
+        let answer = plan(
+            &case.experiment,
+            &case.hardware,
+            Options { alternatives: 3 },
+        )
+        .unwrap();
         let found = std::iter::once(&answer.chosen).chain(&answer.alternatives);
         let found: Vec<u64> = found.map(|found| found.simulation.step).collect();
-        assert_eq!(found, case.steps()[..4], "{}", case.experiment.cluster.device);
-        assert!(answer.simulated < case.all.len() as u64, "nothing was pruned");
+        assert_eq!(
+            found,
+            case.steps()[..4],
+            "{}",
+            case.experiment.cluster.device
+        );
+        assert!(
+            answer.simulated < case.all.len() as u64,
+            "nothing was pruned"
+        );
     }
 }
 
@@ -126,18 +183,35 @@ fn the_answer_and_its_alternatives_are_the_optimum_of_the_simulation() {
 fn no_simulation_is_below_its_bound() {
     for case in CASES.iter() {
         for (placement, bound, found) in &case.all {
-            assert!(bound.step <= found.simulation.step, "{placement:?}: {} > {}", bound.step, found.simulation.step);
-            assert!(bound.peak <= found.peak(), "{placement:?}: {} > {}", bound.peak, found.peak());
+            assert!(
+                bound.step <= found.simulation.step,
+                "{placement:?}: {} > {}",
+                bound.step,
+                found.simulation.step
+            );
+            assert!(
+                bound.peak <= found.peak(),
+                "{placement:?}: {} > {}",
+                bound.peak,
+                found.peak()
+            );
         }
     }
 }
 
 #[test]
 fn every_placement_is_counted_once() {
-    let Case { experiment, hardware, all } = &CASES[0];
+    let Case {
+        experiment,
+        hardware,
+        all,
+    } = &CASES[0];
     let answer = plan(experiment, hardware, Options { alternatives: 2 }).unwrap();
     let rejected: u64 = answer.rejected.iter().map(|region| region.count).sum();
-    assert_eq!(answer.candidates, 1 + answer.alternatives.len() as u64 + rejected);
+    assert_eq!(
+        answer.candidates,
+        1 + answer.alternatives.len() as u64 + rejected
+    );
     assert!(answer.candidates >= all.len() as u64);
 }
 
@@ -152,7 +226,10 @@ fn more_memory_never_makes_a_run_impossible_or_slower() {
         let answer = plan(&experiment, hardware, Options::default()).unwrap();
         let now = (answer.chosen.fits(), answer.chosen.simulation.step);
         if let Some((true, step)) = last {
-            assert!(now.0 && now.1 <= step, "{mebibytes} MiB: {now:?} after {step}");
+            assert!(
+                now.0 && now.1 <= step,
+                "{mebibytes} MiB: {now:?} after {step}"
+            );
         }
         last = Some(now);
     }
@@ -169,7 +246,14 @@ fn a_pin_that_does_not_fit_is_still_evaluated() {
     experiment.plan.recompute = Choice::Fixed("none".into());
     let answer = plan(&experiment, hardware, Options::default()).unwrap();
     assert!(!answer.chosen.fits() && answer.chosen.simulation.step > 0 && answer.feasible == 0);
-    assert!(answer.rejected.iter().any(|region| region.why.contains("does not fit")), "{:?}", answer.rejected);
+    assert!(
+        answer
+            .rejected
+            .iter()
+            .any(|region| region.why.contains("does not fit")),
+        "{:?}",
+        answer.rejected
+    );
 }
 
 #[test]
@@ -179,14 +263,29 @@ fn what_cannot_be_says_why() {
     experiment.plan.recompute = Choice::Fixed("none".into());
     let hardware = hardware::find("a100_40g", None).unwrap();
     let answer = plan(&experiment, &hardware, Options::default()).unwrap();
-    let three = answer.rejected.iter().find(|region| region.what == "tp 3").unwrap();
+    let three = answer
+        .rejected
+        .iter()
+        .find(|region| region.what == "tp 3")
+        .unwrap();
     assert!(three.why.contains("8 attention heads"), "{}", three.why);
     let why = why_not(&experiment, &hardware, &answer, "tp = 3").unwrap();
-    assert!(why.best.is_none() && why.verdict.contains("8 attention heads"), "{}", why.verdict);
+    assert!(
+        why.best.is_none() && why.verdict.contains("8 attention heads"),
+        "{}",
+        why.verdict
+    );
     let why = why_not(&experiment, &hardware, &answer, "pp = 2").unwrap();
-    assert!(why.best.is_some() && why.verdict.contains("slower"), "{}", why.verdict);
+    assert!(
+        why.best.is_some() && why.verdict.contains("slower"),
+        "{}",
+        why.verdict
+    );
     assert!(why_not(&experiment, &hardware, &answer, "speed = high").is_err());
     experiment.plan.tp = Choice::Fixed(4);
     let nowhere = plan(&experiment, &hardware, Options::default()).unwrap_err();
-    assert!(nowhere.to_string().contains("6 ranks do not divide"), "{nowhere}");
+    assert!(
+        nowhere.to_string().contains("6 ranks do not divide"),
+        "{nowhere}"
+    );
 }

@@ -53,10 +53,21 @@ impl Pin {
     /// # Errors
     /// Another form, an unknown field, or a value of another kind.
     pub fn parse(text: &str) -> Result<Self, NoPin> {
-        let wrong = || NoPin { text: text.to_owned() };
+        let wrong = || NoPin {
+            text: text.to_owned(),
+        };
         let (field, value) = text.split_once('=').ok_or_else(wrong)?;
-        let (field, value) = (field.trim().trim_start_matches("plan."), value.trim_start_matches('=').trim());
-        let number = || value.split_whitespace().next().and_then(|digits| digits.parse().ok()).ok_or_else(wrong);
+        let (field, value) = (
+            field.trim().trim_start_matches("plan."),
+            value.trim_start_matches('=').trim(),
+        );
+        let number = || {
+            value
+                .split_whitespace()
+                .next()
+                .and_then(|digits| digits.parse().ok())
+                .ok_or_else(wrong)
+        };
         Ok(match field {
             "tp" => Pin::Tp(number()?),
             "pp" => Pin::Pp(number()?),
@@ -90,17 +101,36 @@ impl Pin {
 ///
 /// # Errors
 /// The question is not of the form `field = value`.
-pub fn why_not(experiment: &Experiment, hardware: &Hardware, answer: &Answer, question: &str) -> Result<WhyNot, NoPin> {
+pub fn why_not(
+    experiment: &Experiment,
+    hardware: &Hardware,
+    answer: &Answer,
+    question: &str,
+) -> Result<WhyNot, NoPin> {
     let pinned = Pin::parse(question)?.apply(experiment);
     let question = question.trim().to_owned();
     Ok(match plan(&pinned, hardware, Options { alternatives: 0 }) {
         Err(nowhere) => {
-            let reasons: Vec<String> = nowhere.rejected.iter().map(|region| format!("{}: {}", region.what, region.why)).collect();
-            WhyNot { question, best: None, verdict: format!("it cannot be: {}", reasons.join("; ")), rejected: nowhere.rejected }
+            let reasons: Vec<String> = nowhere
+                .rejected
+                .iter()
+                .map(|region| format!("{}: {}", region.what, region.why))
+                .collect();
+            WhyNot {
+                question,
+                best: None,
+                verdict: format!("it cannot be: {}", reasons.join("; ")),
+                rejected: nowhere.rejected,
+            }
         }
         Ok(other) => {
             let verdict = compare(&answer.chosen, &other);
-            WhyNot { question, best: Some(other.chosen), verdict, rejected: other.rejected }
+            WhyNot {
+                question,
+                best: Some(other.chosen),
+                verdict,
+                rejected: other.rejected,
+            }
         }
     })
 }
@@ -112,7 +142,10 @@ fn compare(chosen: &Evaluated, other: &Answer) -> String {
     }
     if !best.fits() {
         let [peak, capacity] = [best.peak(), best.capacity].map(gibibytes);
-        return format!("it does not fit: {peak} of {capacity} on stage {} at best", best.fullest());
+        return format!(
+            "it does not fit: {peak} of {capacity} on stage {} at best",
+            best.fullest()
+        );
     }
     let [own, theirs] = [chosen.simulation.step, best.simulation.step];
     let [step, against] = [theirs, own].map(seconds);

@@ -23,7 +23,10 @@ impl<'e> Wish<'e> {
             let known = ["step_time", "time", "cost", "memory.peak"];
             objective.direction == Direction::Minimize && known.contains(&objective.metric.as_str())
         };
-        Wish { objectives, bounded: objectives.first().is_none_or(rising) }
+        Wish {
+            objectives,
+            bounded: objectives.first().is_none_or(rising),
+        }
     }
 
     /// The first goal's value, smaller is better; what has no value is worst.
@@ -37,19 +40,30 @@ impl<'e> Wish<'e> {
     /// A lower bound of the first goal's value, from a scope that holds lower bounds; minus infinity where the goal does not rise
     /// with them.
     pub fn bound(&self, scope: &Scoped<'_>) -> f64 {
-        if self.bounded { self.first(scope) } else { f64::NEG_INFINITY }
+        if self.bounded {
+            self.first(scope)
+        } else {
+            f64::NEG_INFINITY
+        }
     }
 
     /// What still counts as best for the first goal.
     pub fn slack(&self, best: f64) -> f64 {
-        slack(self.objectives.first().and_then(|objective| objective.within), best)
+        slack(
+            self.objectives
+                .first()
+                .and_then(|objective| objective.within),
+            best,
+        )
     }
 
     /// Sorts the best first.
     pub fn sort(&self, found: &mut Vec<Evaluated>, experiment: &Experiment) {
         found.sort_by(|one, other| {
             let [first, second] = [one, other].map(|each| self.first(&each.scope(experiment)));
-            first.total_cmp(&second).then_with(|| one.simulation.step.cmp(&other.simulation.step))
+            first
+                .total_cmp(&second)
+                .then_with(|| one.simulation.step.cmp(&other.simulation.step))
         });
         if let Some(best) = self.best(found, experiment) {
             let chosen = found.remove(best);
@@ -61,12 +75,22 @@ impl<'e> Wish<'e> {
     fn best(&self, found: &[Evaluated], experiment: &Experiment) -> Option<usize> {
         let mut field: Vec<usize> = (0..found.len()).collect();
         for objective in self.objectives {
-            let values: Vec<f64> = field.iter().map(|&index| value(objective, &found[index].scope(experiment))).collect();
+            let values: Vec<f64> = field
+                .iter()
+                .map(|&index| value(objective, &found[index].scope(experiment)))
+                .collect();
             let best = values.iter().copied().fold(f64::INFINITY, f64::min);
             let limit = slack(objective.within, best);
-            field = field.into_iter().zip(values).filter(|(_, value)| *value <= limit).map(|(index, _)| index).collect();
+            field = field
+                .into_iter()
+                .zip(values)
+                .filter(|(_, value)| *value <= limit)
+                .map(|(index, _)| index)
+                .collect();
         }
-        field.into_iter().min_by_key(|&index| (found[index].simulation.step, index))
+        field
+            .into_iter()
+            .min_by_key(|&index| (found[index].simulation.step, index))
     }
 }
 

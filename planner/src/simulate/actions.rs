@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use pleach_plan::walk::visits;
-use pleach_plan::{Body, BodyKind, Call, Instr, Mark, Plan, Recompute, Slot, Transfer, TransferKind, Wire};
+use pleach_plan::{
+    Body, BodyKind, Call, Instr, Mark, Plan, Recompute, Slot, Transfer, TransferKind, Wire,
+};
 
 use super::inline::Inline;
 use super::{Detail, Place};
@@ -97,7 +99,10 @@ pub struct Summary {
 
 /// Prices a body once.
 pub fn summary(costs: &Costs<'_>, body: &Body) -> Summary {
-    let mut summary = Summary { beyond: rerun(costs, body), ..Summary::default() };
+    let mut summary = Summary {
+        beyond: rerun(costs, body),
+        ..Summary::default()
+    };
     let code = body.code.iter().map(|instr| costs.instr(instr));
     for cost in code.chain(summary.beyond.clone()) {
         match cost.class {
@@ -116,19 +121,40 @@ pub fn summary(costs: &Costs<'_>, body: &Body) -> Summary {
 /// reads: the forward body less the part before the first derivative.
 fn rerun(costs: &Costs<'_>, body: &Body) -> Vec<Cost> {
     let plan = costs.plan();
-    let again = costs.engine().reruns_forward && plan.recompute == Recompute::Full && body.kind == BodyKind::Backward;
+    let again = costs.engine().reruns_forward
+        && plan.recompute == Recompute::Full
+        && body.kind == BodyKind::Backward;
     let twin = |other: &&Body| other.block == body.block && other.kind == BodyKind::Forward;
-    let Some(forward) = plan.bodies.iter().find(twin).filter(|_| again && body.block == "layer") else { return Vec::new() };
+    let Some(forward) = plan
+        .bodies
+        .iter()
+        .find(twin)
+        .filter(|_| again && body.block == "layer")
+    else {
+        return Vec::new();
+    };
     let part = |code: &[Instr], class: Class| -> u64 {
-        code.iter().map(|instr| costs.instr(instr)).filter(|cost| cost.class == class).map(|cost| cost.ps).sum()
+        code.iter()
+            .map(|instr| costs.instr(instr))
+            .filter(|cost| cost.class == class)
+            .map(|cost| cost.ps)
+            .sum()
     };
     let derivative = |instr: &Instr| instr.op.name().contains("_backward");
     let recomputed = &body.code[..body.code.iter().position(derivative).unwrap_or(0)];
     let rest = |class, busy| {
         let ps = part(&forward.code, class).saturating_sub(part(recomputed, class));
-        Cost { ps, class, busy, world: false }
+        Cost {
+            ps,
+            class,
+            busy,
+            world: false,
+        }
     };
-    vec![rest(Class::Compute, 1_000_000), rest(Class::Communication, 0)]
+    vec![
+        rest(Class::Compute, 1_000_000),
+        rest(Class::Communication, 0),
+    ]
 }
 
 fn alike(one: &Cost, other: &Cost) -> bool {
@@ -139,11 +165,30 @@ impl Program {
     /// Compiles all roles of a plan.
     pub fn of(costs: &Costs<'_>, detail: Detail) -> Self {
         let plan = costs.plan();
-        let summaries = plan.bodies.iter().map(|body| summary(costs, body)).collect();
+        let summaries = plan
+            .bodies
+            .iter()
+            .map(|body| summary(costs, body))
+            .collect();
         let sharing = sharing(costs);
-        let mut compiler = Compiler { costs, detail, summaries, shared: sharing.is_some(), keys: BTreeMap::new(), messages: Vec::new() };
-        let roles = plan.roles.iter().map(|role| compiler.role(role.stage, &role.slots)).collect();
-        Program { roles, messages: compiler.messages, sharing }
+        let mut compiler = Compiler {
+            costs,
+            detail,
+            summaries,
+            shared: sharing.is_some(),
+            keys: BTreeMap::new(),
+            messages: Vec::new(),
+        };
+        let roles = plan
+            .roles
+            .iter()
+            .map(|role| compiler.role(role.stage, &role.slots))
+            .collect();
+        Program {
+            roles,
+            messages: compiler.messages,
+            sharing,
+        }
     }
 }
 
@@ -160,7 +205,11 @@ impl Compiler<'_, '_> {
     fn role(&mut self, stage: u32, slots: &[Slot]) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut tokens = BTreeMap::new();
-        let mut inline = self.costs.engine().blocking_transfers.then(|| self.inline(stage, slots));
+        let mut inline = self
+            .costs
+            .engine()
+            .blocking_transfers
+            .then(|| self.inline(stage, slots));
         for (index, slot) in slots.iter().enumerate() {
             match slot {
                 Slot::Call(call) => {
@@ -178,8 +227,16 @@ impl Compiler<'_, '_> {
                     actions.push(Action::Start(side));
                 }
                 Slot::Wait(token) => {
-                    let place = Place { slot: index, layer: None, instruction: None };
-                    actions.extend(tokens.get(token).map(|&side| Action::Wait(Side { place, ..side })));
+                    let place = Place {
+                        slot: index,
+                        layer: None,
+                        instruction: None,
+                    };
+                    actions.extend(
+                        tokens
+                            .get(token)
+                            .map(|&side| Action::Wait(Side { place, ..side })),
+                    );
                 }
                 Slot::Mark(Mark::StepBegin | Mark::Optimizer | Mark::StepEnd) => {}
             }
@@ -188,8 +245,16 @@ impl Compiler<'_, '_> {
     }
 
     fn side(&mut self, stage: u32, slot: usize, transfer: &Transfer) -> Side {
-        let place = Place { slot, layer: None, instruction: None };
-        Side { message: self.message(stage, transfer), kind: transfer.kind, place }
+        let place = Place {
+            slot,
+            layer: None,
+            instruction: None,
+        };
+        Side {
+            message: self.message(stage, transfer),
+            kind: transfer.kind,
+            place,
+        }
     }
 
     /// All transfers of a role by what they carry, for engines that make them in line.
@@ -198,10 +263,17 @@ impl Compiler<'_, '_> {
         for (index, slot) in slots.iter().enumerate() {
             if let Slot::Start(transfer) = slot {
                 let sends = transfer.kind == TransferKind::Send;
-                sides.insert((sends, transfer.wire, transfer.micro_batch), self.side(stage, index, transfer));
+                sides.insert(
+                    (sends, transfer.wire, transfer.micro_batch),
+                    self.side(stage, index, transfer),
+                );
             }
         }
-        Inline { sides, last: None, ahead: (self.costs.plan().mesh.pp - 1).saturating_sub(stage) }
+        Inline {
+            sides,
+            last: None,
+            ahead: (self.costs.plan().mesh.pp - 1).saturating_sub(stage),
+        }
     }
 
     fn message(&mut self, stage: u32, transfer: &Transfer) -> usize {
@@ -211,10 +283,13 @@ impl Compiler<'_, '_> {
         };
         let ps = self.costs.transfer(stage, transfer);
         let messages = &mut self.messages;
-        *self.keys.entry((from, to, transfer.wire, transfer.micro_batch)).or_insert_with(|| {
-            messages.push(Message { from, to, ps });
-            messages.len() - 1
-        })
+        *self
+            .keys
+            .entry((from, to, transfer.wire, transfer.micro_batch))
+            .or_insert_with(|| {
+                messages.push(Message { from, to, ps });
+                messages.len() - 1
+            })
     }
 
     fn call(&self, slot: usize, call: &Call, once: bool, actions: &mut Vec<Action>) {
@@ -227,10 +302,18 @@ impl Compiler<'_, '_> {
     fn instructions(&self, slot: usize, call: &Call, once: bool, actions: &mut Vec<Action>) {
         for visit in visits(self.costs.plan(), slot, call) {
             for (index, instr) in visit.body.code.iter().enumerate() {
-                let place = Place { slot, layer: visit.layer, instruction: Some(index) };
+                let place = Place {
+                    slot,
+                    layer: visit.layer,
+                    instruction: Some(index),
+                };
                 actions.push(action(self.costs.instr(instr), once, place));
             }
-            let place = Place { slot, layer: visit.layer, instruction: None };
+            let place = Place {
+                slot,
+                layer: visit.layer,
+                instruction: None,
+            };
             let beyond = &self.summaries[call.body.0 as usize].beyond;
             actions.extend(beyond.iter().map(|&cost| action(cost, once, place)));
         }
@@ -238,24 +321,49 @@ impl Compiler<'_, '_> {
 
     fn whole(&self, slot: usize, call: &Call, once: bool, actions: &mut Vec<Action>) {
         let summary = &self.summaries[call.body.0 as usize];
-        let layers = call.layers.map_or(1, |[first, last]| u64::from(last - first) + 1);
-        let place = Place { slot, layer: None, instruction: None };
+        let layers = call
+            .layers
+            .map_or(1, |[first, last]| u64::from(last - first) + 1);
+        let place = Place {
+            slot,
+            layer: None,
+            instruction: None,
+        };
         if self.shared || summary.runs.iter().any(|cost| cost.world) {
             for _ in 0..layers {
                 actions.extend(summary.runs.iter().map(|&cost| action(cost, once, place)));
             }
             return;
         }
-        for (ps, class) in [(summary.compute, Class::Compute), (summary.communication, Class::Communication)] {
-            let work = Work { ps: ps * layers, class, busy: 0, once, place };
+        for (ps, class) in [
+            (summary.compute, Class::Compute),
+            (summary.communication, Class::Communication),
+        ] {
+            let work = Work {
+                ps: ps * layers,
+                class,
+                busy: 0,
+                once,
+                place,
+            };
             actions.extend((ps > 0).then_some(Action::Work(work)));
         }
     }
 }
 
 fn action(cost: Cost, once: bool, place: Place) -> Action {
-    let work = Work { ps: cost.ps, class: cost.class, busy: cost.busy, once, place };
-    if cost.world { Action::Meet(work) } else { Action::Work(work) }
+    let work = Work {
+        ps: cost.ps,
+        class: cost.class,
+        busy: cost.busy,
+        once,
+        place,
+    };
+    if cost.world {
+        Action::Meet(work)
+    } else {
+        Action::Work(work)
+    }
 }
 
 /// Who shares cores on a CPU cluster.
@@ -272,13 +380,24 @@ pub fn sharing(costs: &Costs<'_>) -> Option<Sharing> {
         counts.into_iter().collect()
     };
     let million = |value: f64| libm::round(value * 1e6) as u64;
-    let mut curve: Vec<(u64, u64)> =
-        cores.contention.iter().map(|point| (u64::from(point.active) * 1_000_000, million(point.slowdown.max(1.0)))).collect();
+    let mut curve: Vec<(u64, u64)> = cores
+        .contention
+        .iter()
+        .map(|point| {
+            (
+                u64::from(point.active) * 1_000_000,
+                million(point.slowdown.max(1.0)),
+            )
+        })
+        .collect();
     if curve.is_empty() {
         let count = u64::from(cores.count.max(1)) * 1_000_000;
         curve = vec![(1_000_000, 1_000_000), (count.max(1_000_001), 1_000_000)];
     }
-    Some(Sharing { nodes: stages(plan).map(nodes).collect(), curve })
+    Some(Sharing {
+        nodes: stages(plan).map(nodes).collect(),
+        curve,
+    })
 }
 
 fn stages(plan: &Plan) -> impl Iterator<Item = u32> + '_ {

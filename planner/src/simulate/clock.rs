@@ -11,7 +11,9 @@ use crate::cost::Class;
 
 /// The stages wait for each other for ever.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the simulation stands still at {at} ps: stage {stage} waits in slot {slot} for something that nobody sends")]
+#[error(
+    "the simulation stands still at {at} ps: stage {stage} waits in slot {slot} for something that nobody sends"
+)]
 pub struct Stuck {
     /// When.
     pub at: u64,
@@ -75,7 +77,11 @@ pub fn run(program: &Program, keep: bool) -> Result<Simulation, Stuck> {
     let mut ends = vec![0; count];
     loop {
         clock.settle(&mut ends);
-        if clock.states.iter().all(|state| matches!(state, State::Done)) {
+        if clock
+            .states
+            .iter()
+            .all(|state| matches!(state, State::Done))
+        {
             break;
         }
         clock.advance()?;
@@ -86,7 +92,11 @@ pub fn run(program: &Program, keep: bool) -> Result<Simulation, Stuck> {
     }
     let mut spans = clock.spans.unwrap_or_default();
     spans.sort_by_key(|span| (span.stage, span.start, span.place));
-    Ok(Simulation { step, roles: clock.times, spans })
+    Ok(Simulation {
+        step,
+        roles: clock.times,
+        spans,
+    })
 }
 
 impl Clock<'_> {
@@ -141,19 +151,33 @@ impl Clock<'_> {
             TransferKind::Send => travel.sent = Some((self.now, side.place)),
             TransferKind::Receive => travel.awaited = Some(self.now),
         }
-        if let (Some((sent, place)), Some(awaited), None) = (travel.sent, travel.awaited, travel.span) {
-            let link = &mut self.links[message.from as usize * self.states.len() + message.to as usize];
+        if let (Some((sent, place)), Some(awaited), None) =
+            (travel.sent, travel.awaited, travel.span)
+        {
+            let link =
+                &mut self.links[message.from as usize * self.states.len() + message.to as usize];
             let start = sent.max(awaited).max(*link);
             *link = start + message.ps;
             travel.span = Some((start, start + message.ps));
-            self.record(message.from as usize, place, (start, start + message.ps), Class::Communication, true);
+            self.record(
+                message.from as usize,
+                place,
+                (start, start + message.ps),
+                Class::Communication,
+                true,
+            );
         }
         State::Ready
     }
 
     /// Ends a wait whose message has ended.
     fn arrived(&mut self, role: usize, side: Side, since: u64) -> bool {
-        let Some((start, end)) = self.travels[side.message].span.filter(|(_, end)| *end <= self.now) else { return false };
+        let Some((start, end)) = self.travels[side.message]
+            .span
+            .filter(|(_, end)| *end <= self.now)
+        else {
+            return false;
+        };
         let travelling = end.saturating_sub(start.max(since)).min(self.now - since);
         self.times[role].communication += travelling;
         self.times[role].bubble += self.now - since - travelling;
@@ -163,7 +187,10 @@ impl Clock<'_> {
 
     /// When all roles have come to a meeting, it begins.
     fn meet(&mut self) -> bool {
-        let all = self.states.iter().all(|state| matches!(state, State::Meeting(..)));
+        let all = self
+            .states
+            .iter()
+            .all(|state| matches!(state, State::Meeting(..)));
         if !all || self.states.is_empty() {
             return false;
         }
@@ -187,27 +214,51 @@ impl Clock<'_> {
         self.record(role, work.place, (start, self.now), work.class, false);
     }
 
-    fn record(&mut self, role: usize, place: Place, (start, end): (u64, u64), class: Class, transfer: bool) {
+    fn record(
+        &mut self,
+        role: usize,
+        place: Place,
+        (start, end): (u64, u64),
+        class: Class,
+        transfer: bool,
+    ) {
         if let Some(spans) = &mut self.spans {
-            spans.push(Span { stage: role as u32, place, start, end, class, transfer });
+            spans.push(Span {
+                stage: role as u32,
+                place,
+                start,
+                end,
+                class,
+                transfer,
+            });
         }
     }
 
     /// Jumps to the next end of something.
     fn advance(&mut self) -> Result<(), Stuck> {
         let slow: Vec<u64> = self.slowdowns();
-        let ends = self.states.iter().zip(&slow).filter_map(|(state, &slow)| match state {
-            State::Working(_, left, _) => Some(self.now + wall(*left, slow)),
-            State::Waiting(side, _) => self.travels[side.message].span.map(|(_, end)| end),
-            State::Ready | State::Meeting(..) | State::Done => None,
-        });
-        let Some(next) = ends.min() else { return Err(self.stuck()) };
+        let ends = self
+            .states
+            .iter()
+            .zip(&slow)
+            .filter_map(|(state, &slow)| match state {
+                State::Working(_, left, _) => Some(self.now + wall(*left, slow)),
+                State::Waiting(side, _) => self.travels[side.message].span.map(|(_, end)| end),
+                State::Ready | State::Meeting(..) | State::Done => None,
+            });
+        let Some(next) = ends.min() else {
+            return Err(self.stuck());
+        };
         let passed = next - self.now;
         for (state, &slow) in self.states.iter_mut().zip(&slow) {
             if let State::Working(_, left, _) = state {
                 let ended = wall(*left, slow) <= passed;
                 let done = u128::from(passed) * MILLION / u128::from(slow);
-                *left = if ended { 0 } else { left.saturating_sub(done as u64).max(1) };
+                *left = if ended {
+                    0
+                } else {
+                    left.saturating_sub(done as u64).max(1)
+                };
             }
         }
         self.now = next;
@@ -216,16 +267,36 @@ impl Clock<'_> {
 
     /// For each role, how many millionths longer its work takes now.
     fn slowdowns(&self) -> Vec<u64> {
-        let Some(sharing) = &self.program.sharing else { return vec![MILLION as u64; self.states.len()] };
-        let nodes = sharing.nodes.iter().flatten().map(|&(node, _)| node as usize + 1).max().unwrap_or(0);
+        let Some(sharing) = &self.program.sharing else {
+            return vec![MILLION as u64; self.states.len()];
+        };
+        let nodes = sharing
+            .nodes
+            .iter()
+            .flatten()
+            .map(|&(node, _)| node as usize + 1)
+            .max()
+            .unwrap_or(0);
         let mut load = vec![0u64; nodes];
         for (state, nodes) in self.states.iter().zip(&sharing.nodes) {
             if let State::Working(work, ..) = state {
-                nodes.iter().for_each(|&(node, ranks)| load[node as usize] += u64::from(ranks) * u64::from(work.busy));
+                nodes.iter().for_each(|&(node, ranks)| {
+                    load[node as usize] += u64::from(ranks) * u64::from(work.busy)
+                });
             }
         }
-        let worst = |nodes: &Vec<(u32, u32)>| nodes.iter().map(|&(node, _)| load[node as usize]).max().unwrap_or(0);
-        sharing.nodes.iter().map(|nodes| sharing.slowdown(worst(nodes))).collect()
+        let worst = |nodes: &Vec<(u32, u32)>| {
+            nodes
+                .iter()
+                .map(|&(node, _)| load[node as usize])
+                .max()
+                .unwrap_or(0)
+        };
+        sharing
+            .nodes
+            .iter()
+            .map(|nodes| sharing.slowdown(worst(nodes)))
+            .collect()
     }
 
     fn stuck(&self) -> Stuck {
@@ -234,9 +305,17 @@ impl Clock<'_> {
             State::Meeting(work, _) => Some(work.place.slot),
             State::Ready | State::Working(..) | State::Done => None,
         };
-        let found = self.states.iter().enumerate().find_map(|(stage, state)| place(state).map(|slot| (stage, slot)));
+        let found = self
+            .states
+            .iter()
+            .enumerate()
+            .find_map(|(stage, state)| place(state).map(|slot| (stage, slot)));
         let (stage, slot) = found.unwrap_or((0, 0));
-        Stuck { at: self.now, stage, slot }
+        Stuck {
+            at: self.now,
+            stage,
+            slot,
+        }
     }
 }
 
@@ -254,7 +333,12 @@ impl Sharing {
         if load >= last.0 {
             return (u128::from(last.1) * u128::from(load) / u128::from(last.0)) as u64;
         }
-        let upper = self.curve.iter().position(|point| point.0 >= load).unwrap_or(self.curve.len() - 1).max(1);
+        let upper = self
+            .curve
+            .iter()
+            .position(|point| point.0 >= load)
+            .unwrap_or(self.curve.len() - 1)
+            .max(1);
         let ((x0, y0), (x1, y1)) = (self.curve[upper - 1], self.curve[upper]);
         let rise = i128::from(y1) - i128::from(y0);
         (i128::from(y0) + rise * i128::from(load - x0) / i128::from(x1 - x0)) as u64
@@ -262,8 +346,17 @@ impl Sharing {
 
     /// The least time in which one node's cores can do so much work (picoseconds of single ranks, summed), whoever does it.
     pub fn least(&self, work: u128) -> u64 {
-        let nodes = self.nodes.iter().flatten().map(|&(node, _)| node).max().unwrap_or(0) + 1;
-        let time = |&(load, slow): &(u64, u64)| work * u128::from(slow) / u128::from(load.max(1)) / u128::from(nodes);
+        let nodes = self
+            .nodes
+            .iter()
+            .flatten()
+            .map(|&(node, _)| node)
+            .max()
+            .unwrap_or(0)
+            + 1;
+        let time = |&(load, slow): &(u64, u64)| {
+            work * u128::from(slow) / u128::from(load.max(1)) / u128::from(nodes)
+        };
         self.curve.iter().map(time).min().unwrap_or(0) as u64
     }
 }

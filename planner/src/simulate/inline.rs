@@ -31,15 +31,28 @@ impl Inline {
         if next == self.last {
             return Vec::new();
         }
-        let send = self.last.map(|(wire, micro_batch)| (true, wire, micro_batch));
+        let send = self
+            .last
+            .map(|(wire, micro_batch)| (true, wire, micro_batch));
         let receive = next.map(|(wire, micro_batch)| (false, wire, micro_batch));
         let turns = match (self.last, next) {
-            (Some((Wire::Hidden, forward)), Some((Wire::Gradient, backward))) => forward == backward + self.ahead,
+            (Some((Wire::Hidden, forward)), Some((Wire::Gradient, backward))) => {
+                forward == backward + self.ahead
+            }
             _ => false,
         };
         self.last = next;
-        let order = if turns { [receive, send] } else { [send, receive] };
-        let sides = order.into_iter().flatten().filter_map(|key| self.sides.get(&key));
-        sides.flat_map(|&side| [Action::Start(side), Action::Wait(side)]).collect()
+        let order = if turns {
+            [receive, send]
+        } else {
+            [send, receive]
+        };
+        let sides = order
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.sides.get(&key));
+        sides
+            .flat_map(|&side| [Action::Start(side), Action::Wait(side)])
+            .collect()
     }
 }

@@ -28,17 +28,52 @@ pub fn cluster(device: &str, ranks: u64) -> Cluster {
 }
 
 fn tensor(id: TensorId, name: &str, dims: &[u64], lives: Lives) -> Tensor {
-    let layout = Layouts { dp: Layout::Replicate, tp: Layout::Replicate };
-    Tensor { id, name: name.into(), dtype: Dtype::F32, dims: dims.to_vec(), layout, lives, view: None }
+    let layout = Layouts {
+        dp: Layout::Replicate,
+        tp: Layout::Replicate,
+    };
+    Tensor {
+        id,
+        name: name.into(),
+        dtype: Dtype::F32,
+        dims: dims.to_vec(),
+        layout,
+        lives,
+        view: None,
+    }
 }
 
 fn instr(op: Op, ins: &[TensorId], outs: &[TensorId], frees: &[TensorId]) -> Instr {
-    Instr { op, ins: ins.to_vec(), updates: vec![], outs: outs.to_vec(), frees: frees.to_vec(), workspace: 64 }
+    Instr {
+        op,
+        ins: ins.to_vec(),
+        updates: vec![],
+        outs: outs.to_vec(),
+        frees: frees.to_vec(),
+        workspace: 64,
+    }
 }
 
-fn body(id: u32, name: &str, kind: BodyKind, ports: [Vec<Port>; 2], frame: [Vec<TensorId>; 2], code: Vec<Instr>) -> Body {
+fn body(
+    id: u32,
+    name: &str,
+    kind: BodyKind,
+    ports: [Vec<Port>; 2],
+    frame: [Vec<TensorId>; 2],
+    code: Vec<Instr>,
+) -> Body {
     let ([ins, outs], [saves, takes]) = (ports, frame);
-    Body { id: BodyId(id), name: name.into(), kind, block: "layer".into(), ins, outs, saves, takes, code }
+    Body {
+        id: BodyId(id),
+        name: name.into(),
+        kind,
+        block: "layer".into(),
+        ins,
+        outs,
+        saves,
+        takes,
+        code,
+    }
 }
 
 /// A pipeline of `stages` with `layers` each and `micro_steps` micro-batches of `elements` activations.
@@ -46,18 +81,38 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
     let port = |wire, tensor| vec![Port { wire, tensor }];
     let gelu = vec![instr(Op::Gelu {}, &[X], &[Y], &[])];
     let back = vec![instr(Op::GeluBackward {}, &[DY, X], &[DX], &[DY, X])];
-    let sum = instr(Op::AllReduce { group: GroupId(0), reduce: Reduce::Sum }, &[], &[], &[]);
-    let step = Instr { updates: vec![REPORT], ..sum };
+    let sum = instr(
+        Op::AllReduce {
+            group: GroupId(0),
+            reduce: Reduce::Sum,
+        },
+        &[],
+        &[],
+        &[],
+    );
+    let step = Instr {
+        updates: vec![REPORT],
+        ..sum
+    };
     Plan {
         schema: 1,
         experiment: "sample".into(),
         hashes: Hashes::default(),
         engine: "pleach".into(),
-        mesh: Mesh { dp: 1, cp: 1, pp: stages, tp: 1 },
+        mesh: Mesh {
+            dp: 1,
+            cp: 1,
+            pp: stages,
+            tp: 1,
+        },
         zero: 0,
         sequence_parallel: false,
         recompute: Recompute::None,
-        groups: vec![Group { id: GroupId(0), name: "world".into(), axes: vec![Axis::Dp, Axis::Pp, Axis::Tp] }],
+        groups: vec![Group {
+            id: GroupId(0),
+            name: "world".into(),
+            axes: vec![Axis::Dp, Axis::Pp, Axis::Tp],
+        }],
         dims: BTreeMap::new(),
         tensors: vec![
             tensor(X, "x", &[elements], Lives::Local),
@@ -69,11 +124,34 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
         parameters: vec![],
         buckets: vec![],
         bodies: vec![
-            body(0, "forward", BodyKind::Forward, [port(Wire::Hidden, X), port(Wire::Hidden, Y)], [vec![X], vec![]], gelu),
-            body(1, "backward", BodyKind::Backward, [port(Wire::Gradient, DY), port(Wire::Gradient, DX)], [vec![], vec![X]], back),
-            body(2, "step.reduce", BodyKind::Reduce, [vec![], vec![]], [vec![], vec![]], vec![step]),
+            body(
+                0,
+                "forward",
+                BodyKind::Forward,
+                [port(Wire::Hidden, X), port(Wire::Hidden, Y)],
+                [vec![X], vec![]],
+                gelu,
+            ),
+            body(
+                1,
+                "backward",
+                BodyKind::Backward,
+                [port(Wire::Gradient, DY), port(Wire::Gradient, DX)],
+                [vec![], vec![X]],
+                back,
+            ),
+            body(
+                2,
+                "step.reduce",
+                BodyKind::Reduce,
+                [vec![], vec![]],
+                [vec![], vec![]],
+                vec![step],
+            ),
         ],
-        roles: (0..stages).map(|stage| role(stage, stages, layers, micro_steps)).collect(),
+        roles: (0..stages)
+            .map(|stage| role(stage, stages, layers, micro_steps))
+            .collect(),
         report: REPORT,
         training: Training {
             seed: 0,
@@ -82,13 +160,23 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
             micro_batch: 1,
             micro_steps,
             sequence: 1,
-            schedule: Schedule::Constant { peak: 1.0, warmup: 0 },
+            schedule: Schedule::Constant {
+                peak: 1.0,
+                warmup: 0,
+            },
             compute: Dtype::F32,
             accumulate: Dtype::F32,
             checkpoint_every: None,
             checkpoint_keep: 1,
         },
-        data: DataPlan { name: String::new(), source: String::new(), tokenizer: String::new(), vocab: 0, mix: vec![], order: None },
+        data: DataPlan {
+            name: String::new(),
+            source: String::new(),
+            tokenizer: String::new(),
+            vocab: 0,
+            mix: vec![],
+            order: None,
+        },
         prediction: None,
     }
 }
@@ -104,13 +192,24 @@ struct Slots {
 impl Slots {
     fn transfer(&mut self, kind: TransferKind, wire: Wire, micro_batch: u32) -> Option<u32> {
         let forward = (wire == Wire::Hidden) == (kind == TransferKind::Send);
-        let peer = if forward { self.stage + 1 } else { self.stage.checked_sub(1)? };
+        let peer = if forward {
+            self.stage + 1
+        } else {
+            self.stage.checked_sub(1)?
+        };
         if peer >= self.stages {
             return None;
         }
         let tensor = if wire == Wire::Hidden { Y } else { DX };
         self.token += 1;
-        self.slots.push(Slot::Start(Transfer { token: self.token, kind, peer, wire, micro_batch, tensor }));
+        self.slots.push(Slot::Start(Transfer {
+            token: self.token,
+            kind,
+            peer,
+            wire,
+            micro_batch,
+            tensor,
+        }));
         Some(self.token)
     }
 
@@ -118,14 +217,25 @@ impl Slots {
         if let Some(token) = self.transfer(TransferKind::Receive, wire, micro_batch) {
             self.slots.push(Slot::Wait(token));
         }
-        self.slots.push(Slot::Call(Call { body: BodyId(body), layers: Some(self.layers), chunk: 0, micro_batch }));
+        self.slots.push(Slot::Call(Call {
+            body: BodyId(body),
+            layers: Some(self.layers),
+            chunk: 0,
+            micro_batch,
+        }));
         self.transfer(TransferKind::Send, wire, micro_batch)
     }
 }
 
 fn role(stage: u32, stages: u32, layers: u32, micro_steps: u32) -> Role {
     let layers = [stage * layers, (stage + 1) * layers - 1];
-    let mut slots = Slots { slots: vec![Slot::Mark(Mark::StepBegin)], token: 0, stage, stages, layers };
+    let mut slots = Slots {
+        slots: vec![Slot::Mark(Mark::StepBegin)],
+        token: 0,
+        stage,
+        stages,
+        layers,
+    };
     let ahead = (stages - 1 - stage).min(micro_steps);
     let mut sent: Vec<u32> = Vec::new();
     for micro_batch in 0..ahead {
@@ -139,7 +249,17 @@ fn role(stage: u32, stages: u32, layers: u32, micro_steps: u32) -> Role {
     }
     slots.slots.extend(sent.into_iter().map(Slot::Wait));
     slots.slots.push(Slot::Mark(Mark::Optimizer));
-    slots.slots.push(Slot::Call(Call { body: BodyId(2), layers: None, chunk: 0, micro_batch: 0 }));
+    slots.slots.push(Slot::Call(Call {
+        body: BodyId(2),
+        layers: None,
+        chunk: 0,
+        micro_batch: 0,
+    }));
     slots.slots.push(Slot::Mark(Mark::StepEnd));
-    Role { stage, layers, statics: vec![REPORT], slots: slots.slots }
+    Role {
+        stage,
+        layers,
+        statics: vec![REPORT],
+        slots: slots.slots,
+    }
 }

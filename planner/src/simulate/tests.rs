@@ -25,7 +25,13 @@ fn a_summary_is_the_walk_over_the_unrolled_code() {
     let costs = Costs::new(&plan, &hardware, &cluster);
     for role in &plan.roles {
         let unrolled: u64 = walk(&plan, role)
-            .map(|event| if let Event::Run(_, _, instr) = event { costs.instr(instr).ps } else { 0 })
+            .map(|event| {
+                if let Event::Run(_, _, instr) = event {
+                    costs.instr(instr).ps
+                } else {
+                    0
+                }
+            })
             .sum();
         let summed: u64 = role
             .slots
@@ -33,7 +39,9 @@ fn a_summary_is_the_walk_over_the_unrolled_code() {
             .map(|slot| match slot {
                 Slot::Call(call) => {
                     let summary = actions::summary(&costs, &plan.bodies[call.body.0 as usize]);
-                    let layers = call.layers.map_or(1, |[first, last]| u64::from(last - first) + 1);
+                    let layers = call
+                        .layers
+                        .map_or(1, |[first, last]| u64::from(last - first) + 1);
                     layers * (summary.compute + summary.communication)
                 }
                 Slot::Start(_) | Slot::Wait(_) | Slot::Mark(_) => 0,
@@ -45,8 +53,13 @@ fn a_summary_is_the_walk_over_the_unrolled_code() {
 
 #[test]
 fn whole_calls_and_single_instructions_take_the_same_step() {
-    for plan in [pipeline(1, 2, 3, 1 << 16), pipeline(4, 3, 8, 1 << 22), pipeline(4, 1, 2, 1 << 10)] {
-        let [whole, fine] = [Detail::Calls, Detail::Instructions].map(|detail| simulate(&plan, &gpu(), detail));
+    for plan in [
+        pipeline(1, 2, 3, 1 << 16),
+        pipeline(4, 3, 8, 1 << 22),
+        pipeline(4, 1, 2, 1 << 10),
+    ] {
+        let [whole, fine] =
+            [Detail::Calls, Detail::Instructions].map(|detail| simulate(&plan, &gpu(), detail));
         assert_eq!((whole.step, &whole.roles), (fine.step, &fine.roles));
         assert!(whole.spans.is_empty() && !fine.spans.is_empty());
     }
@@ -57,7 +70,10 @@ fn what_fills_a_stage_sums_to_the_step() {
     for hardware in [gpu(), hardware::find("this_machine", None).unwrap()] {
         let simulation = simulate(&pipeline(4, 3, 8, 1 << 20), &hardware, Detail::Calls);
         for role in &simulation.roles {
-            assert_eq!(role.compute + role.communication + role.bubble + role.optimizer, simulation.step);
+            assert_eq!(
+                role.compute + role.communication + role.bubble + role.optimizer,
+                simulation.step
+            );
         }
     }
 }
@@ -73,19 +89,34 @@ fn one_forward_one_backward_has_its_known_bubble() {
     hardware.collective.clear();
     let cluster = cluster("a100_80g", 4);
     let costs = Costs::new(&plan, &hardware, &cluster);
-    let slot: u64 = 3 * plan.bodies[..2].iter().map(|body| actions::summary(&costs, body).compute).sum::<u64>();
+    let slot: u64 = 3 * plan.bodies[..2]
+        .iter()
+        .map(|body| actions::summary(&costs, body).compute)
+        .sum::<u64>();
     let simulation = simulate(&plan, &hardware, Detail::Calls);
     let expected = u64::from(micro_steps + stages - 1) * slot;
-    assert!(simulation.step.abs_diff(expected) < expected / 1000, "{} {expected}", simulation.step);
+    assert!(
+        simulation.step.abs_diff(expected) < expected / 1000,
+        "{} {expected}",
+        simulation.step
+    );
     let bubble = u64::from(stages - 1) * slot;
-    assert!(simulation.roles.iter().all(|role| role.bubble.abs_diff(bubble) < expected / 1000));
+    assert!(
+        simulation
+            .roles
+            .iter()
+            .all(|role| role.bubble.abs_diff(bubble) < expected / 1000)
+    );
 }
 
 #[test]
 fn ranks_that_share_cores_slow_each_other_down() {
     let mut hardware = hardware::find("this_machine", None).unwrap();
     hardware.collective.clear();
-    hardware.transfer = vec![pleach_plan::hardware::SizePoint { bytes: 1, seconds: 1e-12 }];
+    hardware.transfer = vec![pleach_plan::hardware::SizePoint {
+        bytes: 1,
+        seconds: 1e-12,
+    }];
     let cores = hardware.cores.as_mut().unwrap();
     let point = |active, slowdown| pleach_plan::hardware::Contention { active, slowdown };
     cores.contention = vec![point(1, 1.0), point(2, 1.0), point(4, 2.0)];
@@ -109,14 +140,25 @@ fn a_receive_without_a_send_is_named() {
 
 #[test]
 fn memory_without_unrolling_is_the_ledger() {
-    for plan in [pipeline(1, 2, 3, 1000), pipeline(4, 3, 8, 4096), pipeline(3, 1, 2, 64)] {
+    for plan in [
+        pipeline(1, 2, 3, 1000),
+        pipeline(4, 3, 8, 4096),
+        pipeline(3, 1, 2, 64),
+    ] {
         let hardware = hardware::find("this_machine", None).unwrap();
         let cluster = cluster("this_machine", plan.mesh.ranks().into());
         let stages = memory::stages(&Costs::new(&plan, &hardware, &cluster));
         for (role, stage) in plan.roles.iter().zip(stages) {
             let summary = ledger::summary(&plan, role);
-            assert_eq!((stage.named, stage.allocated), (summary.named_peak, summary.allocated_peak));
-            let sum = stage.parameters + stage.gradients + stage.optimizer + stage.activations + stage.buffers;
+            assert_eq!(
+                (stage.named, stage.allocated),
+                (summary.named_peak, summary.allocated_peak)
+            );
+            let sum = stage.parameters
+                + stage.gradients
+                + stage.optimizer
+                + stage.activations
+                + stage.buffers;
             assert_eq!(sum + stage.overhead, stage.peak);
         }
     }
@@ -129,6 +171,9 @@ fn transfers_in_line_meet_whatever_the_shape() {
         let beside = simulate(&plan, &gpu(), Detail::Calls).step;
         plan.engine = "neox".into();
         let inline = simulate(&plan, &gpu(), Detail::Calls).step;
-        assert!(inline >= beside, "{stages} stages, {micro_steps} micro-batches: {inline} < {beside}");
+        assert!(
+            inline >= beside,
+            "{stages} stages, {micro_steps} micro-batches: {inline} < {beside}"
+        );
     }
 }
