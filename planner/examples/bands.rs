@@ -2,20 +2,21 @@
 //!
 //! `cargo run --release -p pleach-planner --example bands -- ../shared/data/published > hardware/bands.toml`
 //! reads `throughput.csv` and `vtrain_multi.csv` there, predicts every row that the planner can express (GPT-like, without
-//! interleaving, context parallelism or a gated MLP, recompute full or none, ZeRO 0 or 1, on A100 or V100), and prints the quantiles of
+//! interleaving, context parallelism or a gated MLP, recompute full or none, ZeRO 0 or 1, on A100 or V100, with a known network), and prints the quantiles of
 //! measured over predicted. What each row gave goes to stderr. Rows of GPT-NeoX-20B are shown and not counted: it is the run that the
 //! predictions are shown against.
 // A command-line tool: it reads files, which the library never does.
 #![allow(clippy::disallowed_methods)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Mlp, Model, Norm, Positions, Precision, Residual, Train, Wishes,
+    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Mlp, Model, Norm,
+    Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::Recompute;
-use pleach_planner::hardware::{self, bands::Band, bands::Bands};
+use pleach_planner::hardware::{self, bands::Band, bands::Shipped};
 use pleach_planner::placement::Placement;
 use pleach_planner::search::evaluate;
 
@@ -31,7 +32,9 @@ struct Compared {
 }
 
 fn main() {
-    let folder = std::env::args().nth(1).unwrap_or_else(|| "../shared/data/published".to_owned());
+    let folder = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "../shared/data/published".to_owned());
     let mut compared = Vec::new();
     for (file, alias) in [("throughput.csv", false), ("vtrain_multi.csv", true)] {
         let path = format!("{folder}/{file}");
@@ -44,15 +47,50 @@ fn main() {
         }
     }
     report(&compared);
-    let counted: Vec<&Compared> = compared.iter().filter(|one| one.group != "gpt-neox").collect();
-    let groups: std::collections::BTreeSet<&str> = counted.iter().map(|one| one.group.as_str()).collect();
-    let source = format!("measured over predicted for published runs: {}", groups.into_iter().collect::<Vec<_>>().join(", "));
-    let bands = Bands {
-        step: band(counted.iter().map(|one| one.step).collect(), &source),
-        memory: band(counted.iter().filter_map(|one| one.memory).collect(), &source),
+    let counted: Vec<&Compared> = compared
+        .iter()
+        .filter(|one| one.group != "gpt-neox")
+        .collect();
+    let steps = |megatron: bool| {
+        let own = counted
+            .iter()
+            .filter(|one| on_megatron(&one.group) == megatron);
+        let groups: BTreeSet<&str> = own.clone().map(|one| one.group.as_str()).collect();
+        band(own.map(|one| one.step).collect(), &source(groups))
     };
-    println!("# Written by the example `bands` of pleach-planner; see its first lines for the command.");
-    print!("{}", toml::to_string(&bands).expect("bands are plain tables"));
+    let remembered = counted.iter().filter(|one| one.memory.is_some());
+    let groups = remembered.clone().map(|one| one.group.as_str()).collect();
+    let bands = Shipped {
+        neox: steps(false),
+        megatron: steps(true),
+        memory: band(
+            remembered.filter_map(|one| one.memory).collect(),
+            &source(groups),
+        ),
+    };
+    println!(
+        "# Written by the example `bands` of pleach-planner; see its first lines for the command."
+    );
+    print!(
+        "{}",
+        toml::to_string(&bands).expect("bands are plain tables")
+    );
+}
+
+fn source(groups: BTreeSet<&str>) -> String {
+    let groups: Vec<&str> = groups.into_iter().collect();
+    format!(
+        "measured over predicted for published runs: {}",
+        groups.join(", ")
+    )
+}
+
+/// Runs on Megatron-LM itself are priced with its profile, those on DeepSpeed's pipeline with NeoX's.
+fn on_megatron(group: &str) -> bool {
+    matches!(
+        group,
+        "narayanan-2021" | "korthikanti-2022" | "vtrain-multi"
+    )
 }
 
 fn band(mut ratios: Vec<f64>, source: &str) -> Band {
@@ -65,20 +103,40 @@ fn band(mut ratios: Vec<f64>, source: &str) -> Band {
         (value * 1e4).round() / 1e4
     };
     let runs = u32::try_from(ratios.len()).unwrap_or(u32::MAX);
-    Band { low: quantile(0.05), median: quantile(0.5), high: quantile(0.95), runs, source: source.to_owned() }
+    Band {
+        low: quantile(0.05),
+        median: quantile(0.5),
+        high: quantile(0.95),
+        runs,
+        source: source.to_owned(),
+    }
 }
 
 fn report(compared: &[Compared]) {
     let mut groups: BTreeMap<&str, Vec<&Compared>> = BTreeMap::new();
     for one in compared {
-        let memory = one.memory.map_or(String::new(), |ratio| format!("  memory {ratio:.3}"));
-        eprintln!("{:<22} {:<18} step {:.3}{memory}", one.id, one.group, one.step);
+        let memory = one
+            .memory
+            .map_or(String::new(), |ratio| format!("  memory {ratio:.3}"));
+        eprintln!(
+            "{:<22} {:<18} step {:.3}{memory}",
+            one.id, one.group, one.step
+        );
         groups.entry(&one.group).or_default().push(one);
     }
     for (group, rows) in groups {
         let band = band(rows.iter().map(|one| one.step).collect(), "");
-        let error: f64 = rows.iter().map(|one| (1.0 / one.step - 1.0).abs()).sum::<f64>() / rows.len() as f64;
-        eprintln!("{group}: {} rows, median {:.3}, mean error of the prediction {:.1} %", rows.len(), band.median, error * 100.0);
+        let error: f64 = rows
+            .iter()
+            .map(|one| (1.0 / one.step - 1.0).abs())
+            .sum::<f64>()
+            / rows.len() as f64;
+        eprintln!(
+            "{group}: {} rows, median {:.3}, mean error of the prediction {:.1} %",
+            rows.len(),
+            band.median,
+            error * 100.0
+        );
     }
 }
 
@@ -99,67 +157,106 @@ fn vtrain(row: &Row) -> Row {
     for (from, to) in names {
         out.insert(to.to_owned(), row[from].clone());
     }
-    let fixed = [("group", "vtrain-multi"), ("zero_or_fsdp", "none"), ("gpu", "A100-80GB"), ("gated_mlp", "n"), ("cp", "1"), ("sp", "n")];
+    let fixed = [
+        ("group", "vtrain-multi"),
+        ("zero_or_fsdp", "none"),
+        ("gpu", "A100-80GB"),
+        ("gated_mlp", "n"),
+        ("cp", "1"),
+        ("sp", "n"),
+    ];
     for (name, value) in fixed {
         out.insert(name.to_owned(), value.to_owned());
     }
     let gigabytes: f64 = row["inter_GBps_per_gpu"].parse().unwrap_or(25.0);
-    out.insert("internode_gbps_per_node".to_owned(), (gigabytes * 8.0 * 8.0).to_string());
+    out.insert(
+        "internode_gbps_per_node".to_owned(),
+        (gigabytes * 8.0 * 8.0).to_string(),
+    );
     out
+}
+
+fn text<'r>(row: &'r Row, name: &str) -> &'r str {
+    row.get(name).map_or("", String::as_str)
+}
+
+fn number(row: &Row, name: &str) -> Option<u64> {
+    text(row, name).parse().ok()
+}
+
+/// The placement of a row, where the planner can express it.
+fn placement(row: &Row) -> Option<Placement> {
+    let text = |name: &str| text(row, name);
+    let plain =
+        text("gated_mlp") == "n" && matches!(text("vpp"), "1") && matches!(text("cp"), "1" | "");
+    let dense = text("n_heads") == text("n_kv_heads") && matches!(text("experts"), "" | "0");
+    let known = on_megatron(text("group"))
+        || matches!(text("group"), "gpt-neox" | "bloom-grid" | "bigscience-v100");
+    if !(plain && dense && known) {
+        return None;
+    }
+    let ranks = |name: &str| u32::try_from(number(row, name)?).ok();
+    Some(Placement {
+        tp: ranks("tp")?,
+        pp: ranks("pp")?,
+        dp: ranks("dp")?,
+        zero: match text("zero_or_fsdp") {
+            "none" | "0" => 0,
+            "1" => 1,
+            _ => return None,
+        },
+        sequence_parallel: text("sp") == "y",
+        micro_batch: number(row, "micro_batch")?,
+        recompute: match text("recompute") {
+            "full" => Recompute::Full,
+            "none" => Recompute::None,
+            _ => return None,
+        },
+        engine: if on_megatron(text("group")) {
+            "megatron"
+        } else {
+            "neox"
+        }
+        .to_owned(),
+    })
 }
 
 /// Predicts one row, where the planner can express it.
 fn compare(row: &Row) -> Option<Compared> {
-    let text = |name: &str| row.get(name).map_or("", String::as_str);
-    let number = |name: &str| text(name).parse::<u64>().ok();
-    let plain = text("gated_mlp") == "n" && matches!(text("vpp"), "1") && matches!(text("cp"), "1" | "");
-    let dense = text("n_heads") == text("n_kv_heads") && matches!(text("experts"), "" | "0");
-    let system = matches!(text("group"), "narayanan-2021" | "korthikanti-2022" | "gpt-neox" | "bloom-grid" | "bigscience-v100" | "vtrain-multi");
-    if !(plain && dense && system && text("recompute") != "selective") {
-        return None;
-    }
-    let zero = match text("zero_or_fsdp") {
-        "none" | "0" => 0,
-        "1" => 1,
-        _ => return None,
-    };
-    // Runs on Megatron-LM itself are priced with its profile, those on DeepSpeed's pipeline with NeoX's.
-    let megatron = matches!(text("group"), "narayanan-2021" | "korthikanti-2022" | "vtrain-multi");
-    let placement = Placement {
-        tp: number("tp")?.try_into().ok()?,
-        pp: number("pp")?.try_into().ok()?,
-        dp: number("dp")?.try_into().ok()?,
-        zero,
-        sequence_parallel: text("sp") == "y",
-        micro_batch: number("micro_batch")?,
-        recompute: if text("recompute") == "full" { Recompute::Full } else { Recompute::None },
-        engine: if megatron { "megatron" } else { "neox" }.to_owned(),
-    };
-    let measured = text("step_time_s").parse().ok().or_else(|| inverted(row))?;
+    let placement = placement(row)?;
+    let measured = text(row, "step_time_s")
+        .parse()
+        .ok()
+        .or_else(|| inverted(row))?;
     let experiment = experiment(row, &placement)?;
     let hardware = hardware::find(&experiment.cluster.device, None).ok()?;
-    match evaluate::evaluate(&experiment, &hardware, &placement) {
+    let found = match evaluate::evaluate(&experiment, &hardware, &placement) {
+        Ok(found) => found,
         Err(why) => {
-            eprintln!("{}: {why}", text("id"));
-            None
+            eprintln!("{}: {why}", text(row, "id"));
+            return None;
         }
-        Ok(found) => {
-            let step = found.simulation.step as f64 / 1e12;
-            let mean = found.simulation.mean();
-            let part = |ps: u64| ps as f64 / 1e12 / step * 100.0;
-            eprintln!(
-                "{} predicted {step:.2} s, measured {measured:.2} s, {:.0} % compute, {:.0} % bubble, {:.0} % communication, peak {:.1} GiB",
-                text("id"),
-                part(mean.compute),
-                part(mean.bubble),
-                part(mean.communication),
-                found.peak() as f64 / f64::from(1 << 30)
-            );
-            let memory = text("peak_mem_gib_per_gpu").parse::<f64>().ok();
-            let memory = memory.map(|gib| gib * f64::from(1 << 30) / found.peak() as f64);
-            Some(Compared { id: text("id").to_owned(), group: text("group").to_owned(), step: measured / step, memory })
-        }
-    }
+    };
+    let step = found.simulation.step as f64 / 1e12;
+    let mean = found.simulation.mean();
+    let [compute, bubble, communication] =
+        [mean.compute, mean.bubble, mean.communication].map(|ps| ps as f64 / 1e10 / step);
+    let peak = found.peak() as f64 / f64::from(1 << 30);
+    eprintln!(
+        "{} predicted {step:.2} s, measured {measured:.2} s, {compute:.0} % compute, {bubble:.0} % bubble, {communication:.0} % communication, peak {peak:.1} GiB",
+        text(row, "id"),
+    );
+    let memory = text(row, "peak_mem_gib_per_gpu")
+        .parse::<f64>()
+        .ok()
+        .map(|gib| gib / peak);
+    let [id, group] = ["id", "group"].map(|name| text(row, name).to_owned());
+    Some(Compared {
+        id,
+        group,
+        step: measured / step,
+        memory,
+    })
 }
 
 /// Seconds of a step from published hardware TFLOP/s, counted as `96 B s l h² (1 + s / 6h + V / 16lh)`.
@@ -171,59 +268,115 @@ fn inverted(row: &Row) -> Option<f64> {
     Some(flops / (number("hw_tflops_per_gpu")? * 1e12 * number("n_gpus")?))
 }
 
-fn experiment(row: &Row, placement: &Placement) -> Option<Experiment> {
-    let text = |name: &str| row.get(name).map_or("", String::as_str);
-    let number = |name: &str| text(name).parse::<u64>().ok();
-    let device = match text("gpu") {
+fn model(row: &Row, placement: &Placement) -> Option<Model> {
+    let number = |name: &str| number(row, name);
+    let (heads, hidden) = (number("n_heads")?, number("hidden")?);
+    let rows = 128 * u64::from(placement.tp);
+    let neox = text(row, "group") == "gpt-neox";
+    Some(Model {
+        layers: number("n_layers")?,
+        hidden,
+        heads,
+        head_dim: hidden / heads,
+        context: number("seq_len")?,
+        vocab: number("vocab")?.div_ceil(rows) * rows,
+        positions: if neox {
+            Positions::Rotary {
+                fraction: 0.25,
+                base: 1e4,
+            }
+        } else {
+            Positions::None
+        },
+        residual: if neox {
+            Residual::ParallelSeparate
+        } else {
+            Residual::Sequential
+        },
+        norm: Norm::LayerNorm { eps: 1e-5 },
+        mlp: Mlp::Gelu {
+            width: number("ffn_hidden")?,
+        },
+        tied: false,
+        init: Init {
+            weights: 0.02,
+            output: 0.02,
+        },
+    })
+}
+
+/// The machines of a row, where their network is known.
+fn cluster(row: &Row) -> Option<Cluster> {
+    let device = match text(row, "gpu") {
         name if name.starts_with("A100-40") => "a100_40g",
         name if name.starts_with("A100-80") => "a100_80g",
         "V100-32GB" => "v100_32g",
         _ => return None,
     };
-    let (gpus, per_node) = (number("n_gpus")?, number("gpus_per_node")?);
-    let (heads, hidden) = (number("n_heads")?, number("hidden")?);
-    let rows = 128 * u64::from(placement.tp);
-    let neox = text("group") == "gpt-neox";
-    // BLOOM's runs: four Omni-Path links of 100 Gbit/s on each node, says their log.
-    let network = text("internode_gbps_per_node").parse::<f64>().ok().or((text("group") == "bloom-grid").then_some(400.0));
+    let (gpus, per_node) = (number(row, "n_gpus")?, number(row, "gpus_per_node")?);
+    let network =
+        text(row, "internode_gbps_per_node")
+            .parse::<f64>()
+            .ok()
+            .or(match text(row, "group") {
+                // Four Omni-Path links of 100 Gbit/s on each node, says the runs' log.
+                "bloom-grid" => Some(400.0),
+                // Four HDR ports on each server (arXiv 2204.06745, section 2.3).
+                "gpt-neox" => Some(800.0),
+                _ => None,
+            });
+    if network.is_none() && gpus > per_node {
+        return None;
+    }
+    Some(Cluster {
+        name: device.to_owned(),
+        nodes: gpus.div_ceil(per_node),
+        gpus_per_node: per_node.min(gpus),
+        device: device.to_owned(),
+        memory: None,
+        peak_flops: None,
+        intra_node: None,
+        inter_node: network.map(|gigabits| gigabits * 1e9 / 8.0),
+        price_per_gpu_hour: None,
+    })
+}
+
+fn experiment(row: &Row, placement: &Placement) -> Option<Experiment> {
+    let sixteen = if text(row, "precision").starts_with("bf16") {
+        Precision::Bf16
+    } else {
+        Precision::Fp16
+    };
     Some(Experiment {
-        name: text("id").to_owned(),
+        name: text(row, "id").to_owned(),
         seed: 0,
-        model: Model {
-            layers: number("n_layers")?,
-            hidden,
-            heads,
-            head_dim: hidden / heads,
-            context: number("seq_len")?,
-            vocab: number("vocab")?.div_ceil(rows) * rows,
-            positions: if neox { Positions::Rotary { fraction: 0.25, base: 1e4 } } else { Positions::None },
-            residual: if neox { Residual::ParallelSeparate } else { Residual::Sequential },
-            norm: Norm::LayerNorm { eps: 1e-5 },
-            mlp: Mlp::Gelu { width: number("ffn_hidden")? },
-            tied: false,
-            init: Init { weights: 0.02, output: 0.02 },
+        model: model(row, placement)?,
+        data: Dataset {
+            name: "none".into(),
+            source: String::new(),
+            tokenizer: "bytes".into(),
+            mix: Vec::new(),
         },
-        data: Dataset { name: "none".into(), source: String::new(), tokenizer: "bytes".into(), mix: Vec::new() },
         train: Train {
             steps: 1000,
-            global_batch: number("global_batch")?,
-            optimizer: AdamW { betas: [0.9, 0.95], eps: 1e-8, weight_decay: 0.1 },
-            lr: LearningRate::Constant { peak: 1e-4, warmup: 1 },
+            global_batch: number(row, "global_batch")?,
+            optimizer: AdamW {
+                betas: [0.9, 0.95],
+                eps: 1e-8,
+                weight_decay: 0.1,
+            },
+            lr: LearningRate::Constant {
+                peak: 1e-4,
+                warmup: 1,
+            },
             clip: Some(1.0),
-            precision: Precision::Fp16,
+            precision: sixteen,
         },
-        checkpoints: Checkpoints { every: None, keep: 1 },
-        cluster: Cluster {
-            name: device.to_owned(),
-            nodes: gpus.div_ceil(per_node),
-            gpus_per_node: per_node.min(gpus),
-            device: device.to_owned(),
-            memory: None,
-            peak_flops: None,
-            intra_node: None,
-            inter_node: network.map(|gigabits| gigabits * 1e9 / 8.0),
-            price_per_gpu_hour: None,
+        checkpoints: Checkpoints {
+            every: None,
+            keep: 1,
         },
+        cluster: cluster(row)?,
         plan: wishes(),
         hash: String::new(),
         origins: BTreeMap::new(),
@@ -249,7 +402,9 @@ fn wishes() -> Wishes {
 fn rows(text: &str) -> Vec<Row> {
     let mut lines = text.lines().map(fields);
     let header = lines.next().unwrap_or_default();
-    lines.map(|values| header.iter().cloned().zip(values).collect()).collect()
+    lines
+        .map(|values| header.iter().cloned().zip(values).collect())
+        .collect()
 }
 
 fn fields(line: &str) -> Vec<String> {
@@ -258,7 +413,10 @@ fn fields(line: &str) -> Vec<String> {
         match character {
             '"' => quoted = !quoted,
             ',' if !quoted => fields.push(String::new()),
-            other => fields.last_mut().expect("there is always a field").push(other),
+            other => fields
+                .last_mut()
+                .expect("there is always a field")
+                .push(other),
         }
     }
     fields

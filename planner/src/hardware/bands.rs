@@ -3,14 +3,25 @@
 //! For GPUs the quantiles come from published runs (`hardware/bands.toml`, written by `cargo run -p pleach-planner --example bands`);
 //! a machine that measured itself brings its own spread.
 
-use pleach_plan::hardware::{Hardware, Kind};
+use pleach_plan::hardware::{Hardware, Kind, Spread};
 use serde::{Deserialize, Serialize};
 
 const TABLE: &str = include_str!("../../../hardware/bands.toml");
 
-/// The whole table.
+/// The table that is shipped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Shipped {
+    /// Of the step's time, from runs on GPT-NeoX's relatives: Megatron's models on DeepSpeed's pipeline.
+    pub neox: Band,
+    /// Of the step's time, from runs on Megatron-LM; other engines are no better known, so it serves them too.
+    pub megatron: Band,
+    /// Of the peak memory.
+    pub memory: Band,
+}
+
+/// The bands that hold for one plan.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Bands {
     /// Of the step's time.
     pub step: Band,
@@ -42,14 +53,19 @@ impl Band {
     }
 }
 
-/// The bands that hold on a device.
+/// The bands that hold on a device for an engine's plans.
 ///
 /// # Panics
 /// Never: the table is compiled in, and a test reads it.
-pub fn of(hardware: &Hardware) -> Bands {
-    let shipped: Bands = toml::from_str(TABLE).expect("the table of bands is compiled in and tested");
-    let Some(spread) = hardware.spread else { return shipped };
-    let step = Band {
+pub fn of(hardware: &Hardware, engine: &str) -> Bands {
+    let shipped: Shipped =
+        toml::from_str(TABLE).expect("the table of bands is compiled in and tested");
+    let published = if engine == "neox" {
+        shipped.neox
+    } else {
+        shipped.megatron
+    };
+    let own = |spread: Spread| Band {
         low: (1.0 + spread.low).max(0.0),
         median: 1.0,
         high: 1.0 + spread.high,
@@ -58,9 +74,18 @@ pub fn of(hardware: &Hardware) -> Bands {
     };
     let memory = match hardware.kind {
         Kind::Gpu => shipped.memory,
-        Kind::Cpu => Band { low: 0.95, median: 1.0, high: 1.05, runs: 0, source: "bytes are exact but for the allocator".to_owned() },
+        Kind::Cpu => Band {
+            low: 0.95,
+            median: 1.0,
+            high: 1.05,
+            runs: 0,
+            source: "bytes are exact but for the allocator".to_owned(),
+        },
     };
-    Bands { step, memory }
+    Bands {
+        step: hardware.spread.map_or(published, own),
+        memory,
+    }
 }
 
 #[cfg(test)]
@@ -70,10 +95,11 @@ mod tests {
 
     #[test]
     fn bands_hold_the_prediction_and_a_measured_machine_brings_its_own() {
-        let gpu = of(&hardware::find("a100_80g", None).unwrap());
+        let gpu = of(&hardware::find("a100_80g", None).unwrap(), "neox");
         let [low, high] = gpu.step.around(1_000_000);
         assert!(low <= 1_000_000 && high >= 1_000_000 && low < high);
-        let own = of(&hardware::find("this_machine", None).unwrap());
+        let own = of(&hardware::find("this_machine", None).unwrap(), "pleach");
+        assert!(gpu.step.runs > 50 && gpu.memory.runs > 50);
         assert_ne!(own.step, gpu.step);
         assert!(own.step.high > 2.0);
     }

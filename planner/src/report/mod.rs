@@ -111,18 +111,29 @@ pub struct Alternative {
 
 impl Report {
     /// Makes the report of an answer; `seconds` is how long the search took.
-    pub fn new(experiment: &Experiment, hardware: &Hardware, answer: &Answer, seconds: f64) -> Self {
+    pub fn new(
+        experiment: &Experiment,
+        hardware: &Hardware,
+        answer: &Answer,
+        seconds: f64,
+    ) -> Self {
         let chosen = &answer.chosen;
-        let bands = bands::of(hardware);
+        let bands = bands::of(hardware, &chosen.plan.engine);
         let parameters = model::parameters(chosen);
         let supported = engine::find(&chosen.plan.engine).map_or("plan", |engine| engine.supported);
         Report {
             schema: SCHEMA,
-            experiment: Named { name: experiment.name.clone(), hash: experiment.hash.clone() },
+            experiment: Named {
+                name: experiment.name.clone(),
+                hash: experiment.hash.clone(),
+            },
             engine: chosen.plan.engine.clone(),
             supported: supported.to_owned(),
             placement: Placed::of(chosen),
-            model: Model { parameters, active_parameters: parameters },
+            model: Model {
+                parameters,
+                active_parameters: parameters,
+            },
             cluster: Machines {
                 gpus: experiment.cluster.gpus(),
                 nodes: experiment.cluster.nodes,
@@ -138,7 +149,11 @@ impl Report {
                 simulated: answer.simulated,
                 seconds,
             },
-            alternatives: answer.alternatives.iter().map(|other| alternative(chosen, other, &bands)).collect(),
+            alternatives: answer
+                .alternatives
+                .iter()
+                .map(|other| alternative(chosen, other, &bands))
+                .collect(),
             rejected: answer.rejected.clone(),
             assumptions: assumptions(hardware, &chosen.plan.engine, &bands),
         }
@@ -150,7 +165,12 @@ fn alternative(chosen: &Evaluated, other: &Evaluated, bands: &bands::Bands) -> A
     let step = percent(chosen.simulation.step, other.simulation.step);
     let peak = percent(chosen.peak(), other.peak());
     let why = format!("{step:+.1} % time, {peak:+.1} % memory");
-    Alternative { placement: Placed::of(other), time: Time::of(other, &bands.step), memory: Memory::of(other, &bands.memory), why }
+    Alternative {
+        placement: Placed::of(other),
+        time: Time::of(other, &bands.step),
+        memory: Memory::of(other, &bands.memory),
+        why,
+    }
 }
 
 /// What the figures rest on, in sentences.
@@ -158,7 +178,13 @@ pub fn assumptions(hardware: &Hardware, engine: &str, bands: &bands::Bands) -> V
     let mut lines = vec![format!("{}: {}", hardware.name, hardware.about)];
     let facts = engine::find(engine).map_or(&[][..], |engine| engine.facts);
     lines.extend(facts.iter().map(|fact| format!("engine {engine}: {fact}")));
-    lines.push(format!("band of the step: {}", bands.step.source));
+    let (runs, median) = (bands.step.runs, bands.step.median);
+    let middle = if runs > 0 {
+        format!(" (median {median:.2} of {runs} runs)")
+    } else {
+        String::new()
+    };
+    lines.push(format!("band of the step: {}{middle}", bands.step.source));
     lines.push(format!("band of the memory: {}", bands.memory.source));
     lines.push("model FLOPs: matrix products once forward and twice backward, full attention, head, no recompute".to_owned());
     lines
@@ -166,7 +192,7 @@ pub fn assumptions(hardware: &Hardware, engine: &str, bands: &bands::Bands) -> V
 
 /// What a plan carries of its own prediction.
 pub fn prediction(evaluated: &Evaluated, hardware: &Hardware) -> Prediction {
-    let bands = bands::of(hardware);
+    let bands = bands::of(hardware, &evaluated.plan.engine);
     let role = |stage: &crate::memory::StageMemory| RolePrediction {
         named_peak: stage.named,
         allocated_peak: stage.allocated,

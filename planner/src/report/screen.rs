@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::parts::{Memory, Placed, Stage, Time};
+use super::parts::{Memory, Placed, Run, Stage, Throughput, Time};
 use super::{Alternative, Report};
 
 const WIDTH: usize = 80;
@@ -47,63 +47,56 @@ fn head(out: &mut String, report: &Report) {
 }
 
 fn figures(out: &mut String, report: &Report) {
-    let (time, rates, run) = (&report.time, &report.throughput, &report.run);
     row(out, "placement", &placement(&report.placement));
     row(out, "", &stages(&report.placement));
+    step(out, &report.time);
+    peak(out, &report.memory);
+    rates(out, &report.throughput);
+    run(out, &report.run);
+    let parameters = count(report.model.parameters as f64);
+    row(out, "model", &format!("{parameters} parameters"));
+}
+
+fn step(out: &mut String, time: &Time) {
+    let [step, low, high] = [time.step_s, time.low_s, time.high_s].map(seconds);
     row(
         out,
         "step",
-        &format!(
-            "{}, between {} and {} (90 %)",
-            seconds(time.step_s),
-            seconds(time.low_s),
-            seconds(time.high_s)
-        ),
+        &format!("{step}, between {low} and {high} (90 %)"),
     );
     row(out, "", &parts(time));
-    let memory = &report.memory;
-    let band = format!(
-        "between {} and {} (90 %)",
-        gibibytes(memory.low_bytes),
-        gibibytes(memory.high_bytes)
-    );
-    let fits = if memory.fits { "" } else { " DOES NOT FIT" };
-    row(
-        out,
-        "memory",
-        &format!(
-            "{} of {},{fits} {band}",
-            gibibytes(memory.peak_bytes),
-            gibibytes(memory.capacity_bytes)
-        ),
-    );
-    row(
-        out,
-        "throughput",
-        &format!(
-            "{} tokens/s, {} each",
-            count(rates.tokens_per_s),
-            count(rates.tokens_per_s_per_gpu)
-        ),
-    );
+}
+
+fn peak(out: &mut String, memory: &Memory) {
+    let [peak, capacity] = [memory.peak_bytes, memory.capacity_bytes].map(gibibytes);
+    let [low, high] = [memory.low_bytes, memory.high_bytes].map(gibibytes);
+    let fits = if memory.fits { "" } else { " DOES NOT FIT," };
+    let text = format!("{peak} of {capacity},{fits} between {low} and {high} (90 %)");
+    row(out, "memory", &text);
+}
+
+fn rates(out: &mut String, rates: &Throughput) {
+    let [all, each] = [rates.tokens_per_s, rates.tokens_per_s_per_gpu].map(count);
+    row(out, "throughput", &format!("{all} tokens/s, {each} each"));
     let [model, hardware] = [rates.model_tflops_per_gpu, rates.hardware_tflops_per_gpu].map(flops);
+    let again = if model == hardware {
+        String::new()
+    } else {
+        format!(" ({hardware} with recompute)")
+    };
     row(
         out,
         "",
-        &format!(
-            "{model} each ({hardware} with recompute), MFU {:.1} %",
-            rates.mfu * 100.0
-        ),
+        &format!("{model} each{again}, MFU {:.1} %", rates.mfu * 100.0),
     );
+}
+
+fn run(out: &mut String, run: &Run) {
+    let [steps, tokens] = [run.steps, run.tokens].map(|number| count(number as f64));
     row(
         out,
         "run",
-        &format!(
-            "{} steps, {} tokens: {}",
-            count(run.steps as f64),
-            count(run.tokens as f64),
-            span(run.seconds)
-        ),
+        &format!("{steps} steps, {tokens} tokens: {}", span(run.seconds)),
     );
     let cost = run.cost_usd.map_or("no price known".to_owned(), |cost| {
         format!("{} usd", count(cost))
@@ -111,12 +104,7 @@ fn figures(out: &mut String, report: &Report) {
     row(
         out,
         "",
-        &format!("{} GPU-hours, {cost}", count(run.gpu_hours)),
-    );
-    row(
-        out,
-        "model",
-        &format!("{} parameters", count(report.model.parameters as f64)),
+        &format!("{} GPU-hours, {cost}", hours(run.gpu_hours)),
     );
 }
 
@@ -326,6 +314,15 @@ fn span(seconds: f64) -> String {
         short if short < 7200.0 => format!("{:.0} min", short / 60.0),
         long if long < 172_800.0 => format!("{:.1} h", long / 3600.0),
         days => format!("{:.1} days", days / 86_400.0),
+    }
+}
+
+/// Hours, with a decimal where they are few.
+fn hours(value: f64) -> String {
+    if value < 100.0 {
+        format!("{value:.1}")
+    } else {
+        count(value)
     }
 }
 

@@ -16,87 +16,95 @@ use super::why::why_not;
 use super::{Options, plan, space};
 use crate::hardware;
 use crate::placement::Placement;
+use crate::simulate::sample::cluster;
 
+fn model([layers, hidden, heads]: [u64; 3]) -> Model {
+    Model {
+        layers,
+        hidden,
+        heads,
+        head_dim: hidden / heads,
+        context: 256,
+        vocab: 256,
+        positions: Positions::Rotary {
+            fraction: 0.25,
+            base: 1e4,
+        },
+        residual: Residual::ParallelSeparate,
+        norm: Norm::LayerNorm { eps: 1e-5 },
+        mlp: Mlp::Gelu { width: 4 * hidden },
+        tied: false,
+        init: Init {
+            weights: 0.02,
+            output: 0.01,
+        },
+    }
+}
+
+fn train(global_batch: u64, precision: Precision) -> Train {
+    Train {
+        steps: 100,
+        global_batch,
+        optimizer: AdamW {
+            betas: [0.9, 0.95],
+            eps: 1e-8,
+            weight_decay: 0.1,
+        },
+        lr: LearningRate::Constant {
+            peak: 1e-3,
+            warmup: 10,
+        },
+        clip: Some(1.0),
+        precision,
+    }
+}
+
+fn wishes() -> Wishes {
+    Wishes {
+        tp: Choice::Auto,
+        pp: Choice::Auto,
+        dp: Choice::Auto,
+        zero: Choice::Auto,
+        micro_batch: Choice::Auto,
+        recompute: Choice::Auto,
+        sequence_parallel: Choice::Auto,
+        requirements: Vec::new(),
+        objectives: Vec::new(),
+        engine: "pleach".into(),
+    }
+}
+
+/// So many nodes and ranks of a device, and layers, width, heads and batch of a model.
 fn experiment(
     device: &str,
-    [nodes, gpus_per_node]: [u64; 2],
+    [nodes, ranks]: [u64; 2],
     [layers, hidden, heads, batch]: [u64; 4],
 ) -> Experiment {
+    let precision = if device == "this_machine" {
+        Precision::Fp32
+    } else {
+        Precision::Bf16
+    };
     Experiment {
         name: "small".into(),
         seed: 0,
-        model: Model {
-            layers,
-            hidden,
-            heads,
-            head_dim: hidden / heads,
-            context: 256,
-            vocab: 256,
-            positions: Positions::Rotary {
-                fraction: 0.25,
-                base: 1e4,
-            },
-            residual: Residual::ParallelSeparate,
-            norm: Norm::LayerNorm { eps: 1e-5 },
-            mlp: Mlp::Gelu { width: 4 * hidden },
-            tied: false,
-            init: Init {
-                weights: 0.02,
-                output: 0.01,
-            },
-        },
+        model: model([layers, hidden, heads]),
         data: Dataset {
             name: "none".into(),
             source: String::new(),
             tokenizer: "bytes".into(),
             mix: Vec::new(),
         },
-        train: Train {
-            steps: 100,
-            global_batch: batch,
-            optimizer: AdamW {
-                betas: [0.9, 0.95],
-                eps: 1e-8,
-                weight_decay: 0.1,
-            },
-            lr: LearningRate::Constant {
-                peak: 1e-3,
-                warmup: 10,
-            },
-            clip: Some(1.0),
-            precision: if device == "this_machine" {
-                Precision::Fp32
-            } else {
-                Precision::Bf16
-            },
-        },
+        train: train(batch, precision),
         checkpoints: Checkpoints {
             every: None,
             keep: 1,
         },
         cluster: Cluster {
-            name: device.into(),
             nodes,
-            gpus_per_node,
-            device: device.into(),
-            memory: None,
-            peak_flops: None,
-            intra_node: None,
-            inter_node: None,
-            price_per_gpu_hour: Some(2.0),
+            ..cluster(device, ranks)
         },
-        plan: Wishes {
-            tp: Choice::Auto,
-            pp: Choice::Auto,
-            dp: Choice::Auto,
-            zero: Choice::Auto,
-            micro_batch: Choice::Auto,
-            recompute: Choice::Auto,
-            sequence_parallel: Choice::Auto,
-            requirements: Vec::new(),
-            objectives: Vec::new(),
-            engine: "pleach".into(),
-        },
+        plan: wishes(),
         hash: String::new(),
         origins: BTreeMap::new(),
     }

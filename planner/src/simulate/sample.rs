@@ -76,8 +76,17 @@ fn body(
     }
 }
 
-/// A pipeline of `stages` with `layers` each and `micro_steps` micro-batches of `elements` activations.
-pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Plan {
+fn tensors(elements: u64) -> Vec<Tensor> {
+    vec![
+        tensor(X, "x", &[elements], Lives::Local),
+        tensor(Y, "y", &[elements], Lives::Local),
+        tensor(DY, "dy", &[elements], Lives::Local),
+        tensor(DX, "dx", &[elements], Lives::Local),
+        tensor(REPORT, "report", &[2], Lives::Static),
+    ]
+}
+
+fn bodies() -> Vec<Body> {
     let port = |wire, tensor| vec![Port { wire, tensor }];
     let gelu = vec![instr(Op::Gelu {}, &[X], &[Y], &[])];
     let back = vec![instr(Op::GeluBackward {}, &[DY, X], &[DX], &[DY, X])];
@@ -94,6 +103,63 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
         updates: vec![REPORT],
         ..sum
     };
+    let hidden = [port(Wire::Hidden, X), port(Wire::Hidden, Y)];
+    let gradient = [port(Wire::Gradient, DY), port(Wire::Gradient, DX)];
+    let none = [vec![], vec![]];
+    vec![
+        body(
+            0,
+            "forward",
+            BodyKind::Forward,
+            hidden,
+            [vec![X], vec![]],
+            gelu,
+        ),
+        body(
+            1,
+            "backward",
+            BodyKind::Backward,
+            gradient,
+            [vec![], vec![X]],
+            back,
+        ),
+        body(
+            2,
+            "step.reduce",
+            BodyKind::Reduce,
+            none,
+            [vec![], vec![]],
+            vec![step],
+        ),
+    ]
+}
+
+fn training(micro_steps: u32) -> Training {
+    Training {
+        seed: 0,
+        steps: 1,
+        global_batch: micro_steps.into(),
+        micro_batch: 1,
+        micro_steps,
+        sequence: 1,
+        schedule: Schedule::Constant {
+            peak: 1.0,
+            warmup: 0,
+        },
+        compute: Dtype::F32,
+        accumulate: Dtype::F32,
+        checkpoint_every: None,
+        checkpoint_keep: 1,
+    }
+}
+
+/// A pipeline of `stages` with `layers` each and `micro_steps` micro-batches of `elements` activations.
+pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Plan {
+    let world = Group {
+        id: GroupId(0),
+        name: "world".into(),
+        axes: vec![Axis::Dp, Axis::Pp, Axis::Tp],
+    };
     Plan {
         schema: 1,
         experiment: "sample".into(),
@@ -108,67 +174,17 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
         zero: 0,
         sequence_parallel: false,
         recompute: Recompute::None,
-        groups: vec![Group {
-            id: GroupId(0),
-            name: "world".into(),
-            axes: vec![Axis::Dp, Axis::Pp, Axis::Tp],
-        }],
+        groups: vec![world],
         dims: BTreeMap::new(),
-        tensors: vec![
-            tensor(X, "x", &[elements], Lives::Local),
-            tensor(Y, "y", &[elements], Lives::Local),
-            tensor(DY, "dy", &[elements], Lives::Local),
-            tensor(DX, "dx", &[elements], Lives::Local),
-            tensor(REPORT, "report", &[2], Lives::Static),
-        ],
+        tensors: tensors(elements),
         parameters: vec![],
         buckets: vec![],
-        bodies: vec![
-            body(
-                0,
-                "forward",
-                BodyKind::Forward,
-                [port(Wire::Hidden, X), port(Wire::Hidden, Y)],
-                [vec![X], vec![]],
-                gelu,
-            ),
-            body(
-                1,
-                "backward",
-                BodyKind::Backward,
-                [port(Wire::Gradient, DY), port(Wire::Gradient, DX)],
-                [vec![], vec![X]],
-                back,
-            ),
-            body(
-                2,
-                "step.reduce",
-                BodyKind::Reduce,
-                [vec![], vec![]],
-                [vec![], vec![]],
-                vec![step],
-            ),
-        ],
+        bodies: bodies(),
         roles: (0..stages)
             .map(|stage| role(stage, stages, layers, micro_steps))
             .collect(),
         report: REPORT,
-        training: Training {
-            seed: 0,
-            steps: 1,
-            global_batch: micro_steps.into(),
-            micro_batch: 1,
-            micro_steps,
-            sequence: 1,
-            schedule: Schedule::Constant {
-                peak: 1.0,
-                warmup: 0,
-            },
-            compute: Dtype::F32,
-            accumulate: Dtype::F32,
-            checkpoint_every: None,
-            checkpoint_keep: 1,
-        },
+        training: training(micro_steps),
         data: DataPlan {
             name: String::new(),
             source: String::new(),
