@@ -5,6 +5,8 @@
 pub mod model;
 pub mod parts;
 pub mod screen;
+#[cfg(test)]
+mod tests;
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::Hardware;

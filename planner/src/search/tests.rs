@@ -9,6 +9,7 @@ use pleach_dsl::experiment::{
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::hardware::Hardware;
+use proptest::prelude::*;
 
 use super::bound::{Bound, Key, price};
 use super::evaluate::{Evaluated, evaluate_cut};
@@ -296,4 +297,44 @@ fn what_cannot_be_says_why() {
         nowhere.to_string().contains("6 ranks do not divide"),
         "{nowhere}"
     );
+}
+
+/// A random small experiment: device, ranks, model, batch, and memory of a rank in MiB.
+fn random() -> impl Strategy<Value = Experiment> {
+    let devices = prop::sample::select(vec!["a100_40g", "v100_32g", "this_machine"]);
+    let shape = (1u64..=2, 0u32..=1, 2u64..=5, 1u64..=4, 0u32..=3);
+    (devices, shape, 2500u64..5000, any::<bool>()).prop_map(
+        |(device, (nodes, ranks, layers, width, batch), memory, full)| {
+            let mut experiment = experiment(
+                device,
+                [nodes, 2 << ranks],
+                [layers, 64 * width, 4, 4 << batch],
+            );
+            experiment.cluster.memory = Some(memory << 20);
+            experiment.plan.tp = Choice::OneOf(vec![1, 2]);
+            experiment.plan.recompute = Choice::Fixed(if full { "full" } else { "none" }.into());
+            experiment
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_spaces_give_their_optimum_too(experiment in random()) {
+        let case = Case::of(experiment);
+        let mut experiment = case.experiment.clone();
+        let answer = plan(&experiment, &case.hardware, Options { alternatives: 0 }).unwrap();
+        prop_assert_eq!(answer.chosen.fits(), !case.steps().is_empty());
+        if let Some(&best) = case.steps().first() {
+            prop_assert_eq!(answer.chosen.simulation.step, best);
+        }
+        experiment.cluster.memory = experiment.cluster.memory.map(|bytes| bytes + (bytes >> 3));
+        let roomy = plan(&experiment, &case.hardware, Options { alternatives: 0 }).unwrap();
+        prop_assert!(roomy.chosen.fits() >= answer.chosen.fits());
+        if answer.chosen.fits() {
+            prop_assert!(roomy.chosen.simulation.step <= answer.chosen.simulation.step);
+        }
+    }
 }
