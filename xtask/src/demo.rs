@@ -112,17 +112,17 @@ fn train() -> Result<PathBuf, Failure> {
     title("5  The quickstart, planned and trained: tp 2 × pp 2 is pinned to show the machinery");
     show_choices(&home, &spec)?;
     finish(&mut pleach(&home, &["run", &spec, "--yes"]))?;
-    let run = only_run(&home)?;
-    let losses = losses(&run);
-    if let (Some(first), Some(last)) = (losses.first(), losses.last()) {
-        println!("\nloss {first:.3} → {last:.3} in {} steps", losses.len());
-    }
-    Ok(run)
+    only_run(&home)
 }
 
 /// The pinned placement and the planner's own, side by side.
 fn show_choices(home: &Path, spec: &str) -> Result<(), Failure> {
-    let free = ["plan.tp=auto", "plan.pp=auto", "plan.dp=auto"];
+    let free = [
+        "plan.tp=auto",
+        "plan.pp=auto",
+        "plan.dp=auto",
+        "plan.micro_batch=auto",
+    ];
     for (name, settings) in [
         ("pinned", &free[..0]),
         ("the planner's own choice", &free[..]),

@@ -122,8 +122,29 @@ pub fn ask(command: &mut Command) -> Option<String> {
 /// The command as a person would type it.
 pub fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let text: Vec<String> = words
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
+    let text: Vec<String> = words.map(|word| quoted(&word.to_string_lossy())).collect();
     format!("`{}`", text.join(" "))
+}
+
+fn quoted(word: &str) -> String {
+    if word.contains(char::is_whitespace) {
+        format!("\"{word}\"")
+    } else {
+        word.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_can_be_typed_again() {
+        let mut command = Command::new("pleach");
+        command.args(["plan", "a.pleach", "--why-not", "tp = 8"]);
+        assert_eq!(
+            line(&command),
+            "`pleach plan a.pleach --why-not \"tp = 8\"`"
+        );
+    }
 }
