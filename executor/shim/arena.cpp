@@ -58,6 +58,11 @@ size_t Arena::grow(size_t size) {
   return offset;
 }
 
+size_t Arena::extent() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return end_;
+}
+
 std::optional<size_t> Arena::give(void* block) {
   std::lock_guard<std::mutex> lock(mutex_);
   auto* place = static_cast<char*>(block);

@@ -23,6 +23,9 @@ class Arena {
   // A block of at least `bytes`, or null where the range is exhausted.
   void* take(size_t bytes);
 
+  // How far the range has been used: what of it may be resident.
+  size_t extent();
+
   // Gives a block back and says how many bytes were asked for; nothing where it is not from here.
   std::optional<size_t> give(void* block);
 

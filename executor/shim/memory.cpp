@@ -73,6 +73,8 @@ int64_t pleach_memory_peak() { return peak.load(std::memory_order_relaxed); }
 
 void pleach_memory_reset_peak() { peak.store(live.load(std::memory_order_relaxed), std::memory_order_relaxed); }
 
+int64_t pleach_memory_extent() { return static_cast<int64_t>(arena().extent()); }
+
 // Address and bytes of the storage behind a tensor.
 int pleach_storage(at::Tensor* tensor, uintptr_t* address, uint64_t* bytes) {
   return guarded([&] {

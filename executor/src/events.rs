@@ -26,6 +26,8 @@ pub struct Usage {
     pub named_peak: u64,
     /// Most bytes that libtorch's CPU allocator had given out at once.
     pub allocated_peak: u64,
+    /// Bytes that tensors reached in their arena, gaps included.
+    pub arena: u64,
 }
 
 /// The voice of one worker.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use pleach_executor::calibrate;
 use pleach_executor::environment::Environment;
 use pleach_executor::error::{Exit, Failure};
 use pleach_executor::events::{Voice, say_failed};
@@ -73,6 +74,15 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Measure this machine and write its table
+    Calibrate {
+        /// Processes to measure with, where no launcher has started them
+        #[arg(long, default_value_t = 4)]
+        ranks: u32,
+        /// Where the table goes, as TOML
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 fn main() {
@@ -113,6 +123,13 @@ fn run(line: Line, environment: &Environment) -> Result<Option<Exit>, Failure> {
             out,
         })
         .map(|()| None),
+        (Some(Command::Calibrate { ranks, out }), _) => {
+            if environment.world == 1 && ranks > 1 && std::env::var_os("RANK").is_none() {
+                calibrate::spawn(ranks, &out).map(|()| None)
+            } else {
+                calibrate::calibrate(environment, &out).map(|()| None)
+            }
+        }
         (None, Some(arguments)) => run_training(arguments, environment),
         (None, None) => Err(Failure::new(
             Exit::Wish,

@@ -324,6 +324,7 @@ impl Run<'_> {
             rss_begin: self.rss_begin,
             named_peak: self.interpreter.named_peak(),
             allocated_peak: memory::peak(),
+            arena: memory::extent(),
         }
     }
 }

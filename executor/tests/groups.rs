@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pleach_executor::collectives::Communicator;
-use pleach_executor::collectives::gloo::GlooGroup;
+use pleach_executor::collectives::direct::GlooGroup;
 use pleach_executor::error::Cause;
 use pleach_executor::native::{Group, Store, group};
 use pleach_plan::Reduce;

@@ -10,6 +10,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use job::Job;
+use pleach_plan::Schedule;
 use sample::{ONE, Shape};
 use serde_json::{Value, json};
 
@@ -80,10 +81,10 @@ fn four_ranks_train_and_leave_everything_in_the_runs_folder() {
 
 #[test]
 fn a_killed_run_resumes_with_the_same_bits() {
-    let job = Job::new(TWO, 400, 50);
+    let job = Job::new(TWO, 100, 20);
     let whole = job.finish("whole", &[]);
     let mut workers = job.start("killed", &[]);
-    workers[0].wait_for("step", 137);
+    workers[0].wait_for("step", 57);
     workers
         .iter()
         .for_each(|worker| worker.signal(libc::SIGKILL));
@@ -91,7 +92,7 @@ fn a_killed_run_resumes_with_the_same_bits() {
         .into_iter()
         .for_each(|worker| drop(worker.end(SOON)));
     // What a crash may leave of the newest checkpoint must not be believed.
-    let newest = job.path("killed/checkpoints/step-000100/rank-1.safetensors");
+    let newest = job.path("killed/checkpoints/step-000040/rank-1.safetensors");
     let bytes = fs::read(&newest).unwrap();
     fs::write(&newest, &bytes[..bytes.len() - 1]).unwrap();
     let resumed = job.finish("killed", &["--resume"]);
@@ -101,7 +102,7 @@ fn a_killed_run_resumes_with_the_same_bits() {
 
 #[test]
 fn a_terminated_run_saves_and_goes_back_into_the_queue() {
-    let job = Job::new(TWO, 400, 1000);
+    let job = Job::new(TWO, 120, 1000);
     let mut workers = job.start("run", &[]);
     workers[0].wait_for("step", 20);
     workers[1].signal(libc::SIGTERM);
@@ -110,12 +111,12 @@ fn a_terminated_run_saves_and_goes_back_into_the_queue() {
         assert_eq!(status.code(), Some(75), "{log}");
     }
     let done = job.losses("run").len();
-    assert!((20..400).contains(&done));
+    assert!((20..120).contains(&done));
     assert!(
         job.path(&format!("run/checkpoints/step-{done:06}/manifest.json"))
             .exists()
     );
-    assert_eq!(job.finish("run", &["--resume"]).len(), 400);
+    assert_eq!(job.finish("run", &["--resume"]).len(), 120);
 }
 
 #[test]
@@ -165,6 +166,33 @@ fn a_rank_that_stands_still_is_named_after_the_deadline() {
     assert_eq!(failure["peer"], json!(1), "{failure}");
     stopped.signal(libc::SIGKILL);
     stopped.end(SOON);
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run_and_says_so() {
+    let mut job = Job::new(ONE, 50, 1);
+    job.plan.training.schedule = Schedule::Constant {
+        peak: 1e300,
+        warmup: 0,
+    };
+    job.write_plan("plan.json");
+    let (status, log) = job.start("run", &[]).pop().unwrap().end(SOON);
+    assert_eq!(status.code(), Some(10), "{log}");
+    let failure = job.failure("run", 0);
+    assert_eq!(
+        failure["code"],
+        json!("pleach::worker::not_finite"),
+        "{failure}"
+    );
+    let message = failure["message"].as_str().unwrap();
+    assert!(message.contains("samples"), "{message}");
+    // Nothing of the broken step was kept.
+    let step = failure["step"].as_u64().unwrap();
+    assert_eq!(job.losses("run").len() as u64, step - 1);
+    assert!(
+        !job.path(&format!("run/checkpoints/step-{step:06}"))
+            .exists()
+    );
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Communication behind one trait: what instructions ask of the groups they name and of the neighbouring stages.
 //!
-//! Gloo serves on CPUs ([`gloo`]); a group of one, and so a whole run of one rank, needs nobody ([`solo`]). Every call has a
+//! Gloo serves on CPUs ([`gloo`], by [`direct`] exchange); a group of one, and so a whole run of one rank, needs nobody ([`solo`]). Every call has a
 //! deadline, and every failure names the ranks it was talking to.
 
 pub mod alive;
+pub mod direct;
 pub mod gloo;
 pub mod solo;
 

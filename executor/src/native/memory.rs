@@ -13,6 +13,7 @@ unsafe extern "C" {
     fn pleach_memory_live() -> i64;
     fn pleach_memory_peak() -> i64;
     fn pleach_memory_reset_peak();
+    fn pleach_memory_extent() -> i64;
     fn pleach_storage(tensor: *mut C_tensor, address: *mut usize, bytes: *mut u64) -> c_int;
 }
 
@@ -33,6 +34,12 @@ pub fn live() -> u64 {
 pub fn peak() -> u64 {
     // SAFETY: reads an atomic.
     u64::try_from(unsafe { pleach_memory_peak() }).unwrap_or(0)
+}
+
+/// Bytes of the arena that have ever been given out at once with their gaps: what tensors add to the resident size.
+pub fn extent() -> u64 {
+    // SAFETY: reads a number under a lock.
+    u64::try_from(unsafe { pleach_memory_extent() }).unwrap_or(0)
 }
 
 /// Begins a new measurement of the peak.

@@ -1,0 +1,325 @@
+//! Operations with operands, as a small model has them: what is measured, and what loads the machine.
+
+use std::time::Duration;
+
+use pleach_plan::{Axis, Dtype, Mesh, Op, Rank};
+use tch::{Device, Kind, Tensor};
+
+use super::probe::{median, times};
+use crate::collectives::solo::Solo;
+use crate::data::Given;
+use crate::error::Cause;
+use crate::ops::{self, Context, Operands, adam_w, linear, split_heads, tokens};
+use crate::statics::kind;
+
+/// Tokens of the operands: a megabyte in f32, as small models have.
+pub const TOKENS: i64 = 512;
+/// Heads.
+pub const HEADS: i64 = 8;
+const WIDTH: i64 = 512;
+
+/// Random values of a type.
+pub fn random(dims: &[i64], kind: Kind) -> Result<Tensor, Cause> {
+    Ok(Tensor::f_randn(dims, (Kind::Float, Device::Cpu))?.f_to_kind(kind)?)
+}
+
+/// One operation with operands.
+pub struct Case {
+    /// The operation.
+    pub op: Op,
+    ins: Vec<Tensor>,
+    updates: Vec<Tensor>,
+    tables: split_heads::Tables,
+}
+
+impl Case {
+    fn new(op: Op, ins: Vec<Tensor>, updates: Vec<Tensor>) -> Self {
+        Self {
+            op,
+            ins,
+            updates,
+            tables: split_heads::Tables::default(),
+        }
+    }
+
+    /// The sum of two tensors.
+    pub fn sum(x: Tensor, y: Tensor) -> Self {
+        Self::new(Op::Add {}, vec![x, y], vec![])
+    }
+
+    /// Runs it once.
+    pub fn run(&self) -> Result<(), Cause> {
+        self.results().map(drop)
+    }
+
+    fn results(&self) -> Result<Vec<Tensor>, Cause> {
+        let positions = TOKENS as u64;
+        let mut context = Context {
+            mesh: Mesh {
+                dp: 1,
+                cp: 1,
+                pp: 1,
+                tp: 1,
+            },
+            place: Rank {
+                dp: 0,
+                pp: 0,
+                tp: 0,
+            },
+            samples: &mut Given::default(),
+            collectives: &mut Solo,
+            tables: &self.tables,
+            batch: tokens::Batch {
+                first: 0,
+                sequences: 1,
+                positions,
+            },
+            update: adam_w::Step {
+                number: 0,
+                rate: 1e-6,
+            },
+        };
+        let ins: Vec<&Tensor> = self.ins.iter().collect();
+        let updates: Vec<&Tensor> = self.updates.iter().collect();
+        ops::run(
+            &self.op,
+            Operands {
+                ins: &ins,
+                updates: &updates,
+                ends: &[],
+            },
+            &mut context,
+        )
+    }
+
+    /// Bytes read and written, as the planner counts them: updates twice.
+    pub fn bytes(&self) -> f64 {
+        let size = |tensor: &Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as f64;
+        let results: f64 = self.results().iter().flatten().map(size).sum();
+        self.ins.iter().map(size).sum::<f64>()
+            + 2.0 * self.updates.iter().map(size).sum::<f64>()
+            + results
+    }
+}
+
+/// Every operation that memory limits, on so many tokens.
+pub fn all(dtype: Dtype, tokens: i64) -> Result<Vec<Case>, Cause> {
+    let make = Make {
+        kind: kind(dtype),
+        wide: wide(kind(dtype)),
+        tokens,
+    };
+    let parts = [
+        make.blocks()?,
+        make.heads()?,
+        make.ends()?,
+        make.storages()?,
+    ];
+    Ok(parts.into_iter().flatten().collect())
+}
+
+fn wide(kind: Kind) -> Kind {
+    if kind == Kind::Double {
+        Kind::Double
+    } else {
+        Kind::Float
+    }
+}
+
+/// Makes operands of one size and type.
+#[derive(Clone, Copy)]
+struct Make {
+    kind: Kind,
+    wide: Kind,
+    tokens: i64,
+}
+
+impl Make {
+    fn x(self) -> Result<Tensor, Cause> {
+        random(&[1, self.tokens, WIDTH], self.kind)
+    }
+
+    fn row(self) -> Result<Tensor, Cause> {
+        random(&[WIDTH], self.wide)
+    }
+
+    fn each_token(self) -> Result<Tensor, Cause> {
+        random(&[1, self.tokens], self.wide)
+    }
+
+    fn flat(self) -> Result<Tensor, Cause> {
+        random(&[self.tokens * WIDTH], self.wide)
+    }
+
+    fn ids(self, rows: i64) -> Result<Tensor, Cause> {
+        Ok(Tensor::f_randint(
+            rows,
+            [1, self.tokens],
+            (Kind::Int64, Device::Cpu),
+        )?)
+    }
+
+    /// What a transformer's layer does to its rows.
+    fn blocks(self) -> Result<Vec<Case>, Cause> {
+        let statistics = [self.each_token()?, self.each_token()?];
+        let [mean, rstd] = statistics;
+        let norm = vec![self.x()?, self.row()?, self.row()?];
+        let back = vec![self.x()?, self.x()?, self.row()?, mean, rstd];
+        let shift = self.row()?.f_to_kind(self.kind)?;
+        let slice = Op::Slice {
+            axis: Axis::Tp,
+            dim: 1,
+        };
+        Ok(vec![
+            Case::new(Op::LayerNorm { eps: 1e-5 }, norm, vec![]),
+            Case::new(
+                Op::LayerNormBackward {},
+                back,
+                vec![self.row()?, self.row()?],
+            ),
+            Case::new(Op::Gelu {}, vec![self.x()?], vec![]),
+            Case::new(Op::GeluBackward {}, vec![self.x()?, self.x()?], vec![]),
+            Case::sum(self.x()?, self.x()?),
+            Case::new(Op::Bias {}, vec![self.x()?, shift], vec![]),
+            Case::new(Op::BiasBackward {}, vec![self.x()?], vec![self.row()?]),
+            Case::new(slice, vec![self.x()?], vec![]),
+        ])
+    }
+
+    fn heads(self) -> Result<Vec<Case>, Cause> {
+        let width = WIDTH / HEADS;
+        let (head_dim, rotary, base) = (width as u64, width as u64 / 4, 10_000.0);
+        let dims = [1, self.tokens, HEADS, width];
+        let part = || {
+            random(&dims, self.kind)?
+                .f_transpose(1, 2)
+                .map_err(Cause::from)
+        };
+        let joint = random(&[1, self.tokens, 3 * WIDTH], self.kind)?;
+        let mut split = Case::new(
+            Op::SplitHeads {
+                head_dim,
+                rotary,
+                base,
+            },
+            vec![joint],
+            vec![],
+        );
+        let parts = vec![part()?, part()?, part()?];
+        let mut join = Case::new(
+            Op::SplitHeadsBackward {
+                head_dim,
+                rotary,
+                base,
+            },
+            parts,
+            vec![],
+        );
+        for case in [&mut split, &mut join] {
+            case.tables
+                .add(rotary, base, self.tokens as u64, self.wide)?;
+        }
+        Ok(vec![split, join])
+    }
+
+    /// Embedding and loss, over as many rows of vocabulary as there are columns.
+    fn ends(self) -> Result<Vec<Case>, Cause> {
+        let (table, dtable) = (
+            random(&[WIDTH, WIDTH], self.kind)?,
+            random(&[WIDTH, WIDTH], self.wide)?,
+        );
+        let (logits, targets) = (self.x()?, self.ids(WIDTH)?);
+        let max = ops::cross_entropy::max(&logits)?;
+        let terms = ops::cross_entropy::terms(&logits, &targets, &max, 0)?;
+        let report = random(&[2], self.wide)?;
+        let case = |op, ins: &[&Tensor], updates: &[&Tensor]| {
+            let [ins, updates] =
+                [ins, updates].map(|all| all.iter().map(|one| one.shallow_clone()).collect());
+            Case::new(op, ins, updates)
+        };
+        let (scale, vocab) = (1e-3, None);
+        Ok(vec![
+            case(Op::Embedding { vocab }, &[&targets, &table], &[]),
+            case(
+                Op::EmbeddingBackward { vocab },
+                &[&logits, &targets],
+                &[&dtable],
+            ),
+            case(Op::CrossEntropyMax {}, &[&logits], &[]),
+            case(
+                Op::CrossEntropyTerms { vocab },
+                &[&logits, &targets, &max],
+                &[],
+            ),
+            case(
+                Op::CrossEntropyLoss { scale, replicas: 1 },
+                &[&terms],
+                &[&report],
+            ),
+            case(
+                Op::CrossEntropyBackward { scale, vocab },
+                &[&logits, &targets, &max, &terms],
+                &[],
+            ),
+        ])
+    }
+
+    /// What a step does to whole buckets.
+    fn storages(self) -> Result<Vec<Case>, Cause> {
+        let narrow = random(&[self.tokens * WIDTH], self.kind)?;
+        let report = random(&[2], self.wide)?;
+        let factor = Tensor::f_ones([1], (self.wide, Device::Cpu))?;
+        let state = vec![
+            self.flat()?,
+            self.flat()?,
+            self.flat()?.f_square()?,
+            self.flat()?,
+        ];
+        let adam = Op::AdamW {
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+        };
+        Ok(vec![
+            Case::new(Op::Cast {}, vec![self.flat()?], vec![narrow]),
+            Case::new(Op::Zero {}, vec![], vec![self.flat()?]),
+            Case::new(
+                Op::SumSquares { replicas: 1 },
+                vec![self.flat()?],
+                vec![report],
+            ),
+            Case::new(adam, vec![factor], state),
+        ])
+    }
+}
+
+/// Work that is like training: mostly products, some passes over memory.
+pub struct Mixture {
+    x: Tensor,
+    weight: Tensor,
+    pass: Vec<Case>,
+}
+
+impl Mixture {
+    /// Makes the operands.
+    pub fn new() -> Result<Self, Cause> {
+        let pass = all(Dtype::F32, TOKENS)?;
+        Ok(Self {
+            x: random(&[1, TOKENS, WIDTH], Kind::Float)?,
+            weight: random(&[WIDTH, WIDTH], Kind::Float)?,
+            pass,
+        })
+    }
+
+    /// The time of one round in the median.
+    pub fn seconds(&self) -> Result<f64, Cause> {
+        let round = || {
+            (0..20)
+                .try_for_each(|_| linear::forward(&self.x, &self.weight, None).map(drop))
+                .map_err(Cause::from)?;
+            self.pass.iter().try_for_each(Case::run)
+        };
+        Ok(median(&times(Duration::from_millis(400), round)?))
+    }
+}

@@ -1,0 +1,197 @@
+//! Kernels on one thread, through the same operations that instructions run.
+
+use std::time::Duration;
+
+use pleach_plan::Dtype;
+use pleach_plan::hardware::{Attention, Direction, Elementwise, Form, Gemm, GemmPoint};
+use tch::Kind;
+
+use super::cases::{Case, HEADS, TOKENS, all, random};
+use super::measured;
+use super::probe::{Deviations, median, times};
+use crate::error::Cause;
+use crate::native::memory;
+use crate::ops::{attention, linear};
+use crate::process::resident;
+use crate::statics::kind;
+
+/// Time for each measurement.
+const BUDGET: Duration = Duration::from_millis(40);
+const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F64, Dtype::Bf16];
+
+/// What one thread alone reaches.
+pub struct Alone {
+    /// Bytes per second.
+    pub bandwidth: f64,
+    /// Seconds of an instruction without work.
+    pub launch: f64,
+    /// Products.
+    pub gemm: Vec<Gemm>,
+    /// Attention.
+    pub attention: Vec<Attention>,
+    /// Everything else.
+    pub elementwise: Vec<Elementwise>,
+}
+
+/// Loads what libraries load when they are first used; gives the resident bytes of the process beside its tensors.
+pub fn warm_up() -> Result<u64, Cause> {
+    for form in [Form::Forward, Form::Input, Form::Weight] {
+        product(
+            form,
+            [1024, 512, 512],
+            Dtype::F32,
+            &mut Deviations::default(),
+        )?;
+    }
+    for case in all(Dtype::F32, TOKENS)? {
+        case.run()?;
+    }
+    attentions(Dtype::F32)?;
+    Ok(resident().now.saturating_sub(memory::extent()))
+}
+
+/// All measurements.
+pub fn measure(deviations: &mut Deviations) -> Result<Alone, Cause> {
+    let launch = launch()?;
+    let gemm = TYPES
+        .iter()
+        .map(|&dtype| products(dtype, deviations))
+        .collect::<Result<_, _>>()?;
+    let mut attention = Vec::new();
+    let mut elementwise = Vec::new();
+    for dtype in TYPES {
+        attention.extend(attentions(dtype)?);
+        for case in all(dtype, TOKENS)? {
+            let seconds = deviations.take(&times(BUDGET, || case.run())?);
+            let rate = measured(case.bytes() / (seconds - launch).max(seconds / 10.0));
+            elementwise.push(Elementwise {
+                op: case.op.name().to_owned(),
+                dtype,
+                rate,
+            });
+        }
+    }
+    Ok(Alone {
+        bandwidth: bandwidth()?,
+        launch,
+        gemm,
+        attention,
+        elementwise,
+    })
+}
+
+/// An addition of a few elements, through the interpreter's dispatch.
+fn launch() -> Result<f64, Cause> {
+    let x = random(&[8], Kind::Float)?;
+    let case = Case::sum(x.copy(), x);
+    let batch = || (0..100).try_for_each(|_| case.run());
+    Ok(median(&times(BUDGET, batch)?) / 100.0)
+}
+
+/// A sum of tensors that no cache holds.
+fn bandwidth() -> Result<f64, Cause> {
+    let [x, y] = [
+        random(&[8 << 20], Kind::Float)?,
+        random(&[8 << 20], Kind::Float)?,
+    ];
+    let case = Case::sum(x, y);
+    Ok(case.bytes() / median(&times(4 * BUDGET, || case.run())?))
+}
+
+fn products(dtype: Dtype, deviations: &mut Deviations) -> Result<Gemm, Cause> {
+    let all: &[[u64; 3]] = if dtype == Dtype::F32 {
+        &[
+            [256, 256, 256],
+            [512, 128, 256],
+            [512, 256, 128],
+            [512, 320, 320],
+            [512, 1024, 256],
+            [512, 256, 1024],
+            [1024, 512, 512],
+            [2048, 1024, 1024],
+        ]
+    } else {
+        &[[256, 256, 256], [512, 512, 512]]
+    };
+    let mut points = Vec::new();
+    for &[rows, outputs, inputs] in all {
+        for form in [Form::Forward, Form::Input, Form::Weight] {
+            points.push(product(form, [rows, outputs, inputs], dtype, deviations)?);
+        }
+    }
+    let rate = |point: &GemmPoint| 2.0 * (point.m * point.n * point.k) as f64 / point.seconds;
+    let best = points.iter().map(rate).fold(0.0, f64::max);
+    Ok(Gemm {
+        dtype,
+        peak: None,
+        rate: measured(best),
+        tiles: None,
+        points,
+    })
+}
+
+/// One product of a layer with so many rows, outputs and inputs.
+fn product(
+    form: Form,
+    [rows, outputs, inputs]: [u64; 3],
+    dtype: Dtype,
+    deviations: &mut Deviations,
+) -> Result<GemmPoint, Cause> {
+    let [r, o, i] = [rows as i64, outputs as i64, inputs as i64];
+    let (x, dy) = (
+        random(&[1, r, i], kind(dtype))?,
+        random(&[1, r, o], kind(dtype))?,
+    );
+    let weight = random(&[o, i], kind(dtype))?;
+    let sum = random(
+        &[o, i],
+        if dtype == Dtype::F64 {
+            Kind::Double
+        } else {
+            Kind::Float
+        },
+    )?;
+    let taken = times(BUDGET, || match form {
+        Form::Forward => linear::forward(&x, &weight, None).map(drop),
+        Form::Input => linear::backward_input(&dy, &weight).map(drop),
+        Form::Weight => linear::backward_weight(&dy, &x, &sum),
+    })?;
+    let [m, n, k] = match form {
+        Form::Forward => [rows, outputs, inputs],
+        Form::Input => [rows, inputs, outputs],
+        Form::Weight => [outputs, inputs, rows],
+    };
+    Ok(GemmPoint {
+        form,
+        m,
+        n,
+        k,
+        seconds: deviations.take(&taken),
+    })
+}
+
+fn attentions(dtype: Dtype) -> Result<[Attention; 2], Cause> {
+    let (batch, positions, width) = (2, 256, 64);
+    let dims = [batch, positions, HEADS, width];
+    let heads = || {
+        random(&dims, kind(dtype))?
+            .f_transpose(1, 2)
+            .map_err(Cause::from)
+    };
+    let [q, k, v] = [heads()?, heads()?, heads()?];
+    let [out, lse] = attention::forward(&q, &k, &v)?;
+    let product = 2.0 * (batch * HEADS * positions * positions * width) as f64;
+    let forward = median(&times(BUDGET, || attention::forward(&q, &k, &v).map(drop))?);
+    let backward = median(&times(BUDGET, || {
+        attention::backward(&out, [&q, &k, &v], &out, &lse).map(drop)
+    })?);
+    let rate = |direction, flops: f64, seconds: f64| Attention {
+        dtype,
+        direction,
+        rate: measured(flops / seconds),
+    };
+    Ok([
+        rate(Direction::Forward, 2.0 * product, forward),
+        rate(Direction::Backward, 5.0 * product, backward),
+    ])
+}

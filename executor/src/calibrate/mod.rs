@@ -1,0 +1,191 @@
+//! Measures this machine: what products, attention, memory and messages really take, as a table for the planner.
+//!
+//! In comes a job of N ranks on one machine, out comes a [`Hardware`] table. The first rank measures alone while the others
+//! sleep; then ever more of them work at once, which says what sharing the cores costs; then they talk. Everything runs through
+//! the same operations and groups as training does.
+
+mod cases;
+mod kernels;
+mod links;
+mod machine;
+mod probe;
+mod spawn;
+
+use std::path::Path;
+use std::time::Duration;
+
+use pleach_plan::Reduce;
+use pleach_plan::hardware::{Contention, Cores, Figure, Hardware, Kind, Memory, Overhead, SCHEMA};
+
+use crate::collectives::Communicator;
+use crate::collectives::direct::GlooGroup;
+use crate::environment::Environment;
+use crate::error::{Cause, Failure};
+use crate::process::resident;
+use crate::rendezvous;
+
+pub use spawn::spawn;
+
+/// Everybody waits for the first rank's measurements.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// A figure that was measured here.
+fn measured(value: f64) -> Figure {
+    Figure {
+        value,
+        source: "measured".to_owned(),
+    }
+}
+
+/// Takes part in a calibration; rank 0 writes the table to `out`.
+///
+/// # Errors
+/// The ranks do not meet, a kernel fails, or the table cannot be written.
+pub fn calibrate(environment: &Environment, out: &Path) -> Result<(), Failure> {
+    tch::set_num_threads(1);
+    crate::native::memory::count();
+    let fail = |cause: Cause| Failure::outside(&cause, "calibrating");
+    let meeting = match environment.world {
+        1 => None,
+        _ => Some(rendezvous::meet(environment, DEADLINE)?),
+    };
+    let before = resident().now;
+    let mut ranks = Ranks::join(environment, meeting.as_ref()).map_err(fail)?;
+    let communication = resident().now.saturating_sub(before);
+    let table = measure(environment, &mut ranks, communication).map_err(fail)?;
+    let Some(table) = table else { return Ok(()) };
+    let text = toml::to_string(&table).map_err(|error| Failure::file(out, &error))?;
+    pleach_storage::files::replace(out, text.as_bytes()).map_err(|error| Failure::file(out, &error))
+}
+
+/// The ranks of a calibration: all of them, and the first two.
+struct Ranks {
+    rank: u32,
+    world: u32,
+    all: Option<GlooGroup>,
+    pair: Option<GlooGroup>,
+}
+
+impl Ranks {
+    fn join(
+        environment: &Environment,
+        meeting: Option<&rendezvous::Meeting>,
+    ) -> Result<Self, Cause> {
+        let Environment { rank, world, .. } = *environment;
+        let join = |name: &str, size: u32| match meeting {
+            Some(met) if rank < size && size > 1 => {
+                let members = (0..size).collect();
+                GlooGroup::join(&met.store, &met.address, name, members, rank, DEADLINE).map(Some)
+            }
+            _ => Ok(None),
+        };
+        Ok(Self {
+            rank,
+            world,
+            all: join("all", world)?,
+            pair: join("pair", world.min(2))?,
+        })
+    }
+
+    /// Waits until all ranks are here.
+    fn meet(&mut self) -> Result<(), Cause> {
+        let token = tch::Tensor::f_from_slice(&[0i64])?;
+        self.all
+            .as_mut()
+            .map_or(Ok(()), |all| all.all_reduce(&token, Reduce::Max))
+    }
+
+    /// Waits until all ranks are here, and gives the largest value that one of them brings.
+    fn largest(&mut self, value: f64) -> Result<f64, Cause> {
+        let shared = tch::Tensor::f_from_slice(&[value])?;
+        if let Some(all) = &mut self.all {
+            all.all_reduce(&shared, Reduce::Max)?;
+        }
+        Ok(shared.f_double_value(&[0])?)
+    }
+}
+
+/// All measurements in turn; only rank 0 has a table at the end.
+fn measure(
+    environment: &Environment,
+    ranks: &mut Ranks,
+    communication: u64,
+) -> Result<Option<Hardware>, Cause> {
+    let mut spread = probe::Deviations::default();
+    let (alone, context) = if ranks.rank == 0 {
+        let context = kernels::warm_up()?;
+        (Some(kernels::measure(&mut spread)?), context)
+    } else {
+        kernels::warm_up()?;
+        (None, 0)
+    };
+    ranks.meet()?;
+    let contention = contention(ranks)?;
+    let (collective, transfer) = links::measure(ranks)?;
+    let Some(alone) = alone.filter(|_| environment.rank == 0) else {
+        return Ok(None);
+    };
+    Ok(Some(Hardware {
+        schema: SCHEMA,
+        name: "this_machine".to_owned(),
+        about: format!(
+            "measured with {} ranks of one thread: {}",
+            environment.world,
+            machine::processor()
+        ),
+        kind: Kind::Cpu,
+        spread: Some(spread.spread()),
+        memory: Memory {
+            capacity: Figure {
+                value: machine::memory() as f64,
+                source: "asked of the system".to_owned(),
+            },
+            bandwidth: measured(alone.bandwidth),
+        },
+        launch: measured(alone.launch),
+        cores: Some(Cores {
+            count: machine::cores(),
+            contention,
+        }),
+        overhead: Overhead {
+            context: measured(context as f64),
+            communication: measured(communication.max(1) as f64),
+        },
+        links: None,
+        gemm: alone.gemm,
+        attention: alone.attention,
+        elementwise: alone.elementwise,
+        collective,
+        transfer,
+    }))
+}
+
+/// How much slower the same work becomes when ever more ranks do it at once.
+fn contention(ranks: &mut Ranks) -> Result<Vec<Contention>, Cause> {
+    let work = cases::Mixture::new()?;
+    let mut points: Vec<Contention> = Vec::new();
+    let mut alone = 0.0;
+    let world = ranks.world;
+    for active in (0..)
+        .map(|power| 1 << power)
+        .take_while(|&active| active < world)
+        .chain([world])
+    {
+        ranks.meet()?;
+        let seconds = if ranks.rank < active {
+            work.seconds()?
+        } else {
+            0.0
+        };
+        let slowest = ranks.largest(seconds)?;
+        if active == 1 {
+            alone = slowest;
+        }
+        let before = points.last().map_or(1.0, |point| point.slowdown);
+        points.push(Contention {
+            active,
+            slowdown: (slowest / alone).max(before),
+        });
+    }
+    Ok(points)
+}
