@@ -21,7 +21,7 @@ use crate::events::{Usage, Voice};
 use crate::interpreter::{Interpreter, Observer, World};
 use crate::load;
 use crate::native::memory;
-use crate::process::resident;
+use crate::process::{resident, trim};
 use crate::records::Records;
 use crate::rendezvous::{self, Meeting};
 use crate::saving::{Gradients, Saver, capture};
@@ -151,6 +151,7 @@ struct Run<'r> {
 impl Run<'_> {
     fn train(&mut self) -> Result<Option<Exit>, Failure> {
         let first = self.begin()?;
+        trim();
         let last = self
             .options
             .steps
