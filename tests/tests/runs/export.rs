@@ -53,6 +53,27 @@ fn worker_logits(worker: &Path, plan: &Path, run: &Path, tokens: &Path, out: &Pa
     succeed(command.arg("--tokens").arg(tokens).arg("--out").arg(out));
 }
 
+/// What transformers read and computed is what the worker wrote and computed.
+fn same_logits(report: &Value, precision: &str, bound: f64) {
+    assert_eq!(
+        report["keys"].as_array().map(Vec::len),
+        Some(0),
+        "every parameter has its place: {report}"
+    );
+    assert!(report["positions"].as_u64() > Some(60), "{report}");
+    assert!(
+        report["difference"]
+            .as_f64()
+            .is_some_and(|difference| difference <= bound),
+        "{precision}: {report}"
+    );
+    assert_eq!(
+        report["disagreements"].as_u64(),
+        Some(0),
+        "{precision}: {report}"
+    );
+}
+
 #[test]
 fn transformers_gives_the_same_logits() {
     let (Some(worker), Some(python)) = (have::worker(), have::python()) else {
@@ -100,22 +121,6 @@ fn transformers_gives_the_same_logits() {
         println!("{precision}: {}", answer.stdout.trim());
         let report: Value =
             serde_json::from_str(&answer.stdout).expect("the comparison prints JSON");
-        assert_eq!(
-            report["keys"].as_array().map(Vec::len),
-            Some(0),
-            "every parameter has its place: {report}"
-        );
-        assert!(report["positions"].as_u64() > Some(60), "{report}");
-        assert!(
-            report["difference"]
-                .as_f64()
-                .is_some_and(|difference| difference <= bound),
-            "{precision}: {report}"
-        );
-        assert_eq!(
-            report["disagreements"].as_u64(),
-            Some(0),
-            "{precision}: {report}"
-        );
+        same_logits(&report, &precision, bound);
     }
 }
