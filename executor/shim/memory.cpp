@@ -16,6 +16,8 @@ namespace {
 
 std::atomic<int64_t> live{0};
 std::atomic<int64_t> peak{0};
+// The most since somebody last began to look.
+std::atomic<int64_t> window{0};
 c10::Allocator* inner = nullptr;
 
 pleach::Arena& arena() {
@@ -24,11 +26,16 @@ pleach::Arena& arena() {
   return *whole;
 }
 
+void raise(std::atomic<int64_t>& most, int64_t now) {
+  int64_t seen = most.load(std::memory_order_relaxed);
+  while (seen < now && !most.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
+  }
+}
+
 void count(int64_t bytes) {
   int64_t now = live.fetch_add(bytes, std::memory_order_relaxed) + bytes;
-  int64_t seen = peak.load(std::memory_order_relaxed);
-  while (seen < now && !peak.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
-  }
+  raise(peak, now);
+  raise(window, now);
 }
 
 void release(void* block) {
@@ -71,7 +78,9 @@ int64_t pleach_memory_live() { return live.load(std::memory_order_relaxed); }
 
 int64_t pleach_memory_peak() { return peak.load(std::memory_order_relaxed); }
 
-void pleach_memory_reset_peak() { peak.store(live.load(std::memory_order_relaxed), std::memory_order_relaxed); }
+void pleach_memory_begin_window() { window.store(live.load(std::memory_order_relaxed), std::memory_order_relaxed); }
+
+int64_t pleach_memory_window() { return window.load(std::memory_order_relaxed); }
 
 int64_t pleach_memory_extent() { return static_cast<int64_t>(arena().extent()); }
 

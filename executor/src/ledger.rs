@@ -31,11 +31,11 @@ impl Observer for Ledger {
     fn begin(&mut self, _place: &Place<'_>, held: &dyn Memory) {
         self.named = held.named_bytes();
         self.allocated = memory::live();
-        memory::reset_peak();
+        memory::begin_window();
     }
 
     fn end(&mut self, place: &Place<'_>, held: &dyn Memory) {
-        let inside = self.named + memory::peak().saturating_sub(self.allocated);
+        let inside = self.named + memory::window().saturating_sub(self.allocated);
         self.boundaries.push(Boundary {
             slot: place.slot,
             layer: place.layer(),

@@ -31,8 +31,8 @@ struct Train {
     /// The plan file
     #[arg(long)]
     plan: PathBuf,
-    /// The run's folder
-    #[arg(long)]
+    /// The run's folder (`--folder` under torchrun, which takes `--run` for an option of its own)
+    #[arg(long, visible_alias = "folder")]
     run: PathBuf,
     /// Go on from the newest whole checkpoint
     #[arg(long)]
@@ -162,13 +162,14 @@ fn run_training(arguments: Train, environment: &Environment) -> Result<Option<Ex
         ));
         end(Some(Exit::Machine));
     }));
-    train(&plan, &options(arguments), environment, &voice).or_else(|failure| {
+    train(&plan, &options(arguments, environment), environment, &voice).or_else(|failure| {
         voice.failed(&failure);
         end(Some(failure.exit))
     })
 }
 
-fn options(arguments: Train) -> Options {
+/// What torchrun has started again goes on where it was.
+fn options(arguments: Train, environment: &Environment) -> Options {
     let Train {
         run,
         resume,
@@ -183,7 +184,7 @@ fn options(arguments: Train) -> Options {
     let deadline = Duration::try_from_secs_f64(deadline).unwrap_or(Duration::from_secs(300));
     Options {
         run,
-        resume,
+        resume: resume || environment.restart > 0,
         steps,
         data,
         trace,

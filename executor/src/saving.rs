@@ -126,6 +126,24 @@ impl Saver<'_> {
         Ok(step)
     }
 
+    /// A run that begins must not take the place of one that has been saved.
+    ///
+    /// # Errors
+    /// There is a checkpoint.
+    pub fn refuse_to_overwrite(&self) -> Result<(), Failure> {
+        let there = checkpoint::list(&self.folder);
+        let there = there.map_err(|error| Failure::file(&self.folder, &error))?;
+        let Some((step, _)) = there.last() else {
+            return Ok(());
+        };
+        let message = format!(
+            "{} has a checkpoint of step {step} already",
+            self.folder.display()
+        );
+        let refused = Failure::new(Exit::Wish, "pleach::worker::exists", message);
+        Err(refused.help("go on from it with --resume, or name another folder"))
+    }
+
     /// Copies a checkpoint's values into the static tensors.
     ///
     /// # Errors

@@ -214,6 +214,8 @@ impl Run<'_> {
                 return Ok(step);
             }
             voice.note("there is no checkpoint yet: starting from the beginning");
+        } else {
+            self.saver.refuse_to_overwrite()?;
         }
         let made = statics.initialise(self.plan, self.interpreter.role(), self.saver.rank);
         made.map_err(|cause| Failure::outside(&cause, "initialising"))?;

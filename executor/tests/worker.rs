@@ -98,6 +98,11 @@ fn a_killed_run_resumes_with_the_same_bits() {
     let resumed = job.finish("killed", &["--resume"]);
     let bits = |losses: &[f64]| losses.iter().map(|loss| loss.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&whole), bits(&resumed));
+    // Starting it again from the beginning would lose it.
+    let (status, log) = job.start("whole", &[]).remove(0).end(SOON);
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("--resume"), "{log}");
+    assert_eq!(job.losses("whole").len(), whole.len());
 }
 
 #[test]

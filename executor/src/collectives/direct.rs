@@ -23,6 +23,27 @@ const ROOM: usize = 8 << 20;
 /// Up to this size it is cheaper to send everything to everybody than to go twice.
 const SMALL: usize = 64 << 10;
 
+/// A group's own memory. It is not libtorch's, so that what libtorch holds is what the program names; pages come when they
+/// are first written.
+struct Room {
+    tensor: Tensor,
+    _bytes: Vec<u64>,
+}
+
+impl Room {
+    fn new() -> native::Result<Self> {
+        let mut bytes = vec![0u64; ROOM / 8];
+        let place = bytes.as_mut_ptr().cast::<u8>();
+        // SAFETY: the bytes stay where they are as long as the tensor, which is dropped before them and never leaves the group.
+        let tensor =
+            unsafe { Tensor::f_from_blob(place, &[ROOM as i64], &[1], Kind::Uint8, Device::Cpu) }?;
+        Ok(Self {
+            tensor,
+            _bytes: bytes,
+        })
+    }
+}
+
 /// One Gloo group with the numbers its members have in the run.
 pub struct GlooGroup {
     pub(super) group: Group,
@@ -31,7 +52,7 @@ pub struct GlooGroup {
     own: u32,
     next_tag: u32,
     pub(super) processes: Processes,
-    room: Tensor,
+    room: Room,
 }
 
 impl GlooGroup {
@@ -61,7 +82,7 @@ impl GlooGroup {
             .prefixed(&format!("group/{name}/{listed}/"))
             .and_then(|store| Group::open(&store, address, own, size, deadline));
         let group = opened.map_err(|error| lost(name, others(&members, own), error))?;
-        let room = Tensor::f_empty(ROOM as i64, (Kind::Uint8, Device::Cpu))?;
+        let room = Room::new()?;
         Ok(Self {
             group,
             name: name.to_owned(),
@@ -114,6 +135,7 @@ impl GlooGroup {
         let bytes = piece.numel() as i64 * piece.kind().elt_size_in_bytes() as i64;
         let slot = |at: u32| {
             self.room
+                .tensor
                 .f_narrow(0, i64::from(at) * bytes, bytes)?
                 .f_view_dtype(piece.kind())
         };

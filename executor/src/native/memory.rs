@@ -12,7 +12,8 @@ unsafe extern "C" {
     fn pleach_memory_count() -> c_int;
     fn pleach_memory_live() -> i64;
     fn pleach_memory_peak() -> i64;
-    fn pleach_memory_reset_peak();
+    fn pleach_memory_begin_window();
+    fn pleach_memory_window() -> i64;
     fn pleach_memory_extent() -> i64;
     fn pleach_storage(tensor: *mut C_tensor, address: *mut usize, bytes: *mut u64) -> c_int;
 }
@@ -30,7 +31,7 @@ pub fn live() -> u64 {
     u64::try_from(unsafe { pleach_memory_live() }).unwrap_or(0)
 }
 
-/// The most that was live since the last [`reset_peak`].
+/// The most that was live since counting began.
 pub fn peak() -> u64 {
     // SAFETY: reads an atomic.
     u64::try_from(unsafe { pleach_memory_peak() }).unwrap_or(0)
@@ -42,10 +43,16 @@ pub fn extent() -> u64 {
     u64::try_from(unsafe { pleach_memory_extent() }).unwrap_or(0)
 }
 
-/// Begins a new measurement of the peak.
-pub fn reset_peak() {
+/// Begins a measurement of its own, whose most is [`window`].
+pub fn begin_window() {
     // SAFETY: writes an atomic.
-    unsafe { pleach_memory_reset_peak() }
+    unsafe { pleach_memory_begin_window() }
+}
+
+/// The most that was live since [`begin_window`].
+pub fn window() -> u64 {
+    // SAFETY: reads an atomic.
+    u64::try_from(unsafe { pleach_memory_window() }).unwrap_or(0)
 }
 
 /// Where a tensor's storage lies and how many bytes it has, whatever part of it the tensor shows.
