@@ -6,6 +6,7 @@
 mod cluster;
 mod data;
 mod model;
+mod neighbours;
 mod plan;
 mod train;
 
@@ -18,6 +19,7 @@ use crate::syntax::Kind;
 pub use cluster::CLUSTER;
 pub use data::DATASET;
 pub use model::TRANSFORMER;
+pub use neighbours::{COMPUTED, NEIGHBOURS};
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]

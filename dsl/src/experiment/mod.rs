@@ -1,0 +1,45 @@
+//! The typed experiment: what the language evaluates to, and all that the planner sees of a spec.
+//!
+//! Every value is final here (defaults filled in, formulas computed, units gone into the types); where it came from is in
+//! [`Experiment::origins`], keyed by its dotted path. Open choices of the plan stay open as [`Choice`].
+
+mod cluster;
+mod data;
+mod model;
+mod plan;
+mod train;
+
+use std::collections::BTreeMap;
+
+use crate::origin::Origin;
+
+pub use cluster::Cluster;
+pub use data::{Component, Dataset};
+pub use model::{Init, Mlp, Model, Norm, Positions, Residual};
+pub use plan::Wishes;
+pub use train::{AdamW, Checkpoints, LearningRate, Precision, Train};
+
+/// A whole experiment.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    /// Its name.
+    pub name: String,
+    /// Seed of initial values and data order.
+    pub seed: u64,
+    /// The model.
+    pub model: Model,
+    /// The data mix.
+    pub data: Dataset,
+    /// How it is trained.
+    pub train: Train,
+    /// When it is saved.
+    pub checkpoints: Checkpoints,
+    /// The machines.
+    pub cluster: Cluster,
+    /// What is said, left open and wished of the placement.
+    pub plan: Wishes,
+    /// Identity of model, data, training, seed and precision (hexadecimal BLAKE3): placement and wording do not change it.
+    pub hash: String,
+    /// Where each value came from, by dotted path (`train.lr.peak`).
+    pub origins: BTreeMap<String, Origin>,
+}

@@ -1,0 +1,64 @@
+//! Values to the typed experiment. By now every mistake has been reported; a value that is missing here was one of them.
+
+mod cluster;
+mod data;
+mod model;
+mod plan;
+mod train;
+
+use std::collections::BTreeMap;
+
+use crate::experiment::Experiment;
+use crate::origin::Origin;
+use crate::quantity::to_f64;
+use crate::resolve::{Content, Resolver, Share};
+use crate::wish::{Objective, Requirement};
+
+/// Builds the experiment.
+pub fn build(
+    resolver: &mut Resolver,
+    mix: &[Share],
+    requirements: Vec<Requirement>,
+    objectives: Vec<Objective>,
+    hash: String,
+) -> Option<Experiment> {
+    Some(Experiment {
+        name: resolver.kind("")?,
+        seed: count(resolver, "seed")?,
+        model: model::model(resolver)?,
+        data: data::dataset(resolver, mix)?,
+        train: train::train(resolver)?,
+        checkpoints: train::checkpoints(resolver)?,
+        cluster: cluster::cluster(resolver)?,
+        plan: plan::wishes(resolver, requirements, objectives)?,
+        hash,
+        origins: origins(resolver),
+    })
+}
+
+/// A whole number.
+fn count(resolver: &mut Resolver, path: &str) -> Option<u64> {
+    resolver.known(path)?.count()
+}
+
+/// A number.
+fn real(resolver: &mut Resolver, path: &str) -> Option<f64> {
+    resolver.known(path)?.number().map(to_f64)
+}
+
+/// A word or string.
+fn text(resolver: &mut Resolver, path: &str) -> Option<String> {
+    resolver.known(path)?.text().map(str::to_string)
+}
+
+/// Where every cell came from, by path.
+pub fn origins(resolver: &Resolver) -> BTreeMap<String, Origin> {
+    let mut origins = BTreeMap::new();
+    for id in resolver.tree.reachable() {
+        let node = resolver.tree.node(id);
+        if let Content::Cell { value, .. } = &node.content {
+            origins.insert(node.path.clone(), resolver.origin(node.layer, value.place));
+        }
+    }
+    origins
+}
