@@ -11,6 +11,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::Plan;
 use pleach_plan::hardware::Hardware;
 use pleach_planner::search::{self, Answer, Options};
+use pleach_planner::support::{self, Unsupported};
 use pleach_planner::{hardware, report, verify};
 
 use crate::arguments::Global;
@@ -71,6 +72,7 @@ pub fn plan(
     alternatives: usize,
 ) -> Outcome<Planned> {
     let experiment = experiment(screen, global, file)?;
+    supported(&experiment)?;
     let hardware = table(screen, &experiment)?;
     let begun = Instant::now();
     let answer = search::plan(&experiment, &hardware, Options { alternatives })
@@ -82,6 +84,36 @@ pub fn plan(
         answer,
         seconds: begun.elapsed().as_secs_f64(),
     })
+}
+
+/// Refuses what the language can say and the planner cannot plan, all of it at once.
+fn supported(experiment: &Experiment) -> Outcome<()> {
+    let mut found = support::check(experiment).into_iter();
+    let Some(first) = found.next() else {
+        return Ok(());
+    };
+    let mut failure = unsupported(experiment, first);
+    for other in found {
+        let mut other = unsupported(experiment, other);
+        failure.diagnostics.append(&mut other.diagnostics);
+    }
+    Err(failure)
+}
+
+/// One thing that cannot be planned, and where the spec asks for it.
+fn unsupported(experiment: &Experiment, found: Unsupported) -> Failure {
+    let message = format!("{} cannot be planned yet", found.what);
+    let below = format!("{}.", found.path);
+    let origin = experiment
+        .origins
+        .iter()
+        .find(|(path, _)| *path == found.path || path.starts_with(&below));
+    let failure = Failure::wish("pleach::plan::unsupported", message);
+    let failure = match origin {
+        Some((path, origin)) => failure.detail(format!("`{path}`: {} ({origin})", origin.text)),
+        None => failure,
+    };
+    failure.help("`pleach check` and `pleach show` understand it; planning it is still to be built")
 }
 
 /// The table of the cluster's device.

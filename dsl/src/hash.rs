@@ -1,7 +1,7 @@
 //! The experiment's identity: what it means, without how it was written, where it runs and how it is placed.
 //!
 //! Model, data, training, seed and precision go in, in base units, as exact rationals, with sorted keys, as canonical JSON, through BLAKE3.
-//! Names, comments, `about`, order, unit spelling, cluster, placement and checkpoints do not. Equal hashes promise the same experiment, not the
+//! The model goes in as its parts, so that two spellings of the same layers are the same experiment. Names, comments, `about`, order, unit spelling, cluster, placement and checkpoints do not. Equal hashes promise the same experiment, not the
 //! same bits: the order of sums differs between placements.
 
 use num_rational::BigRational;
@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::evaluate::Value;
 use crate::resolve::{Content, NodeId, Resolver, Share};
+use crate::typed;
 
 /// Fields that say nothing about what is trained, or are said by others: tokens by steps and batch, the mix by its shares.
 const SILENT: [&str; 3] = ["about", "tokens", "mix"];
@@ -28,7 +29,8 @@ fn canonical(resolver: &mut Resolver, mix: &[Share]) -> Json {
         "data".to_string(),
         json!({ "mix": mix_of(mix), "of": section(resolver, "data") }),
     );
-    object.insert("model".to_string(), section(resolver, "model"));
+    let model = typed::model(resolver).and_then(|model| serde_json::to_value(model).ok());
+    object.insert("model".to_string(), model.unwrap_or(Json::Null));
     object.insert("seed".to_string(), section(resolver, "seed"));
     object.insert("train".to_string(), section(resolver, "train"));
     Json::Object(object)

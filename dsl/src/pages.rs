@@ -1,12 +1,13 @@
 //! The page of each code: what it means, a spec that earns it, and the same spec put right. The pages are the literate suites of
 //! `tests/spec/errors/`, compiled in, so that what is explained is what is tested.
 
-const SUITES: [&str; 5] = [
+const SUITES: [&str; 6] = [
     include_str!("../../tests/spec/errors/syntax.md"),
     include_str!("../../tests/spec/errors/names.md"),
     include_str!("../../tests/spec/errors/values.md"),
     include_str!("../../tests/spec/errors/composition.md"),
     include_str!("../../tests/spec/errors/experiment.md"),
+    include_str!("../../tests/spec/errors/models.md"),
 ];
 
 /// The page of a code (`pleach::heads::indivisible`), in Markdown; none where the language has no such code.

@@ -11,11 +11,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Mlp, Model, Norm,
-    Positions, Precision, Residual, Train, Wishes,
+    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Model, Positions,
+    Precision, Residual, Train, Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::Recompute;
+use pleach_planner::graph::shape::Shape;
 use pleach_planner::hardware::{self, bands::Band, bands::Shipped};
 use pleach_planner::placement::Placement;
 use pleach_planner::search::evaluate;
@@ -273,36 +274,37 @@ fn model(row: &Row, placement: &Placement) -> Option<Model> {
     let (heads, hidden) = (number("n_heads")?, number("hidden")?);
     let rows = 128 * u64::from(placement.tp);
     let neox = text(row, "group") == "gpt-neox";
-    Some(Model {
-        layers: number("n_layers")?,
-        hidden,
-        heads,
-        head_dim: hidden / heads,
-        context: number("seq_len")?,
-        vocab: number("vocab")?.div_ceil(rows) * rows,
-        positions: if neox {
-            Positions::Rotary {
-                fraction: 0.25,
-                base: 1e4,
-            }
-        } else {
-            Positions::None
-        },
-        residual: if neox {
-            Residual::ParallelSeparate
-        } else {
-            Residual::Sequential
-        },
-        norm: Norm::LayerNorm { eps: 1e-5 },
-        mlp: Mlp::Gelu {
+    Some(
+        Shape {
+            layers: number("n_layers")?,
+            hidden,
+            heads,
+            head_dim: hidden / heads,
+            context: number("seq_len")?,
+            vocab: number("vocab")?.div_ceil(rows) * rows,
+            positions: if neox {
+                Positions::Rotary {
+                    fraction: 0.25,
+                    base: 1e4,
+                    scale: 1.0,
+                }
+            } else {
+                Positions::None
+            },
+            residual: if neox {
+                Residual::ParallelSeparate
+            } else {
+                Residual::Sequential
+            },
+            eps: 1e-5,
             width: number("ffn_hidden")?,
-        },
-        tied: false,
-        init: Init {
-            weights: 0.02,
-            output: 0.02,
-        },
-    })
+            init: Init {
+                weights: 0.02,
+                output: 0.02,
+            },
+        }
+        .model(),
+    )
 }
 
 /// The machines of a row, where their network is known.

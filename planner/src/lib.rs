@@ -17,5 +17,6 @@ pub mod report;
 pub mod search;
 pub mod shard;
 pub mod simulate;
+pub mod support;
 pub mod trace;
 pub mod verify;

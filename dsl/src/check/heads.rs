@@ -1,4 +1,4 @@
-//! Heads: the width is cut into them evenly, and tensor-parallel ranks share them evenly.
+//! Heads: the width is cut into them evenly, groups and tensor-parallel ranks share them evenly.
 
 use num_rational::BigRational;
 
@@ -8,22 +8,23 @@ use crate::problem::Problem;
 use crate::quantity::show;
 use crate::resolve::Resolver;
 
-/// Both rules.
+/// The rules, for every attention of the model.
 pub fn check(resolver: &mut Resolver) {
-    let before = resolver.problems.len();
-    hidden_over_heads(resolver);
-    if resolver.problems.len() == before {
-        heads_over_ranks(resolver);
+    for attention in resolver.mixers("attention") {
+        let before = resolver.problems.len();
+        hidden_over_heads(resolver, &attention);
+        heads_over_groups(resolver, &attention);
+        if resolver.problems.len() == before {
+            heads_over_ranks(resolver, &attention);
+        }
     }
 }
 
-fn hidden_over_heads(resolver: &mut Resolver) -> Option<()> {
+fn hidden_over_heads(resolver: &mut Resolver, attention: &str) -> Option<()> {
     let hidden = resolver.known("model.hidden")?;
-    let heads = resolver.known("model.heads")?;
-    let written = resolver
-        .tree
-        .find("model.head_dim")
-        .is_some_and(|id| resolver.tree.node(id).layer != Layer::Default);
+    let heads = resolver.source(&format!("{attention}.heads"))?;
+    let written = resolver.source_id(&format!("{attention}.head_dim"))?;
+    let written = resolver.tree.node(written).layer != Layer::Default;
     let (width, count) = (hidden.count()?, heads.count()?);
     if written || width.is_multiple_of(count) {
         return None;
@@ -45,8 +46,33 @@ fn hidden_over_heads(resolver: &mut Resolver) -> Option<()> {
     None
 }
 
-fn heads_over_ranks(resolver: &mut Resolver) -> Option<()> {
-    let heads = resolver.known("model.heads")?;
+/// Heads of queries share those of keys and values evenly.
+fn heads_over_groups(resolver: &mut Resolver, attention: &str) -> Option<()> {
+    let heads = resolver.source(&format!("{attention}.heads"))?;
+    let groups = resolver.source(&format!("{attention}.kv_heads"))?;
+    let (count, shared) = (heads.count()?, groups.count()?);
+    if count.is_multiple_of(shared) {
+        return None;
+    }
+    let quotient = show(&BigRational::new(count.into(), shared.into()));
+    let title = format!("{count} attention heads cannot share {shared} heads of keys and values");
+    let problem = Problem::error(
+        "pleach::heads::groups",
+        title,
+        groups.place,
+        format!("{count} / {shared} = {quotient} heads a group"),
+    );
+    let legal: Vec<u64> = near(&divisors(count), shared);
+    resolver.report(
+        problem
+            .and(heads.place, format!("{count} heads"))
+            .help(format!("use `kv_heads` {}", either(&legal))),
+    );
+    None
+}
+
+fn heads_over_ranks(resolver: &mut Resolver, attention: &str) -> Option<()> {
+    let heads = resolver.source(&format!("{attention}.heads"))?;
     let ranks = resolver.known("plan.tp")?;
     let (count, tp) = (heads.count()?, ranks.count()?);
     if count.is_multiple_of(tp) {

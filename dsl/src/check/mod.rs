@@ -9,6 +9,7 @@ mod machines;
 mod ranks;
 mod rates;
 mod rotary;
+mod stack;
 mod stages;
 mod support;
 mod vocabulary;
@@ -18,8 +19,8 @@ use num_traits::ToPrimitive;
 
 use crate::evaluate::Value;
 use crate::origin::Layer;
-use crate::resolve::{Content, Resolver};
-use crate::syntax::Place;
+use crate::resolve::{Content, NodeId, Resolver};
+use crate::syntax::{ExpressionKind, Place};
 
 /// A value that is settled, and the entry that set it.
 #[derive(Clone, Debug)]
@@ -75,6 +76,55 @@ impl Resolver<'_> {
         })
     }
 
+    /// The same, seen where it was set: a default that only takes over the value of a section further out is followed there.
+    pub fn source(&mut self, path: &str) -> Option<Known> {
+        let id = self.source_id(path)?;
+        let value = self.value(id).ok()?;
+        let node = self.tree.node(id);
+        Some(Known {
+            value,
+            place: node.place,
+            layer: node.layer,
+        })
+    }
+
+    /// The node of [`Resolver::source`].
+    pub fn source_id(&self, path: &str) -> Option<NodeId> {
+        let mut id = self.tree.find(path)?;
+        loop {
+            let node = self.tree.node(id);
+            let (Layer::Default, Content::Cell { value, .. }) = (node.layer, &node.content) else {
+                return Some(id);
+            };
+            let ExpressionKind::Path(path) = &value.kind else {
+                return Some(id);
+            };
+            let mut section = node.parent;
+            let mut found = None;
+            while let (Some(at), None) = (section, found) {
+                found = self.tree.child(at, &path.text).filter(|other| *other != id);
+                section = self.tree.node(at).parent;
+            }
+            match found {
+                Some(further) => id = further,
+                None => return Some(id),
+            }
+        }
+    }
+
+    /// Paths of the mixers of one kind, one for each layer that is written.
+    pub fn mixers(&self, kind: &str) -> Vec<String> {
+        let stack = self
+            .tree
+            .find("model.stack")
+            .and_then(|id| self.tree.body(id));
+        let layers = stack.map(|body| body.children.keys()).into_iter().flatten();
+        layers
+            .map(|layer| format!("model.stack.{layer}.mixer"))
+            .filter(|mixer| self.kind(mixer).as_deref() == Some(kind))
+            .collect()
+    }
+
     /// The kind of a section: `cosine`.
     pub fn kind(&self, path: &str) -> Option<String> {
         let body = self.tree.body(self.tree.find(path)?)?;
@@ -84,6 +134,7 @@ impl Resolver<'_> {
 
 /// Runs every rule.
 pub fn check(resolver: &mut Resolver) {
+    stack::check(resolver);
     rotary::check(resolver);
     machines::check(resolver);
     let before = resolver.problems.len();

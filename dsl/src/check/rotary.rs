@@ -10,15 +10,17 @@ use crate::resolve::Resolver;
 
 /// The rule.
 pub fn check(resolver: &mut Resolver) {
-    rotated_part(resolver);
+    for attention in resolver.mixers("attention") {
+        rotated_part(resolver, &attention);
+    }
 }
 
-fn rotated_part(resolver: &mut Resolver) -> Option<()> {
-    if resolver.kind("model.positions")? != "rotary" {
+fn rotated_part(resolver: &mut Resolver, attention: &str) -> Option<()> {
+    if resolver.kind(&format!("{attention}.positions"))? != "rotary" {
         return None;
     }
-    let fraction = resolver.known("model.positions.fraction")?;
-    let head_dim = resolver.known("model.head_dim")?;
+    let fraction = resolver.known(&format!("{attention}.positions.fraction"))?;
+    let head_dim = resolver.source(&format!("{attention}.head_dim"))?;
     let width = head_dim.number()?.clone();
     let rotated = fraction.number()? * &width;
     let pairs = &rotated / BigRational::from_integer(2.into());
@@ -37,11 +39,11 @@ fn rotated_part(resolver: &mut Resolver) -> Option<()> {
         fraction.place,
         format!("{percent}% of {} = {}", show(&width), show(&rotated)),
     );
-    let cut = resolver.known(if head_dim.layer == Layer::Default {
-        "model.heads"
+    let cut = if head_dim.layer == Layer::Default {
+        resolver.source(&format!("{attention}.heads"))?
     } else {
-        "model.head_dim"
-    })?;
+        head_dim
+    };
     let problem = problem.and(cut.place, format!("heads are {} wide", show(&width)));
     let width = width.to_u64()?;
     let below = pairs.floor().to_u64()? * 2;

@@ -7,21 +7,10 @@ use crate::resolve::{Resolver, not_yet};
 
 /// All of them.
 pub fn check(resolver: &mut Resolver) {
-    tied_vocabulary(resolver);
     precision_of_machine(resolver);
     zero_stage(resolver);
     selective_recompute(resolver);
     split_shares(resolver);
-}
-
-fn tied_vocabulary(resolver: &mut Resolver) -> Option<()> {
-    let tied = resolver.known("model.tied")?;
-    if tied.value == Value::Truth(true) {
-        resolver.report(
-            not_yet("an embedding tied to the head", tied.place).help("write `tied = false`"),
-        );
-    }
-    None
 }
 
 /// V100 has no bf16.

@@ -15,7 +15,10 @@ use crate::origin::Origin;
 
 pub use cluster::Cluster;
 pub use data::{Component, Dataset};
-pub use model::{Init, Mlp, Model, Norm, Positions, Residual};
+pub use model::{
+    Activation, Attention, Dense, Embedding, Experts, Head, Init, Layer, Mamba, Mixer, Mlp, Model,
+    Norm, Positions, Residual,
+};
 pub use plan::Wishes;
 pub use train::{AdamW, Checkpoints, LearningRate, Precision, Train};
 

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use super::unknown::unknown_field;
-use super::{Content, NodeId, Resolver};
+use super::{Content, NodeId, Resolver, is_structure};
 use crate::evaluate::{Stop, Surroundings, Value, evaluate};
 use crate::names::nearest;
 use crate::origin::Layer;
@@ -27,6 +27,8 @@ pub(super) enum Target {
     Column(NodeId, String),
     /// A figure of the placement.
     Figure(&'static str),
+    /// The layers of a model.
+    Layers(NodeId),
     /// A word.
     Word(String),
 }
@@ -54,6 +56,7 @@ impl Surroundings for Here<'_, '_> {
             Target::Cell(id) => self.resolver.settled(id),
             Target::Column(id, column) => self.resolver.column(id, &column, path),
             Target::Figure(name) => Err(Stop::Open(name.to_string())),
+            Target::Layers(id) => self.resolver.layers_as_value(id),
             Target::Word(word) => Ok(Value::Word(word)),
         }
     }
@@ -113,11 +116,7 @@ impl Resolver<'_> {
             return Err(Stop::Poisoned);
         };
         let (value, field, domain) = (value.clone(), *field, *domain);
-        if matches!(
-            value.kind,
-            ExpressionKind::Table(_) | ExpressionKind::Amend(..)
-        ) && holds_structure(field)
-        {
+        if is_structure(&value) && holds_structure(field) {
             // Rows and sections are read where they are used; as a whole they have no value.
             return Err(Stop::Poisoned);
         }
@@ -270,6 +269,7 @@ impl Resolver<'_> {
             Content::Cell { value, .. } if !matches!(value.kind, ExpressionKind::Amend(..)) => {
                 Ok(Target::Cell(id))
             }
+            Content::Section(body) if body.pattern.is_some() => Ok(Target::Layers(id)),
             Content::Section(body)
                 if body.schema.fields.is_empty() || WORDS.contains(body.kind.as_str()) =>
             {
@@ -440,7 +440,7 @@ fn elsewhere(name: &str) -> Option<String> {
 
 /// Whether a cell may hold a table or a section: a table's field, or a `let`.
 fn holds_structure(field: Option<&Field>) -> bool {
-    field.is_none_or(|field| matches!(field.holds, Type::Table(_)))
+    field.is_none_or(|field| matches!(field.holds, Type::Table(_) | Type::Stack(_)))
 }
 
 /// A field of the experiment whose formula asks for something the planner settles.

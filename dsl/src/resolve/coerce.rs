@@ -26,7 +26,7 @@ impl Resolver<'_> {
         place: Place,
         entry: Place,
     ) -> Result<Value, Stop> {
-        if field.or_none && value == Value::Word("none".to_string()) {
+        if matches!((field.or_word, &value), (Some(known), Value::Word(word)) if known == word) {
             return Ok(value);
         }
         if value == Value::Auto {
@@ -41,11 +41,15 @@ impl Resolver<'_> {
             },
             Type::Words(words) => self.coerce_word(field, words, value, place),
             Type::Numbers => self.coerce_numbers(field, value, place),
-            Type::Section(_) | Type::Variant(_) | Type::Declared(..) | Type::Table(_) => {
-                let wanted = if matches!(field.holds, Type::Table(_)) {
-                    "is a table"
-                } else {
-                    "is a section"
+            Type::Section(_)
+            | Type::Variant(_)
+            | Type::Declared(..)
+            | Type::Table(_)
+            | Type::Stack(_) => {
+                let wanted = match field.holds {
+                    Type::Table(_) => "is a table",
+                    Type::Stack(_) => "is a list of layers",
+                    _ => "is a section",
                 };
                 self.wrong(field, &value, place, wanted)
             }

@@ -3,10 +3,12 @@
 //! Imports are not passed on, with that one exception: a spec that extends another is read together with it, and would otherwise have to
 //! import again whatever its base is made of.
 
+use super::elaborate::LONGEST_CHAIN;
 use super::{Resolver, Scope, not_yet};
 use crate::loader::SHIPPED;
 use crate::names::nearest;
 use crate::problem::Problem;
+use crate::schema::{FAMILIES, Section, TRANSFORMER};
 use crate::sources::Sources;
 use crate::syntax::{Declaration, Kind, Path, Place};
 
@@ -45,13 +47,33 @@ impl<'files> Resolver<'files> {
                 Found::Nothing
             }
             Lookup::Silent => Found::Nothing,
-            Lookup::None if kind == Kind::Model && path.text == "transformer" => Found::Family,
+            Lookup::None if kind == Kind::Model && family(&path.text).is_some() => Found::Family,
             Lookup::None => {
                 let problem = self.unknown_declaration(from, path, kind);
                 self.report(problem);
                 Found::Nothing
             }
         }
+    }
+
+    /// The family that a model belongs to, through whatever it extends.
+    pub(super) fn family(&self, from: usize, path: &Path) -> &'static Section {
+        let mut from = if from < self.files.len() { from } else { 0 };
+        let mut name = path.text.clone();
+        for _ in 0..LONGEST_CHAIN {
+            let seen = std::iter::once(&from).chain(&self.lineage);
+            let found = seen
+                .map(|file| self.lookup(*file, &name))
+                .find_map(|found| match found {
+                    Lookup::Found(declaration) => Some(declaration),
+                    Lookup::Silent | Lookup::None => None,
+                });
+            match found.map(|declaration| (declaration.place.file, &declaration.base)) {
+                Some((file, Some(base))) => (from, name) = (file, base.text.clone()),
+                _ => break,
+            }
+        }
+        family(&name).unwrap_or(&TRANSFORMER)
     }
 
     /// A name as one file sees it.
@@ -81,7 +103,7 @@ impl<'files> Resolver<'files> {
                 None => lost = true,
             }
         }
-        if lost && name != "transformer" {
+        if lost && family(name).is_none() {
             Lookup::Silent
         } else {
             Lookup::None
@@ -108,17 +130,14 @@ impl<'files> Resolver<'files> {
     /// There is no cluster named `a100_40gb`.
     fn unknown_declaration(&self, from: usize, path: &Path, kind: Kind) -> Problem {
         let wanted = kind.word();
-        if kind == Kind::Model && matches!(path.text.as_str(), "decoder" | "mamba") {
-            return not_yet(&format!("the family `{}`", path.text), path.place)
-                .help("extend `transformer`");
-        }
         let title = format!("there is no {wanted} named `{}`", path.text);
         let visible = self.visible(from, kind);
         let names = visible.iter().map(|(name, _)| name.as_str());
         let label = self.origin_of_names(&visible);
         let problem = Problem::error("pleach::name::unknown", title, path.place, label);
-        let family = (kind == Kind::Model).then_some("transformer");
-        if let Some(found) = nearest(&path.text, names.chain(family)) {
+        let families = FAMILIES.iter().map(|family| family.name);
+        let families = families.filter(|_| kind == Kind::Model);
+        if let Some(found) = nearest(&path.text, names.chain(families)) {
             return problem.help(format!("did you mean `{found}`?"));
         }
         match self.shipped_elsewhere(from, &path.text, kind) {
@@ -200,6 +219,11 @@ impl<'files> Resolver<'files> {
         let found = nearest(name, named.iter().map(|(_, name)| *name))?;
         named.into_iter().find(|(_, name)| *name == found)
     }
+}
+
+/// The family of a name.
+fn family(name: &str) -> Option<&'static Section> {
+    FAMILIES.iter().copied().find(|family| family.name == name)
 }
 
 /// What a look-up gave.

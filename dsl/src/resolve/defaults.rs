@@ -30,6 +30,11 @@ impl Resolver<'_> {
             match field.need {
                 Need::Optional => {}
                 Need::Default(text) => self.set_default(node, field, text),
+                Need::Outer(otherwise) => match (self.is_further_out(node, field), otherwise) {
+                    (true, _) => self.set_default(node, field, field.name),
+                    (false, Some(text)) => self.set_default(node, field, text),
+                    (false, None) => self.missing(node, schema, field, incomplete),
+                },
                 Need::From(other, text) if written.contains(&other) => {
                     self.set_default(node, field, text)
                 }
@@ -41,6 +46,7 @@ impl Resolver<'_> {
                 ),
             }
         }
+        self.build_stack(node);
         let children: Vec<NodeId> = self
             .tree
             .body(node)
@@ -49,6 +55,18 @@ impl Resolver<'_> {
         for child in children {
             self.fill_defaults(child);
         }
+    }
+
+    /// Whether a section further out has a field of the same name.
+    fn is_further_out(&self, node: NodeId, field: &Field) -> bool {
+        let mut section = self.tree.node(node).parent;
+        while let Some(at) = section {
+            if self.tree.child(at, field.name).is_some() {
+                return true;
+            }
+            section = self.tree.node(at).parent;
+        }
+        false
     }
 
     /// Sets a field to its default.
@@ -182,6 +200,7 @@ pub fn example(field: &Field) -> String {
             "2 usd/hour"
         }
         Type::Number(_) | Type::Whole(_) => "300 GB/s",
+        Type::Stack(_) => "24 * [layer(attention { heads = 16 }, gelu)]",
         Type::Section(_) | Type::Table(_) => "…",
     }
     .to_string()

@@ -46,6 +46,7 @@ impl Resolver<'_> {
     fn settle(&mut self, path: &Path, standing: Standing) -> Option<Binding> {
         match self.find(path, standing).ok()? {
             Target::Word(word) => Some(Binding::Known(Value::Word(word))),
+            Target::Layers(id) => self.layers_as_value(id).ok().map(Binding::Known),
             Target::Figure(name) => Some(Binding::Figure(name.to_string())),
             Target::Column(id, column) => self.column(id, &column, path).ok().map(Binding::Known),
             Target::Cell(id) => match self.settled(id) {

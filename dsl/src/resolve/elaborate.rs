@@ -27,18 +27,6 @@ impl<'files> Resolver<'files> {
             &experiment.name.text,
             (Layer::Override, experiment.name.place),
         );
-        for field in EXPERIMENT.fields {
-            if let Type::Section(schema) = field.holds {
-                let child = self.section_node(
-                    Some(root),
-                    field.name,
-                    schema,
-                    field.name,
-                    (Layer::Default, experiment.name.place),
-                );
-                self.tree.attach(root, child);
-            }
-        }
         self.apply_declaration(root, experiment, Layer::Override);
     }
 
@@ -55,11 +43,16 @@ impl<'files> Resolver<'files> {
             _ if declaration.kind == Kind::Experiment => return self.elaborate(declaration),
             _ => return,
         };
+        let schema = match (declaration.kind, &declaration.base) {
+            (Kind::Model, Some(base)) => self.family(declaration.place.file, base),
+            _ => schema,
+        };
         let at = (Layer::Override, declaration.name.place);
         let root = self.section_node(None, "", &EXPERIMENT, "", at);
         let section = self.section_node(Some(root), name, schema, &declaration.name.text, at);
         self.tree.attach(root, section);
         self.apply_declaration(section, declaration, Layer::Override);
+        self.build_stack(section);
     }
 
     /// Lays a declaration over a section: first what it extends, then its own entries.

@@ -10,7 +10,7 @@ use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::schema::{Field, Section, Type};
-use crate::syntax::{Expression, ExpressionKind, Kind, Path, Place};
+use crate::syntax::{Block, Expression, ExpressionKind, Kind, Path, Place};
 
 impl Resolver<'_> {
     /// Sets a field, whatever it holds.
@@ -47,7 +47,7 @@ impl Resolver<'_> {
     }
 
     /// Replaces the name of a `let` by its formula, where a section is wanted.
-    fn follow_constants(&self, node: NodeId, value: &Expression) -> Rc<Expression> {
+    pub(super) fn follow_constants(&self, node: NodeId, value: &Expression) -> Rc<Expression> {
         let mut value = Rc::new(value.clone());
         for _ in 0..LONGEST_CHAIN {
             let ExpressionKind::Path(path) = &value.kind else {
@@ -102,7 +102,16 @@ impl Resolver<'_> {
         let schema = match field.holds {
             Type::Variant(kinds) => match kinds.iter().find(|kind| kind.name == path.text) {
                 Some(kind) => kind,
+                None if self.is_section_constant(parent, path) => {
+                    let inner = self.follow_constants(parent, &named(path));
+                    self.instantiate(parent, field, &inner, at);
+                    return self.amend(parent, field, block, at.0);
+                }
                 None => {
+                    let outer = self.section_further_out(parent, &path.text, kinds);
+                    if let (Some(outer), None) = (outer, block) {
+                        return self.tree.attach_as(parent, field.name, outer);
+                    }
                     let owner = self
                         .tree
                         .body(parent)
@@ -112,6 +121,7 @@ impl Resolver<'_> {
                     return self.poison(parent, field.name, at);
                 }
             },
+            Type::Declared(Kind::Model, _) => self.family(path.place.file, path),
             Type::Declared(_, schema) => schema,
             _ => return,
         };
@@ -129,6 +139,22 @@ impl Resolver<'_> {
         }
         if let Some(block) = block {
             self.apply_block(child, block, at.0);
+        }
+    }
+
+    /// Whether a name is that of a `let` that holds a section.
+    fn is_section_constant(&self, node: NodeId, path: &Path) -> bool {
+        let inner = self.follow_constants(node, &named(path));
+        !matches!(&inner.kind, ExpressionKind::Path(same) if same.text == path.text)
+    }
+
+    /// Lays a block over a section that was just made.
+    fn amend(&mut self, parent: NodeId, field: &Field, block: Option<&Block>, layer: Layer) {
+        let child = self.tree.child(parent, field.name);
+        if let (Some(child), Some(block)) = (child, block)
+            && self.tree.body(child).is_some()
+        {
+            self.apply_block(child, block, layer);
         }
     }
 
@@ -173,7 +199,7 @@ impl Resolver<'_> {
         self.add_cell(section, name, None, Rc::new(broken), at, false);
     }
 
-    /// A new section without fields.
+    /// A new section whose only fields are the sections it always has.
     pub(super) fn section_node(
         &mut self,
         parent: Option<NodeId>,
@@ -189,6 +215,7 @@ impl Resolver<'_> {
             children: BTreeMap::new(),
             incomplete: false,
             meant: Vec::new(),
+            pattern: None,
         };
         let node = Node {
             name: name.to_string(),
@@ -199,7 +226,23 @@ impl Resolver<'_> {
             before: Vec::new(),
             content: Content::Section(body),
         };
-        self.tree.add(node)
+        let id = self.tree.add(node);
+        for field in schema.fields {
+            if let Type::Section(inner) = field.holds {
+                let at = (Layer::Default, place);
+                let child = self.section_node(Some(id), field.name, inner, field.name, at);
+                self.tree.attach(id, child);
+            }
+        }
+        id
+    }
+}
+
+/// A name as a formula.
+fn named(path: &Path) -> Expression {
+    Expression {
+        kind: ExpressionKind::Path(path.clone()),
+        place: path.place,
     }
 }
 

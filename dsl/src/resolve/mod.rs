@@ -17,6 +17,7 @@ mod files;
 mod instantiate;
 mod mix;
 mod settings;
+mod stack;
 mod tree;
 mod unknown;
 
@@ -31,6 +32,7 @@ use crate::syntax::{Expression, Goal, Name, Place};
 pub use declarations::choose_experiment;
 pub use files::{Scope, read_files};
 pub use mix::Share;
+pub use stack::is_structure;
 pub use tree::{Body, Content, Node, NodeId, Tree};
 pub use unknown::not_yet;
 
@@ -90,8 +92,15 @@ impl<'files> Resolver<'files> {
         }
     }
 
-    /// Takes a mistake.
+    /// Takes a mistake; one that several users of a `let` or a preset share is taken once.
     pub fn report(&mut self, problem: Problem) {
-        self.problems.push(problem);
+        let same = |known: &Problem| {
+            known.code == problem.code
+                && known.title == problem.title
+                && known.at.place == problem.at.place
+        };
+        if !self.problems.iter().any(same) {
+            self.problems.push(problem);
+        }
     }
 }

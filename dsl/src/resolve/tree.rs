@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::stack::Pattern;
 use crate::origin::Layer;
 use crate::schema::{Field, Section};
 use crate::syntax::{Expression, ExpressionKind, Place};
@@ -58,6 +59,8 @@ pub struct Body {
     pub incomplete: bool,
     /// Fields that a misspelt name probably meant, and that are therefore not missing.
     pub meant: Vec<&'static str>,
+    /// The order of its children, where they are layers.
+    pub pattern: Option<Pattern>,
 }
 
 /// All nodes; the first is the experiment.
@@ -134,6 +137,13 @@ impl Tree {
             let mut before = vec![(self.nodes[old].layer, self.nodes[old].place)];
             before.append(&mut self.nodes[old].before);
             self.nodes[id].before = before;
+        }
+    }
+
+    /// Lets a section have a node of another as its own, under the name of a field.
+    pub fn attach_as(&mut self, parent: NodeId, name: &str, id: NodeId) {
+        if let Some(body) = self.body_mut(parent) {
+            body.children.insert(name.to_string(), id);
         }
     }
 

@@ -125,7 +125,8 @@ fn moved(owner: &str, field: &str) -> String {
 /// The section of the experiment that has a field of this name.
 fn owner_of(section: &'static Section, path: &str, name: &str) -> Option<String> {
     section.fields.iter().find_map(|field| {
-        let (Type::Section(inner) | Type::Declared(_, inner)) = field.holds else {
+        let (Type::Section(inner) | Type::Declared(_, inner) | Type::Stack(inner)) = field.holds
+        else {
             return None;
         };
         let path = if path.is_empty() {
@@ -157,7 +158,9 @@ mod tests {
                     .collect();
                 assert!(!fields.is_empty(), "{theirs} → {ours}: no `{part}`");
                 let inner = fields.iter().flat_map(|field| match field.holds {
-                    Type::Section(inner) | Type::Declared(_, inner) => vec![inner],
+                    Type::Section(inner) | Type::Declared(_, inner) | Type::Stack(inner) => {
+                        vec![inner]
+                    }
                     Type::Variant(kinds) => kinds.to_vec(),
                     _ => Vec::new(),
                 });

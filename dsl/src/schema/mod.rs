@@ -18,7 +18,7 @@ use crate::syntax::Kind;
 
 pub use cluster::CLUSTER;
 pub use data::DATASET;
-pub use model::TRANSFORMER;
+pub use model::{ATTENTION, DECODER, FAMILIES, LAYER, MAMBA, MOE, TRANSFORMER};
 pub use neighbours::{COMPUTED, NEIGHBOURS};
 
 /// What a field holds.
@@ -58,6 +58,8 @@ pub enum Type {
     Declared(Kind, &'static Section),
     /// A table with these columns.
     Table(&'static Section),
+    /// A list of such sections, repeated by `n * [ … ]`.
+    Stack(&'static Section),
 }
 
 /// What holds where nobody sets a field.
@@ -69,6 +71,8 @@ pub enum Need {
     Optional,
     /// This formula.
     Default(&'static str),
+    /// What the nearest section outwards says under the same name, else this formula; without one it must be set.
+    Outer(Option<&'static str>),
     /// This formula where the other field is set; one of the two must be.
     From(&'static str, &'static str),
 }
@@ -84,8 +88,8 @@ pub struct Field {
     pub need: Need,
     /// What it means, in one sentence.
     pub doc: &'static str,
-    /// Whether `none` switches it off.
-    pub or_none: bool,
+    /// A word that may stand in place of a value of its type: `none` switches it off.
+    pub or_word: Option<&'static str>,
     /// Whether it may be left to the planner: `auto`, `in`, or a formula over the placement.
     pub open: bool,
 }
@@ -98,7 +102,7 @@ impl Field {
             holds,
             need,
             doc,
-            or_none: false,
+            or_word: None,
             open: false,
         }
     }
@@ -110,15 +114,20 @@ impl Field {
             holds,
             need: Need::Default("auto"),
             doc,
-            or_none: false,
+            or_word: None,
             open: true,
         }
     }
 
     /// The same, with `none` allowed.
     const fn or_none(self) -> Field {
+        self.or_word("none")
+    }
+
+    /// The same, with a word allowed.
+    const fn or_word(self, word: &'static str) -> Field {
         Field {
-            or_none: true,
+            or_word: Some(word),
             ..self
         }
     }
@@ -127,7 +136,7 @@ impl Field {
     pub fn is_section(&self) -> bool {
         matches!(
             self.holds,
-            Type::Section(_) | Type::Variant(_) | Type::Declared(..)
+            Type::Section(_) | Type::Variant(_) | Type::Declared(..) | Type::Stack(_)
         )
     }
 }
@@ -222,15 +231,21 @@ pub const FIGURES: &[(&str, Dimension)] = &[
 pub static WORDS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
     let mut words = BTreeSet::from(["none"]);
     gather(&EXPERIMENT, &mut words);
+    FAMILIES
+        .iter()
+        .for_each(|family| gather(family, &mut words));
     words
 });
 
 /// Adds the words of a section and of those below it.
 fn gather(section: &'static Section, words: &mut BTreeSet<&'static str>) {
     for field in section.fields {
+        words.extend(field.or_word);
         match field.holds {
             Type::Words(own) => words.extend(own),
-            Type::Section(inner) | Type::Declared(_, inner) => gather(inner, words),
+            Type::Section(inner) | Type::Declared(_, inner) | Type::Stack(inner) => {
+                gather(inner, words)
+            }
             Type::Variant(kinds) => {
                 for kind in kinds {
                     words.insert(kind.name);

@@ -14,6 +14,8 @@ use crate::quantity::to_f64;
 use crate::resolve::{Content, Resolver, Share};
 use crate::wish::{Objective, Requirement};
 
+pub use model::model;
+
 /// Builds the experiment.
 pub fn build(
     resolver: &mut Resolver,
@@ -25,7 +27,7 @@ pub fn build(
     Some(Experiment {
         name: resolver.kind("")?,
         seed: count(resolver, "seed")?,
-        model: model::model(resolver)?,
+        model: model(resolver)?,
         data: data::dataset(resolver, mix)?,
         train: train::train(resolver)?,
         checkpoints: train::checkpoints(resolver)?,

@@ -1,7 +1,7 @@
 //! The examples a newcomer runs: they load as they are meant to, and say what they say they do.
 
 use crate::common::Repository;
-use pleach_dsl::experiment::{Experiment, LearningRate, Mlp, Precision};
+use pleach_dsl::experiment::{Dense, Experiment, LearningRate, Mlp, Precision};
 use pleach_dsl::wish::{Choice, Direction, Figure, Quantity, Verdict};
 use pleach_dsl::{Loaded, SHIPPED, load};
 
@@ -22,11 +22,14 @@ fn good(name: &str) -> Experiment {
 /// Parameters of a GPT-NeoX: four matrices and two norms a layer, all with biases; untied embedding and head.
 fn parameters(experiment: &Experiment) -> u64 {
     let model = &experiment.model;
-    let (hidden, Mlp::Gelu { width }) = (model.hidden, model.mlp);
+    let hidden = model.hidden;
+    let Some(Mlp::Dense(Dense { width, .. })) = model.uniform().map(|layer| &layer.mlp) else {
+        panic!("a dense half in every layer");
+    };
     let attention = hidden * 3 * hidden + 3 * hidden + hidden * hidden + hidden;
     let mlp = 2 * hidden * width + width + hidden;
     let norms = 2 * 2 * hidden;
-    model.layers * (attention + mlp + norms) + 2 * hidden + 2 * model.vocab * hidden
+    model.layers() * (attention + mlp + norms) + 2 * hidden + 2 * model.vocab * hidden
 }
 
 #[test]
@@ -44,8 +47,7 @@ fn quickstart_is_small_and_divides() {
         .map(|component| component.weight[0] as f64 / component.weight[1] as f64)
         .sum();
     assert!((total - 1.0).abs() < 1e-12);
-    assert_eq!(experiment.model.heads % 2, 0);
-    assert_eq!(experiment.model.layers % 2, 0);
+    assert_eq!(experiment.model.layers() % 2, 0);
 }
 
 #[test]
@@ -145,9 +147,15 @@ fn every_preset_parses_and_every_declaration_can_be_used() {
             let field = match kind {
                 "cluster" => format!("cluster = {declared} {{ nodes = 1, gpus_per_node = 8 }}"),
                 "dataset" => format!("data = {declared}"),
-                "model" => format!(
-                    "model = {declared} {{ layers = 4, hidden = 256, heads = 8, vocab = 50_304 }}"
-                ),
+                "model" if line.contains("extends decoder") => {
+                    format!("model = {declared} {{ hidden = 256, stack = 4 * [layer(mamba)] }}")
+                }
+                "model" if line.ends_with(" {") && !text.contains(&format!("{line}\n  layers")) => {
+                    format!(
+                        "model = {declared} {{ layers = 4, hidden = 256, heads = 8, vocab = 50_304 }}"
+                    )
+                }
+                "model" => format!("model = {declared}"),
                 _ => continue,
             };
             let text =

@@ -4,7 +4,9 @@
 //! [`crate::differentiate`] appends backward. Sizes are those of one micro-batch on one replica, whole over tensor parallelism.
 
 pub mod builder;
+pub mod shape;
 pub mod transformer;
+pub mod weights;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use pleach_plan::{Init, Op};

@@ -2,10 +2,11 @@
 //!
 //! In comes the experiment's model with the size of a micro-batch, out come the forward operations of embedding, layer and head.
 
-use pleach_dsl::experiment::{Mlp, Model, Norm, Positions, Residual};
+use pleach_dsl::experiment::{Model, Positions, Residual};
 use pleach_plan::op::Tokens;
 use pleach_plan::{Init, Op};
 
+use super::shape::Shape;
 use super::{Block, Dim, Kind, ModelGraph, ValueId};
 
 /// Named sizes of a model and its micro-batch.
@@ -33,9 +34,8 @@ pub struct Sizes {
 
 impl Sizes {
     /// The sizes of a model under a micro-batch.
-    pub fn of(model: &Model, micro_batch: u64) -> Sizes {
+    pub fn of(model: &Shape, micro_batch: u64) -> Sizes {
         let dim = |name, size| Dim { name, size };
-        let Mlp::Gelu { width } = model.mlp;
         let attention = model.heads * model.head_dim;
         Sizes {
             batch: dim("batch", micro_batch),
@@ -45,7 +45,7 @@ impl Sizes {
             head: dim("head", model.head_dim),
             attention: dim("attention", attention),
             qkv: dim("qkv", 3 * attention),
-            ffn: dim("ffn", width),
+            ffn: dim("ffn", model.width),
             vocab: dim("vocab", model.vocab),
         }
     }
@@ -57,6 +57,7 @@ impl Sizes {
 
 /// The forward graph of a model.
 pub fn lower(model: &Model, micro_batch: u64, scale: f64) -> ModelGraph {
+    let model = &Shape::known(model);
     let sizes = Sizes::of(model, micro_batch);
     ModelGraph {
         embedding: embedding(model, &sizes),
@@ -66,7 +67,7 @@ pub fn lower(model: &Model, micro_batch: u64, scale: f64) -> ModelGraph {
     }
 }
 
-fn embedding(model: &Model, sizes: &Sizes) -> Block {
+fn embedding(model: &Shape, sizes: &Sizes) -> Block {
     let mut block = Block::new("embedding");
     let table = block.parameter(
         "weight",
@@ -94,7 +95,7 @@ fn embedding(model: &Model, sizes: &Sizes) -> Block {
     block
 }
 
-fn layer(model: &Model, sizes: &Sizes) -> Block {
+fn layer(model: &Shape, sizes: &Sizes) -> Block {
     let mut block = Block::new("layer");
     let input = block.declare("input", &sizes.rows(sizes.hidden), Kind::Activation);
     block.input = Some(input);
@@ -104,7 +105,10 @@ fn layer(model: &Model, sizes: &Sizes) -> Block {
         sizes,
     };
     let output = match model.residual {
-        Residual::Sequential => builder.sequential(input),
+        Residual::Sequential
+        | Residual::SequentialAfter
+        | Residual::SequentialOutput
+        | Residual::Sandwich => builder.sequential(input),
         Residual::ParallelSeparate => builder.parallel(input, true),
         Residual::ParallelShared => builder.parallel(input, false),
     };
@@ -112,7 +116,7 @@ fn layer(model: &Model, sizes: &Sizes) -> Block {
     block
 }
 
-fn head(model: &Model, sizes: &Sizes, scale: f64) -> Block {
+fn head(model: &Shape, sizes: &Sizes, scale: f64) -> Block {
     let mut block = Block::new("head");
     let input = block.declare("input", &sizes.rows(sizes.hidden), Kind::Activation);
     block.input = Some(input);
@@ -166,8 +170,7 @@ fn head(model: &Model, sizes: &Sizes, scale: f64) -> Block {
     block
 }
 
-fn norm(block: &mut Block, model: &Model, sizes: &Sizes, name: &str, input: ValueId) -> ValueId {
-    let Norm::LayerNorm { eps } = model.norm;
+fn norm(block: &mut Block, model: &Shape, sizes: &Sizes, name: &str, input: ValueId) -> ValueId {
     let weight = block.parameter(&format!("{name}.weight"), &[sizes.hidden], Init::Ones);
     let bias = block.parameter(&format!("{name}.bias"), &[sizes.hidden], Init::Zeros);
     let out = block.declare(
@@ -186,7 +189,7 @@ fn norm(block: &mut Block, model: &Model, sizes: &Sizes, name: &str, input: Valu
         Kind::Statistic,
     );
     block.forward_into(
-        Op::LayerNorm { eps },
+        Op::LayerNorm { eps: model.eps },
         &[input, weight, bias],
         &[],
         &[out, mean, rstd],
@@ -195,10 +198,10 @@ fn norm(block: &mut Block, model: &Model, sizes: &Sizes, name: &str, input: Valu
 }
 
 /// Entries of a head that are rotated, and the base of their frequencies.
-pub fn rotary(model: &Model) -> (u64, f64) {
+pub fn rotary(model: &Shape) -> (u64, f64) {
     match model.positions {
-        Positions::None => (0, 10_000.0),
-        Positions::Rotary { fraction, base } => {
+        Positions::None | Positions::Alibi => (0, 10_000.0),
+        Positions::Rotary { fraction, base, .. } => {
             (libm::round(fraction * model.head_dim as f64) as u64, base)
         }
     }
@@ -207,7 +210,7 @@ pub fn rotary(model: &Model) -> (u64, f64) {
 /// A layer under construction.
 struct Layer<'a> {
     block: &'a mut Block,
-    model: &'a Model,
+    model: &'a Shape,
     sizes: &'a Sizes,
 }
 

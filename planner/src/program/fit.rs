@@ -1,8 +1,10 @@
 //! Whether an experiment can be cut as a placement says, and the arithmetic where it cannot.
 
-use pleach_dsl::experiment::{Experiment, Mlp};
+use pleach_dsl::experiment::Experiment;
 
+use crate::graph::shape::Shape;
 use crate::placement::Placement;
+use crate::support::Unsupported;
 
 /// Why a placement has no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,14 +56,18 @@ pub enum EmitError {
     },
 }
 
+/// The first of what is beyond this version.
+fn unsupported(found: Vec<Unsupported>) -> EmitError {
+    EmitError::Unsupported(found.first().map_or("this model", |first| first.what))
+}
+
 /// Checks what must divide what.
 pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitError> {
-    let model = &experiment.model;
-    let Mlp::Gelu { width } = model.mlp;
+    let model = Shape::of(&experiment.model).map_err(unsupported)?;
     let tp = u64::from(placement.tp);
     let shares = [
         ("attention heads", model.heads),
-        ("feed-forward columns", width),
+        ("feed-forward columns", model.width),
         ("vocabulary rows", model.vocab),
     ];
     let positions = placement
@@ -95,9 +101,6 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
             replicas,
             micro_batch,
         });
-    }
-    if model.tied {
-        return Err(EmitError::Unsupported("a head tied to the embedding"));
     }
     if placement.zero > 1 {
         return Err(EmitError::Unsupported("ZeRO 2 and 3"));

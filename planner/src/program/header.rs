@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pleach_dsl::experiment::{Experiment, LearningRate, Precision};
 use pleach_plan::{Component, DataPlan, Dtype, Schedule, Training};
 
+use crate::graph::shape::Shape;
 use crate::graph::transformer::{Sizes, rotary};
 use crate::placement::Placement;
 
@@ -20,7 +21,7 @@ pub fn dtypes(precision: Precision) -> (Dtype, Dtype) {
 
 /// Named sizes, for readers.
 pub fn dims(experiment: &Experiment, placement: &Placement) -> BTreeMap<String, u64> {
-    let model = &experiment.model;
+    let model = &Shape::known(&experiment.model);
     let sizes = Sizes::of(model, placement.micro_batch);
     let named = [
         sizes.batch,

@@ -31,7 +31,7 @@ pub(super) fn roles(emitter: &Emitter<'_>, pieces: &[Piece<'_>; 3], bodies: &Bod
     let head = products(2) * 1000 / products(1).max(1);
     let partition =
         engine::find(&emitter.placement.engine).map_or(Partition::Work, |engine| engine.partition);
-    let spans = stages::cut(partition, model.layers, u64::from(stages), head);
+    let spans = stages::cut(partition, model.layers(), u64::from(stages), head);
     (0..stages)
         .zip(spans)
         .map(|(stage, layers)| {

@@ -1,8 +1,9 @@
 //! Floating point operations of a step, by definition: the figures that utilisation is measured with.
 
-use pleach_dsl::experiment::{Experiment, Mlp, Precision};
+use pleach_dsl::experiment::{Experiment, Precision};
 use pleach_plan::{Dtype, Lives, Recompute};
 
+use crate::graph::shape::Shape;
 use crate::search::Evaluated;
 
 /// Parameters of the model: logical sizes, layered ones once for each layer.
@@ -26,8 +27,8 @@ pub fn parameters(evaluated: &Evaluated) -> u64 {
 
 /// FLOPs of one forward pass over a token: all layers, and the head.
 fn forward(experiment: &Experiment) -> [f64; 2] {
-    let model = &experiment.model;
-    let Mlp::Gelu { width } = model.mlp;
+    let model = Shape::known(&experiment.model);
+    let width = model.width;
     let heads = model.heads * model.head_dim;
     let matrices = model.hidden * 3 * heads + heads * model.hidden + 2 * model.hidden * width;
     let attention = 2 * model.context * heads;

@@ -104,11 +104,11 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
     };
     Ok(Priced {
         cut,
-        layers: experiment.model.layers,
+        layers: experiment.model.layers(),
         layer: time("layer"),
         embedding: time("embedding"),
         head: time("head"),
-        computing: experiment.model.layers * computing("layer")
+        computing: experiment.model.layers() * computing("layer")
             + computing("embedding")
             + computing("head"),
         weights,

@@ -3,12 +3,13 @@
 //! Ranks are `tp × pp × dp` and all of the cluster is used. Fields the spec leaves open take every value that divides; what does not
 //! divide is counted under its reason.
 
-use pleach_dsl::experiment::{Experiment, Mlp};
+use pleach_dsl::experiment::Experiment;
 use pleach_dsl::wish::{Choice, FromFigure, Requirement, Verdict};
 use pleach_plan::Recompute;
 
 use super::figures::Scoped;
 use crate::engine;
+use crate::graph::shape::Shape;
 use crate::placement::Placement;
 
 /// A part of the space that was left, why, and how many placements it held.
@@ -79,8 +80,8 @@ impl Builder<'_> {
     }
 
     fn tensor_parallel(&self, tp: u64, gpus: u64) -> Option<String> {
-        let model = &self.experiment.model;
-        let Mlp::Gelu { width } = model.mlp;
+        let model = Shape::known(&self.experiment.model);
+        let width = model.width;
         if tp == 0 || !gpus.is_multiple_of(tp) {
             return Some(format!("{gpus} ranks do not divide by it"));
         }
@@ -90,11 +91,12 @@ impl Builder<'_> {
                 model.heads
             ));
         }
-        (width % tp != 0).then(|| format!("the MLP's width of {width} does not divide by it"))
+        (!width.is_multiple_of(tp))
+            .then(|| format!("the MLP's width of {width} does not divide by it"))
     }
 
     fn stages(&self, tp: u64, pp: u64, gpus: u64) -> Option<String> {
-        let layers = self.experiment.model.layers;
+        let layers = self.experiment.model.layers();
         if pp == 0 || !gpus.is_multiple_of(tp * pp) {
             return Some(format!("with tp {tp}, {gpus} ranks do not divide by it"));
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Mlp, Model, Norm,
-    Positions, Precision, Residual, Train, Wishes,
+    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Model, Positions,
+    Precision, Residual, Train, Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::hardware::Hardware;
@@ -15,12 +15,13 @@ use super::bound::{Bound, Key, price};
 use super::evaluate::{Evaluated, evaluate_cut};
 use super::why::why_not;
 use super::{Options, plan, space};
+use crate::graph::shape::Shape;
 use crate::hardware;
 use crate::placement::Placement;
 use crate::simulate::sample::cluster;
 
 fn model([layers, hidden, heads]: [u64; 3]) -> Model {
-    Model {
+    Shape {
         layers,
         hidden,
         heads,
@@ -30,16 +31,17 @@ fn model([layers, hidden, heads]: [u64; 3]) -> Model {
         positions: Positions::Rotary {
             fraction: 0.25,
             base: 1e4,
+            scale: 1.0,
         },
         residual: Residual::ParallelSeparate,
-        norm: Norm::LayerNorm { eps: 1e-5 },
-        mlp: Mlp::Gelu { width: 4 * hidden },
-        tied: false,
+        eps: 1e-5,
+        width: 4 * hidden,
         init: Init {
             weights: 0.02,
             output: 0.01,
         },
     }
+    .model()
 }
 
 fn train(global_batch: u64, precision: Precision) -> Train {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Mlp, Model, Norm,
-    Positions, Precision, Residual, Train, Wishes,
+    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Model, Positions,
+    Precision, Residual, Train, Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::Recompute;
+use pleach_planner::graph::shape::Shape;
 use pleach_planner::placement::Placement;
 
 use crate::random::Random;
@@ -58,7 +59,7 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
 
 fn model(random: &mut Random, layers: u64) -> Model {
     let base = 100.0;
-    Model {
+    Shape {
         layers,
         hidden: 8,
         heads: 2,
@@ -70,10 +71,12 @@ fn model(random: &mut Random, layers: u64) -> Model {
             Positions::Rotary {
                 fraction: 0.5,
                 base,
+                scale: 1.0,
             },
             Positions::Rotary {
                 fraction: 1.0,
                 base,
+                scale: 1.0,
             },
         ]),
         residual: random.pick(&[
@@ -81,16 +84,14 @@ fn model(random: &mut Random, layers: u64) -> Model {
             Residual::ParallelSeparate,
             Residual::ParallelShared,
         ]),
-        norm: Norm::LayerNorm { eps: 1e-3 },
-        mlp: Mlp::Gelu {
-            width: random.pick(&[4, 6]),
-        },
-        tied: false,
+        eps: 1e-3,
+        width: random.pick(&[4, 6]),
         init: Init {
             weights: 0.4,
             output: 0.3,
         },
     }
+    .model()
 }
 
 fn train(random: &mut Random, global_batch: u64) -> Train {

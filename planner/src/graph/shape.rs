@@ -1,0 +1,238 @@
+//! What of a model the operations of this version can express: layers that are all alike, attention with as many heads of keys and values as of
+//! queries, a GELU between two matrices, norms in front.
+//!
+//! The language says more than that; [`Shape::of`] lists what of a model is beyond it, so that planning refuses it by name.
+
+use pleach_dsl::experiment::{
+    Activation, Attention, Dense, Embedding, Head, Init, Layer, Mixer, Mlp, Model, Norm, Positions,
+    Residual,
+};
+
+use crate::support::Unsupported;
+
+/// A uniform transformer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    /// Number of layers.
+    pub layers: u64,
+    /// Width of the residual stream.
+    pub hidden: u64,
+    /// Attention heads.
+    pub heads: u64,
+    /// Width of a head.
+    pub head_dim: u64,
+    /// Positions of a sequence, in tokens.
+    pub context: u64,
+    /// Vocabulary rows.
+    pub vocab: u64,
+    /// Width between the feed-forward matrices.
+    pub width: u64,
+    /// How positions enter.
+    pub positions: Positions,
+    /// How the two halves meet.
+    pub residual: Residual,
+    /// Added to the variance in a norm.
+    pub eps: f64,
+    /// Standard deviations of the initial weights.
+    pub init: Init,
+}
+
+impl Shape {
+    /// The shape of a model, or all that is beyond this version.
+    ///
+    /// # Errors
+    /// A part of the model has no operations yet.
+    pub fn of(model: &Model) -> Result<Shape, Vec<Unsupported>> {
+        let mut beyond = Beyond::default();
+        beyond.around(model);
+        let layer = model.kinds.first();
+        beyond.when(
+            model.uniform().is_none(),
+            "model.stack",
+            "layers that differ",
+        );
+        for layer in &model.kinds {
+            beyond.layer(layer);
+        }
+        let parts = layer.map(|layer| (&layer.mixer, &layer.mlp, layer));
+        match (beyond.found.is_empty(), parts) {
+            (true, Some((Mixer::Attention(attention), Mlp::Dense(dense), layer))) => Ok(Shape {
+                layers: model.layers(),
+                hidden: model.hidden,
+                heads: attention.heads,
+                head_dim: attention.head_dim,
+                context: model.context,
+                vocab: model.vocab,
+                width: dense.width,
+                positions: attention.positions,
+                residual: layer.residual,
+                eps: eps(layer.norm),
+                init: model.init,
+            }),
+            _ => Err(beyond.found),
+        }
+    }
+
+    /// The shape of a model that was found to be within this version.
+    ///
+    /// # Panics
+    /// It is not: `support::check` comes first.
+    pub fn known(model: &Model) -> Shape {
+        Shape::of(model).expect("a model is checked before it is planned")
+    }
+
+    /// The model of a shape.
+    pub fn model(&self) -> Model {
+        let norm = Norm::LayerNorm {
+            eps: self.eps,
+            bias: true,
+        };
+        let attention = Attention {
+            heads: self.heads,
+            kv_heads: self.heads,
+            head_dim: self.head_dim,
+            positions: self.positions,
+            window: None,
+            bias: true,
+            output_bias: true,
+            qk_norm: Norm::None,
+            share: None,
+        };
+        let dense = Dense {
+            activation: Activation::Gelu,
+            width: self.width,
+            bias: true,
+            share: None,
+        };
+        Model {
+            hidden: self.hidden,
+            context: self.context,
+            vocab: self.vocab,
+            embedding: Embedding {
+                positions: None,
+                norm: Norm::None,
+                scale: 1.0,
+            },
+            kinds: vec![Layer {
+                mixer: Mixer::Attention(attention),
+                mlp: Mlp::Dense(dense),
+                residual: self.residual,
+                norm,
+                share: None,
+            }],
+            order: vec![0; usize::try_from(self.layers).expect("layers are few")],
+            head: Head {
+                norm,
+                bias: false,
+                cap: None,
+            },
+            dropout: 0.0,
+            tied: false,
+            init: self.init,
+        }
+    }
+}
+
+fn eps(norm: Norm) -> f64 {
+    match norm {
+        Norm::LayerNorm { eps, .. } | Norm::RmsNorm { eps } => eps,
+        Norm::None => 0.0,
+    }
+}
+
+/// What was found to be beyond this version.
+#[derive(Default)]
+struct Beyond {
+    found: Vec<Unsupported>,
+}
+
+impl Beyond {
+    fn when(&mut self, is: bool, path: &'static str, what: &'static str) {
+        let same = |known: &Unsupported| known.what == what;
+        if is && !self.found.iter().any(same) {
+            self.found.push(Unsupported { path, what });
+        }
+    }
+
+    /// Embedding, head, and what holds for the whole model.
+    fn around(&mut self, model: &Model) {
+        let Embedding {
+            positions,
+            norm,
+            scale,
+        } = model.embedding;
+        self.when(positions.is_some(), "model.positions", "learned positions");
+        self.when(
+            norm != Norm::None,
+            "model.embedding.norm",
+            "a norm behind the embedding",
+        );
+        self.when(scale != 1.0, "model.embedding.scale", "a scaled embedding");
+        self.when(model.tied, "model.tied", "a head tied to the embedding");
+        self.when(model.dropout > 0.0, "model.dropout", "dropout");
+        let Head { norm, bias, cap } = model.head;
+        self.when(bias, "model.head.bias", "a bias of the logits");
+        self.when(cap.is_some(), "model.head.cap", "capped logits");
+        let like_layers = model.kinds.iter().all(|layer| layer.norm == norm);
+        self.when(
+            !like_layers,
+            "model.head.norm",
+            "a last norm unlike those of the layers",
+        );
+    }
+
+    fn layer(&mut self, layer: &Layer) {
+        let plain = matches!(layer.norm, Norm::LayerNorm { bias: true, .. });
+        self.when(!plain, "model.norm", "a norm other than `layernorm`");
+        let in_front = matches!(
+            layer.residual,
+            Residual::Sequential | Residual::ParallelSeparate | Residual::ParallelShared
+        );
+        self.when(!in_front, "model.residual", "norms behind a half");
+        self.when(layer.share.is_some(), "model.stack", "shared weights");
+        match &layer.mixer {
+            Mixer::Attention(attention) => self.attention(attention),
+            Mixer::Mamba(_) => self.when(true, "model.stack", "Mamba"),
+            Mixer::None => self.when(true, "model.stack", "a layer without a mixer"),
+        }
+        match &layer.mlp {
+            Mlp::Dense(dense) => self.dense(dense),
+            Mlp::Experts(_) => self.when(true, "model.mlp", "a mixture of experts"),
+            Mlp::None => self.when(true, "model.stack", "a layer without a feed-forward half"),
+        }
+    }
+
+    fn attention(&mut self, attention: &Attention) {
+        let grouped = attention.kv_heads != attention.heads;
+        self.when(grouped, "model.kv_heads", "grouped-query attention");
+        let alibi = attention.positions == Positions::Alibi;
+        self.when(alibi, "model.positions", "ALiBi");
+        let scaled = matches!(attention.positions, Positions::Rotary { scale, .. } if scale != 1.0);
+        self.when(scaled, "model.positions.scale", "scaled rotary positions");
+        self.when(
+            attention.window.is_some(),
+            "model.window",
+            "attention in a window",
+        );
+        let biased = attention.bias && attention.output_bias;
+        self.when(!biased, "model.biases", "attention without biases");
+        let normed = attention.qk_norm != Norm::None;
+        self.when(normed, "model.qk_norm", "a norm of queries and keys");
+        self.when(attention.share.is_some(), "model.stack", "shared weights");
+    }
+
+    fn dense(&mut self, dense: &Dense) {
+        let gelu = dense.activation == Activation::Gelu;
+        self.when(
+            !gelu,
+            "model.mlp",
+            "a nonlinearity other than the exact GELU",
+        );
+        self.when(
+            !dense.bias,
+            "model.biases",
+            "a feed-forward half without biases",
+        );
+        self.when(dense.share.is_some(), "model.stack", "shared weights");
+    }
+}

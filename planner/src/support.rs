@@ -1,0 +1,19 @@
+//! What the language can say and this version cannot plan yet. It is refused by name before anything is planned, and never left out in silence.
+
+use pleach_dsl::experiment::Experiment;
+
+use crate::graph::shape::Shape;
+
+/// One thing that cannot be planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The field that asks for it, by its dotted path, or the nearest field that the spec may have set.
+    pub path: &'static str,
+    /// What it is, for a sentence: `grouped-query attention`.
+    pub what: &'static str,
+}
+
+/// Everything of an experiment that cannot be planned.
+pub fn check(experiment: &Experiment) -> Vec<Unsupported> {
+    Shape::of(&experiment.model).err().unwrap_or_default()
+}

@@ -1,0 +1,135 @@
+//! The shipped models have exactly the parameters that were published or follow from the published sizes, counted from their parts; and the parts
+//! agree with the graph wherever the graph is built.
+
+// The list of models is read where it is at hand.
+#![allow(clippy::disallowed_methods)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use pleach_dsl::experiment::Model;
+use pleach_planner::graph::{shape::Shape, transformer, weights};
+
+/// Presets and their parameters: the tables and repositories that `presets/models.pleach` names beside each.
+const PARAMETERS: &str = include_str!("models.txt");
+
+fn model(name: &str) -> Model {
+    let spec = format!(
+        "import \"presets/models.pleach\"\nimport \"presets/clusters.pleach\"\n\
+         dataset none_yet {{ source = \"cargo:dependencies\", tokenizer = \"hf:none\" }}\n\
+         experiment one {{\n model = {name}\n data = none_yet\n cluster = a100_80g {{ nodes = 1 }}\n\
+         train {{ steps = 1 steps, global_batch = 8 sequences, lr = constant {{ peak = 1e-3 }} }}\n}}\n"
+    );
+    let files = BTreeMap::from([("one.pleach".to_owned(), spec)]);
+    let loaded = pleach_dsl::load("one.pleach", &files, &[], None);
+    let problems = loaded.problems.render(false);
+    loaded
+        .experiment
+        .unwrap_or_else(|| panic!("{name}: {problems}"))
+        .model
+}
+
+fn published() -> Vec<(&'static str, u64)> {
+    let row = |line: &'static str| {
+        let (name, count) = line.split_once(' ').expect("a name and a count");
+        (name, count.trim().parse().expect("a count"))
+    };
+    PARAMETERS.lines().map(row).collect()
+}
+
+#[test]
+fn every_shipped_model_has_its_published_parameters() {
+    let wrong: Vec<String> = published()
+        .into_iter()
+        .map(|(name, wanted)| (name, wanted, weights::parameters(&model(name))))
+        .filter(|(_, wanted, found)| wanted != found)
+        .map(|(name, wanted, found)| format!("{name}: {found}, published {wanted}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(published().len(), 46);
+}
+
+#[test]
+fn a_token_meets_two_of_eight_experts() {
+    let mixtral = model("mixtral_8x7b");
+    assert_eq!(weights::active_parameters(&mixtral), 12_879_925_248);
+    let llama = model("llama_7b");
+    assert_eq!(
+        weights::active_parameters(&llama),
+        weights::parameters(&llama)
+    );
+}
+
+/// The list of 46 models that the counts were taken from, where it is at hand.
+#[test]
+fn the_counts_are_those_of_the_list() {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/models.csv");
+    let Ok(text) = std::fs::read_to_string(&list) else {
+        eprintln!("skipped: {} is not there", list.display());
+        return;
+    };
+    let mut counts: Vec<u64> = text.lines().skip(1).filter_map(total).collect();
+    let mut ours: Vec<u64> = published().into_iter().map(|(_, count)| count).collect();
+    counts.sort_unstable();
+    ours.sort_unstable();
+    assert_eq!(ours, counts);
+}
+
+/// The column `total_params`: the 18th, where commas inside quotes do not count.
+fn total(line: &str) -> Option<u64> {
+    let mut quoted = false;
+    let mut column = 0;
+    let mut field = String::new();
+    for letter in line.chars() {
+        match letter {
+            '"' => quoted = !quoted,
+            ',' if !quoted => {
+                if column == 17 {
+                    return field.parse().ok();
+                }
+                column += 1;
+                field.clear();
+            }
+            letter => field.push(letter),
+        }
+    }
+    None
+}
+
+#[test]
+fn parts_and_graph_have_the_same_parameters() {
+    for name in ["pythia_70m", "gpt_neox_20b"] {
+        let model = model(name);
+        let graph = transformer::lower(&model, 1, 1.0);
+        let declared = |block: &pleach_planner::graph::Block| {
+            let mut all: Vec<(String, Vec<u64>)> = block
+                .parameters()
+                .map(|(_, value)| {
+                    let sizes = value.dims.iter().map(|dim| dim.size).collect();
+                    (value.name.clone(), sizes)
+                })
+                .collect();
+            all.sort();
+            all
+        };
+        let listed = |weights: Vec<weights::Weight>| {
+            let mut all: Vec<(String, Vec<u64>)> = weights
+                .into_iter()
+                .map(|weight| (weight.name, weight.dims))
+                .collect();
+            all.sort();
+            all
+        };
+        assert_eq!(
+            declared(&graph.embedding),
+            listed(weights::embedding(&model))
+        );
+        assert_eq!(
+            declared(&graph.layer),
+            listed(weights::layer(&model, &model.kinds[0]))
+        );
+        assert_eq!(declared(&graph.head), listed(weights::head(&model)));
+        assert_eq!(graph.parameter_count(), weights::parameters(&model));
+        assert_eq!(Shape::known(&model).model(), model);
+    }
+}
