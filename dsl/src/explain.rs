@@ -6,6 +6,7 @@ use crate::evaluate::{Stop, Value};
 use crate::origin::{Layer, Origin};
 use crate::quantity::{show, whole};
 use crate::resolve::{Content, NodeId, Resolver, Share};
+use crate::schema::Type;
 use crate::syntax::ExpressionKind;
 
 /// One cell, ready to be shown.
@@ -45,7 +46,30 @@ pub fn cells(resolver: &mut Resolver, mix: &[Share]) -> BTreeMap<String, Cell> {
     cells
 }
 
-/// One cell; none for a section.
+/// A section that was chosen among several kinds; none for any other.
+fn kind(resolver: &Resolver, id: NodeId) -> Option<Cell> {
+    let node = resolver.tree.node(id);
+    let kind = resolver.tree.body(id)?.kind.clone();
+    let field = resolver.tree.body(node.parent?)?.schema.field(&node.name)?;
+    if !matches!(field.holds, Type::Variant(_)) {
+        return None;
+    }
+    let text = resolver.sources.line_text(node.place);
+    let formula = text.split_once('=').map_or(text.as_str(), |(_, text)| text);
+    let before = node.before.iter();
+    Some(Cell {
+        value: kind,
+        formula: formula.trim().to_string(),
+        origin: resolver.origin(node.layer, node.place),
+        before: before
+            .map(|(layer, place)| resolver.origin(*layer, *place))
+            .collect(),
+        doc: field.doc.to_string(),
+        mentions: Vec::new(),
+    })
+}
+
+/// One cell; of a section only its kind.
 fn cell(resolver: &mut Resolver, id: NodeId) -> Option<Cell> {
     let node = resolver.tree.node(id);
     let Content::Cell {
@@ -54,7 +78,7 @@ fn cell(resolver: &mut Resolver, id: NodeId) -> Option<Cell> {
         domain,
     } = &node.content
     else {
-        return None;
+        return kind(resolver, id);
     };
     let (formula, domain) = (formula.clone(), *domain);
     let doc = field.map_or("", |field| field.doc).to_string();

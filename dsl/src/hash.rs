@@ -8,11 +8,16 @@ use num_rational::BigRational;
 use serde_json::{Map, Value as Json, json};
 
 use crate::evaluate::Value;
+use crate::origin::Layer;
 use crate::resolve::{Content, NodeId, Resolver, Share};
+use crate::schema::Need;
 use crate::typed;
 
 /// Fields that say nothing about what is trained, or are said by others: tokens by steps and batch, the mix by its shares.
 const SILENT: [&str; 3] = ["about", "tokens", "mix"];
+
+/// The number format, which is a word as long as nothing else is said about it.
+const FORMAT: &str = "train.precision";
 
 /// The hash, in hexadecimal.
 pub fn experiment_hash(resolver: &mut Resolver, mix: &[Share]) -> String {
@@ -57,10 +62,14 @@ fn node(resolver: &mut Resolver, id: NodeId, with_kind: bool) -> Json {
         .map(|(name, child)| (name.clone(), *child))
         .collect();
     let mut object = Map::new();
+    let kind = body.kind.clone();
     if with_kind {
-        object.insert("kind".to_string(), Json::String(body.kind.clone()));
+        object.insert("kind".to_string(), Json::String(kind.clone()));
     }
     for (name, child) in children {
+        if resolver.is_quiet(child) {
+            continue;
+        }
         let constant = matches!(
             resolver.tree.node(child).content,
             Content::Cell { field: None, .. }
@@ -69,7 +78,37 @@ fn node(resolver: &mut Resolver, id: NodeId, with_kind: bool) -> Json {
             object.insert(format!(".{name}"), node(resolver, child, true));
         }
     }
+    if object.len() == 1 && resolver.tree.node(id).path == FORMAT {
+        return json!({ "text": kind });
+    }
     Json::Object(object)
+}
+
+impl Resolver<'_> {
+    /// Whether a node belongs to a field that is left out while it has its default, and has it.
+    fn is_quiet(&mut self, id: NodeId) -> bool {
+        let node = self.tree.node(id);
+        let (layer, parent) = (node.layer, node.parent.unwrap_or(0));
+        let schema = self.tree.body(parent).map(|body| body.schema);
+        let Some(field) = schema.and_then(|schema| schema.field(&self.tree.node(id).name)) else {
+            return false;
+        };
+        let Need::Default(text) = field.need else {
+            return false;
+        };
+        if !field.quiet {
+            return false;
+        }
+        match self.tree.body(id) {
+            Some(body) => {
+                let children: Vec<NodeId> = body.children.values().copied().collect();
+                body.kind == text && children.into_iter().all(|child| self.is_quiet(child))
+            }
+            None => {
+                layer == Layer::Default || self.value(id) == self.default_value(id, field, text)
+            }
+        }
+    }
 }
 
 /// The mix by its rows' names, whatever their order.

@@ -11,10 +11,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Model, Positions,
-    Precision, Residual, Train, Wishes,
+    Checkpoints, Cluster, Dataset, Experiment, Init, LossScale, Model, Positions, Precision,
+    Residual, Train, Wishes,
 };
-use pleach_dsl::wish::Choice;
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
 use pleach_planner::hardware::{self, bands::Band, bands::Shipped};
@@ -347,7 +346,7 @@ fn experiment(row: &Row, placement: &Placement) -> Option<Experiment> {
     let sixteen = if text(row, "precision").starts_with("bf16") {
         Precision::Bf16
     } else {
-        Precision::Fp16
+        Precision::Fp16(LossScale::default())
     };
     Some(Experiment {
         name: text(row, "id").to_owned(),
@@ -359,45 +358,16 @@ fn experiment(row: &Row, placement: &Placement) -> Option<Experiment> {
             tokenizer: "bytes".into(),
             mix: Vec::new(),
         },
-        train: Train {
-            steps: 1000,
-            global_batch: number(row, "global_batch")?,
-            optimizer: AdamW {
-                betas: [0.9, 0.95],
-                eps: 1e-8,
-                weight_decay: 0.1,
-            },
-            lr: LearningRate::Constant {
-                peak: 1e-4,
-                warmup: 1,
-            },
-            clip: Some(1.0),
-            precision: sixteen,
-        },
-        checkpoints: Checkpoints {
-            every: None,
-            keep: 1,
-        },
+        train: Train::plain(1000, number(row, "global_batch")?, 1e-4, sixteen),
+        checkpoints: Checkpoints::at_the_end(),
         cluster: cluster(row)?,
-        plan: wishes(),
+        plan: Wishes {
+            engine: "neox".to_owned(),
+            ..Wishes::open()
+        },
         hash: String::new(),
         origins: BTreeMap::new(),
     })
-}
-
-fn wishes() -> Wishes {
-    Wishes {
-        tp: Choice::Auto,
-        pp: Choice::Auto,
-        dp: Choice::Auto,
-        zero: Choice::Auto,
-        micro_batch: Choice::Auto,
-        recompute: Choice::Auto,
-        sequence_parallel: Choice::Auto,
-        requirements: Vec::new(),
-        objectives: Vec::new(),
-        engine: "neox".to_owned(),
-    }
 }
 
 /// Rows of a CSV text by column; fields may be quoted.

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod ops;
 pub mod placement;
 pub mod program;
+pub mod rate;
 pub mod report;
 pub mod search;
 pub mod shard;

@@ -1,5 +1,7 @@
 //! What the language can say and this version cannot plan yet. It is refused by name before anything is planned, and never left out in silence.
 
+mod train;
+
 use pleach_dsl::experiment::Experiment;
 
 use crate::graph::shape::Shape;
@@ -15,5 +17,7 @@ pub struct Unsupported {
 
 /// Everything of an experiment that cannot be planned.
 pub fn check(experiment: &Experiment) -> Vec<Unsupported> {
-    Shape::of(&experiment.model).err().unwrap_or_default()
+    let mut found = Shape::of(&experiment.model).err().unwrap_or_default();
+    train::check(experiment, &mut found);
+    found
 }

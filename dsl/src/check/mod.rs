@@ -9,6 +9,7 @@ mod machines;
 mod ranks;
 mod rates;
 mod rotary;
+mod schedule;
 mod stack;
 mod stages;
 mod support;
@@ -60,15 +61,16 @@ impl Known {
 }
 
 impl Resolver<'_> {
-    /// A settled value by its dotted path; none where it is poisoned, open or not set.
+    /// A settled value by its dotted path, of a section its kind; none where it is poisoned, open or not set.
     pub fn known(&mut self, path: &str) -> Option<Known> {
         let id = self.tree.find(path)?;
         let node = self.tree.node(id);
         let (place, layer) = (node.place, node.layer);
-        if let Content::Cell { domain: true, .. } = node.content {
-            return None;
-        }
-        let value = self.value(id).ok()?;
+        let value = match &node.content {
+            Content::Cell { domain: true, .. } => return None,
+            Content::Cell { .. } => self.value(id).ok()?,
+            Content::Section(body) => Value::Word(body.kind.clone()),
+        };
         Some(Known {
             value,
             place,
@@ -146,6 +148,7 @@ pub fn check(resolver: &mut Resolver) {
         batch::check(resolver);
     }
     length::check(resolver);
+    schedule::check(resolver);
     rates::check(resolver);
     vocabulary::check(resolver);
     support::check(resolver);

@@ -12,7 +12,7 @@ use crate::syntax::{Expression, Name, Place};
 
 /// Their names.
 pub const BUILTINS: &[&str] = &[
-    "min", "max", "sum", "count", "ceil", "floor", "round", "log2", "sqrt",
+    "min", "max", "sum", "count", "ceil", "floor", "round", "last", "log2", "sqrt",
 ];
 
 /// A call of a built-in.
@@ -116,8 +116,17 @@ fn single(name: &Name, number: &Quantity, around: &mut dyn Surroundings) -> Resu
         "ceil" => rounded(number.value.ceil()),
         "floor" => rounded(number.value.floor()),
         "round" => rounded(number.value.round()),
+        "last" => last(name, number, around),
         "sqrt" => square_root(name, number, around),
         _ => logarithm(name, number, around),
+    }
+}
+
+/// The last part of a run, which is worth its length: `last(10% of steps)`.
+fn last(name: &Name, number: &Quantity, around: &mut dyn Surroundings) -> Result<Value, Stop> {
+    match number.dimension {
+        Dimension::STEPS | Dimension::TOKENS => Ok(Value::Number(number.clone())),
+        _ => Err(outside(name, number, "steps or tokens", around)),
     }
 }
 

@@ -7,6 +7,7 @@ mod cluster;
 mod data;
 mod model;
 mod plan;
+mod run;
 mod train;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,11 @@ pub use model::{
     Norm, Positions, Residual,
 };
 pub use plan::Wishes;
-pub use train::{AdamW, Checkpoints, LearningRate, Precision, Train};
+pub use run::Checkpoints;
+pub use train::{
+    AdamW, Decay, Decays, Float, LearningRate, Loss, LossScale, Optimizer, Precision, Shape, Train,
+    Version,
+};
 
 /// A whole experiment.
 #[derive(Clone, Debug)]

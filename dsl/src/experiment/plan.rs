@@ -26,3 +26,21 @@ pub struct Wishes {
     /// Whose lowering is planned: `pleach` or `neox`.
     pub engine: String,
 }
+
+impl Wishes {
+    /// Nothing is said: the planner decides everything.
+    pub fn open() -> Wishes {
+        Wishes {
+            tp: Choice::Auto,
+            pp: Choice::Auto,
+            dp: Choice::Auto,
+            zero: Choice::Auto,
+            micro_batch: Choice::Auto,
+            recompute: Choice::Auto,
+            sequence_parallel: Choice::Auto,
+            requirements: Vec::new(),
+            objectives: Vec::new(),
+            engine: "pleach".to_string(),
+        }
+    }
+}

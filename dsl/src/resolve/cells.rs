@@ -189,11 +189,15 @@ impl Resolver<'_> {
         let rest: Vec<&str> = parts.collect();
         let mut section = Some(standing.section);
         let mut lost = false;
+        // A word in a default is the language's own: it never means a `let` of the spec.
+        let own = |id: NodeId| self.tree.node(id).layer == Layer::Default;
+        let word = WORDS.contains(first) && standing.itself.is_some_and(own);
         while let Some(at) = section {
             if let Some(child) = self
                 .tree
                 .child(at, first)
                 .filter(|child| Some(*child) != standing.itself)
+                .filter(|child| !word || !self.is_constant(*child))
             {
                 return self.walk(child, &rest, path);
             }

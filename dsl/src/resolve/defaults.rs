@@ -1,12 +1,16 @@
 //! What holds where nobody set a field. A default is a formula of the language in a little text of its own, so that it can be shown and blamed
 //! like any other.
 
+use std::rc::Rc;
+
+use super::cells::Standing;
 use super::{NodeId, Resolver};
+use crate::evaluate::{Stop, Value};
 use crate::origin::Layer;
 use crate::parse::parse_setting;
 use crate::problem::Problem;
 use crate::schema::{Field, Need, Section, Type};
-use crate::syntax::{Kind, Place};
+use crate::syntax::{Expression, Kind, Place};
 
 impl Resolver<'_> {
     /// Fills a section and all below it.
@@ -71,6 +75,17 @@ impl Resolver<'_> {
 
     /// Sets a field to its default.
     pub(super) fn set_default(&mut self, node: NodeId, field: &'static Field, text: &'static str) {
+        let (value, place) = self.default_formula(node, field, text);
+        self.set_field(node, field, &value, (Layer::Default, place), false);
+    }
+
+    /// The formula of a default, and the line it stands on.
+    fn default_formula(
+        &mut self,
+        node: NodeId,
+        field: &'static Field,
+        text: &'static str,
+    ) -> (Expression, Place) {
         let name = format!("default of {}", self.tree.path_of(node, field.name));
         let line = format!("{} = {text}", field.name);
         let file = self.sources.add(name, line.clone(), false);
@@ -80,7 +95,24 @@ impl Resolver<'_> {
             start: 0,
             end: line.len(),
         };
-        self.set_field(node, field, &value, (Layer::Default, place), false);
+        (value, place)
+    }
+
+    /// The value a cell would have by default.
+    pub fn default_value(
+        &mut self,
+        id: NodeId,
+        field: &'static Field,
+        text: &'static str,
+    ) -> Result<Value, Stop> {
+        let section = self.tree.node(id).parent.unwrap_or(0);
+        let (formula, place) = self.default_formula(section, field, text);
+        let standing = Standing {
+            section,
+            itself: Some(id),
+        };
+        let value = self.evaluate_at(&Rc::new(formula), standing)?;
+        self.coerce(id, field, value, place, place)
     }
 
     /// A field that must be set and is not; of two that compute each other the first is named.

@@ -30,7 +30,10 @@ impl Resolver<'_> {
                 self.report(problem.help(format!("write `{} {{ … }}`", field.name)));
             }
             Type::Variant(_) | Type::Declared(..) => {
-                let value = self.follow_constants(node, value);
+                let value = match at.0 {
+                    Layer::Default => Rc::new(value.clone()),
+                    _ => self.follow_constants(node, value),
+                };
                 self.instantiate(node, field, &value, at);
             }
             _ => {
@@ -275,11 +278,7 @@ fn unknown_kind(
 ) -> Problem {
     let word = &path.text;
     let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
-    let listed = names
-        .iter()
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(" or ");
+    let listed = alternatives(&names);
     if owner.later.contains(&word.as_str()) {
         return not_yet(&format!("`{word}`"), path.place)
             .help(format!("`{}` is {listed}", field.name));
@@ -289,5 +288,15 @@ fn unknown_kind(
     match nearest(word, names.into_iter()) {
         Some(found) => problem.help(format!("did you mean `{found}`?")),
         None => problem.help(format!("`{}` is {listed}", field.name)),
+    }
+}
+
+/// Names for a sentence: `` `a`, `b` or `c` ``.
+fn alternatives(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
     }
 }

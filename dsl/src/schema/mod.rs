@@ -8,6 +8,7 @@ mod data;
 mod model;
 mod neighbours;
 mod plan;
+mod run;
 mod train;
 
 use std::collections::BTreeSet;
@@ -92,6 +93,8 @@ pub struct Field {
     pub or_word: Option<&'static str>,
     /// Whether it may be left to the planner: `auto`, `in`, or a formula over the placement.
     pub open: bool,
+    /// Whether it stays out of the experiment's hash while it has its default, so that a new field changes no identity.
+    pub quiet: bool,
 }
 
 impl Field {
@@ -104,6 +107,7 @@ impl Field {
             doc,
             or_word: None,
             open: false,
+            quiet: false,
         }
     }
 
@@ -116,6 +120,7 @@ impl Field {
             doc,
             or_word: None,
             open: true,
+            quiet: false,
         }
     }
 
@@ -128,6 +133,14 @@ impl Field {
     const fn or_word(self, word: &'static str) -> Field {
         Field {
             or_word: Some(word),
+            ..self
+        }
+    }
+
+    /// The same, left out of the hash while it has its default.
+    const fn quiet(self) -> Field {
+        Field {
+            quiet: true,
             ..self
         }
     }
@@ -198,7 +211,7 @@ pub static EXPERIMENT: Section = Section {
         ),
         Field::new(
             "checkpoints",
-            Type::Section(&train::CHECKPOINTS),
+            Type::Section(&run::CHECKPOINTS),
             Need::Required,
             "When it is saved.",
         ),

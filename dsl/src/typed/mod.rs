@@ -4,10 +4,12 @@ mod cluster;
 mod data;
 mod model;
 mod plan;
+mod run;
 mod train;
 
 use std::collections::BTreeMap;
 
+use crate::evaluate::Value;
 use crate::experiment::Experiment;
 use crate::origin::Origin;
 use crate::quantity::to_f64;
@@ -30,7 +32,7 @@ pub fn build(
         model: model(resolver)?,
         data: data::dataset(resolver, mix)?,
         train: train::train(resolver)?,
-        checkpoints: train::checkpoints(resolver)?,
+        checkpoints: run::checkpoints(resolver)?,
         cluster: cluster::cluster(resolver)?,
         plan: plan::wishes(resolver, requirements, objectives)?,
         hash,
@@ -53,13 +55,25 @@ fn text(resolver: &mut Resolver, path: &str) -> Option<String> {
     resolver.known(path)?.text().map(str::to_string)
 }
 
-/// Where every cell came from, by path.
+/// True or false.
+fn truth(resolver: &mut Resolver, path: &str) -> Option<bool> {
+    match resolver.known(path)?.value {
+        Value::Truth(truth) => Some(truth),
+        _ => None,
+    }
+}
+
+/// Where every cell and every chosen kind came from, by path.
 pub fn origins(resolver: &Resolver) -> BTreeMap<String, Origin> {
     let mut origins = BTreeMap::new();
     for id in resolver.tree.reachable() {
         let node = resolver.tree.node(id);
-        if let Content::Cell { value, .. } = &node.content {
-            origins.insert(node.path.clone(), resolver.origin(node.layer, value.place));
+        let place = match &node.content {
+            Content::Cell { value, .. } => value.place,
+            Content::Section(_) => node.place,
+        };
+        if !node.path.is_empty() {
+            origins.insert(node.path.clone(), resolver.origin(node.layer, place));
         }
     }
     origins

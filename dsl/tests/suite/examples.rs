@@ -1,7 +1,7 @@
 //! The examples a newcomer runs: they load as they are meant to, and say what they say they do.
 
 use crate::common::Repository;
-use pleach_dsl::experiment::{Dense, Experiment, LearningRate, Mlp, Precision};
+use pleach_dsl::experiment::{Dense, Experiment, LossScale, Mlp, Precision, Shape};
 use pleach_dsl::wish::{Choice, Direction, Figure, Quantity, Verdict};
 use pleach_dsl::{Loaded, SHIPPED, load};
 
@@ -55,12 +55,17 @@ fn neox_20b_has_exactly_its_published_parameters() {
     let experiment = good("neox_20b");
     assert_eq!(parameters(&experiment), 20_554_567_680);
     assert_eq!(experiment.train.global_batch, 1536);
-    assert_eq!(experiment.train.precision, Precision::Fp16);
+    assert_eq!(
+        experiment.train.precision,
+        Precision::Fp16(LossScale::default())
+    );
     assert_eq!(experiment.plan.engine, "neox");
-    let LearningRate::Cosine { peak, end, warmup } = experiment.train.lr else {
-        panic!("a cosine")
+    let lr = experiment.train.lr;
+    let shape = Shape::Cosine {
+        end: 0.97e-5,
+        over: 150_000,
     };
-    assert_eq!((peak, end, warmup), (0.97e-4, 0.97e-5, 1500));
+    assert_eq!((lr.peak, lr.warmup, lr.shape), (0.97e-4, 1500, shape));
     assert!(experiment.plan.dp.is_auto());
     let pile = experiment
         .data

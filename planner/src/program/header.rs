@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use pleach_dsl::experiment::{Experiment, LearningRate, Precision};
-use pleach_plan::{Component, DataPlan, Dtype, Schedule, Training};
+use pleach_dsl::experiment::{Experiment, Precision};
+use pleach_plan::{Component, DataPlan, Dtype, Training};
 
 use crate::graph::shape::Shape;
 use crate::graph::transformer::{Sizes, rotary};
 use crate::placement::Placement;
+use crate::rate;
 
 /// Compute and accumulation types of a precision.
 pub fn dtypes(precision: Precision) -> (Dtype, Dtype) {
@@ -15,7 +16,7 @@ pub fn dtypes(precision: Precision) -> (Dtype, Dtype) {
         Precision::Fp64 => (Dtype::F64, Dtype::F64),
         Precision::Fp32 => (Dtype::F32, Dtype::F32),
         Precision::Bf16 => (Dtype::Bf16, Dtype::F32),
-        Precision::Fp16 => (Dtype::F16, Dtype::F32),
+        Precision::Fp16(_) => (Dtype::F16, Dtype::F32),
     }
 }
 
@@ -55,15 +56,7 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         micro_batch: placement.micro_batch,
         micro_steps: u32::try_from(micro_steps).unwrap_or(u32::MAX),
         sequence: experiment.model.context,
-        schedule: match train.lr {
-            LearningRate::Constant { peak, warmup } => Schedule::Constant { peak, warmup },
-            LearningRate::Cosine { peak, end, warmup } => Schedule::Cosine {
-                peak,
-                end,
-                warmup,
-                steps: train.steps,
-            },
-        },
+        schedule: rate::schedule(&train.lr),
         compute,
         accumulate,
         checkpoint_every: experiment.checkpoints.every,

@@ -168,7 +168,8 @@ impl Emitter<'_> {
     }
 
     fn adam(&self, index: usize, weights: TensorId, gradients: TensorId) -> Instr {
-        let optimizer = self.experiment.train.optimizer;
+        let optimizer = self.experiment.train.optimizer.adam_w();
+        let optimizer = optimizer.expect("`support` refuses every other optimizer");
         let [beta1, beta2] = optimizer.betas;
         let weight_decay = if self.traits[index].vector {
             0.0

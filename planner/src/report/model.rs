@@ -64,6 +64,6 @@ pub fn dtype(precision: Precision) -> Dtype {
         Precision::Fp64 => Dtype::F64,
         Precision::Fp32 => Dtype::F32,
         Precision::Bf16 => Dtype::Bf16,
-        Precision::Fp16 => Dtype::F16,
+        Precision::Fp16(_) => Dtype::F16,
     }
 }

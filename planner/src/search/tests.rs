@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Model, Positions,
-    Precision, Residual, Train, Wishes,
+    Checkpoints, Cluster, Dataset, Experiment, Init, Model, Positions, Precision, Residual, Train,
+    Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::hardware::Hardware;
@@ -44,39 +44,6 @@ fn model([layers, hidden, heads]: [u64; 3]) -> Model {
     .model()
 }
 
-fn train(global_batch: u64, precision: Precision) -> Train {
-    Train {
-        steps: 100,
-        global_batch,
-        optimizer: AdamW {
-            betas: [0.9, 0.95],
-            eps: 1e-8,
-            weight_decay: 0.1,
-        },
-        lr: LearningRate::Constant {
-            peak: 1e-3,
-            warmup: 10,
-        },
-        clip: Some(1.0),
-        precision,
-    }
-}
-
-fn wishes() -> Wishes {
-    Wishes {
-        tp: Choice::Auto,
-        pp: Choice::Auto,
-        dp: Choice::Auto,
-        zero: Choice::Auto,
-        micro_batch: Choice::Auto,
-        recompute: Choice::Auto,
-        sequence_parallel: Choice::Auto,
-        requirements: Vec::new(),
-        objectives: Vec::new(),
-        engine: "pleach".into(),
-    }
-}
-
 /// So many nodes and ranks of a device, and layers, width, heads and batch of a model.
 fn experiment(
     device: &str,
@@ -98,16 +65,13 @@ fn experiment(
             tokenizer: "bytes".into(),
             mix: Vec::new(),
         },
-        train: train(batch, precision),
-        checkpoints: Checkpoints {
-            every: None,
-            keep: 1,
-        },
+        train: Train::plain(100, batch, 1e-3, precision),
+        checkpoints: Checkpoints::at_the_end(),
         cluster: Cluster {
             nodes,
             ..cluster(device, ranks)
         },
-        plan: wishes(),
+        plan: Wishes::open(),
         hash: String::new(),
         origins: BTreeMap::new(),
     }

@@ -21,9 +21,11 @@ pub use fault::{Fault, What};
 
 use std::collections::BTreeSet;
 
-use pleach_dsl::experiment::{Experiment, LearningRate};
+use pleach_dsl::experiment::Experiment;
+use pleach_plan::Plan;
 use pleach_plan::check::{Place, check};
-use pleach_plan::{Plan, Schedule};
+
+use crate::rate;
 
 /// The most ends of a step that are listed when their cause is named.
 const ENDS: usize = 4;
@@ -65,15 +67,7 @@ pub fn verify(plan: &Plan, experiment: &Experiment) -> Result<(), Vec<Fault>> {
 fn settings(plan: &Plan, experiment: &Experiment) -> Vec<Fault> {
     let (training, train) = (&plan.training, &experiment.train);
     let steps = train.steps;
-    let schedule = match train.lr {
-        LearningRate::Constant { peak, warmup } => Schedule::Constant { peak, warmup },
-        LearningRate::Cosine { peak, end, warmup } => Schedule::Cosine {
-            peak,
-            end,
-            warmup,
-            steps,
-        },
-    };
+    let schedule = rate::schedule(&train.lr);
     let show = |value: &dyn std::fmt::Debug| format!("{value:?}");
     let pairs = [
         (

@@ -210,7 +210,8 @@ impl<'g> Run<'g> {
 
 /// The update of a parameter: only matrices decay.
 fn adam_w(experiment: &Experiment, matrix: bool) -> Op {
-    let optimizer = experiment.train.optimizer;
+    let optimizer = experiment.train.optimizer.adam_w();
+    let optimizer = optimizer.expect("`support` refuses every other optimizer");
     Op::AdamW {
         beta1: optimizer.betas[0],
         beta2: optimizer.betas[1],

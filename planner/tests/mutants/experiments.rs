@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Experiment, Init, LearningRate, Model, Positions,
+    AdamW, Checkpoints, Cluster, Dataset, Decays, Experiment, Init, Model, Optimizer, Positions,
     Precision, Residual, Train, Wishes,
 };
-use pleach_dsl::wish::Choice;
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
 use pleach_planner::placement::Placement;
@@ -46,12 +45,9 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
             random,
             placement.micro_batch * micro_steps * u64::from(placement.dp),
         ),
-        checkpoints: Checkpoints {
-            every: None,
-            keep: 1,
-        },
+        checkpoints: Checkpoints::at_the_end(),
         cluster: cluster(u64::from(placement.tp * placement.pp * placement.dp)),
-        plan: wishes(),
+        plan: Wishes::open(),
         hash: String::new(),
         origins: BTreeMap::new(),
     }
@@ -95,21 +91,18 @@ fn model(random: &mut Random, layers: u64) -> Model {
 }
 
 fn train(random: &mut Random, global_batch: u64) -> Train {
+    let clip = random.pick(&[Some(1e-2), None]);
+    let precision = random.pick(&[Precision::Fp64, Precision::Fp32, Precision::Bf16]);
     Train {
-        steps: 10,
-        global_batch,
         // A large eps: parameters whose gradient is zero but for rounding must not be moved by the rounding.
-        optimizer: AdamW {
+        optimizer: Optimizer::AdamW(AdamW {
             betas: [0.9, 0.95],
             eps: 1e-3,
             weight_decay: 0.1,
-        },
-        lr: LearningRate::Constant {
-            peak: 0.05,
-            warmup: 0,
-        },
-        clip: random.pick(&[Some(1e-2), None]),
-        precision: random.pick(&[Precision::Fp64, Precision::Fp32, Precision::Bf16]),
+            decays: Decays::default(),
+        }),
+        clip,
+        ..Train::plain(10, global_batch, 0.05, precision)
     }
 }
 
@@ -124,20 +117,5 @@ fn cluster(gpus_per_node: u64) -> Cluster {
         intra_node: None,
         inter_node: None,
         price_per_gpu_hour: None,
-    }
-}
-
-fn wishes() -> Wishes {
-    Wishes {
-        tp: Choice::Auto,
-        pp: Choice::Auto,
-        dp: Choice::Auto,
-        zero: Choice::Auto,
-        micro_batch: Choice::Auto,
-        recompute: Choice::Auto,
-        sequence_parallel: Choice::Auto,
-        requirements: vec![],
-        objectives: vec![],
-        engine: "pleach".to_owned(),
     }
 }

@@ -1,0 +1,59 @@
+//! What the language accepts and the planner does not is refused by its path, and what a run does is not.
+
+use std::collections::BTreeMap;
+
+use pleach_planner::support;
+
+const SPEC: &str = include_str!("common/small.pleach");
+
+/// The paths that are refused once these values are set.
+fn refused(settings: &[(&str, &str)]) -> Vec<&'static str> {
+    let changes: Vec<_> = settings
+        .iter()
+        .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
+        .collect();
+    let files = BTreeMap::from([("small.pleach".to_owned(), SPEC.to_owned())]);
+    let loaded = pleach_dsl::load("small.pleach", &files, &changes, None);
+    let problems = loaded.problems.render(false);
+    let experiment = loaded
+        .experiment
+        .unwrap_or_else(|| panic!("{settings:?}\n{problems}"));
+    let found = support::check(&experiment);
+    found.iter().map(|unsupported| unsupported.path).collect()
+}
+
+#[test]
+fn what_runs_is_not_refused() {
+    for setting in [
+        ("train.precision", "fp64"),
+        ("train.precision", "fp32"),
+        ("train.precision", "bf16"),
+        ("train.precision", "fp16 { window = 500 steps }"),
+        ("train.lr", "constant { peak = 1e-3 }"),
+        ("train.lr", "wsd { peak = 1e-3 }"),
+        ("train.lr", "cosine { peak = 1e-3, version = neox_v1 }"),
+        ("train.accumulate", "fp64"),
+    ] {
+        assert_eq!(refused(&[setting]), Vec::<&str>::new(), "{setting:?}");
+    }
+}
+
+#[test]
+fn what_would_be_left_out_is_refused() {
+    for (path, value, at) in [
+        ("train.optimizer", "lion", "train.optimizer"),
+        ("train.optimizer", "sgd", "train.optimizer"),
+        ("train.optimizer", "adam", "train.optimizer"),
+        ("train.optimizer.decay_embeddings", "false", ""),
+        ("train.optimizer.decay_biases", "true", ""),
+        ("train.optimizer.decay_norms", "true", ""),
+        ("train.reduce", "bf16", ""),
+        ("train.loss.z_loss", "1e-4", ""),
+        ("train.loss.label_smoothing", "10%", ""),
+    ] {
+        let at = if at.is_empty() { path } else { at };
+        assert_eq!(refused(&[(path, value)]), [at], "{path} = {value}");
+    }
+    let narrow = [("train.precision", "bf16"), ("train.accumulate", "bf16")];
+    assert_eq!(refused(&narrow), ["train.accumulate", "train.reduce"]);
+}
