@@ -106,6 +106,8 @@ pub enum Color {
 pub enum Command {
     /// Report all problems of a spec at once
     Check(CheckArguments),
+    /// Lay specs out in one canonical form, keeping their comments
+    Fmt(FmtArguments),
     /// Show what a spec would do and cost: no GPU, no network, no side effects
     Plan(Box<PlanArguments>),
     /// Print the identity of an experiment
@@ -131,6 +133,20 @@ pub enum Command {
 pub struct CheckArguments {
     /// Specs
     #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `fmt`.
+#[derive(Args, Debug)]
+pub struct FmtArguments {
+    /// Change nothing: list the files that would change, exit code 1 if there are any
+    #[arg(long)]
+    pub check: bool,
+    /// Change nothing: print what would change as a unified diff
+    #[arg(long)]
+    pub diff: bool,
+    /// Specs; `-` lays stdin out to stdout
+    #[arg(required = true, value_name = "FILE|-")]
     pub files: Vec<PathBuf>,
 }
 

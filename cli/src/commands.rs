@@ -5,6 +5,7 @@ pub mod check;
 pub mod doctor;
 pub mod explain;
 pub mod export;
+pub mod fmt;
 pub mod hash;
 pub mod plan;
 pub mod resume;

@@ -102,6 +102,7 @@ fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
     let global = &arguments.global;
     match &arguments.command {
         Command::Check(arguments) => commands::check::check(screen, global, arguments),
+        Command::Fmt(arguments) => commands::fmt::fmt(screen, arguments),
         Command::Plan(arguments) => commands::plan::plan(screen, global, arguments),
         Command::Hash(arguments) => commands::hash::hash(screen, global, arguments),
         Command::Explain(arguments) => commands::explain::explain(screen, global, arguments),

@@ -14,6 +14,7 @@ mod check;
 pub mod evaluate;
 pub mod experiment;
 pub mod explain;
+mod format;
 mod hash;
 mod loader;
 mod names;
@@ -38,6 +39,7 @@ use problem::{Problem, Severity};
 use resolve::{Resolver, Share, choose_experiment, read_files};
 use syntax::Kind;
 
+pub use format::format;
 pub use loader::{Failure, Loader, SHIPPED};
 pub use pages::{codes, page};
 pub use render::{Problems, SHOWN};

@@ -1,6 +1,7 @@
 //! The binary as its users meet it: command line, specs, supervisor, runs. One binary for all, because linking takes longest.
 
 mod command_line;
+mod format;
 mod running;
 mod specs;
 mod supervisor;

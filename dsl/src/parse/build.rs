@@ -310,7 +310,10 @@ impl Builder<'_> {
     fn term(&mut self, pair: Pair<Rule>) -> Expression {
         let place = self.place(&pair);
         let kind = match pair.as_rule() {
-            Rule::expr => return self.expression(pair),
+            Rule::paren => {
+                let inner = inside(pair).next();
+                return self.expression(inner.expect("parentheses hold one expression"));
+            }
             Rule::choose => return self.choose(pair),
             Rule::quantity => return self.quantity(pair),
             Rule::table => self.table(pair),

@@ -6,6 +6,7 @@
 
 mod braces;
 mod build;
+mod concrete;
 mod slips;
 
 use pest::Parser;
@@ -14,6 +15,8 @@ use crate::problem::Problem;
 use crate::syntax::{Expression, ExpressionKind, File, Place};
 use braces::{Balanced, balance};
 use build::Builder;
+
+pub(crate) use concrete::{Concrete, Node, Shape, concrete};
 
 /// The generated parser.
 mod grammar {

@@ -7,6 +7,7 @@
 
 mod common;
 mod examples;
+mod format;
 mod identity;
 mod render;
 mod robust;

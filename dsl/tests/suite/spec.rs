@@ -4,6 +4,7 @@
 //!
 //! - `pleach`: the spec. Without an `experiment` of its own it is laid over `tests/spec/base.pleach`, and lines count from the block.
 //! - `pleach NAME`: a file it imports; `pleach mended`: the same spec put right, which must load without a word.
+//! - `formatted`: the spec laid out; such a case is `format.rs`'s and is not loaded.
 //! - `set`: lines of `--set`; `values`: `path = value`, as `explain` shows it; `problems`: everything that is reported, in order.
 //!
 //! `PLEACH_SPEC=write cargo test -p pleach-dsl --test suite spec` writes the `problems` and `values` that came out into the suites, to be read in the
@@ -16,19 +17,19 @@ use std::path::{Path, PathBuf};
 use pleach_dsl::{Loaded, load};
 
 /// One fenced block: its info string, and its text.
-struct Block {
-    info: String,
-    text: String,
+pub struct Block {
+    pub info: String,
+    pub text: String,
 }
 
 /// One heading with its blocks.
-struct Case {
-    title: String,
-    blocks: Vec<Block>,
+pub struct Case {
+    pub title: String,
+    pub blocks: Vec<Block>,
 }
 
 impl Case {
-    fn block(&self, info: &str) -> Option<&str> {
+    pub fn block(&self, info: &str) -> Option<&str> {
         self.blocks
             .iter()
             .find(|block| block.info == info)
@@ -41,7 +42,7 @@ fn folder() -> PathBuf {
 }
 
 /// All suites, sorted by path.
-fn suites() -> Vec<PathBuf> {
+pub fn suites() -> Vec<PathBuf> {
     let mut open = vec![folder()];
     let mut found = Vec::new();
     while let Some(path) = open.pop() {
@@ -60,7 +61,7 @@ fn suites() -> Vec<PathBuf> {
 }
 
 /// Cuts a suite into its cases.
-fn cases(text: &str) -> Vec<Case> {
+pub fn cases(text: &str) -> Vec<Case> {
     let mut cases = vec![Case {
         title: String::new(),
         blocks: Vec::new(),
@@ -94,15 +95,20 @@ fn cases(text: &str) -> Vec<Case> {
 /// Lines that stand in front of a block that is laid over the base.
 const HEADER: &str = "import \"base.pleach\" as base\nimport \"presets/clusters.pleach\"\nexperiment case extends base.base {\n";
 
-/// Loads one spec of a case, and says how many lines were put in front of it.
-fn run(case: &Case, text: &str) -> (Loaded, usize) {
+/// A spec of a case as a whole file, and how many lines were put in front of it.
+pub fn whole(case: &Case, text: &str) -> (String, usize) {
     let whole =
         text.lines().any(|line| line.starts_with("experiment ")) || case.block("whole").is_some();
-    let text = if whole {
-        text.to_string()
+    if whole {
+        (text.to_string(), 0)
     } else {
-        format!("{HEADER}{text}}}\n")
-    };
+        (format!("{HEADER}{text}}}\n"), HEADER.lines().count())
+    }
+}
+
+/// Loads one spec of a case, and says how many lines were put in front of it.
+fn run(case: &Case, text: &str) -> (Loaded, usize) {
+    let (text, above) = whole(case, text);
     let mut files = BTreeMap::from([("main.pleach".to_string(), text)]);
     files.insert(
         "base.pleach".to_string(),
@@ -125,10 +131,7 @@ fn run(case: &Case, text: &str) -> (Loaded, usize) {
         .map(|(path, value)| (path.to_string(), value.to_string()))
         .collect();
     let name = case.block("name").map(str::trim);
-    (
-        load("main.pleach", &files, &settings, name),
-        if whole { 0 } else { HEADER.lines().count() },
-    )
+    (load("main.pleach", &files, &settings, name), above)
 }
 
 /// Every problem in the form of the suites.
@@ -270,6 +273,10 @@ fn suites_hold() {
         let mut results = Vec::new();
         for case in &cases {
             count += 1;
+            if case.block("formatted").is_some() {
+                results.push(BTreeMap::new());
+                continue;
+            }
             let (wrong, actual) = check(case);
             failures.extend(
                 wrong
@@ -350,29 +357,21 @@ fn every_code_has_a_page_that_shows_it() {
     );
 }
 
-/// The seven samples of the design, where its folder is there: what the language cannot build yet it can at least read.
+/// The seven samples of the design: what the language cannot build yet it can at least read.
 #[test]
 fn samples_of_the_design_are_read() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/design/language.md");
-    let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!("skipped: {} is not there", path.display());
-        return;
-    };
-    let samples: Vec<&str> = text
-        .split("\n```\n")
-        .skip(1)
-        .step_by(2)
-        .filter(|block| block.contains(" {\n"))
-        .collect();
-    assert!(samples.len() >= 7, "{} samples", samples.len());
-    for sample in samples {
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder().join("samples")).unwrap() {
+        let sample = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         let mut problems = Vec::new();
-        let file = pleach_dsl::parse::parse(0, sample, &mut problems);
+        let file = pleach_dsl::parse::parse(0, &sample, &mut problems);
         let titles: Vec<&str> = problems
             .iter()
             .map(|problem| problem.title.as_str())
             .collect();
         assert_eq!(titles, Vec::<&str>::new(), "{sample}");
         assert!(!file.declarations.is_empty());
+        count += 1;
     }
+    assert_eq!(count, 7);
 }

@@ -82,7 +82,7 @@ fn in_words(rules: &[Rule]) -> Vec<&'static str> {
 /// The words for one rule; none for what a reader need not hear of.
 fn word_of(rule: Rule) -> Option<&'static str> {
     Some(match rule {
-        Rule::expr | Rule::quantity | Rule::term => "a value",
+        Rule::expr | Rule::quantity | Rule::term | Rule::paren => "a value",
         Rule::block => "a block `{ … }`",
         Rule::name | Rule::path => "a name",
         Rule::string => "a string in double quotes",
