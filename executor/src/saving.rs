@@ -8,12 +8,15 @@ use std::path::PathBuf;
 
 use pleach_plan::walk::Visit;
 use pleach_plan::{Instr, Op, Plan, TensorId};
-use pleach_storage::checkpoint::{self, Checkpoint, CheckpointError, Kind, Saved};
+use pleach_storage::checkpoint::{self, Checkpoint, CheckpointError, Kind, Needed, Saved};
 use tch::Tensor;
 
 use crate::collectives::Collectives;
 use crate::error::{Cause, Exit, Failure};
 use crate::statics::{self, Statics};
+
+/// Elements of a tensor that are read at once: what a start needs beside its tensors must be less than what a step does.
+const AT_ONCE: u64 = 1 << 18;
 
 /// Where and as whom a rank saves.
 #[derive(Clone, Debug)]
@@ -153,10 +156,22 @@ impl Saver<'_> {
             let Some(target) = statics.get(needed.tensor, needed.layer) else {
                 continue;
             };
-            let values = good
-                .fill(self.plan, self.rank, &needed)
-                .map_err(|error| refused(&error))?;
-            statics::fill(target, &values).map_err(|cause| Failure::outside(&cause, "resuming"))?;
+            for first in (0..needed.length).step_by(AT_ONCE as usize) {
+                let length = AT_ONCE.min(needed.length - first);
+                let part = Needed {
+                    begin: needed.begin + first,
+                    length,
+                    ..needed
+                };
+                let values = good
+                    .fill(self.plan, self.rank, &part)
+                    .map_err(|error| refused(&error))?;
+                target
+                    .f_narrow(0, first as i64, length as i64)
+                    .map_err(Cause::from)
+                    .and_then(|target| statics::fill(&target, &values))
+                    .map_err(|cause| Failure::outside(&cause, "resuming"))?;
+            }
         }
         Ok(())
     }

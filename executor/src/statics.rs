@@ -198,12 +198,20 @@ pub fn logical_name(name: &str, layer: Option<u32>) -> String {
     )
 }
 
-/// Copies values into a tensor of any type, rounding once.
+/// Values that are copied at once: the arena must not grow for a start beyond what a step needs.
+const AT_ONCE: usize = 1 << 16;
+
+/// Copies values into a contiguous tensor of any type, rounding once.
 ///
 /// # Errors
 /// Sizes that differ.
 pub fn fill(target: &Tensor, values: &[f64]) -> Result<(), Cause> {
-    let source = Tensor::f_from_slice(values)?.f_view(target.size().as_slice())?;
-    target.shallow_clone().f_copy_(&source)?;
+    let flat = target.f_view([values.len() as i64])?;
+    for (index, part) in values.chunks(AT_ONCE).enumerate() {
+        let source = Tensor::f_from_slice(part)?;
+        let first = (index * AT_ONCE) as i64;
+        flat.f_narrow(0, first, part.len() as i64)?
+            .f_copy_(&source)?;
+    }
     Ok(())
 }

@@ -4,7 +4,8 @@
 //! written aside, synced, renamed, and the folder synced too.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// An operation on a file or folder that the system refused.
@@ -77,6 +78,42 @@ pub(crate) fn map(path: &Path) -> Result<memmap2::Mmap, FileError> {
     // SAFETY: files that are mapped here are written aside and renamed, never changed in place; should somebody else cut one
     // short while it is read, the process ends with SIGBUS, which every user of a memory map has to accept.
     unsafe { memmap2::Mmap::map(&file) }.at("map", path)
+}
+
+/// A file that is read piece by piece. Unlike a map it takes no memory for what has been read, and one that somebody cuts
+/// short meanwhile is an error, not the end of the process.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    path: PathBuf,
+    file: File,
+    /// Its size when it was opened.
+    pub bytes: u64,
+}
+
+impl Stored {
+    /// Opens it.
+    pub fn open(path: &Path) -> Result<Stored, FileError> {
+        let file = File::open(path).at("open", path)?;
+        let bytes = file.metadata().at("read", path)?.len();
+        Ok(Stored {
+            path: path.to_path_buf(),
+            file,
+            bytes,
+        })
+    }
+
+    /// The bytes from `start` on that fill `out`.
+    pub fn read(&self, start: u64, out: &mut [u8]) -> Result<(), FileError> {
+        self.file.read_exact_at(out, start).at("read", &self.path)
+    }
+
+    /// BLAKE3 of all of it.
+    pub fn hash(&self) -> Result<blake3::Hash, FileError> {
+        let (mut hasher, mut file) = (blake3::Hasher::new(), &self.file);
+        file.rewind().at("read", &self.path)?;
+        hasher.update_reader(file).at("read", &self.path)?;
+        Ok(hasher.finalize())
+    }
 }
 
 fn aside(path: &Path) -> PathBuf {

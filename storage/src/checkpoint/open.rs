@@ -7,17 +7,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::SafeTensors;
+use safetensors::tensor::Metadata;
 
 use super::CheckpointError;
 use super::manifest::{self, BucketLayout, FileRecord, Kind};
 use super::read::{Checkpoint, Piece, Stretch, logical_name};
-use crate::files::map;
+use crate::files::{FileError, Stored};
 use crate::region::{Region, Shard};
 use crate::tensor_file::format_dtype;
 
 /// Layers, and pieces of a bucket, beyond which a manifest is not believed.
 const MOST: u64 = 1 << 20;
+/// Bytes before a header that say its length.
+const LENGTH_BYTES: u64 = 8;
 
 impl Checkpoint {
     /// Opens a checkpoint and reads all of it once: hashes, headers, and that no element of any parameter is missing.
@@ -46,7 +48,7 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Maps a file, checks its hash and its header, and notes what it holds.
+    /// Opens a file, checks its hash and its header, and notes what it holds.
     fn add_file(&mut self, number: usize) -> Result<(), CheckpointError> {
         let record = &self.manifest.files[number];
         let path = self.folder.join(&record.file);
@@ -54,25 +56,23 @@ impl Checkpoint {
         if record.file.contains(['/', '\\']) || record.file == ".." {
             return Err(damaged("a checkpoint's files lie in its own folder".into()));
         }
-        let data = map(&path)?;
-        if data.len() as u64 != record.bytes {
-            return Err(damaged(format!(
-                "{} bytes, expected {}",
-                data.len(),
-                record.bytes
-            )));
+        let stored = Stored::open(&path)?;
+        let (found, wanted) = (stored.bytes, record.bytes);
+        if found != wanted {
+            return Err(damaged(format!("{found} bytes, expected {wanted}")));
         }
-        let found = blake3::hash(&data).to_hex().to_string();
+        let found = stored.hash()?.to_hex().to_string();
         if found != record.blake3 {
             return Err(damaged(format!(
                 "BLAKE3 {found}, expected {}",
                 record.blake3
             )));
         }
-        for (piece, stretch) in stretches(record, number, &data).map_err(damaged)? {
+        let header = header(&stored)?.map_err(&damaged)?;
+        for (piece, stretch) in stretches(record, number, &header).map_err(&damaged)? {
             self.pieces.entry(piece).or_default().push(stretch);
         }
-        self.files.push(data);
+        self.files.push(stored);
         Ok(())
     }
 
@@ -127,13 +127,40 @@ impl Checkpoint {
     }
 }
 
+/// The header of a safetensors file, and where the data behind it begins; or what is wrong with it.
+fn header(stored: &Stored) -> Result<Result<(u64, Metadata), String>, FileError> {
+    let mut length = [0; LENGTH_BYTES as usize];
+    if stored.bytes < LENGTH_BYTES {
+        return Ok(Err("it ends before its header".to_owned()));
+    }
+    stored.read(0, &mut length)?;
+    let length = u64::from_le_bytes(length);
+    if length > stored.bytes - LENGTH_BYTES {
+        return Ok(Err("it ends inside its header".to_owned()));
+    }
+    let mut text = vec![0; length as usize];
+    stored.read(LENGTH_BYTES, &mut text)?;
+    Ok(serde_json::from_slice::<Metadata>(&text)
+        .map_err(|error| format!("its header does not parse: {error}"))
+        .and_then(|metadata| {
+            let begin = LENGTH_BYTES + length;
+            let (described, there) = (metadata.data_len() as u64, stored.bytes - begin);
+            if described == there {
+                Ok((begin, metadata))
+            } else {
+                Err(format!(
+                    "its header describes {described} bytes, {there} are there"
+                ))
+            }
+        }))
+}
+
 /// What a file holds, once its header agrees with the manifest.
 fn stretches(
     record: &FileRecord,
     file: usize,
-    data: &[u8],
+    (begin, metadata): &(u64, Metadata),
 ) -> Result<Vec<(Piece, Stretch)>, String> {
-    let (header, metadata) = SafeTensors::read_metadata(data).map_err(|error| error.to_string())?;
     let mut found = Vec::with_capacity(record.tensors.len());
     for stored in &record.tensors {
         let info = metadata
@@ -150,8 +177,7 @@ fn stretches(
             ));
         };
         let piece = (stored.bucket, stored.layer, stored.kind, stored.shard);
-        // Eight bytes before the header say its length.
-        let start = 8 + header + info.data_offsets.0;
+        let start = begin + info.data_offsets.0 as u64;
         found.push((
             piece,
             Stretch {

@@ -9,12 +9,12 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use memmap2::Mmap;
 use pleach_plan::{Dtype, Plan};
 
 use super::CheckpointError;
 use super::layout::{self, Needed};
 use super::manifest::{BucketEntry, Kind, Manifest};
+use crate::files::{FileError, Stored};
 use crate::region::{Cut, Region, Shard, product};
 use crate::tensor_file::decode;
 
@@ -24,12 +24,15 @@ pub struct Checkpoint {
     pub folder: PathBuf,
     /// What it is and holds.
     pub manifest: Manifest,
-    pub(super) files: Vec<Mmap>,
+    pub(super) files: Vec<Stored>,
     /// By bucket, layer, kind and tensor-parallel piece: the stretches in order.
     pub(super) pieces: BTreeMap<Piece, Vec<Stretch>>,
     /// By logical name: bucket, layer, place among the bucket's entries.
     pub(super) names: BTreeMap<String, (usize, Option<u32>, usize)>,
 }
+
+/// Elements that are read at once.
+const AT_ONCE: usize = 1 << 16;
 
 /// Names one piece of one bucket's state.
 pub(super) type Piece = (usize, Option<u32>, Kind, u64);
@@ -40,8 +43,8 @@ pub(super) struct Stretch {
     pub elements: Range<u64>,
     pub dtype: Dtype,
     pub file: usize,
-    /// Where its bytes begin in the file.
-    pub start: usize,
+    /// Where its first byte lies in the file.
+    pub start: u64,
 }
 
 impl fmt::Debug for Checkpoint {
@@ -167,29 +170,32 @@ impl Checkpoint {
                 (bucket, layer, kind, place.index),
                 entry.offset + place.offset,
                 out,
-            );
+            )?;
             next += place.length;
         }
         Ok(())
     }
 
     /// Copies elements of a piece from its element `start` on; opening has checked that they are all there.
-    fn copy(&self, piece: Piece, start: u64, out: &mut [f64]) {
+    fn copy(&self, piece: Piece, start: u64, out: &mut [f64]) -> Result<(), FileError> {
         let stretches = &self.pieces[&piece];
         let mut number = stretches.partition_point(|stretch| stretch.elements.end <= start);
         let mut done = 0;
+        let mut bytes = Vec::new();
         while done < out.len() {
             let stretch = &stretches[number];
-            let skipped = (start + done as u64 - stretch.elements.start) as usize;
-            let left = (stretch.elements.end - stretch.elements.start) as usize - skipped;
-            let taken = left.min(out.len() - done);
-            let width = stretch.dtype.bytes() as usize;
-            let first = stretch.start + skipped * width;
-            let bytes = &self.files[stretch.file][first..first + taken * width];
-            decode(stretch.dtype, bytes, &mut out[done..done + taken]);
+            let next = start + done as u64;
+            let left = (stretch.elements.end - next) as usize;
+            let taken = left.min(out.len() - done).min(AT_ONCE);
+            let width = stretch.dtype.bytes();
+            bytes.resize(taken * width as usize, 0);
+            let skipped = (next - stretch.elements.start) * width;
+            self.files[stretch.file].read(stretch.start + skipped, &mut bytes)?;
+            decode(stretch.dtype, &bytes, &mut out[done..done + taken]);
             done += taken;
-            number += 1;
+            number += usize::from(taken == left);
         }
+        Ok(())
     }
 
     fn entry(&self, name: &str) -> Result<(usize, Option<u32>, usize), CheckpointError> {

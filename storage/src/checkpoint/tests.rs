@@ -180,6 +180,25 @@ fn a_damaged_checkpoint_is_passed_over_and_named() {
 }
 
 #[test]
+fn a_file_that_is_cut_short_while_it_is_read_is_an_error_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::open(&write(folder.path(), &plan(simple()), 10)).unwrap();
+    let (name, _) = checkpoint.parameters().next().unwrap();
+    checkpoint.logical(name, Kind::Weight).unwrap();
+    for file in &checkpoint.manifest.files {
+        let path = checkpoint.folder.join(&file.file);
+        fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_len(9)
+            .unwrap();
+    }
+    let error = checkpoint.logical(name, Kind::Weight).unwrap_err();
+    assert!(error.to_string().contains("rank-"), "{error}");
+}
+
+#[test]
 fn a_crash_before_the_end_leaves_the_checkpoint_before() {
     let folder = tempfile::tempdir().unwrap();
     let plan = plan(simple());

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use pleach_plan::ledger::{Boundary, boundaries};
 use pleach_tests::have;
-use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, succeed};
+use pleach_tests::job::{self, Answer, QUICKSTART, SHORT, Workspace, succeed};
 use serde_json::Value;
 
 /// What is pinned, and on how many ranks.
@@ -121,6 +121,23 @@ fn live_bytes_are_exact_and_transients_within_their_bound() {
     }
 }
 
+/// Each stage's resident memory is within 15 % of what the plan says.
+fn assert_predicted(name: &str, answer: &Answer, stages: usize) {
+    let report: Value =
+        serde_json::from_str(&answer.stdout).expect("with `--json` the answer is JSON");
+    let rows = report["compared"].as_array().expect("the report compares");
+    let memory: Vec<&Value> = rows.iter().filter(|row| row["unit"] == "bytes").collect();
+    assert_eq!(memory.len(), stages, "each stage is compared: {report}");
+    for row in memory {
+        println!("{name}: {row}");
+        let ratio = row["ratio"].as_f64().expect("a ratio is a number");
+        assert!(
+            (0.85..=1.15).contains(&ratio),
+            "{name}: measured is {ratio:.3} of predicted: {row}"
+        );
+    }
+}
+
 #[test]
 fn the_process_takes_what_was_predicted_within_fifteen_percent() {
     if have::worker().is_none() {
@@ -130,22 +147,11 @@ fn the_process_takes_what_was_predicted_within_fifteen_percent() {
     let cache = home.path().join("cache");
     let measured_here = |command: &mut Command| succeed(command.env("XDG_CACHE_HOME", &cache));
     measured_here(&mut home.pleach(["calibrate"]));
-    let answer = measured_here(home.run(QUICKSTART, &["train.steps=8 steps"]).arg("--json"));
-    let report: Value =
-        serde_json::from_str(&answer.stdout).expect("`pleach run --json` prints JSON");
-    let rows = report["compared"].as_array().expect("the report compares");
-    let memory: Vec<&Value> = rows.iter().filter(|row| row["unit"] == "bytes").collect();
-    assert_eq!(
-        memory.len(),
-        job::plan(&home.only_run()).roles.len(),
-        "each stage is compared: {report}"
-    );
-    for row in memory {
-        println!("{row}");
-        let ratio = row["ratio"].as_f64().expect("a ratio is a number");
-        assert!(
-            (0.85..=1.15).contains(&ratio),
-            "measured is {ratio:.3} of predicted: {row}"
-        );
-    }
+    let mut command = home.run(QUICKSTART, &[]);
+    let begun = measured_here(command.args(["--json", "--steps", "5"]));
+    let stages = job::plan(&home.only_run()).roles.len();
+    assert_predicted("begun", &begun, stages);
+    let mut command = home.pleach(["resume", "--no-progress", "--json", "--steps", "10"]);
+    let resumed = measured_here(command.arg(home.only_run()));
+    assert_predicted("resumed", &resumed, stages);
 }
