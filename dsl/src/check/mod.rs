@@ -6,6 +6,7 @@ mod batch;
 mod heads;
 mod length;
 mod machines;
+mod positions;
 mod ranks;
 mod rates;
 mod rotary;
@@ -138,6 +139,7 @@ impl Resolver<'_> {
 pub fn check(resolver: &mut Resolver) {
     stack::check(resolver);
     rotary::check(resolver);
+    positions::check(resolver);
     machines::check(resolver);
     let before = resolver.problems.len();
     heads::check(resolver);

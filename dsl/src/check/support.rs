@@ -36,7 +36,7 @@ fn precision_of_machine(resolver: &mut Resolver) -> Option<()> {
         );
         problem
             .and(place, machines)
-            .help("use `precision = fp16`, or another cluster")
+            .help("use `precision = fp16` (loss scaling is on by default), or another cluster")
     });
     None
 }

@@ -357,7 +357,10 @@ impl Resolver<'_> {
         let title = format!("`{name}` {}, but this is {is}", counts(field));
         let label = format!("this is {}", short_words(quantity.dimension));
         let problem = Problem::error("pleach::dimension::wrong", title, place, label);
-        problem.help(format!("write for instance `{name} = {}`", example(field)))
+        problem.help(match field.holds {
+            Type::Batch => "write `1536 sequences`, or in tokens `3Mi tokens`".to_string(),
+            _ => format!("write for instance `{name} = {}`", example(field)),
+        })
     }
 
     /// The digits and magnitude at a place, where a bare literal stands there.

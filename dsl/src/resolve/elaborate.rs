@@ -241,7 +241,8 @@ impl<'files> Resolver<'files> {
         };
         let body = self.tree.body(section).expect("descend gives sections");
         let Some(field) = body.schema.field(&name.text) else {
-            self.report_unknown(section, &name);
+            let value = self.sources.text(value.place).to_string();
+            self.report_unknown(section, &name, Some(&value));
             return;
         };
         if domain && !field.open {
@@ -253,12 +254,12 @@ impl<'files> Resolver<'files> {
 
     /// Reports a field that the section does not have. The one that was probably meant is not missing, and whoever mentions the wrong name
     /// is not wrong a second time.
-    fn report_unknown(&mut self, section: NodeId, name: &Name) {
+    fn report_unknown(&mut self, section: NodeId, name: &Name, value: Option<&str>) {
         let path = self.tree.node(section).path.clone();
         let Some(body) = self.tree.body_mut(section) else {
             return;
         };
-        let (problem, meant) = unknown_and_meant(body.schema, &path, &name.text, name.place);
+        let (problem, meant) = unknown_and_meant(body.schema, &path, &name.text, name.place, value);
         body.incomplete |= body.schema.later.contains(&name.text.as_str());
         let inner = meant.and_then(|meant| body.children.get(meant).copied());
         body.meant.extend(meant);
@@ -299,7 +300,7 @@ impl<'files> Resolver<'files> {
     fn open_section(&mut self, node: NodeId, name: &Name) -> Option<NodeId> {
         let schema = self.tree.body(node)?.schema;
         let Some(field) = schema.field(&name.text) else {
-            self.report_unknown(node, name);
+            self.report_unknown(node, name, None);
             return None;
         };
         if !field.is_section() {

@@ -267,7 +267,7 @@ impl Resolver<'_> {
         None
     }
 
-    /// A weight that contradicts size × epochs by more than the rounding of two decimals.
+    /// The weight that contradicts size × epochs most, by more than the rounding of two decimals: where one is wrong, the others' shares move too.
     fn check_agreement(
         &mut self,
         rows: &[(Row, Cells)],
@@ -276,35 +276,40 @@ impl Resolver<'_> {
         (amounts, total): (&[BigRational], &BigRational),
     ) -> Option<()> {
         let tolerance = exact_power(10, -4) / whole(2);
-        let mut agreed = Some(());
-        for (index, (row, cells)) in rows.iter().enumerate() {
-            if (&written[index] - &computed[index]).abs() <= tolerance {
-                continue;
-            }
-            let bytes = |value: &BigRational| {
-                show_quantity(&Quantity {
-                    value: value.clone(),
-                    ..Quantity::bytes(0)
-                })
-            };
-            let (weight, follows) = (percent(&written[index]), percent(&computed[index]));
-            let title = format!(
-                "`{}` has weight {weight}, but its size and epochs give {follows}",
-                row.name.text
-            );
-            let label = format!("{} of {}", bytes(&amounts[index]), bytes(total));
-            let place = cells
-                .iter()
-                .find(|(field, _)| field.name == "weight")
-                .and_then(|(_, cell)| cell.as_ref())
-                .map_or(row.place, |cell| cell.1);
-            self.report(
-                Problem::error("pleach::mix::contradiction", title, place, label)
-                    .help("remove one of the three"),
-            );
-            agreed = None;
-        }
-        agreed
+        let gap = |index: usize| (&written[index] - &computed[index]).abs();
+        let relative = |index: &usize| gap(*index) / &computed[*index];
+        let worst = (0..rows.len())
+            .filter(|index| gap(*index) > tolerance)
+            .max_by_key(relative);
+        let Some(index) = worst else { return Some(()) };
+        let (row, cells) = &rows[index];
+        let bytes = |value: &BigRational| {
+            show_quantity(&Quantity {
+                value: value.clone(),
+                ..Quantity::bytes(0)
+            })
+        };
+        let (weight, follows) = (percent(&written[index]), percent(&computed[index]));
+        let title = format!(
+            "`{}` has weight {weight}, but its size and epochs give {follows}",
+            row.name.text
+        );
+        let place_of = |name: &str| {
+            let column = cells.iter().find(|(field, _)| field.name == name)?;
+            column.1.as_ref().map(|cell| cell.1)
+        };
+        let text_of = |name: &str| place_of(name).map(|place| self.sources.text(place).trim());
+        let factors = match (text_of("size"), text_of("epochs")) {
+            (Some(size), Some(epochs)) => format!("{size} × {epochs} = "),
+            _ => String::new(),
+        };
+        let label = format!("{factors}{} of {}", bytes(&amounts[index]), bytes(total));
+        let place = place_of("weight").unwrap_or(row.place);
+        self.report(
+            Problem::error("pleach::mix::contradiction", title, place, label)
+                .help("remove one of the three"),
+        );
+        None
     }
 
     /// A table from which no share follows.

@@ -5,17 +5,21 @@ use crate::problem::Problem;
 use crate::schema::{COMPUTED, EXPERIMENT, NEIGHBOURS, Section, Type};
 use crate::syntax::Place;
 
+/// A longer value is not repeated in a help.
+const LONGEST_VALUE: usize = 24;
+
 /// The problem of a field that a section does not have. `path` is the section's dotted path, empty for the experiment.
 pub fn unknown_field(section: &'static Section, path: &str, name: &str, place: Place) -> Problem {
-    unknown_and_meant(section, path, name, place).0
+    unknown_and_meant(section, path, name, place, None).0
 }
 
-/// The same, with the field of this section that was probably meant.
+/// The same, with the field of this section that was probably meant; `value` is what it was set to.
 pub fn unknown_and_meant(
     section: &'static Section,
     path: &str,
     name: &str,
     place: Place,
+    value: Option<&str>,
 ) -> (Problem, Option<&'static str>) {
     if section.later.contains(&name) {
         let help = format!(
@@ -27,8 +31,21 @@ pub fn unknown_and_meant(
     }
     let title = format!("`{}` has no field `{name}`", section.name);
     let problem = Problem::error("pleach::field::unknown", title, place, "no such field");
+    let value = value.filter(|value| value.len() <= LONGEST_VALUE && !value.contains('\n'));
     match suggestion(section, path, name) {
-        Some((help, meant)) => (problem.help(help), meant),
+        Some(Suggestion::Here(help, meant)) => (problem.help(help), meant),
+        Some(Suggestion::Moved(owner, field, whose)) => {
+            let title = match path {
+                "" => format!("`{name}` is not a field of an experiment"),
+                path => format!("`{path}.{name}` is not a field of `{path}`"),
+            };
+            let problem = Problem::error("pleach::field::unknown", title, place, belongs(&owner));
+            let as_theirs = whose.map_or(String::new(), |whose| {
+                format!(" (`{name}` is its name in {whose})")
+            });
+            let entry = moved(&owner, &field, value.unwrap_or("…"));
+            (problem.help(format!("move it: `{entry}`{as_theirs}")), None)
+        }
         None if section.fields.len() <= 8 => (
             problem.help(format!(
                 "the fields of `{}` are {}",
@@ -61,64 +78,69 @@ fn list(section: &'static Section) -> String {
         .join(", ")
 }
 
-/// What was probably meant by a field's name: a help, and the field where it is one of this section.
-fn suggestion(
-    section: &'static Section,
-    path: &str,
-    name: &str,
-) -> Option<(String, Option<&'static str>)> {
+/// What was probably meant by a field's name.
+enum Suggestion {
+    /// A help, and the field where it is one of this section.
+    Here(String, Option<&'static str>),
+    /// A field of another section, and who calls it as it was written.
+    Moved(String, String, Option<&'static str>),
+}
+
+fn suggestion(section: &'static Section, path: &str, name: &str) -> Option<Suggestion> {
+    use Suggestion::{Here, Moved};
     let own = || section.fields.iter().map(|field| field.name);
     let lower = name.to_lowercase().replace('-', "_");
     if let Some(found) = own().find(|own| own.to_lowercase() == lower) {
-        return Some((format!("did you mean `{found}`?"), Some(found)));
+        return Some(Here(format!("did you mean `{found}`?"), Some(found)));
     }
     if let Some((_, advice)) = COMPUTED.iter().find(|(theirs, _)| *theirs == lower) {
-        return Some(((*advice).to_string(), None));
+        return Some(Here((*advice).to_string(), None));
     }
     if let Some((_, ours, whose)) = NEIGHBOURS.iter().find(|(theirs, ..)| *theirs == lower) {
         let (owner, field) = ours.rsplit_once('.').unwrap_or(("", ours));
-        let help = neighbour(path, name, (owner, field), whose);
-        return Some((help, (owner == path).then_some(field)));
+        return Some(match neighbour(path, name, (owner, field), whose) {
+            Some(help) => Here(help, (owner == path).then_some(field)),
+            None => Moved(owner.to_string(), field.to_string(), Some(whose)),
+        });
     }
     if let Some(found) = nearest(name, own()) {
-        return Some((format!("did you mean `{found}`?"), Some(found)));
+        return Some(Here(format!("did you mean `{found}`?"), Some(found)));
     }
     let owner = owner_of(&EXPERIMENT, "", name)?;
-    Some((
-        format!("it belongs to `{owner}`: `{}`", moved(&owner, name)),
-        None,
+    Some(Moved(owner, name.to_string(), None))
+}
+
+/// The help for a neighbour's name whose field is in this section or below it.
+fn neighbour(path: &str, name: &str, (owner, field): (&str, &str), whose: &str) -> Option<String> {
+    if owner == path {
+        return Some(format!(
+            "did you mean `{field}`? (`{name}` is its name in {whose})"
+        ));
+    }
+    let inner = owner
+        .strip_prefix(path)
+        .map(|rest| rest.trim_start_matches('.'))
+        .filter(|rest| !rest.is_empty() && !path.is_empty())?;
+    Some(format!(
+        "did you mean `{field}` of `{inner}`? (`{name}` is its name in {whose})"
     ))
 }
 
-/// The help for a neighbour's name: the field if it is in this section, else where it belongs.
-fn neighbour(path: &str, name: &str, (owner, field): (&str, &str), whose: &str) -> String {
-    if owner == path {
-        return format!("did you mean `{field}`? (`{name}` is its name in {whose})");
+/// Where a field belongs, as a label.
+fn belongs(owner: &str) -> String {
+    match owner {
+        "" => "it belongs to the experiment".to_string(),
+        "plan" => "the placement belongs to `plan`".to_string(),
+        owner => format!("it belongs to `{owner}`"),
     }
-    if let Some(inner) = owner
-        .strip_prefix(path)
-        .map(|rest| rest.trim_start_matches('.'))
-        .filter(|rest| !rest.is_empty() && !path.is_empty())
-    {
-        return format!("did you mean `{field}` of `{inner}`? (`{name}` is its name in {whose})");
-    }
-    let place = if owner.is_empty() {
-        "the experiment"
-    } else {
-        owner
-    };
-    format!(
-        "it belongs to `{place}` and is called `{field}` (`{name}` in {whose}): `{}`",
-        moved(owner, field)
-    )
 }
 
 /// How a field is set from the experiment's block.
-fn moved(owner: &str, field: &str) -> String {
+fn moved(owner: &str, field: &str, value: &str) -> String {
     match owner.split_once('.') {
-        Some((first, rest)) => format!("{first} {{ {rest}.{field} = … }}"),
-        None if owner.is_empty() => format!("{field} = …"),
-        None => format!("{owner} {{ {field} = … }}"),
+        Some((first, rest)) => format!("{first} {{ {rest}.{field} = {value} }}"),
+        None if owner.is_empty() => format!("{field} = {value}"),
+        None => format!("{owner} {{ {field} = {value} }}"),
     }
 }
 
@@ -182,9 +204,6 @@ mod tests {
             "did you mean `hidden`? (`hidden_size` is its name in GPT-NeoX and Hugging Face)"
         );
         assert_eq!(help("model", "Layers"), "did you mean `layers`?");
-        assert_eq!(
-            help("model", "tp"),
-            "it belongs to `plan`: `plan { tp = … }`"
-        );
+        assert_eq!(help("model", "tp"), "move it: `plan { tp = … }`");
     }
 }
