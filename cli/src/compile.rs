@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use pleach_dsl::Loaded;
 use pleach_dsl::experiment::Experiment;
+use pleach_dsl::{Loaded, Spec};
 use pleach_plan::Plan;
 use pleach_plan::hardware::Hardware;
 use pleach_planner::search::{self, Answer, Options};
@@ -39,25 +39,25 @@ pub struct Planned {
     pub seconds: f64,
 }
 
-/// Reads a spec as it stands, problems and all.
-pub fn load(global: &Global, file: &Path, experiment: Option<&str>) -> Outcome<Loaded> {
+/// Reads a spec with all it offers.
+pub fn spec(global: &Global, file: &Path) -> Outcome<Spec> {
     let files = Files::of(file)?;
     let settings: Vec<(String, String)> = global
         .settings
         .iter()
         .map(|setting| (setting.path.clone(), setting.value.clone()))
         .collect();
-    Ok(pleach_dsl::load(
-        &file.to_string_lossy(),
-        &files,
-        &settings,
-        experiment.or(global.experiment.as_deref()),
-    ))
+    Ok(Spec::read(&file.to_string_lossy(), &files, &settings))
+}
+
+/// Reads the chosen experiment or run of a spec as it stands, problems and all.
+pub fn load(global: &Global, file: &Path) -> Outcome<Loaded> {
+    Ok(spec(global, file)?.load(global.experiment.as_deref()))
 }
 
 /// Reads a spec that must be right; its warnings are shown.
 pub fn experiment(screen: &Screen, global: &Global, file: &Path) -> Outcome<Experiment> {
-    let (experiment, warnings) = load(global, file, None)?
+    let (experiment, warnings) = load(global, file)?
         .into_result()
         .map_err(|problems| Failure::problems(vec![problems]))?;
     screen.warn_of(&warnings);

@@ -1,5 +1,7 @@
 //! The texts of one load, by number: what places point into.
 
+use std::sync::Arc;
+
 use crate::syntax::Place;
 
 /// One text.
@@ -13,10 +15,10 @@ pub struct Source {
     pub shipped: bool,
 }
 
-/// All texts of a load; the first is the file that was asked for.
+/// All texts of a load; the first is the file that was asked for. A clone shares the texts, since every run of a sweep keeps one.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    list: Vec<Source>,
+    list: Vec<Arc<Source>>,
 }
 
 impl Sources {
@@ -27,11 +29,11 @@ impl Sources {
         text: impl Into<String>,
         shipped: bool,
     ) -> usize {
-        self.list.push(Source {
+        self.list.push(Arc::new(Source {
             name: name.into(),
             text: text.into(),
             shipped,
-        });
+        }));
         self.list.len() - 1
     }
 

@@ -1,14 +1,14 @@
-//! `pleach check FILE…`: all problems of all experiments at once.
+//! `pleach check FILE…`: all problems of all experiments and of all runs of sweeps at once.
 
 use std::path::Path;
 
-use pleach_dsl::Problems;
+use pleach_dsl::Checked;
 
 use crate::arguments::{CheckArguments, Global};
 use crate::compile;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::loader::Files;
+use crate::screen::figures::count;
 use crate::screen::{Screen, all_json};
 
 /// Checks; with `--json` the diagnostics are the answer, so they go to stdout, an empty array where all is well.
@@ -16,18 +16,13 @@ pub fn check(screen: &Screen, global: &Global, arguments: &CheckArguments) -> Ou
     let mut found = Failure::problems(Vec::new());
     let mut fine = Vec::new();
     for file in &arguments.files {
-        match check_file(global, file) {
-            Ok(problems) => {
-                let errors: usize = problems.iter().map(Problems::errors).sum();
-                let warnings = problems
-                    .iter()
-                    .map(|problems| problems.iter().count())
-                    .sum::<usize>()
-                    - errors;
-                if errors == 0 {
-                    fine.push(summary(file, problems.len(), warnings));
+        match compile::spec(global, file) {
+            Ok(mut spec) => {
+                let checked = spec.check(global.experiment.as_deref());
+                if checked.problems.errors() == 0 {
+                    fine.push(summary(file, &checked));
                 }
-                found.problems.extend(problems);
+                found.problems.push(checked.problems);
             }
             Err(mut failure) => {
                 found.exit = failure.exit;
@@ -46,31 +41,29 @@ pub fn check(screen: &Screen, global: &Global, arguments: &CheckArguments) -> Ou
     Ok(if wrong { found.exit } else { Exit::Fine })
 }
 
-/// The problems of each experiment of a file; of the file itself where it declares none.
-fn check_file(global: &Global, file: &Path) -> Outcome<Vec<Problems>> {
-    let names = match &global.experiment {
-        Some(name) => vec![name.clone()],
-        None => pleach_dsl::experiments(&file.to_string_lossy(), &Files::of(file)?),
-    };
-    if names.len() < 2 {
-        return Ok(vec![compile::load(global, file, None)?.problems]);
-    }
-    names
-        .iter()
-        .map(|name| Ok(compile::load(global, file, Some(name))?.problems))
-        .collect()
-}
-
-fn summary(file: &Path, experiments: usize, warnings: usize) -> String {
+/// What was checked, and that nothing is wrong with it.
+fn summary(file: &Path, checked: &Checked) -> String {
     let shown = file.display();
-    let several = if experiments > 1 {
-        format!("{experiments} experiments, ")
-    } else {
-        String::new()
-    };
-    match warnings {
-        0 => format!("{shown}: {several}no problems"),
-        1 => format!("{shown}: {several}no errors, 1 warning"),
-        _ => format!("{shown}: {several}no errors, {warnings} warnings"),
+    let mut what = Vec::new();
+    if checked.experiments > 1 || checked.experiments == 1 && !checked.sweeps.is_empty() {
+        let plural = if checked.experiments == 1 { "" } else { "s" };
+        what.push(format!("{} experiment{plural}", checked.experiments));
     }
+    let runs = |runs: u64| {
+        let plural = if runs == 1 { "" } else { "s" };
+        format!("{} run{plural}", count(runs))
+    };
+    for (name, total) in &checked.sweeps {
+        what.push(format!("{} of `{name}`", runs(*total)));
+    }
+    if checked.sweeps.len() > 1 {
+        let total = checked.sweeps.iter().map(|(_, total)| total).sum();
+        what.push(format!("{} in all", runs(total)));
+    }
+    what.push(match checked.problems.iter().count() {
+        0 => "no problems".to_owned(),
+        1 => "no errors, 1 warning".to_owned(),
+        warnings => format!("no errors, {warnings} warnings"),
+    });
+    format!("{shown}: {}", what.join(", "))
 }

@@ -21,7 +21,7 @@ pub fn explain(screen: &Screen, global: &Global, arguments: &ExplainArguments) -
     {
         return explain_code(screen, code);
     }
-    let loaded = compile::load(global, &arguments.subject, None)?;
+    let loaded = compile::load(global, &arguments.subject)?;
     if loaded.cells.is_empty() {
         return Err(Failure::problems(vec![loaded.problems]));
     }

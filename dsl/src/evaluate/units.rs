@@ -73,6 +73,7 @@ const WORDS: &[(&str, u64, i32, i32, Dimension)] = &[
     ("layer", 1, 0, 0, Dimension::NONE),
     ("layers", 1, 0, 0, Dimension::NONE),
     ("params", 1, 0, 0, Dimension::NONE),
+    ("run", 1, 0, 0, Dimension::NONE),
     ("runs", 1, 0, 0, Dimension::NONE),
 ];
 

@@ -26,6 +26,13 @@ impl Problems {
         Problems { list, sources }
     }
 
+    /// These and one more.
+    pub(crate) fn with(self, problem: Option<Problem>) -> Problems {
+        let mut list = self.list;
+        list.extend(problem);
+        Problems::new(list, self.sources)
+    }
+
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()

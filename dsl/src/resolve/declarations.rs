@@ -9,8 +9,7 @@ use crate::loader::SHIPPED;
 use crate::names::nearest;
 use crate::problem::Problem;
 use crate::schema::{FAMILIES, Section, TRANSFORMER};
-use crate::sources::Sources;
-use crate::syntax::{Declaration, Kind, Path, Place};
+use crate::syntax::{Declaration, Kind, Path};
 
 /// What a name of a declaration leads to.
 pub enum Found<'files> {
@@ -23,14 +22,22 @@ pub enum Found<'files> {
 }
 
 impl<'files> Resolver<'files> {
-    /// Looks a name up from a file. `--set` and defaults stand in the root file.
+    /// Looks a name up from a file. `--set` and defaults stand in the root file; `--set` sees all that ships besides.
     pub fn declaration(&mut self, from: usize, path: &Path, kind: Kind) -> Found<'files> {
-        let from = if from < self.files.len() { from } else { 0 };
+        let outside = from >= self.files.len();
+        let from = if outside { 0 } else { from };
         let mut found = self.lookup(from, &path.text);
         for base in &self.lineage {
             if matches!(found, Lookup::None) {
                 found = self.lookup(*base, &path.text);
             }
+        }
+        if let (Lookup::None, true) = (&found, outside) {
+            let shipped = self.beside.iter();
+            found = shipped
+                .filter_map(|file| declared(&self.files[*file], &path.text))
+                .next()
+                .map_or(Lookup::None, Lookup::Found);
         }
         match found {
             Lookup::Found(declaration) if declaration.kind == kind => Found::Declared(declaration),
@@ -269,103 +276,11 @@ pub fn check_twice(files: &[Scope], problems: &mut Vec<Problem>) {
     }
 }
 
-/// The experiment to work on: the one asked for, or the only one of the root file.
-pub fn choose_experiment<'files>(
-    files: &'files [Scope],
-    sources: &Sources,
-    wanted: Option<&str>,
-    problems: &mut Vec<Problem>,
-) -> Option<&'files Declaration> {
-    check_twice(files, problems);
-    let root = &files[0].tree;
-    let of_kind = |kind: Kind| {
-        root.declarations
-            .iter()
-            .filter(move |declaration| declaration.kind == kind)
-    };
-    for schedule in of_kind(Kind::Schedule) {
+/// Reports declarations that are read and mean nothing yet.
+pub fn unsupported(files: &[Scope], problems: &mut Vec<Problem>) {
+    let declarations = files[0].tree.declarations.iter();
+    for schedule in declarations.filter(|declaration| declaration.kind == Kind::Schedule) {
         let problem = not_yet("a schedule with a name", schedule.name.place);
         problems.push(problem.help("write it as `lr` of `train`: `lr = cosine { … }`"));
     }
-    let experiments: Vec<&Declaration> = of_kind(Kind::Experiment).collect();
-    let file = &sources.get(0).name;
-    match (wanted, experiments.as_slice()) {
-        (Some(wanted), _) => {
-            let found = experiments
-                .iter()
-                .find(|declaration| declaration.name.text == wanted);
-            if found.is_none() {
-                let sweep = of_kind(Kind::Sweep).find(|sweep| sweep.name.text == wanted);
-                problems.push(unknown_experiment(file, wanted, &experiments, sweep));
-            }
-            found.copied()
-        }
-        (None, [only]) => Some(only),
-        (None, []) if root.incomplete => None,
-        (None, []) => {
-            let title = format!("{file} declares no experiment");
-            let problem = Problem::error("pleach::experiment::none", title, nowhere(), "");
-            problems.push(problem.help("add `experiment name { … }`"));
-            None
-        }
-        (None, several) => {
-            problems.push(several_experiments(file, several));
-            None
-        }
-    }
-}
-
-/// The beginning of the root file, for what is wrong with the whole of it.
-fn nowhere() -> Place {
-    Place {
-        file: 0,
-        start: 0,
-        end: 0,
-    }
-}
-
-/// An experiment that was asked for and is not there, or is a sweep.
-fn unknown_experiment(
-    file: &str,
-    wanted: &str,
-    known: &[&Declaration],
-    sweep: Option<&Declaration>,
-) -> Problem {
-    if let Some(sweep) = sweep {
-        let problem = not_yet("a sweep", sweep.name.place);
-        return problem.help("write the case you want as an `experiment … extends …`");
-    }
-    let names: Vec<&str> = known
-        .iter()
-        .map(|declaration| declaration.name.text.as_str())
-        .collect();
-    let title = format!("{file} has no experiment named `{wanted}`");
-    let problem = Problem::error("pleach::experiment::unknown", title, nowhere(), "");
-    problem.help(match nearest(wanted, names.iter().copied()) {
-        Some(found) => format!("did you mean `{found}`?"),
-        None if names.is_empty() => "it declares none".to_string(),
-        None => format!("it has {}", names.join(", ")),
-    })
-}
-
-/// Several experiments where one is wanted.
-fn several_experiments(file: &str, several: &[&Declaration]) -> Problem {
-    let names: Vec<&str> = several
-        .iter()
-        .map(|declaration| declaration.name.text.as_str())
-        .collect();
-    let title = format!(
-        "{file} declares {} experiments, and one is wanted",
-        several.len()
-    );
-    let mut problem = Problem::error(
-        "pleach::experiment::several",
-        title,
-        several[0].name.place,
-        "one",
-    );
-    for other in &several[1..] {
-        problem = problem.and(other.name.place, "another");
-    }
-    problem.help(format!("name one of {}", names.join(", ")))
 }

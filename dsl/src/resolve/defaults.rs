@@ -1,16 +1,21 @@
 //! What holds where nobody set a field. A default is a formula of the language in a little text of its own, so that it can be shown and blamed
 //! like any other.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cells::Standing;
+use super::elaborate::MACHINES;
 use super::{NodeId, Resolver};
 use crate::evaluate::{Stop, Value};
 use crate::origin::Layer;
 use crate::parse::parse_setting;
 use crate::problem::Problem;
-use crate::schema::{Field, Need, Section, Type};
+use crate::schema::{CLUSTER, Field, Need, Section, Type};
 use crate::syntax::{Expression, Kind, Place};
+
+/// Defaults that were parsed, by the path and the text they are of.
+pub type Defaults = BTreeMap<(String, &'static str), (Rc<Expression>, Place)>;
 
 impl Resolver<'_> {
     /// Fills a section and all below it.
@@ -19,6 +24,10 @@ impl Resolver<'_> {
             return;
         };
         let (schema, incomplete, meant) = (body.schema, body.incomplete, body.meant.clone());
+        let unnamed = node != 0 && schema.name == MACHINES && body.kind.is_empty();
+        if unnamed {
+            self.lacking.push(MACHINES.to_string());
+        }
         let set = |resolver: &Self, name: &str| resolver.tree.child(node, name).is_some();
         let written: Vec<&str> = schema
             .fields
@@ -41,6 +50,13 @@ impl Resolver<'_> {
                 },
                 Need::From(other, text) if written.contains(&other) => {
                     self.set_default(node, field, text)
+                }
+                Need::Required if node == 0 && field.name == MACHINES => {
+                    let place = self.tree.node(0).place;
+                    self.unnamed_machines(0, (Layer::Default, place));
+                }
+                Need::Required | Need::From(..) if schema.name == MACHINES => {
+                    self.lacks(node, schema, field, incomplete);
                 }
                 Need::Required | Need::From(..) => self.missing(
                     node,
@@ -75,26 +91,32 @@ impl Resolver<'_> {
 
     /// Sets a field to its default.
     pub(super) fn set_default(&mut self, node: NodeId, field: &'static Field, text: &'static str) {
-        let (value, place) = self.default_formula(node, field, text);
+        let (value, place) = self.default_formula(self.tree.path_of(node, field.name), field, text);
         self.set_field(node, field, &value, (Layer::Default, place), false);
     }
 
-    /// The formula of a default, and the line it stands on.
+    /// The formula of a default, parsed once for all runs of a file.
     fn default_formula(
         &mut self,
-        node: NodeId,
+        path: String,
         field: &'static Field,
         text: &'static str,
-    ) -> (Expression, Place) {
-        let name = format!("default of {}", self.tree.path_of(node, field.name));
+    ) -> (Rc<Expression>, Place) {
+        if let Some((value, place)) = self.defaults.get(&(path.clone(), text)) {
+            return (value.clone(), *place);
+        }
         let line = format!("{} = {text}", field.name);
-        let file = self.sources.add(name, line.clone(), false);
+        let file = self
+            .sources
+            .add(format!("default of {path}"), line.clone(), false);
         let value = parse_setting(file, &line, line.len() - text.len(), &mut self.problems);
         let place = Place {
             file,
             start: 0,
             end: line.len(),
         };
+        let value = Rc::new(value);
+        self.defaults.insert((path, text), (value.clone(), place));
         (value, place)
     }
 
@@ -106,13 +128,39 @@ impl Resolver<'_> {
         text: &'static str,
     ) -> Result<Value, Stop> {
         let section = self.tree.node(id).parent.unwrap_or(0);
-        let (formula, place) = self.default_formula(section, field, text);
+        let path = self.tree.path_of(section, field.name);
+        let (formula, place) = self.default_formula(path, field, text);
         let standing = Standing {
             section,
             itself: Some(id),
         };
-        let value = self.evaluate_at(&Rc::new(formula), standing)?;
+        let value = self.evaluate_at(&formula, standing)?;
         self.coerce(id, field, value, place, place)
+    }
+
+    /// A cluster of which nobody said what it is made of: enough to check, too little to plan.
+    pub(super) fn unnamed_machines(&mut self, root: NodeId, at: (Layer, Place)) -> NodeId {
+        let node = self.section_node(Some(root), MACHINES, &CLUSTER, "", at);
+        if let Some(body) = self.tree.body_mut(node) {
+            body.incomplete = true;
+        }
+        self.tree.attach(root, node);
+        node
+    }
+
+    /// A field of the cluster that nobody set: no mistake, but nothing can be planned.
+    fn lacks(
+        &mut self,
+        node: NodeId,
+        schema: &'static Section,
+        field: &'static Field,
+        known: bool,
+    ) {
+        if !known && !is_second(schema, field) {
+            self.lacking.push(self.tree.path_of(node, field.name));
+        }
+        let place = self.tree.node(node).place;
+        self.poison(node, field.name, (Layer::Default, place));
     }
 
     /// A field that must be set and is not; of two that compute each other the first is named.
@@ -124,9 +172,7 @@ impl Resolver<'_> {
         incomplete: bool,
     ) {
         let at = (Layer::Default, self.tree.node(node).place);
-        let second = matches!(field.need, Need::From(other, _) if schema.fields.iter().position(|known| known.name == other)
-            < schema.fields.iter().position(|known| known.name == field.name));
-        if !incomplete && !second {
+        if !incomplete && !is_second(schema, field) {
             let place = self.name_place(node);
             let problem = missing_field(schema, field, place);
             self.report(problem);
@@ -135,7 +181,7 @@ impl Resolver<'_> {
     }
 
     /// Where a section was opened: the first line of the entry that made it.
-    fn name_place(&self, node: NodeId) -> Place {
+    pub fn name_place(&self, node: NodeId) -> Place {
         let place = self.tree.node(node).place;
         let end = self
             .sources
@@ -150,6 +196,12 @@ impl Resolver<'_> {
     }
 }
 
+/// Whether a field is the later one of two that compute each other.
+fn is_second(schema: &Section, field: &Field) -> bool {
+    let position = |name: &str| schema.fields.iter().position(|known| known.name == name);
+    matches!(field.need, Need::From(other, _) if position(other) < position(field.name))
+}
+
 /// The message and an example that fits the field.
 fn missing_field(schema: &Section, field: &Field, place: Place) -> Problem {
     let name = field.name;
@@ -162,9 +214,6 @@ fn missing_field(schema: &Section, field: &Field, place: Place) -> Problem {
         (Need::From(other, _), _) => format!("add `{name} = {example}`, or `{other}`; the other is computed"),
         (_, Type::Declared(Kind::Dataset, _)) => {
             "declare `dataset text { … }` and add `data = text`, or import `presets/pile.pleach` and add `data = the_pile`".to_string()
-        }
-        (_, Type::Declared(Kind::Cluster, _)) => {
-            format!("import `presets/clusters.pleach` and add `{name} = {example}`")
         }
         _ => format!("add `{name} = {example}`: {}", lower_first(field.doc)),
     };

@@ -14,20 +14,22 @@ use crate::syntax::{
     Block, Declaration, Entry, Expression, ExpressionKind, Goal, Kind, Name, Path, Place,
 };
 
+/// The section that planning needs and checking does not.
+pub(super) const MACHINES: &str = "cluster";
+
 /// How many declarations may extend one another.
 pub(super) const LONGEST_CHAIN: usize = 32;
 
 impl<'files> Resolver<'files> {
     /// Builds the tree of an experiment.
     pub fn elaborate(&mut self, experiment: &'files Declaration) {
-        let root = self.section_node(
-            None,
-            "",
-            &EXPERIMENT,
-            &experiment.name.text,
-            (Layer::Override, experiment.name.place),
-        );
+        let root = self.experiment_root(&experiment.name.text, experiment.name.place);
         self.apply_declaration(root, experiment, Layer::Override);
+    }
+
+    /// An experiment with its sections, still empty.
+    pub(super) fn experiment_root(&mut self, name: &str, place: Place) -> NodeId {
+        self.section_node(None, "", &EXPERIMENT, name, (Layer::Override, place))
     }
 
     /// Builds only what one declaration says, to find names in it that nobody knows, whether it is used or not.
@@ -76,9 +78,13 @@ impl<'files> Resolver<'files> {
         self.chain.pop();
     }
 
-    fn apply_base(&mut self, node: NodeId, declaration: &'files Declaration) {
+    pub(super) fn apply_base(&mut self, node: NodeId, declaration: &'files Declaration) {
+        let kind = match declaration.kind {
+            Kind::Sweep => Kind::Experiment,
+            kind => kind,
+        };
         match &declaration.base {
-            Some(base) => match self.declaration(declaration.place.file, base, declaration.kind) {
+            Some(base) => match self.declaration(declaration.place.file, base, kind) {
                 Found::Declared(base) => {
                     self.lineage.insert(0, base.place.file);
                     self.apply_declaration(node, base, Layer::Base);
@@ -245,8 +251,13 @@ impl<'files> Resolver<'files> {
             self.report_unknown(section, &name, Some(&value));
             return;
         };
-        if domain && !field.open {
-            self.report(closed_choice(field, &self.tree.node(section).path, at.1));
+        if domain && (!field.open || matches!(value.kind, ExpressionKind::Table(_))) {
+            self.report(closed_choice(
+                field,
+                &self.tree.path_of(section, field.name),
+                value,
+                at.1,
+            ));
             return self.poison(section, field.name, at);
         }
         self.set_field(section, field, value, at, domain);
@@ -320,6 +331,10 @@ impl<'files> Resolver<'files> {
                 self.set_default(node, field, text);
                 self.tree.child(node, field.name)
             }
+            (None, _) if field.name == MACHINES => {
+                let at = (Layer::Override, name.place);
+                Some(self.unnamed_machines(node, at))
+            }
             (None, _) => {
                 let title = format!(
                     "`{}` is not set yet, so there is nothing to edit",
@@ -370,7 +385,7 @@ fn extends_circle(chain: &[Name], closed: bool) -> Problem {
 }
 
 /// The name an entry sets, and whether it replaces (rather than edits) what is there.
-fn target(entry: &Entry) -> Option<(&str, bool)> {
+pub(super) fn target(entry: &Entry) -> Option<(&str, bool)> {
     match entry {
         Entry::Section { name, .. } => Some((&name.text, false)),
         Entry::Constant { name, .. } => Some((&name.text, true)),
@@ -380,7 +395,7 @@ fn target(entry: &Entry) -> Option<(&str, bool)> {
 }
 
 /// Whether two entries of one block set the same thing: the same name, or one replaces a section the other reaches into.
-fn clash(new: (&str, bool), old: (&str, bool)) -> bool {
+pub(super) fn clash(new: (&str, bool), old: (&str, bool)) -> bool {
     let inside = |inner: &str, outer: &str| {
         inner
             .strip_prefix(outer)
@@ -390,7 +405,7 @@ fn clash(new: (&str, bool), old: (&str, bool)) -> bool {
 }
 
 /// A name that is set twice in one block.
-fn set_twice(name: &str, again: Place, first: Place) -> Problem {
+pub(super) fn set_twice(name: &str, again: Place, first: Place) -> Problem {
     let title = format!("`{name}` is already set in this block");
     Problem::error("pleach::block::twice", title, again, "set again")
         .and(first, "first here")
@@ -398,19 +413,23 @@ fn set_twice(name: &str, again: Place, first: Place) -> Problem {
 }
 
 /// `in` where nothing is left open.
-fn closed_choice(field: &Field, section: &str, place: Place) -> Problem {
+fn closed_choice(field: &Field, path: &str, value: &Expression, place: Place) -> Problem {
     let name = field.name;
-    if section == "cluster" {
+    let code = "pleach::choice::closed";
+    if matches!(value.kind, ExpressionKind::Table(_)) {
+        let title = "cases in a table are taken by a sweep, one run each";
+        let problem = Problem::error(code, title, place, "not directly in a `sweep`");
+        return problem
+            .help("write `sweep NAME extends EXPERIMENT { size in table { … } }`".to_string());
+    }
+    if path.starts_with("cluster.") {
         return not_yet("a choice of machines", place).help(format!(
             "pin it: `{name} = …`, and compare specs by `--set cluster.{name}=…`"
         ));
     }
     let title = format!("`{name}` belongs to the experiment and cannot be left to the planner");
-    let problem = Problem::error(
-        "pleach::choice::closed",
-        title,
-        place,
-        "`in` leaves a choice open",
-    );
-    problem.help(format!("write `{name} = …`; `in` stands in `plan`"))
+    let problem = Problem::error(code, title, place, "`in` leaves a choice open");
+    problem.help(format!(
+        "write `{name} = …`; or take every choice by a sweep: `sweep NAME extends EXPERIMENT {{ {path} in … }}`"
+    ))
 }

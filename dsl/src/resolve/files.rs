@@ -21,12 +21,24 @@ pub struct Scope {
     pub imports: Vec<(Option<String>, Option<usize>)>,
 }
 
-/// Reads the root and all it imports. The root is number 0; scopes and sources have the same numbers.
+/// The files of one load.
+#[derive(Debug)]
+pub struct Files {
+    /// Their texts.
+    pub sources: Sources,
+    /// Their trees; scopes and sources have the same numbers, and the root is number 0.
+    pub scopes: Vec<Scope>,
+    /// Shipped files that were read besides.
+    pub beside: Vec<usize>,
+}
+
+/// Reads the root and all it imports, and `beside` of what ships.
 pub fn read_files(
     root: &str,
+    beside: &[&str],
     loader: &dyn Loader,
     problems: &mut Vec<Problem>,
-) -> (Sources, Vec<Scope>) {
+) -> Files {
     let mut reader = Reader {
         loader,
         sources: Sources::default(),
@@ -56,7 +68,15 @@ pub fn read_files(
             reader.problems.push(missing(root, &failure, place));
         }
     }
-    (reader.sources, reader.scopes)
+    let beside = beside
+        .iter()
+        .filter_map(|path| reader.shipped(path))
+        .collect();
+    Files {
+        sources: reader.sources,
+        scopes: reader.scopes,
+        beside,
+    }
 }
 
 struct Reader<'read> {
@@ -88,6 +108,14 @@ impl Reader<'_> {
         }
         self.stack.pop();
         file
+    }
+
+    /// A shipped file, read once.
+    fn shipped(&mut self, path: &str) -> Option<usize> {
+        match self.known.get(path) {
+            Some(file) => Some(*file),
+            None => Some(self.read(path, preset(path).ok()?, true)),
+        }
     }
 
     fn import(&mut self, from: &str, import: &Import) -> Option<usize> {

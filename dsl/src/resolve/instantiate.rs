@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::declarations::Found;
-use super::elaborate::LONGEST_CHAIN;
+use super::elaborate::{LONGEST_CHAIN, MACHINES};
 use super::{Body, Content, Node, NodeId, Resolver, not_yet};
 use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
-use crate::schema::{Field, Section, Type};
-use crate::syntax::{Block, Expression, ExpressionKind, Kind, Path, Place};
+use crate::schema::{Field, Need, Section, Type};
+use crate::syntax::{Block, Entry, Expression, ExpressionKind, Kind, Path, Place};
 
 impl Resolver<'_> {
     /// Sets a field, whatever it holds.
@@ -130,6 +130,7 @@ impl Resolver<'_> {
         };
         let kind = path.parts().last().unwrap_or_default();
         let child = self.section_node(Some(parent), field.name, schema, kind, at);
+        let said = self.said_of_unnamed(parent, field.name);
         self.tree.attach(parent, child);
         if let Type::Declared(kind, _) = field.holds {
             match self.declaration(path.place.file, path, kind) {
@@ -140,8 +141,50 @@ impl Resolver<'_> {
                 Found::Nothing => self.mark_incomplete(child),
             }
         }
+        self.keep(child, &said);
         if let Some(block) = block {
             self.apply_block(child, block, at.0);
+            self.settle_pairs(child, &said, block);
+        }
+    }
+
+    /// What was said of machines that nobody had named yet: `cluster.gpus = 32` of a sweep's case. Naming the machines later does not
+    /// take that back, or no cluster could be given to a finished sweep.
+    fn said_of_unnamed(&self, parent: NodeId, name: &str) -> Vec<NodeId> {
+        let unnamed = self
+            .tree
+            .child(parent, name)
+            .and_then(|old| self.tree.body(old))
+            .filter(|body| name == MACHINES && body.kind.is_empty());
+        unnamed.map_or_else(Vec::new, |body| body.children.values().copied().collect())
+    }
+
+    /// Moves cells into another section.
+    fn keep(&mut self, section: NodeId, cells: &[NodeId]) {
+        for cell in cells {
+            self.tree.adopt(section, *cell);
+        }
+    }
+
+    /// Of two fields that compute each other, the one that was kept gives way to the one that a block sets.
+    fn settle_pairs(&mut self, section: NodeId, kept: &[NodeId], block: &Block) {
+        let Some(body) = self.tree.body(section) else {
+            return;
+        };
+        let sets = |name: &str| {
+            block.entries.iter().any(|entry| match entry {
+                Entry::Binding { path, .. } | Entry::Domain { path, .. } => path.text == name,
+                _ => false,
+            })
+        };
+        let pair = |name: &&String| match body.schema.field(name).map(|field| field.need) {
+            Some(Need::From(other, _)) => sets(other) && !sets(name),
+            _ => false,
+        };
+        let kept = kept.iter().map(|cell| &self.tree.node(*cell).name);
+        let gone: Vec<String> = kept.filter(pair).cloned().collect();
+        if let Some(body) = self.tree.body_mut(section) {
+            body.children.retain(|name, _| !gone.contains(name));
         }
     }
 

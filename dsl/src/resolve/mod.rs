@@ -18,6 +18,7 @@ mod instantiate;
 mod mix;
 mod settings;
 mod stack;
+mod sweep;
 mod tree;
 mod unknown;
 
@@ -29,10 +30,13 @@ use crate::problem::Problem;
 use crate::sources::Sources;
 use crate::syntax::{Expression, Goal, Name, Place};
 
-pub use declarations::choose_experiment;
-pub use files::{Scope, read_files};
+pub use declarations::{check_twice, unsupported};
+pub use defaults::{Defaults, example};
+pub use files::{Files, Scope, read_files};
 pub use mix::Share;
+pub use settings::{Setting, read_settings};
 pub use stack::is_structure;
+pub use sweep::{Axis, Sweep};
 pub use tree::{Body, Content, Node, NodeId, Tree};
 pub use unknown::not_yet;
 
@@ -42,12 +46,16 @@ pub struct Resolver<'files> {
     pub files: &'files [Scope],
     /// The texts, with those of settings and defaults added on the way.
     pub sources: &'files mut Sources,
+    /// Defaults that were parsed before.
+    defaults: &'files mut Defaults,
     /// The cells.
     pub tree: Tree,
     /// What is wrong.
     pub problems: Vec<Problem>,
     /// `require`, in the order of the layers.
     pub laws: Vec<Law>,
+    /// Fields of the cluster that planning needs and nobody set, by path.
+    pub lacking: Vec<String>,
     /// The last `minimize` or `maximize`.
     pub goals: Option<(NodeId, Vec<Goal>)>,
     /// Values that were computed, by node.
@@ -58,6 +66,8 @@ pub struct Resolver<'files> {
     chain: Vec<Name>,
     /// Files of what is extended, the nearest base first: whoever extends a declaration sees the names it sees.
     lineage: Vec<usize>,
+    /// Shipped files that only settings see.
+    pub beside: &'files [usize],
 }
 
 /// A `require`.
@@ -77,10 +87,16 @@ pub struct Law {
 
 impl<'files> Resolver<'files> {
     /// A resolver with an empty tree.
-    pub fn new(files: &'files [Scope], sources: &'files mut Sources) -> Resolver<'files> {
+    pub fn new(
+        files: &'files [Scope],
+        sources: &'files mut Sources,
+        defaults: &'files mut Defaults,
+    ) -> Resolver<'files> {
         Resolver {
             files,
             sources,
+            defaults,
+            lacking: Vec::new(),
             tree: Tree::default(),
             problems: Vec::new(),
             laws: Vec::new(),
@@ -89,6 +105,7 @@ impl<'files> Resolver<'files> {
             stack: Vec::new(),
             chain: Vec::new(),
             lineage: Vec::new(),
+            beside: &[],
         }
     }
 

@@ -1,43 +1,69 @@
-//! `--set path=value`: the last word, with an origin of its own.
+//! `--set path=value`: the last word, with an origin of its own. Parsed once for all runs of a file, laid over each.
 
 use super::Resolver;
 use crate::origin::Layer;
 use crate::parse::parse_setting;
 use crate::problem::Problem;
-use crate::syntax::{Path, Place};
+use crate::sources::Sources;
+use crate::syntax::{Expression, Path, Place};
+
+/// A setting that could be read.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    path: Path,
+    value: Expression,
+    place: Place,
+}
+
+/// Reads settings; what cannot be read is reported and left out.
+pub fn read_settings(
+    settings: &[(String, String)],
+    sources: &mut Sources,
+    problems: &mut Vec<Problem>,
+) -> Vec<Setting> {
+    settings
+        .iter()
+        .filter_map(|(path, value)| read_setting(path.trim(), value, sources, problems))
+        .collect()
+}
+
+fn read_setting(
+    path: &str,
+    value: &str,
+    sources: &mut Sources,
+    problems: &mut Vec<Problem>,
+) -> Option<Setting> {
+    let line = format!("{path}={value}");
+    let file = sources.add("--set", line.clone(), false);
+    let place = Place {
+        file,
+        start: 0,
+        end: line.len(),
+    };
+    if !is_path(path) {
+        let title = format!("`{path}` is not the path of a field");
+        let problem = Problem::error("pleach::setting::path", title, place, "before the `=`");
+        problems.push(problem.help("write `--set train.steps=10`"));
+        return None;
+    }
+    let before = problems.len();
+    let value = parse_setting(file, &line, path.len() + 1, problems);
+    let path = Path {
+        text: path.to_string(),
+        place: Place {
+            end: path.len(),
+            ..place
+        },
+    };
+    (problems.len() == before).then_some(Setting { path, value, place })
+}
 
 impl Resolver<'_> {
     /// Lays the settings over the experiment, in the order given.
-    pub fn apply_settings(&mut self, settings: &[(String, String)]) {
-        for (path, value) in settings {
-            let path = path.trim();
-            let line = format!("{path}={value}");
-            let file = self.sources.add("--set", line.clone(), false);
-            let whole = Place {
-                file,
-                start: 0,
-                end: line.len(),
-            };
-            if !is_path(path) {
-                let title = format!("`{path}` is not the path of a field");
-                let problem =
-                    Problem::error("pleach::setting::path", title, whole, "before the `=`");
-                self.report(problem.help("write `--set train.steps=10`"));
-                continue;
-            }
-            let before = self.problems.len();
-            let value = parse_setting(file, &line, path.len() + 1, &mut self.problems);
-            if self.problems.len() > before {
-                continue;
-            }
-            let path = Path {
-                text: path.to_string(),
-                place: Place {
-                    end: path.len(),
-                    ..whole
-                },
-            };
-            self.bind(0, &path, &value, (Layer::CommandLine, whole), false);
+    pub fn apply_settings(&mut self, settings: &[Setting]) {
+        for setting in settings {
+            let at = (Layer::CommandLine, setting.place);
+            self.bind(0, &setting.path, &setting.value, at, false);
         }
     }
 }

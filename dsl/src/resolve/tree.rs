@@ -147,6 +147,12 @@ impl Tree {
         }
     }
 
+    /// Moves a cell into another section of the same path.
+    pub fn adopt(&mut self, parent: NodeId, id: NodeId) {
+        self.nodes[id].parent = Some(parent);
+        self.attach(parent, id);
+    }
+
     /// Whether a cell holds something that was reported already.
     pub fn is_broken(&self, id: NodeId) -> bool {
         matches!(&self.nodes[id].content, Content::Cell { value, .. } if matches!(value.kind, ExpressionKind::Broken))

@@ -26,6 +26,8 @@ pub fn build(
     objectives: Vec<Objective>,
     hash: String,
 ) -> Option<Experiment> {
+    // First, since a mistake in a choice is found on the way, and the machines may be lacking.
+    let plan = plan::wishes(resolver, requirements, objectives)?;
     Some(Experiment {
         name: resolver.kind("")?,
         seed: count(resolver, "seed")?,
@@ -34,7 +36,7 @@ pub fn build(
         train: train::train(resolver)?,
         checkpoints: run::checkpoints(resolver)?,
         cluster: cluster::cluster(resolver)?,
-        plan: plan::wishes(resolver, requirements, objectives)?,
+        plan,
         hash,
         origins: origins(resolver),
     })

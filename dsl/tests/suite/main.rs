@@ -1,8 +1,9 @@
 //! The language's tests, one binary: literate suites, examples, rendered problems, identities, and whatever else may be typed.
 #![allow(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::unwrap_used,
-    reason = "tests read files, and stop at the first surprise"
+    reason = "tests read files and clocks, and stop at the first surprise"
 )]
 
 mod common;
@@ -12,3 +13,4 @@ mod identity;
 mod render;
 mod robust;
 mod spec;
+mod sweeps;

@@ -5,6 +5,8 @@
 //! - `pleach`: the spec. Without an `experiment` of its own it is laid over `tests/spec/base.pleach`, and lines count from the block.
 //! - `pleach NAME`: a file it imports; `pleach mended`: the same spec put right, which must load without a word.
 //! - `formatted`: the spec laid out; such a case is `format.rs`'s and is not loaded.
+//! - `runs`: names of the runs that the file's sweeps have; the whole file is then checked, and `name` chooses the run for `values`.
+//! - `planned`: what is reported to whoever wants to plan it, beyond the problems.
 //! - `set`: lines of `--set`; `values`: `path = value`, as `explain` shows it; `problems`: everything that is reported, in order.
 //!
 //! `PLEACH_SPEC=write cargo test -p pleach-dsl --test suite spec` writes the `problems` and `values` that came out into the suites, to be read in the
@@ -14,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use pleach_dsl::{Loaded, load};
+use pleach_dsl::{Loaded, Problems, Spec};
 
 /// One fenced block: its info string, and its text.
 pub struct Block {
@@ -106,8 +108,22 @@ pub fn whole(case: &Case, text: &str) -> (String, usize) {
     }
 }
 
-/// Loads one spec of a case, and says how many lines were put in front of it.
-fn run(case: &Case, text: &str) -> (Loaded, usize) {
+/// A spec of a case, read.
+struct Read {
+    spec: Spec,
+    name: Option<String>,
+    /// How many lines were put in front of it.
+    above: usize,
+}
+
+impl Read {
+    fn load(&mut self) -> Loaded {
+        self.spec.load(self.name.as_deref())
+    }
+}
+
+/// Reads one spec of a case.
+fn read(case: &Case, text: &str) -> Read {
     let (text, above) = whole(case, text);
     let mut files = BTreeMap::from([("main.pleach".to_string(), text)]);
     files.insert(
@@ -130,15 +146,33 @@ fn run(case: &Case, text: &str) -> (Loaded, usize) {
         .map(|line| line.split_once('=').expect("a setting has a `=`"))
         .map(|(path, value)| (path.to_string(), value.to_string()))
         .collect();
-    let name = case.block("name").map(str::trim);
-    (load("main.pleach", &files, &settings, name), above)
+    Read {
+        spec: Spec::read("main.pleach", &files, &settings),
+        name: case.block("name").map(|name| name.trim().to_string()),
+        above,
+    }
+}
+
+/// The names of the runs; of many only the first.
+fn runs(spec: &Spec) -> String {
+    const SHOWN: u64 = 12;
+    let mut text = String::new();
+    for sweep in spec.sweeps() {
+        for run in 0..sweep.total().min(SHOWN) {
+            writeln!(text, "{}", sweep.run_name(&sweep.picks(run))).unwrap();
+        }
+        if sweep.total() > SHOWN {
+            writeln!(text, "and {} more", sweep.total() - SHOWN).unwrap();
+        }
+    }
+    text
 }
 
 /// Every problem in the form of the suites.
-fn problems(loaded: &Loaded, above: usize) -> String {
+fn problems(problems: &Problems, above: usize) -> String {
     let mut text = String::new();
-    let sources = loaded.problems.sources();
-    for problem in loaded.problems.iter() {
+    let sources = problems.sources();
+    for problem in problems.iter() {
         let position = |place: pleach_dsl::syntax::Place| {
             let (line, column) = sources.position(place);
             let name = &sources.get(place.file).name;
@@ -178,10 +212,7 @@ fn values(loaded: &Loaded, expected: &str) -> String {
     for line in expected.lines() {
         let path = line.split_once(" = ").map_or(line, |(path, _)| path).trim();
         let value = match path {
-            "hash" => loaded
-                .experiment
-                .as_ref()
-                .map(|experiment| experiment.hash.clone()),
+            "hash" => loaded.hash.clone(),
             path => loaded.cells.get(path).map(|cell| cell.value.clone()),
         };
         writeln!(
@@ -201,29 +232,53 @@ fn check(case: &Case) -> (Vec<String>, BTreeMap<String, String>) {
     let Some(text) = case.block("pleach") else {
         return (vec!["no `pleach` block".to_string()], actual);
     };
-    let (loaded, above) = run(case, text);
-    let found = problems(&loaded, above);
-    let expected = case.block("problems").unwrap_or_default();
-    if found != expected {
-        wrong.push(format!("problems:\n{found}expected:\n{expected}"));
-    }
-    if loaded.experiment.is_none() && loaded.problems.errors() == 0 {
-        wrong.push("no experiment and no error".to_string());
-    }
+    let mut read = read(case, text);
+    let above = read.above;
+    let found = if case.block("runs").is_some() {
+        actual.insert("runs".to_string(), runs(&read.spec));
+        problems(&read.spec.check(None).problems, above)
+    } else {
+        let loaded = read.load();
+        if loaded.hash.is_none() && loaded.problems.errors() == 0 {
+            wrong.push("no experiment and no error".to_string());
+        }
+        problems(&loaded.problems, above)
+    };
     actual.insert("problems".to_string(), found);
+    if case.block("planned").is_some() {
+        let text = match read.load().into_result() {
+            Ok(_) => String::new(),
+            Err(missing) => problems(&missing, above),
+        };
+        actual.insert("planned".to_string(), text);
+    }
+    for (block, found) in &actual {
+        let expected = case.block(block).unwrap_or_default();
+        if found != expected {
+            wrong.push(format!("{block}:\n{found}expected:\n{expected}"));
+        }
+    }
     if let Some(expected) = case.block("values") {
-        let found = values(&loaded, expected);
+        let found = values(&read.load(), expected);
         if found != expected {
             wrong.push(format!("values:\n{found}expected:\n{expected}"));
         }
         actual.insert("values".to_string(), found);
     }
     if let Some(mended) = case.block("pleach mended") {
-        let (loaded, above) = run(case, mended);
-        if !loaded.problems.is_empty() || loaded.experiment.is_none() {
+        let mut read = self::read(case, mended);
+        let found = if case.block("runs").is_some() {
+            read.spec.check(None).problems
+        } else {
+            match read.load().into_result() {
+                Ok((_, warnings)) => warnings,
+                Err(problems) => problems,
+            }
+        };
+        if !found.is_empty() {
             wrong.push(format!(
                 "the mended spec has problems:\n{}",
-                problems(&loaded, above)
+                problems(&found, read.above)
             ));
         }
     }
@@ -330,7 +385,11 @@ fn every_code_has_a_page_that_shows_it() {
     {
         for case in cases(&std::fs::read_to_string(path).unwrap()) {
             let code = case.title.clone();
-            let problems = case.block("problems").unwrap_or_default();
+            let blocks = ["problems", "planned"].map(|info| case.block(info).unwrap_or_default());
+            let problems = blocks
+                .into_iter()
+                .find(|block| !block.is_empty())
+                .unwrap_or_default();
             assert!(
                 problems.contains(&format!(" {code}\n")),
                 "the page of {code} does not show it"
