@@ -65,7 +65,7 @@ pub struct Global {
     /// Replace a value of the spec: --set train.steps=10 (may be repeated)
     #[arg(long = "set", global = true, value_name = "PATH=VALUE", value_parser = parse_setting)]
     pub settings: Vec<Setting>,
-    /// Which experiment, where a spec declares several
+    /// Which experiment or run of a sweep, where a spec offers several
     #[arg(long, global = true, value_name = "NAME")]
     pub experiment: Option<String>,
 }
@@ -110,6 +110,8 @@ pub enum Command {
     Fmt(FmtArguments),
     /// Show what a spec would do and cost: no GPU, no network, no side effects
     Plan(Box<PlanArguments>),
+    /// Plan every run of a sweep: one line each, and the total
+    Sweep(SweepArguments),
     /// Print the identity of an experiment
     Hash(FileArguments),
     /// Show a value with its formula and the origin of each part, or the page of a diagnostic's code
@@ -148,6 +150,14 @@ pub struct FmtArguments {
     /// Specs; `-` lays stdin out to stdout
     #[arg(required = true, value_name = "FILE|-")]
     pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `sweep`.
+#[derive(Args, Debug)]
+pub struct SweepArguments {
+    /// The spec; `--experiment` chooses among several sweeps
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// One spec.

@@ -11,3 +11,4 @@ pub mod plan;
 pub mod resume;
 pub mod run;
 pub mod runs;
+pub mod sweep;

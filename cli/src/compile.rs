@@ -73,7 +73,18 @@ pub fn plan(
 ) -> Outcome<Planned> {
     let experiment = experiment(screen, global, file)?;
     supported(&experiment)?;
-    let hardware = table(screen, &experiment)?;
+    let hardware = table(screen, &experiment.cluster.device)?;
+    plan_on(file, experiment, hardware, alternatives)
+}
+
+/// Plans an experiment of a spec on devices of a table.
+pub fn plan_on(
+    file: &Path,
+    experiment: Experiment,
+    hardware: Hardware,
+    alternatives: usize,
+) -> Outcome<Planned> {
+    supported(&experiment)?;
     let begun = Instant::now();
     let answer = search::plan(&experiment, &hardware, Options { alternatives })
         .map_err(|none| misfit::nowhere(file, &experiment, &none.rejected))?;
@@ -116,9 +127,8 @@ fn unsupported(experiment: &Experiment, found: Unsupported) -> Failure {
     failure.help("`pleach check` and `pleach show` understand it; planning it is still to be built")
 }
 
-/// The table of the cluster's device.
-fn table(screen: &Screen, experiment: &Experiment) -> Outcome<Hardware> {
-    let device = &experiment.cluster.device;
+/// The table of a cluster's device.
+pub fn table(screen: &Screen, device: &str) -> Outcome<Hardware> {
     if device != THIS_MACHINE {
         return hardware::find(device, None).map_err(|error| {
             Failure::wish("pleach::cluster::device", error.to_string())

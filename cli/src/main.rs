@@ -104,6 +104,7 @@ fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
         Command::Check(arguments) => commands::check::check(screen, global, arguments),
         Command::Fmt(arguments) => commands::fmt::fmt(screen, arguments),
         Command::Plan(arguments) => commands::plan::plan(screen, global, arguments),
+        Command::Sweep(arguments) => commands::sweep::sweep(screen, global, arguments),
         Command::Hash(arguments) => commands::hash::hash(screen, global, arguments),
         Command::Explain(arguments) => commands::explain::explain(screen, global, arguments),
         Command::Run(arguments) => commands::run::run(screen, global, arguments),

@@ -56,6 +56,17 @@ pub fn judge(planned: &Planned) -> Option<Failure> {
     (planned.answer.feasible == 0).then(|| lawless(planned))
 }
 
+/// In a few words why an answer must not be run; none where it is fine.
+pub fn verdict(planned: &Planned) -> Option<String> {
+    let chosen = &planned.answer.chosen;
+    if !chosen.fits() {
+        let [peak, capacity] = [chosen.peak(), chosen.capacity].map(bytes);
+        return Some(format!("does not fit, {peak} of {capacity} at best"));
+    }
+    (planned.answer.feasible == 0)
+        .then(|| "no placement obeys every `require` of the spec".to_owned())
+}
+
 /// The failure of an experiment that has no placement at all.
 pub fn nowhere(spec: &Path, experiment: &Experiment, rejected: &[Rejected]) -> Failure {
     let (name, gpus) = (&experiment.name, experiment.cluster.gpus());

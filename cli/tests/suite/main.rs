@@ -6,3 +6,4 @@ mod running;
 mod specs;
 mod supervisor;
 mod support;
+mod sweeps;

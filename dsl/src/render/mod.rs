@@ -26,6 +26,13 @@ impl Problems {
         Problems { list, sources }
     }
 
+    /// Adds to the title of every problem of a code what only the caller can know.
+    pub fn add_to_title(&mut self, code: &str, addition: &str) {
+        for problem in self.list.iter_mut().filter(|problem| problem.code == code) {
+            problem.title.push_str(addition);
+        }
+    }
+
     /// These and one more.
     pub(crate) fn with(self, problem: Option<Problem>) -> Problems {
         let mut list = self.list;
