@@ -11,8 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_dsl::experiment::{
-    Checkpoints, Cluster, Dataset, Experiment, Init, LossScale, Model, Positions, Precision,
-    Residual, Train, Wishes,
+    Checkpoints, Cluster, Dataset, Evaluate, Experiment, Init, Log, LossScale, Model, Positions,
+    Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -360,6 +360,8 @@ fn experiment(row: &Row, placement: &Placement) -> Option<Experiment> {
         },
         train: Train::plain(1000, number(row, "global_batch")?, 1e-4, sixteen),
         checkpoints: Checkpoints::at_the_end(),
+        log: Log::default(),
+        evaluate: Evaluate::default(),
         cluster: cluster(row)?,
         plan: Wishes {
             engine: "neox".to_owned(),

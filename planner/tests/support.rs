@@ -33,6 +33,16 @@ fn what_runs_is_not_refused() {
         ("train.lr", "wsd { peak = 1e-3 }"),
         ("train.lr", "cosine { peak = 1e-3, version = neox_v1 }"),
         ("train.accumulate", "fp64"),
+        ("checkpoints.keep", "all"),
+        ("checkpoints.doubling_to", "none"),
+        ("plan.cp", "1"),
+        ("plan.ep", "auto"),
+        ("plan.stages", "uneven"),
+        ("plan.schedule", "\"1f1b\""),
+        ("plan.offload", "none"),
+        ("plan.gpus", "8"),
+        ("plan.zero", "if dp > 1 then 1 else 0"),
+        ("plan.engine", "megatron"),
     ] {
         assert_eq!(refused(&[setting]), Vec::<&str>::new(), "{setting:?}");
     }
@@ -40,6 +50,10 @@ fn what_runs_is_not_refused() {
 
 #[test]
 fn what_would_be_left_out_is_refused() {
+    assert_eq!(
+        refused(&[("evaluate.at_end", "true"), ("evaluate.data", "letters")]),
+        ["evaluate"]
+    );
     for (path, value, at) in [
         ("train.optimizer", "lion", "train.optimizer"),
         ("train.optimizer", "sgd", "train.optimizer"),
@@ -50,6 +64,22 @@ fn what_would_be_left_out_is_refused() {
         ("train.reduce", "bf16", ""),
         ("train.loss.z_loss", "1e-4", ""),
         ("train.loss.label_smoothing", "10%", ""),
+        ("checkpoints.also", "[0, 1]", ""),
+        ("checkpoints.doubling_to", "4 steps", "checkpoints.also"),
+        ("checkpoints.optimizer", "false", ""),
+        ("checkpoints.background", "true", ""),
+        ("log.every", "2 steps", ""),
+        ("log.what", "[loss]", ""),
+        ("log.to", "wandb", ""),
+        ("plan.cp", "2", ""),
+        ("plan.vpp", "if pp > 1 then 2 else 1", ""),
+        ("plan.schedule", "zero_bubble", ""),
+        ("plan.stages", "even", ""),
+        ("plan.zero", "3", ""),
+        ("plan.recompute", "selective", ""),
+        ("plan.offload", "optimizer", ""),
+        ("plan.gpus", "4", ""),
+        ("plan.engine", "torchtitan", ""),
     ] {
         let at = if at.is_empty() { path } else { at };
         assert_eq!(refused(&[(path, value)]), [at], "{path} = {value}");

@@ -106,11 +106,16 @@ fn dealt_evenly(resolver: &mut Resolver, sequences: u64) -> Option<()> {
 
 /// The replicas that follow where `dp` is open and everything else is pinned.
 fn implied_replicas(resolver: &mut Resolver) -> Option<u64> {
-    let gpus = resolver.known("cluster.gpus")?.count()?;
+    let gpus = resolver.known("plan.gpus")?.count()?;
+    let shared = match super::ranks::says_context(resolver) {
+        true => resolver.known("plan.cp")?.count()?,
+        false => 1,
+    };
     let ranks = resolver
         .known("plan.tp")?
         .count()?
-        .checked_mul(resolver.known("plan.pp")?.count()?)?;
+        .checked_mul(resolver.known("plan.pp")?.count()?)?
+        .checked_mul(shared)?;
     let dp = resolver.tree.find("plan.dp")?;
     let open = resolver.value(dp) == Err(crate::evaluate::Stop::Open("dp".to_string()));
     (open && gpus.is_multiple_of(ranks)).then_some(gpus / ranks)

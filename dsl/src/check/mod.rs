@@ -3,9 +3,12 @@
 //! A rule asks for [`Known`] values; where one of them was reported already, or is left to the planner, it stays silent.
 
 mod batch;
+mod evaluation;
+mod experts;
 mod heads;
 mod length;
 mod machines;
+mod pipeline;
 mod positions;
 mod ranks;
 mod rates;
@@ -117,14 +120,19 @@ impl Resolver<'_> {
 
     /// Paths of the mixers of one kind, one for each layer that is written.
     pub fn mixers(&self, kind: &str) -> Vec<String> {
+        self.parts("mixer", kind)
+    }
+
+    /// Paths of the parts of one kind, one for each layer that is written.
+    pub fn parts(&self, part: &str, kind: &str) -> Vec<String> {
         let stack = self
             .tree
             .find("model.stack")
             .and_then(|id| self.tree.body(id));
         let layers = stack.map(|body| body.children.keys()).into_iter().flatten();
         layers
-            .map(|layer| format!("model.stack.{layer}.mixer"))
-            .filter(|mixer| self.kind(mixer).as_deref() == Some(kind))
+            .map(|layer| format!("model.stack.{layer}.{part}"))
+            .filter(|path| self.kind(path).as_deref() == Some(kind))
             .collect()
     }
 
@@ -147,9 +155,12 @@ pub fn check(resolver: &mut Resolver) {
     if resolver.problems.len() == before {
         // With a wrong `tp` or `pp`, ranks and batch would only repeat the mistake.
         ranks::check(resolver);
+        experts::check(resolver);
         batch::check(resolver);
     }
+    pipeline::check(resolver);
     length::check(resolver);
+    evaluation::check(resolver);
     schedule::check(resolver);
     rates::check(resolver);
     vocabulary::check(resolver);

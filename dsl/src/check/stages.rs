@@ -1,4 +1,4 @@
-//! Pipeline stages hold equally many layers.
+//! Pipeline stages hold equally many layers, unless it is said how many each holds or that they need not.
 
 use num_rational::BigRational;
 
@@ -16,6 +16,10 @@ fn layers_over_stages(resolver: &mut Resolver) -> Option<()> {
     let layers = resolver.known("model.layers")?;
     let stages = resolver.known("plan.pp")?;
     let (count, pp) = (layers.count()?, stages.count()?);
+    let written = resolver.known("plan.stages");
+    if written.is_some_and(|written| written.text() != Some("even")) {
+        return None;
+    }
     if count.is_multiple_of(pp) {
         return None;
     }
@@ -29,15 +33,13 @@ fn layers_over_stages(resolver: &mut Resolver) -> Option<()> {
     );
     let problem = problem.and(layers.place, format!("{count} layers"));
     let legal = either(&fitting(count, resolver));
-    resolver.report(problem.help(format!("use `pp` {legal}")));
+    resolver.report(problem.help(format!("use `pp` {legal}, or `stages = uneven`")));
     None
 }
 
 /// Stage counts that divide the layers and, with the tensor-parallel ranks, the GPUs.
 fn fitting(layers: u64, resolver: &mut Resolver) -> Vec<u64> {
-    let gpus = resolver
-        .known("cluster.gpus")
-        .and_then(|known| known.count());
+    let gpus = resolver.known("plan.gpus").and_then(|known| known.count());
     let tp = resolver
         .known("plan.tp")
         .and_then(|known| known.count())

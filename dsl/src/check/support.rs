@@ -3,13 +3,12 @@
 use crate::evaluate::Value;
 use crate::origin::Layer;
 use crate::problem::Problem;
-use crate::resolve::{Resolver, not_yet};
+use crate::resolve::Resolver;
 
 /// All of them.
 pub fn check(resolver: &mut Resolver) {
     precision_of_machine(resolver);
     zero_stage(resolver);
-    selective_recompute(resolver);
     split_shares(resolver);
 }
 
@@ -54,22 +53,6 @@ fn zero_stage(resolver: &mut Resolver) -> Option<()> {
                 "stages are 0, 1, 2 and 3",
             )
             .help("write `zero = 1`"),
-        );
-    } else if stage > 1 {
-        resolver.report(
-            not_yet(&format!("ZeRO stage {stage}"), zero.place)
-                .help("use `zero = 0` or `zero = 1`"),
-        );
-    }
-    None
-}
-
-fn selective_recompute(resolver: &mut Resolver) -> Option<()> {
-    let recompute = resolver.known("plan.recompute")?;
-    if recompute.text()? == "selective" {
-        resolver.report(
-            not_yet("selective recomputation", recompute.place)
-                .help("use `recompute = none` or `recompute = full`"),
         );
     }
     None

@@ -197,6 +197,8 @@ fn compare_equal(
         }
         (Value::Truth(first), Value::Truth(second)) => Ok(first == second),
         (Value::List(first), Value::List(second)) => Ok(first == second),
+        // A field that may be switched off is compared with the word that does it: `clip == none`.
+        (Value::Word(word), _) | (_, Value::Word(word)) if word == "none" => Ok(false),
         (first, second) => {
             let title = format!(
                 "{} cannot be compared with {}",

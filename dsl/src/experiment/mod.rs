@@ -20,8 +20,8 @@ pub use model::{
     Activation, Attention, Dense, Embedding, Experts, Head, Init, Layer, Mamba, Mixer, Mlp, Model,
     Norm, Positions, Residual,
 };
-pub use plan::Wishes;
-pub use run::Checkpoints;
+pub use plan::{Stages, Wishes};
+pub use run::{Checkpoints, Evaluate, Log};
 pub use train::{
     AdamW, Decay, Decays, Float, LearningRate, Loss, LossScale, Optimizer, Precision, Shape, Train,
     Version,
@@ -42,6 +42,10 @@ pub struct Experiment {
     pub train: Train,
     /// When it is saved.
     pub checkpoints: Checkpoints,
+    /// What it writes of its steps.
+    pub log: Log,
+    /// When it is measured on other text.
+    pub evaluate: Evaluate,
     /// The machines.
     pub cluster: Cluster,
     /// What is said, left open and wished of the placement.

@@ -6,13 +6,13 @@
 use std::rc::Rc;
 
 use super::unknown::unknown_field;
-use super::{Content, NodeId, Resolver, is_structure};
+use super::{Content, NodeId, Resolver, is_structure, meant_by_neighbour};
 use crate::evaluate::{Stop, Surroundings, Value, evaluate};
 use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::quantity::Quantity;
-use crate::schema::{EXPERIMENT, FIGURES, Field, Type, WORDS};
+use crate::schema::{EXPERIMENT, FIGURES, Field, STAGES, Type, WORDS};
 use crate::syntax::{Expression, ExpressionKind, Path, Place, Table};
 
 /// The longest chain of cells that may wait for one another.
@@ -396,6 +396,9 @@ impl Resolver<'_> {
             section = self.tree.node(at).parent;
         }
         if let Some(words) = self.words_of(standing) {
+            if let Some(help) = meant_by_neighbour(&path.text, words) {
+                return problem.help(help);
+            }
             let near = nearest(&path.text, words.iter().copied());
             return problem.help(match near {
                 Some(found) => format!("did you mean `{found}`?"),
@@ -417,7 +420,8 @@ impl Resolver<'_> {
             Content::Cell {
                 field: Some(field), ..
             } => match field.holds {
-                Type::Words(words) => Some(words),
+                Type::Words(words) | Type::WordList(words) => Some(words),
+                Type::Stages => Some(STAGES),
                 _ => None,
             },
             _ => None,

@@ -4,7 +4,7 @@ use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
 use super::defaults::example;
-use super::{NodeId, Resolver};
+use super::{NodeId, Resolver, meant_by_neighbour};
 use crate::evaluate::{Stop, Value};
 use crate::names::nearest;
 use crate::origin::Layer;
@@ -35,6 +35,9 @@ impl Resolver<'_> {
         match field.holds {
             Type::Text => self.coerce_text(field, value, place),
             Type::Texts => self.coerce_texts(field, value, place),
+            Type::StepList => self.coerce_steps(id, field, value, place),
+            Type::WordList(words) => self.coerce_words(id, field, words, value, place),
+            Type::Stages => self.coerce_stages(field, value, place),
             Type::Truth => match value {
                 Value::Truth(_) => Ok(value),
                 other => self.wrong(field, &other, place, "is true or false"),
@@ -109,7 +112,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn coerce_word(
+    pub(super) fn coerce_word(
         &mut self,
         field: &'static Field,
         words: &'static [&'static str],
@@ -137,6 +140,10 @@ impl Resolver<'_> {
             place,
             "not one of its words",
         );
+        if let Some(help) = meant_by_neighbour(&word, words) {
+            self.report(problem.help(help));
+            return Err(Stop::Poisoned);
+        }
         self.report(problem.help(match nearest(&word, words.iter().copied()) {
             Some(found) => format!("did you mean `{found}`?"),
             None => format!("it is one of {}", words.join(", ")),
@@ -382,7 +389,7 @@ impl Resolver<'_> {
     }
 
     /// A value of another kind altogether.
-    fn wrong(
+    pub(super) fn wrong(
         &mut self,
         field: &'static Field,
         value: &Value,

@@ -243,7 +243,7 @@ pub fn example(field: &Field) -> String {
             "vocab" => "50_304",
             "nodes" => "1",
             "gpus_per_node" => "8",
-            "tp" | "pp" | "dp" => "2",
+            "tp" | "pp" | "dp" | "cp" | "ep" | "vpp" => "2",
             "zero" => "1",
             _ => "12",
         },
@@ -260,6 +260,9 @@ pub fn example(field: &Field) -> String {
         Type::Text if field.name == "source" => "\"cargo:dependencies\"",
         Type::Text => "\"…\"",
         Type::Texts => "[\"**/*.rs\"]",
+        Type::StepList => "[0, 1, 2, 4]",
+        Type::WordList(words) => return format!("[{}]", words[..2.min(words.len())].join(", ")),
+        Type::Stages => "uneven",
         Type::Truth => "false",
         Type::Words(words) => words[0],
         Type::Variant(kinds)

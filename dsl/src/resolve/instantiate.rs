@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::declarations::Found;
 use super::elaborate::{LONGEST_CHAIN, MACHINES};
-use super::{Body, Content, Node, NodeId, Resolver, not_yet};
+use super::{Body, Content, Node, NodeId, Resolver, meant_by_neighbour, not_yet};
 use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
@@ -328,6 +328,9 @@ fn unknown_kind(
     }
     let title = format!("there is no `{}` called `{word}`", field.name);
     let problem = Problem::error("pleach::kind::unknown", title, path.place, "no such kind");
+    if let Some(help) = meant_by_neighbour(word, &names) {
+        return problem.help(help);
+    }
     match nearest(word, names.into_iter()) {
         Some(found) => problem.help(format!("did you mean `{found}`?")),
         None => problem.help(format!("`{}` is {listed}", field.name)),

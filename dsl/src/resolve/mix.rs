@@ -37,7 +37,12 @@ type Cells = Vec<(&'static Field, Option<(Value, Place)>)>;
 impl Resolver<'_> {
     /// The components of the experiment's mix; none where something was reported, a single whole where there is no table.
     pub fn mix(&mut self) -> Option<Vec<Share>> {
-        let data = self.tree.find("data")?;
+        self.mix_of("data")
+    }
+
+    /// The same of any dataset.
+    pub fn mix_of(&mut self, path: &str) -> Option<Vec<Share>> {
+        let data = self.tree.find(path)?;
         let body = self.tree.body(data)?;
         let Some(id) = body.children.get("mix").copied() else {
             let (name, place) = (body.kind.clone(), self.tree.node(data).place);

@@ -15,6 +15,7 @@ mod defer;
 mod elaborate;
 mod files;
 mod instantiate;
+mod lists;
 mod mix;
 mod settings;
 mod stack;
@@ -38,7 +39,7 @@ pub use settings::{Setting, read_settings};
 pub use stack::is_structure;
 pub use sweep::{Axis, Sweep};
 pub use tree::{Body, Content, Node, NodeId, Tree};
-pub use unknown::not_yet;
+pub use unknown::{meant_by_neighbour, not_yet};
 
 /// The work on one experiment: its tree, and what was found on the way.
 pub struct Resolver<'files> {

@@ -2,7 +2,7 @@
 
 use crate::names::nearest;
 use crate::problem::Problem;
-use crate::schema::{COMPUTED, EXPERIMENT, NEIGHBOURS, Section, Type};
+use crate::schema::{COMPUTED, EXPERIMENT, NEIGHBOURS, Section, Type, WORDS_OF_NEIGHBOURS};
 use crate::syntax::Place;
 
 /// A longer value is not repeated in a help.
@@ -58,6 +58,17 @@ pub fn unknown_and_meant(
     }
 }
 
+/// The word of ours that a neighbour's stands for, as a help; none unless it is one of those that are wanted.
+pub fn meant_by_neighbour(word: &str, wanted: &[&str]) -> Option<String> {
+    let lower = word.to_lowercase().replace('-', "_");
+    let (_, ours, whose) = WORDS_OF_NEIGHBOURS
+        .iter()
+        .find(|(theirs, ours, _)| *theirs == lower && wanted.contains(ours))?;
+    Some(format!(
+        "did you mean `{ours}`? (`{word}` is its name in {whose})"
+    ))
+}
+
 /// Something the language knows and this version does not build.
 pub fn not_yet(what: &str, place: Place) -> Problem {
     Problem::error(
@@ -96,7 +107,12 @@ fn suggestion(section: &'static Section, path: &str, name: &str) -> Option<Sugge
     if let Some((_, advice)) = COMPUTED.iter().find(|(theirs, _)| *theirs == lower) {
         return Some(Here((*advice).to_string(), None));
     }
-    if let Some((_, ours, whose)) = NEIGHBOURS.iter().find(|(theirs, ..)| *theirs == lower) {
+    if let Some((_, ours, whose)) = NEIGHBOURS
+        .iter()
+        .copied()
+        .flatten()
+        .find(|(theirs, ..)| *theirs == lower)
+    {
         let (owner, field) = ours.rsplit_once('.').unwrap_or(("", ours));
         return Some(match neighbour(path, name, (owner, field), whose) {
             Some(help) => Here(help, (owner == path).then_some(field)),
@@ -171,7 +187,7 @@ mod tests {
 
     #[test]
     fn every_neighbour_names_a_field_that_exists() {
-        for (theirs, ours, _) in NEIGHBOURS {
+        for (theirs, ours, _) in NEIGHBOURS.iter().copied().flatten() {
             let mut sections: Vec<&'static Section> = vec![&EXPERIMENT];
             for part in ours.split('.') {
                 let fields: Vec<_> = sections

@@ -20,7 +20,7 @@ use crate::syntax::Kind;
 pub use cluster::CLUSTER;
 pub use data::DATASET;
 pub use model::{ATTENTION, DECODER, FAMILIES, LAYER, MAMBA, MOE, TRANSFORMER};
-pub use neighbours::{COMPUTED, NEIGHBOURS};
+pub use neighbours::{COMPUTED, NEIGHBOURS, WORDS_OF_NEIGHBOURS};
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +47,16 @@ pub enum Type {
     Text,
     /// Several strings.
     Texts,
+    /// Several steps; bare numbers are steps.
+    StepList,
     /// True or false.
     Truth,
     /// One of these words.
     Words(&'static [&'static str]),
+    /// Several of these words.
+    WordList(&'static [&'static str]),
+    /// `even`, `uneven`, or a list of layer counts.
+    Stages,
     /// A section that is always there and is edited.
     Section(&'static Section),
     /// One of several kinds of section.
@@ -216,6 +222,18 @@ pub static EXPERIMENT: Section = Section {
             "When it is saved.",
         ),
         Field::new(
+            "log",
+            Type::Section(&run::LOG),
+            Need::Required,
+            "What it writes of its steps.",
+        ),
+        Field::new(
+            "evaluate",
+            Type::Section(&run::EVALUATE),
+            Need::Required,
+            "When it is measured on text that is not trained on.",
+        ),
+        Field::new(
             "cluster",
             Type::Declared(Kind::Cluster, &CLUSTER),
             Need::Required,
@@ -228,7 +246,7 @@ pub static EXPERIMENT: Section = Section {
             "What is said, left open and wished of the placement.",
         ),
     ],
-    later: &["eval", "evaluation", "logging"],
+    later: &[],
 };
 
 /// Names of a placement's figures, which only the planner knows, with their dimensions.
@@ -250,12 +268,16 @@ pub static WORDS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
     words
 });
 
+/// The words of a cut into stages.
+pub const STAGES: &[&str] = &["even", "uneven"];
+
 /// Adds the words of a section and of those below it.
 fn gather(section: &'static Section, words: &mut BTreeSet<&'static str>) {
     for field in section.fields {
         words.extend(field.or_word);
         match field.holds {
-            Type::Words(own) => words.extend(own),
+            Type::Words(own) | Type::WordList(own) => words.extend(own),
+            Type::Stages => words.extend(STAGES),
             Type::Section(inner) | Type::Declared(_, inner) | Type::Stack(inner) => {
                 gather(inner, words)
             }

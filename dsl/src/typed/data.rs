@@ -8,11 +8,12 @@ use crate::experiment::{Component, Dataset};
 use crate::resolve::{Resolver, Share};
 
 /// The dataset with its shares.
-pub fn dataset(resolver: &mut Resolver, mix: &[Share]) -> Option<Dataset> {
+pub fn dataset(resolver: &mut Resolver, path: &str, mix: &[Share]) -> Option<Dataset> {
+    let field = |name: &str| format!("{path}.{name}");
     Some(Dataset {
-        name: resolver.kind("data")?,
-        source: text(resolver, "data.source")?,
-        tokenizer: text(resolver, "data.tokenizer")?,
+        name: resolver.kind(path)?,
+        source: text(resolver, &field("source"))?,
+        tokenizer: text(resolver, &field("tokenizer"))?,
         mix: mix.iter().map(component).collect::<Option<Vec<_>>>()?,
     })
 }

@@ -60,8 +60,13 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         compute,
         accumulate,
         checkpoint_every: experiment.checkpoints.every,
-        checkpoint_keep: experiment.checkpoints.keep,
+        checkpoint_keep: keep(experiment.checkpoints.keep),
     }
+}
+
+/// How many checkpoints stay; all of them are more than anybody writes.
+fn keep(wanted: Option<u64>) -> u32 {
+    wanted.map_or(u32::MAX, |count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// The mix, without what is only known once the data is there.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pleach_dsl::experiment::{
-    Checkpoints, Cluster, Dataset, Experiment, Init, Model, Positions, Precision, Residual, Train,
-    Wishes,
+    Checkpoints, Cluster, Dataset, Evaluate, Experiment, Init, Log, Model, Positions, Precision,
+    Residual, Train, Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::hardware::Hardware;
@@ -67,6 +67,8 @@ fn experiment(
         },
         train: Train::plain(100, batch, 1e-3, precision),
         checkpoints: Checkpoints::at_the_end(),
+        log: Log::default(),
+        evaluate: Evaluate::default(),
         cluster: Cluster {
             nodes,
             ..cluster(device, ranks)

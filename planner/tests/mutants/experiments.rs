@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Decays, Experiment, Init, Model, Optimizer, Positions,
-    Precision, Residual, Train, Wishes,
+    AdamW, Checkpoints, Cluster, Dataset, Decays, Evaluate, Experiment, Init, Log, Model,
+    Optimizer, Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -46,6 +46,8 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
             placement.micro_batch * micro_steps * u64::from(placement.dp),
         ),
         checkpoints: Checkpoints::at_the_end(),
+        log: Log::default(),
+        evaluate: Evaluate::default(),
         cluster: cluster(u64::from(placement.tp * placement.pp * placement.dp)),
         plan: Wishes::open(),
         hash: String::new(),

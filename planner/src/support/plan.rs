@@ -1,0 +1,64 @@
+//! What a placement can be: tensor parallelism, stages in one pass, replicas with ZeRO 0 or 1, and full recomputation or none.
+
+use pleach_dsl::experiment::{Experiment, Stages};
+use pleach_dsl::wish::Choice;
+
+use super::Unsupported;
+use crate::engine;
+
+/// Everything of `plan` that cannot be planned. A choice is refused unless the one that is planned is all it leaves.
+pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
+    let plan = &experiment.plan;
+    let word = |choice: &Choice<String>, planned: &str| only(choice, &planned.to_owned());
+    let beyond =
+        |choice: &Choice<u64>, most: u64| choice.fixed().is_some_and(|value| *value > most);
+    let selective = plan
+        .recompute
+        .fixed()
+        .is_some_and(|word| word == "selective");
+    let refused = [
+        (!only(&plan.cp, &1), "plan.cp", "context parallelism"),
+        (!only(&plan.ep, &1), "plan.ep", "expert parallelism"),
+        (
+            !only(&plan.vpp, &1),
+            "plan.vpp",
+            "a choice of virtual stages",
+        ),
+        (
+            !word(&plan.schedule, "1f1b"),
+            "plan.schedule",
+            "another pipeline schedule than `1f1b`",
+        ),
+        (
+            matches!(plan.stages, Some(Stages::Even | Stages::Layers(_))),
+            "plan.stages",
+            "a cut into stages that is not by work",
+        ),
+        (beyond(&plan.zero, 1), "plan.zero", "ZeRO beyond stage 1"),
+        (selective, "plan.recompute", "selective recomputation"),
+        (
+            plan.recompute_budget.is_some(),
+            "plan.recompute_budget",
+            "a budget of recomputation",
+        ),
+        (!word(&plan.offload, "none"), "plan.offload", "offloading"),
+        (plan.gpus.is_some(), "plan.gpus", "leaving GPUs idle"),
+        (
+            engine::find(&plan.engine).is_none(),
+            "plan.engine",
+            "this engine",
+        ),
+    ];
+    let refused = refused.into_iter().filter(|(refused, ..)| *refused);
+    found.extend(refused.map(|(_, path, what)| Unsupported { path, what }));
+}
+
+/// Whether a choice leaves nothing but one value, or leaves it wholly to the planner.
+fn only<T: PartialEq>(choice: &Choice<T>, planned: &T) -> bool {
+    match choice {
+        Choice::Auto => true,
+        Choice::Fixed(value) => value == planned,
+        Choice::OneOf(values) => values.iter().all(|value| value == planned),
+        Choice::Formula(_) => false,
+    }
+}
