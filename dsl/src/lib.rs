@@ -12,6 +12,7 @@
 //! [`load`], for one experiment of it.
 
 mod check;
+mod editor;
 pub mod evaluate;
 pub mod experiment;
 pub mod explain;
@@ -33,6 +34,7 @@ pub mod syntax;
 mod typed;
 pub mod wish;
 
+pub use editor::{Completion, Role, Symbol, SymbolKind, complete, outline};
 pub use format::format;
 pub use loader::{Failure, Loader, SHIPPED};
 pub use pages::{codes, page};

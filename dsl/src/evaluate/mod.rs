@@ -11,7 +11,7 @@ mod value;
 
 pub use builtins::BUILTINS;
 pub use power::{Note, draw};
-pub use units::{UNIT_WORDS, Unit, find_unit};
+pub use units::{SEQUENCES, UNIT_WORDS, Unit, find_unit};
 pub use value::Value;
 
 use crate::problem::Problem;

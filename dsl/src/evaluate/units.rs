@@ -89,7 +89,7 @@ pub const UNIT_WORDS: &[&str] = &{
 };
 
 /// Words of sequences: worth `context` tokens each.
-const SEQUENCES: [&str; 2] = ["sequence", "sequences"];
+pub const SEQUENCES: [&str; 2] = ["sequence", "sequences"];
 
 /// What a unit is worth: a word, or words divided (`TFLOP/s`).
 pub fn find_unit(text: &str) -> Option<Unit> {

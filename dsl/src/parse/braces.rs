@@ -159,6 +159,7 @@ fn repair(
     let mut open: Vec<Opener> = Vec::new();
     let mut missing: Vec<usize> = Vec::new();
     let mut blank: Vec<usize> = Vec::new();
+    let mut excess = -total;
     for mark in marks {
         let line_start = mark.offset - mark.indent;
         if mark.first && total > 0 {
@@ -174,7 +175,8 @@ fn repair(
                 indent: mark.indent,
                 line: mark.line,
             }),
-            '}' if open.is_empty() || total < 0 && stray(&open, mark) => {
+            '}' if open.is_empty() || excess > 0 && stray(&open, mark) => {
+                excess -= 1;
                 blank.push(mark.offset);
                 problems.push(closes_nothing(file, mark.offset));
             }
@@ -202,10 +204,11 @@ fn undercut(opener: &Opener, mark: &Mark) -> bool {
         }
 }
 
-/// Whether a closer stands deeper than the block it would close begins.
+/// Whether a closer is not where that of its block would be: on a line of its own, indented as the block's first.
 fn stray(open: &[Opener], mark: &Mark) -> bool {
-    open.last()
-        .is_none_or(|opener| mark.first && mark.line > opener.line && mark.indent > opener.indent)
+    open.last().is_none_or(|opener| {
+        mark.line > opener.line && (!mark.first || mark.indent > opener.indent)
+    })
 }
 
 /// The text with the missing closers in and the stray ones out.

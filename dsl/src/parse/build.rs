@@ -1,5 +1,6 @@
 //! Pairs of the grammar to the tree. Comments come back as pairs too and are stepped over here.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use num_bigint::BigInt;
@@ -42,6 +43,8 @@ pub(super) struct Builder<'build> {
     pub text: &'build str,
     pub balanced: &'build Balanced,
     pub problems: &'build mut Vec<Problem>,
+    /// What could be read of tables with a broken row.
+    pub partial: BTreeMap<Place, Table>,
 }
 
 /// The pairs inside a pair, without comments.
@@ -69,6 +72,7 @@ impl Builder<'_> {
                 _ => {}
             }
         }
+        file.partial = std::mem::take(&mut self.partial);
         file
     }
 
@@ -412,6 +416,7 @@ impl Builder<'_> {
 
     /// A table; one broken row silences the whole, since sums over the rest would mislead.
     fn table(&mut self, pair: Pair<Rule>) -> ExpressionKind {
+        let place = self.place(&pair);
         let mut table = Table {
             header: Vec::new(),
             rows: Vec::new(),
@@ -435,6 +440,7 @@ impl Builder<'_> {
         if whole {
             ExpressionKind::Table(table)
         } else {
+            self.partial.insert(place, table);
             ExpressionKind::Broken
         }
     }

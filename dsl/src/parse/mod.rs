@@ -9,6 +9,8 @@ mod build;
 mod concrete;
 mod slips;
 
+use std::collections::BTreeMap;
+
 use pest::Parser;
 
 use crate::problem::Problem;
@@ -43,6 +45,7 @@ pub fn parse(file: usize, text: &str, problems: &mut Vec<Problem>) -> File {
                 text,
                 balanced: &balanced,
                 problems,
+                partial: BTreeMap::new(),
             }
             .file(pairs);
             file.incomplete |= refused;
@@ -85,6 +88,7 @@ pub fn parse_setting(
             text,
             balanced: &balanced,
             problems,
+            partial: BTreeMap::new(),
         }
         .only_expression(pairs),
         Err(_) => {

@@ -2,6 +2,8 @@
 
 mod expression;
 
+use std::collections::BTreeMap;
+
 pub use expression::{Amount, Expression, ExpressionKind, Operator, Path, Row, Table};
 
 /// A stretch of text in one file, in bytes.
@@ -35,6 +37,9 @@ pub struct File {
     pub declarations: Vec<Declaration>,
     /// Whether something at the top could not be read: names that seem missing may be in there.
     pub incomplete: bool,
+    /// What could be read of tables with a row that could not, by the place of the table. In the tree such a table is broken as a whole, since
+    /// sums over the rest would mislead; an outline still shows its rows.
+    pub partial: BTreeMap<Place, Table>,
 }
 
 /// An import.
@@ -75,6 +80,16 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 6] = [
+        Kind::Experiment,
+        Kind::Sweep,
+        Kind::Model,
+        Kind::Dataset,
+        Kind::Cluster,
+        Kind::Schedule,
+    ];
+
     /// The word of the language.
     pub fn word(self) -> &'static str {
         match self {

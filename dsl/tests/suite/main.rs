@@ -7,6 +7,7 @@
 )]
 
 mod common;
+mod editor;
 mod examples;
 mod format;
 mod identity;

@@ -4,7 +4,7 @@
 //!
 //! - `pleach`: the spec. Without an `experiment` of its own it is laid over `tests/spec/base.pleach`, and lines count from the block.
 //! - `pleach NAME`: a file it imports; `pleach mended`: the same spec put right, which must load without a word.
-//! - `formatted`: the spec laid out; such a case is `format.rs`'s and is not loaded.
+//! - `formatted`: the spec laid out; `outline`, `offers`, `withheld`: what an editor is told. `format.rs` and `editor.rs` read such cases; they are not loaded.
 //! - `runs`: names of the runs that the file's sweeps have; the whole file is then checked, and `name` chooses the run for `values`.
 //! - `planned`: what is reported to whoever wants to plan it, beyond the problems.
 //! - `set`: lines of `--set`; `values`: `path = value`, as `explain` shows it; `problems`: everything that is reported, in order.
@@ -328,7 +328,10 @@ fn suites_hold() {
         let mut results = Vec::new();
         for case in &cases {
             count += 1;
-            if case.block("formatted").is_some() {
+            if ["formatted", "outline", "offers"]
+                .iter()
+                .any(|info| case.block(info).is_some())
+            {
                 results.push(BTreeMap::new());
                 continue;
             }
