@@ -30,35 +30,35 @@ pub struct Job {
 }
 
 /// What all ranks of one job share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Rendezvous {
     /// 256 random bits in hexadecimal.
     pub secret: String,
-    /// A port that was free a moment ago.
+    /// Where rank 0 listens. It is open from here on and rank 0 inherits it, so nobody else can take the port.
+    pub listener: TcpListener,
+    /// Its port.
     pub port: u16,
     /// Threads for each rank.
     pub threads: usize,
 }
 
 impl Rendezvous {
-    /// Draws a secret, finds a port and shares the cores out.
-    ///
-    /// The port is bound to 0 first, so that the system chooses one nobody uses; who takes it between here and rank 0
-    /// cannot pass for our job, because it lacks the secret.
+    /// Draws a secret, opens a port that the system chooses, and shares the cores out.
     pub fn new(ranks: u32) -> Outcome<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let port = TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|listener| listener.local_addr())
-            .map_err(|error| {
-                Failure::machine(
-                    "pleach::launch::port",
-                    format!("no port of 127.0.0.1 could be bound: {error}"),
-                )
-                .help("`ulimit -n` and the firewall decide; `ss -ltn` lists what listens")
-            })?;
+        let opened = TcpListener::bind(("127.0.0.1", 0))
+            .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
+        let (port, listener) = opened.map_err(|error| {
+            Failure::machine(
+                "pleach::launch::port",
+                format!("no port of 127.0.0.1 could be bound: {error}"),
+            )
+            .help("`ulimit -n` and the firewall decide; `ss -ltn` lists what listens")
+        })?;
         Ok(Self {
             secret: secret()?,
-            port: port.port(),
+            listener,
+            port,
             threads: (cores / ranks as usize).max(1),
         })
     }

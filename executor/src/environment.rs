@@ -1,4 +1,4 @@
-//! Who this process is: the variables that torchrun sets, and the two of our own launcher.
+//! Who this process is: the variables that torchrun sets, and those of our own launcher.
 //!
 //! `PLEACH_SECRET` is what the ranks of one job know and nobody else does; under plain torchrun its run id takes that part.
 //! `PLEACH_ADDRESS` names the address that this rank is reached at, where the way to the first rank does not say it.
@@ -9,6 +9,10 @@ use crate::error::{Exit, Failure};
 pub const SECRET: &str = "PLEACH_SECRET";
 /// The variable with this rank's own address.
 pub const ADDRESS: &str = "PLEACH_ADDRESS";
+
+/// The variable with the number of an open file: the socket that rank 0 listens on. Our own launcher opens it itself, so
+/// that no other program can take the port between its choice and its use.
+pub const LISTENER: &str = "PLEACH_LISTENER";
 
 /// Where ranks meet when nobody says it.
 const DEFAULT_PORT: u16 = 29500;
@@ -36,6 +40,8 @@ pub struct Environment {
     pub launched: bool,
     /// The address this rank is reached at.
     pub address: Option<String>,
+    /// The open socket that this rank serves the store on.
+    pub listener: Option<i32>,
 }
 
 impl Environment {
@@ -69,6 +75,9 @@ impl Environment {
             secret,
             launched: look(SECRET).is_some(),
             address: look(ADDRESS),
+            listener: look(LISTENER)
+                .map(|_| number(&look, LISTENER, 0))
+                .transpose()?,
         })
     }
 

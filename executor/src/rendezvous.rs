@@ -6,9 +6,10 @@
 
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
+use std::os::fd::FromRawFd;
 use std::time::{Duration, Instant};
 
-use crate::environment::Environment;
+use crate::environment::{Environment, LISTENER};
 use crate::error::{Exit, Failure, ranks};
 use crate::native::{Result as Answer, Store};
 
@@ -50,16 +51,50 @@ fn open(environment: &Environment, deadline: Duration) -> Result<Store, Failure>
     if environment.rank != 0 || environment.agent_store {
         return Store::connect(host, *port, deadline).map_err(|error| failed(environment, &error));
     }
-    let place = resolve(host, *port)?;
-    let listener = TcpListener::bind(place).map_err(|error| {
-        Failure::new(
-            Exit::Machine,
-            "pleach::worker::rendezvous",
-            format!("rank 0 cannot listen at {place}: {error}"),
-        )
-        .help("another job may be there: choose another MASTER_PORT, or wait for it to end")
-    })?;
+    let listener = match environment.listener {
+        Some(file) => inherited(file, *port)?,
+        None => bind(resolve(host, *port)?)?,
+    };
     Store::serve(listener, host, *port, deadline).map_err(|error| failed(environment, &error))
+}
+
+/// The socket that the launcher has opened for this rank.
+fn inherited(file: i32, port: u16) -> Result<TcpListener, Failure> {
+    let wrong = |what: String| {
+        let message = format!("{LISTENER} is {file}, {what}");
+        Failure::new(Exit::Machine, "pleach::worker::rendezvous", message)
+            .help("it is set by `pleach run` alone; unset it for other launchers")
+    };
+    // SAFETY: asks about a number, which need not be an open file.
+    if unsafe { libc::fcntl(file, libc::F_GETFD) } == -1 {
+        return Err(wrong("which is no open file".to_owned()));
+    }
+    // SAFETY: the file is open, and the launcher has given it to this process for this one use.
+    let listener = unsafe { TcpListener::from_raw_fd(file) };
+    match listener.local_addr() {
+        Ok(place) if place.port() == port => Ok(listener),
+        Ok(place) => Err(wrong(format!(
+            "which listens at {place}, not at port {port}"
+        ))),
+        Err(error) => Err(wrong(format!("which is no socket: {error}"))),
+    }
+}
+
+fn bind(place: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(place).map_err(|error| {
+        let (code, help) = match error.kind() {
+            std::io::ErrorKind::AddrInUse => (
+                "pleach::worker::port_taken",
+                "another job may be there: choose another MASTER_PORT, or wait for it to end",
+            ),
+            _ => (
+                "pleach::worker::rendezvous",
+                "MASTER_ADDR must name an address of the machine that rank 0 runs on",
+            ),
+        };
+        let message = format!("rank 0 cannot listen at {place}: {error}");
+        Failure::new(Exit::Machine, code, message).help(help)
+    })
 }
 
 fn failed(environment: &Environment, error: &tch::TchError) -> Failure {
@@ -259,6 +294,8 @@ fn random() -> Result<[u8; LENGTH], Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::IntoRawFd;
+
     use super::*;
 
     fn environment(rank: u32, port: u16, secret: &str) -> Environment {
@@ -281,16 +318,25 @@ mod tests {
             .port()
     }
 
-    /// Lets three ranks meet; a rank's connection stays open until all have answered.
     fn meet_all(secrets: [&'static str; 3]) -> Vec<Result<String, Failure>> {
-        let port = free_port();
+        meet_at(free_port(), None, secrets)
+    }
+
+    /// Lets three ranks meet; a rank's connection stays open until all have answered.
+    fn meet_at(
+        port: u16,
+        listener: Option<TcpListener>,
+        secrets: [&'static str; 3],
+    ) -> Vec<Result<String, Failure>> {
+        let listener = listener.map(IntoRawFd::into_raw_fd);
         let (sender, results) = std::sync::mpsc::channel();
         let threads: Vec<_> = (0..3)
             .map(|rank| {
-                let (environment, sender) = (
-                    environment(rank, port, secrets[rank as usize]),
-                    sender.clone(),
-                );
+                let environment = Environment {
+                    listener: listener.filter(|_| rank == 0),
+                    ..environment(rank, port, secrets[rank as usize])
+                };
+                let sender = sender.clone();
                 std::thread::spawn(move || {
                     let met = meet(&environment, Duration::from_secs(3));
                     let (address, store) = match met {
@@ -320,6 +366,34 @@ mod tests {
                 .all(|answer| answer.as_ref().is_ok_and(|address| address == "127.0.0.1")),
             "{answers:?}"
         );
+    }
+
+    #[test]
+    fn ranks_meet_at_the_socket_that_rank_0_was_given() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(
+            TcpListener::bind(("127.0.0.1", port)).is_err(),
+            "nobody else can take the port"
+        );
+        let answers = meet_at(port, Some(listener), ["s", "s", "s"]);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_named_at_once() {
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = other.local_addr().unwrap().port();
+        let answer = meet(&environment(0, port, "s"), Duration::from_secs(3));
+        let failure = answer.err().unwrap();
+        assert_eq!(failure.code, "pleach::worker::port_taken");
+        assert!(failure.message.contains(&port.to_string()), "{failure}");
+        let elsewhere = Environment {
+            listener: Some(other.into_raw_fd()),
+            ..environment(0, 1, "s")
+        };
+        let failure = meet(&elsewhere, Duration::from_secs(3)).err().unwrap();
+        assert!(failure.message.contains("not at port 1"), "{failure}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -130,7 +131,22 @@ fn command(job: &Job, shared: &Rendezvous, rank: u32, stderr: File) -> Command {
     let parent = std::process::id();
     // SAFETY: the closure runs in the child between fork and exec and makes only async-signal-safe calls.
     unsafe { command.pre_exec(move || die_with(parent)) };
+    if rank == 0 {
+        let file = shared.listener.as_raw_fd();
+        command.env("PLEACH_LISTENER", file.to_string());
+        // SAFETY: as above.
+        unsafe { command.pre_exec(move || keep_open(file)) };
+    }
     command
+}
+
+/// Lets a file stay open in the program that is started.
+fn keep_open(file: RawFd) -> io::Result<()> {
+    // SAFETY: changes a flag of a number.
+    match unsafe { libc::fcntl(file, libc::F_SETFD, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }
 
 /// Asks for SIGKILL when the parent ends; gives up if it has ended already.

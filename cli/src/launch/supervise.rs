@@ -64,6 +64,8 @@ pub fn supervise(job: &Job, listen: &mut dyn FnMut(u32, Event)) -> Outcome<Endin
         watch(&mut worker, &sender);
         workers.push(worker);
     }
+    // From here on only rank 0 holds the socket: when it ends, whoever connects there learns so at once.
+    drop(shared);
     let mut state = State::new(workers);
     state.run(&inbox, listen);
     handle.close();

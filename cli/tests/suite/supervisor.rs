@@ -162,6 +162,31 @@ fn workers_get_their_environment_and_no_secret_in_argv() {
 }
 
 #[test]
+fn the_port_where_ranks_meet_belongs_to_rank_0_from_the_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = format!(
+        "readlink /proc/$$/fd/$PLEACH_LISTENER > {0}/file-$RANK; echo $MASTER_PORT > {0}/port\n\
+         trap '' TERM; while :; do sleep 0.1; done",
+        folder.path().display()
+    );
+    let mut child = start(calibrate(folder.path(), &body), folder.path());
+    let said = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    until("three workers look", || {
+        (0..3).all(|rank| folder.path().join(format!("file-{rank}")).exists())
+            && said("port").ends_with('\n')
+    });
+    let port: u16 = said("port").trim().parse().unwrap();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+    until("rank 0 has a socket", || {
+        said("file-0").starts_with("socket:")
+    });
+    assert!(!said("file-1").starts_with("socket:"), "{}", said("file-1"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_missing_worker_names_the_command_that_builds_it() {
     let folder = tempfile::tempdir().unwrap();
     let output = pleach(folder.path())

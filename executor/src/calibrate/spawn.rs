@@ -1,10 +1,12 @@
 //! Starts a calibration's ranks, where no launcher has done so.
 
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 
-use crate::environment::SECRET;
+use crate::environment::{LISTENER, SECRET};
 use crate::error::{Exit, Failure};
 
 /// Runs `calibrate --out OUT` as so many processes of this program.
@@ -14,15 +16,26 @@ use crate::error::{Exit, Failure};
 pub fn spawn(ranks: u32, out: &Path) -> Result<(), Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::file(Path::new("/proc/self/exe"), &error))?;
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let port = listener
-        .map_err(|error| Failure::file(Path::new("127.0.0.1"), &error))?
-        .port();
+    let socket = |error: std::io::Error| Failure::file(Path::new("127.0.0.1"), &error);
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(socket)?;
+    let port = listener.local_addr().map_err(socket)?.port();
     let secret = blake3::hash(
         format!("{:?} {}", std::time::SystemTime::now(), std::process::id()).as_bytes(),
     );
     let start = |rank: u32| {
-        Command::new(&program)
+        let mut command = Command::new(&program);
+        if rank == 0 {
+            let file = listener.as_raw_fd();
+            command.env(LISTENER, file.to_string());
+            // SAFETY: the closure runs between fork and exec and makes one call, which only changes a flag of a number.
+            unsafe {
+                command.pre_exec(move || match libc::fcntl(file, libc::F_SETFD, 0) {
+                    -1 => Err(std::io::Error::last_os_error()),
+                    _ => Ok(()),
+                });
+            }
+        }
+        command
             .args(["calibrate".as_ref(), "--out".as_ref(), out.as_os_str()])
             .envs([
                 ("RANK", rank.to_string()),
@@ -39,6 +52,7 @@ pub fn spawn(ranks: u32, out: &Path) -> Result<(), Failure> {
     for rank in 0..ranks {
         children.push(start(rank).map_err(|error| Failure::file(&program, &error))?);
     }
+    drop(listener);
     wait(children)
 }
 
