@@ -222,6 +222,9 @@ pub struct RunArguments {
     /// A spec, or a plan written by `pleach plan --out`
     #[arg(value_name = "FILE|PLAN.json")]
     pub file: PathBuf,
+    /// The spec that a plan file was made from, to verify the plan against
+    #[arg(long, value_name = "FILE")]
+    pub spec: Option<PathBuf>,
     /// Go on from the last complete checkpoint, where there is one
     #[arg(long)]
     pub resume: bool,

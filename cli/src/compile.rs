@@ -124,7 +124,8 @@ fn unsupported(experiment: &Experiment, found: Unsupported) -> Failure {
         Some((path, origin)) => failure.detail(format!("`{path}`: {} ({origin})", origin.text)),
         None => failure,
     };
-    failure.help("`pleach check` and `pleach show` understand it; planning it is still to be built")
+    failure
+        .help("`pleach check` and `pleach explain` understand it; planning it is still to be built")
 }
 
 /// The table of a cluster's device.

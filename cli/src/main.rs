@@ -14,7 +14,9 @@ mod fault;
 mod launch;
 mod loader;
 mod machine;
+mod meaning;
 mod misfit;
+mod pages;
 mod places;
 mod planfile;
 mod progress;
@@ -108,7 +110,7 @@ fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
         Command::Hash(arguments) => commands::hash::hash(screen, global, arguments),
         Command::Explain(arguments) => commands::explain::explain(screen, global, arguments),
         Command::Run(arguments) => commands::run::run(screen, global, arguments),
-        Command::Resume(arguments) => commands::resume::resume(screen, arguments),
+        Command::Resume(arguments) => commands::resume::resume(screen, global, arguments),
         Command::Export(arguments) => commands::export::export(screen, arguments),
         Command::Calibrate(arguments) => commands::calibrate::calibrate(screen, arguments),
         Command::Doctor => commands::doctor::doctor(screen),

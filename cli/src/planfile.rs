@@ -69,7 +69,7 @@ pub fn runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
             "pleach::plan::engine",
             format!("a plan for the engine `{}` is not run here", plan.engine),
         )
-        .help("set `engine = pleach` in the spec's `plan`, or export it"));
+        .help("set `engine = pleach` in the spec's `plan`"));
     }
     if plan.training.compute == pleach_plan::Dtype::F16 {
         return Err(Failure::wish(

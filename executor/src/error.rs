@@ -108,7 +108,7 @@ impl Cause {
                 "look at the log of the rank that ended first, then `pleach run … --resume` goes on from the last checkpoint"
             }
             Cause::Data(_) => {
-                "`pleach data verify` checks the token files; `--data DIR` names another folder"
+                "delete the folder of prepared data, then `pleach resume` prepares it again and goes on"
             }
             _ => "this is a fault of the plan or of pleach: report it with the plan file",
         }

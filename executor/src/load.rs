@@ -90,7 +90,7 @@ pub fn samples(
             "pleach::worker::data",
             format!("{}: {error}", folder.display()),
         )
-        .help("`pleach data verify` checks the token files")
+        .help("delete that folder; `pleach resume` prepares the data again")
     };
     let prepared = Prepared::open(folder).map_err(|error| failed(&error))?;
     let order = Order::open(plan, &prepared).map_err(|error| failed(&error))?;

@@ -3,6 +3,7 @@
 //! Every test collects all offenders and names them with file and line, so that one run shows all there is to mend.
 
 mod tidy {
+    pub mod codes;
     pub mod crates;
     pub mod documents;
     pub mod purity;

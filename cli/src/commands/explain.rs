@@ -10,6 +10,7 @@ use crate::arguments::{ExplainArguments, Global};
 use crate::compile;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::pages;
 use crate::screen::Screen;
 
 /// Shows one value, or lists all of them.
@@ -53,8 +54,8 @@ pub fn explain(screen: &Screen, global: &Global, arguments: &ExplainArguments) -
 
 /// The page of a code, as it is tested.
 fn explain_code(screen: &Screen, code: &str) -> Outcome<Exit> {
-    let Some(page) = pleach_dsl::page(code) else {
-        let nearest = pleach_dsl::codes()
+    let Some(page) = pages::page(code) else {
+        let nearest = pages::codes()
             .into_iter()
             .min_by_key(|known| strsim::damerau_levenshtein(known, code));
         let help = nearest.map_or_else(String::new, |known| {

@@ -4,16 +4,18 @@ use std::path::Path;
 
 use pleach_storage::run::RunFolder;
 
-use crate::arguments::ResumeArguments;
+use super::run::refuse_settings;
+use crate::arguments::{Global, ResumeArguments};
 use crate::attempt::{self, Run};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::machine::Machine;
 use crate::screen::{Screen, figures};
-use crate::{data, planfile};
+use crate::{data, meaning, planfile};
 
 /// Goes on with a run.
-pub fn resume(screen: &Screen, arguments: &ResumeArguments) -> Outcome<Exit> {
+pub fn resume(screen: &Screen, global: &Global, arguments: &ResumeArguments) -> Outcome<Exit> {
+    refuse_settings(global, true)?;
     let directory = &arguments.directory;
     if !directory.is_dir() {
         let missing = format!("there is no folder `{}`", directory.display());
@@ -32,6 +34,7 @@ pub fn go_on(
     data_from: &Path,
 ) -> Outcome<Exit> {
     let mut plan = planfile::read(&folder.plan())?;
+    meaning::of_folder(screen, &plan, folder.path())?;
     planfile::runs_here(&plan, &Machine::here())?;
     let done = attempt::newest(screen, &folder, &plan)?.map(|checkpoint| checkpoint.manifest.step);
     let last = steps.unwrap_or(u64::MAX).min(plan.training.steps);

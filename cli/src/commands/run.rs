@@ -18,7 +18,7 @@ use crate::failure::{Failure, Outcome};
 use crate::launch::find;
 use crate::machine::{Machine, THIS_MACHINE};
 use crate::screen::Screen;
-use crate::{data, misfit, planfile};
+use crate::{data, meaning, misfit, planfile};
 
 /// Runs a spec or a plan.
 pub fn run(screen: &Screen, global: &Global, arguments: &RunArguments) -> Outcome<Exit> {
@@ -26,11 +26,17 @@ pub fn run(screen: &Screen, global: &Global, arguments: &RunArguments) -> Outcom
     let from_plan = file
         .extension()
         .is_some_and(|extension| extension == "json");
-    let (plan, spec) = if from_plan {
-        (
-            planfile::read(file)?,
-            format!("# run from the plan file {}\n", file.display()),
+    let settled = from_plan && arguments.spec.is_none();
+    refuse_settings(global, settled)?;
+    if arguments.spec.is_some() && !from_plan {
+        return Err(Failure::wish(
+            "pleach::command_line",
+            "`--spec` names the spec of a plan file, but a spec is to be run",
         )
+        .help("`pleach run PLAN.json --spec FILE`, or without `--spec`"));
+    }
+    let (plan, spec) = if from_plan {
+        from_file(screen, global, arguments)?
     } else {
         (from_spec(screen, global, file)?, spec_text(global, file)?)
     };
@@ -59,7 +65,8 @@ fn begin(
     name: &str,
     spec: &str,
 ) -> Outcome<Exit> {
-    let prepared = data::prepare(screen, &mut plan, &folder_of(&arguments.file))?;
+    let source = arguments.spec.as_ref().unwrap_or(&arguments.file);
+    let prepared = data::prepare(screen, &mut plan, &folder_of(source))?;
     let folder = RunFolder::create(Path::new(runs::FOLDER), name, spec, &json::write(&plan))
         .map_err(|error| attempt::run_failure(&error))?;
     screen.note(&format!("running in {}", folder.path().display()));
@@ -90,13 +97,48 @@ fn from_spec(screen: &Screen, global: &Global, file: &Path) -> Outcome<Plan> {
     planned.verified()
 }
 
+/// Reads a plan file and verifies it against its spec: the one that is named, or the one beside it in a run's folder.
+fn from_file(
+    screen: &Screen,
+    global: &Global,
+    arguments: &RunArguments,
+) -> Outcome<(Plan, String)> {
+    let file = &arguments.file;
+    let plan = planfile::read(file)?;
+    let text = match &arguments.spec {
+        Some(spec) => {
+            meaning::of_named(screen, global, &plan, spec)?;
+            spec_text(global, spec)?
+        }
+        None => {
+            let folder = folder_of(file);
+            meaning::of_folder(screen, &plan, &folder)?;
+            std::fs::read_to_string(folder.join("spec.pleach"))
+                .unwrap_or_else(|_| format!("# run from the plan file {}\n", file.display()))
+        }
+    };
+    Ok((plan, text))
+}
+
+/// What is settled cannot be changed by `--set`, which must not be passed over in silence.
+pub fn refuse_settings(global: &Global, settled: bool) -> Outcome<()> {
+    match global.settings.first().filter(|_| settled) {
+        Some(setting) => Err(Failure::wish(
+            "pleach::command_line",
+            format!(
+                "`--set {}` changes a spec, but a plan is run as it stands",
+                setting.path
+            ),
+        )
+        .help("set it when planning: `pleach plan FILE --set … --out PLAN.json`")),
+        None => Ok(()),
+    }
+}
+
 /// The spec's text as it was run, with what the command line replaced.
 fn spec_text(global: &Global, file: &Path) -> Outcome<String> {
-    let mut text = std::fs::read_to_string(file).map_err(|error| Failure::reading(file, &error))?;
-    for setting in &global.settings {
-        text.push_str(&format!("\n# --set {}={}", setting.path, setting.value));
-    }
-    Ok(text)
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::reading(file, &error))?;
+    Ok(meaning::with_settings(&text, &global.settings))
 }
 
 /// Asks where somebody can answer.

@@ -2,8 +2,10 @@
 
 mod command_line;
 mod format;
+mod plans;
 mod running;
 mod specs;
 mod supervisor;
 mod support;
 mod sweeps;
+mod workers;

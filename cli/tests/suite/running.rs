@@ -3,43 +3,12 @@
 //! The data is the real one, prepared in the user's cache as for any run; what workers compute is tested end to end elsewhere.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{pleach, stderr, stdout, until};
+use crate::support::{stderr, stdout, until};
+use crate::workers::{THREE_STEPS, command, quickstart, runs};
 use serde_json::Value;
-
-/// What a rank says that does three steps.
-const THREE_STEPS: &str = r#"
-echo '{"event":"ready","step":0}'
-if [ $RANK = 0 ]; then
-  for step in 1 2 3; do
-    echo "{\"event\":\"step\",\"step\":$step,\"loss\":$((6 - step)).5,\"grad_norm\":1.5,\"lr\":0.001,\"tokens_per_s\":4096.0,\"seconds\":0.25,\"samples\":$((16 * step)),\"memory_bytes\":104857600}"
-  done
-fi
-"#;
-
-fn quickstart() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../examples/quickstart.pleach")
-        .canonicalize()
-        .expect("the test's own files and processes work")
-}
-
-fn command(folder: &Path, worker: &str, arguments: &[&str]) -> Command {
-    let path = folder.join("worker.sh");
-    fs::write(&path, format!("#!/bin/sh\n{worker}\n"))
-        .expect("the test's own files and processes work");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
-        .expect("the test's own files and processes work");
-    let mut command = pleach(folder);
-    command
-        .args(arguments)
-        .env("PLEACH_WORKER", path)
-        .env_remove("XDG_CACHE_HOME");
-    command
-}
 
 fn run(folder: &Path, worker: &str, more: &[&str]) -> Output {
     let mut command = command(folder, worker, &["run", "--no-progress"]);
@@ -48,17 +17,6 @@ fn run(folder: &Path, worker: &str, more: &[&str]) -> Output {
         .args(more)
         .output()
         .expect("the test's own files and processes work")
-}
-
-fn runs(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder.join("runs")).into_iter().flatten();
-    entries
-        .map(|entry| {
-            entry
-                .expect("the test's own files and processes work")
-                .path()
-        })
-        .collect()
 }
 
 fn record(run: &Path) -> Value {
