@@ -26,9 +26,7 @@ fn rows_for_context(resolver: &mut Resolver) -> Option<()> {
     resolver.report(
         problem
             .and(context.place, format!("{length} tokens"))
-            .help(format!(
-                "write `learned {{ rows = {length} tokens }}`, or `context = {there} tokens`"
-            )),
+            .help(format!("write `rows = {length} tokens`")),
     );
     None
 }

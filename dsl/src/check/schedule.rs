@@ -160,7 +160,7 @@ fn scale_above_least(resolver: &mut Resolver) -> Option<()> {
         problem = problem.and(place, label);
     }
     resolver.report(problem.help(format!(
-        "write `initial_scale = 65_536`, or a `min_scale` of at most {begin}"
+        "write `initial_scale = 65_536`, or `min_scale = {begin}`"
     )));
     None
 }

@@ -232,13 +232,19 @@ pub fn same_dimension(
         "+" | "-" => format!("{first} and {second} cannot be added or subtracted"),
         _ => format!("{first} cannot be compared with {second}"),
     };
-    let problem = Problem::error(
-        "pleach::dimension::mixed",
-        title,
-        left.1,
-        format!("this is {first}"),
-    );
-    let problem = problem.and(right.1, format!("this is {second}"));
+    let sides = [
+        (left.1, format!("this is {first}")),
+        (right.1, format!("this is {second}")),
+    ];
+    let bare_right = right.0.dimension == Dimension::NONE;
+    let [(place, label), (other, beside)] = if bare_right {
+        let [first, second] = sides;
+        [second, first]
+    } else {
+        sides
+    };
+    let problem = Problem::error("pleach::dimension::mixed", title, place, label);
+    let problem = problem.and(other, beside);
     around.report(match missing_unit(left.0, right.0) {
         Some(help) => problem.help(help),
         None => problem,

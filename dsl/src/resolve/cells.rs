@@ -311,7 +311,10 @@ impl Resolver<'_> {
             let problem =
                 Problem::error("pleach::table::column", title, path.place, "no such column");
             self.report(problem.help(match nearest(column, names.iter().copied()) {
-                Some(found) => format!("did you mean `{found}`?"),
+                Some(found) => {
+                    let owner = path.text.rsplit_once('.').map_or("", |(owner, _)| owner);
+                    format!("did you mean `{owner}.{found}`?")
+                }
                 None => format!("its columns are {}", names.join(", ")),
             }));
             return Err(Stop::Poisoned);

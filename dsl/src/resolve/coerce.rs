@@ -366,7 +366,7 @@ impl Resolver<'_> {
         let problem = Problem::error("pleach::dimension::wrong", title, place, label);
         problem.help(match field.holds {
             Type::Batch => "write `1536 sequences`, or in tokens `3Mi tokens`".to_string(),
-            _ => format!("write for instance `{name} = {}`", example(field)),
+            _ => format!("write for instance `{}`", example(field)),
         })
     }
 
@@ -407,11 +407,7 @@ impl Resolver<'_> {
             place,
             format!("this is {}", value.in_words()),
         );
-        self.report(problem.help(format!(
-            "write for instance `{} = {}`",
-            field.name,
-            example(field)
-        )));
+        self.report(problem.help(format!("write for instance `{}`", example(field))));
         Err(Stop::Poisoned)
     }
 }

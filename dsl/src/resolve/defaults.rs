@@ -174,7 +174,8 @@ impl Resolver<'_> {
         let at = (Layer::Default, self.tree.node(node).place);
         if !incomplete && !is_second(schema, field) {
             let place = self.name_place(node);
-            let problem = missing_field(schema, field, place);
+            let unwritten = self.tree.node(node).layer == Layer::Default;
+            let problem = missing_field(schema, field, place, unwritten);
             self.report(problem);
         }
         self.poison(node, field.name, at);
@@ -202,20 +203,25 @@ fn is_second(schema: &Section, field: &Field) -> bool {
     matches!(field.need, Need::From(other, _) if position(other) < position(field.name))
 }
 
-/// The message and an example that fits the field.
-fn missing_field(schema: &Section, field: &Field, place: Place) -> Problem {
+/// The message and an example that fits the field, in its section where nobody has opened that.
+fn missing_field(schema: &Section, field: &Field, place: Place, unwritten: bool) -> Problem {
     let name = field.name;
     let title = match field.need {
         Need::From(other, _) => format!("`{}` needs `{name}` or `{other}`", schema.name),
         _ => format!("`{}` needs `{name}`", schema.name),
     };
     let example = example(field);
+    let entry = if unwritten {
+        format!("{} {{ {name} = {example} }}", schema.name)
+    } else {
+        format!("{name} = {example}")
+    };
     let help = match (field.need, field.holds) {
-        (Need::From(other, _), _) => format!("add `{name} = {example}`, or `{other}`; the other is computed"),
+        (Need::From(other, _), _) => format!("add `{entry}`, or `{other}`; the other is computed"),
         (_, Type::Declared(Kind::Dataset, _)) => {
             "declare `dataset text { … }` and add `data = text`, or import `presets/pile.pleach` and add `data = the_pile`".to_string()
         }
-        _ => format!("add `{name} = {example}`: {}", lower_first(field.doc)),
+        _ => format!("add `{entry}`: {}", lower_first(field.doc)),
     };
     Problem::error(
         "pleach::field::missing",

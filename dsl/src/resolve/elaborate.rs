@@ -144,6 +144,7 @@ impl<'files> Resolver<'files> {
         match entry {
             Entry::Section { name, block } => {
                 if let Some(child) = self.open_section(node, name) {
+                    self.tree.written_at(child, layer, name.place);
                     self.apply_block(child, block, layer);
                 }
             }

@@ -153,7 +153,7 @@ impl Resolver<'_> {
     ) -> Option<Pattern> {
         let value = self.follow_constants(reading.model, value);
         if depth > LONGEST_CHAIN {
-            self.report(not_a_layer(value.place));
+            self.report(not_a_layer(value.place, true));
             return None;
         }
         match &value.kind {
@@ -186,7 +186,7 @@ impl Resolver<'_> {
             }
             ExpressionKind::Broken => None,
             _ => {
-                self.report(not_a_layer(value.place));
+                self.report(not_a_layer(value.place, depth > 0));
                 None
             }
         }
@@ -285,10 +285,16 @@ pub fn is_structure(value: &Expression) -> bool {
     }
 }
 
-fn not_a_layer(place: Place) -> Problem {
+fn not_a_layer(place: Place, listed: bool) -> Problem {
     let title = "a stack is a list of layers, and this is none";
-    Problem::error("pleach::stack::layer", title, place, "not a layer")
-        .help("write `24 * [layer(attention, mlp)]`: a mixer, and the part that works on each position alone")
+    let layer = if listed {
+        "layer(attention, gelu)"
+    } else {
+        "24 * [layer(attention, gelu)]"
+    };
+    Problem::error("pleach::stack::layer", title, place, "not a layer").help(format!(
+        "write `{layer}`: a mixer, and the part that works on each position alone"
+    ))
 }
 
 fn wrong_parts(count: usize, place: Place) -> Problem {

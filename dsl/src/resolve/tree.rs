@@ -158,6 +158,14 @@ impl Tree {
         matches!(&self.nodes[id].content, Content::Cell { value, .. } if matches!(value.kind, ExpressionKind::Broken))
     }
 
+    /// Says where a section that is always there is first written about.
+    pub fn written_at(&mut self, id: NodeId, layer: Layer, place: Place) {
+        let node = &mut self.nodes[id];
+        if node.layer == Layer::Default {
+            (node.layer, node.place) = (layer, place);
+        }
+    }
+
     /// All nodes that are reachable from the experiment, by path.
     pub fn reachable(&self) -> Vec<NodeId> {
         let mut found = Vec::new();

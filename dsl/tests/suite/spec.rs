@@ -125,7 +125,20 @@ impl Read {
 /// Reads one spec of a case.
 fn read(case: &Case, text: &str) -> Read {
     let (text, above) = whole(case, text);
-    let mut files = BTreeMap::from([("main.pleach".to_string(), text)]);
+    Read {
+        above,
+        ..read_text(case, &text)
+    }
+}
+
+/// Loads a whole text with the other files and settings of a case.
+pub fn load_text(case: &Case, text: &str) -> Loaded {
+    read_text(case, text).load()
+}
+
+/// Reads a whole text with the other files and settings of a case.
+fn read_text(case: &Case, text: &str) -> Read {
+    let mut files = BTreeMap::from([("main.pleach".to_string(), text.to_string())]);
     files.insert(
         "base.pleach".to_string(),
         std::fs::read_to_string(folder().join("base.pleach")).unwrap(),
@@ -149,7 +162,7 @@ fn read(case: &Case, text: &str) -> Read {
     Read {
         spec: Spec::read("main.pleach", &files, &settings),
         name: case.block("name").map(|name| name.trim().to_string()),
-        above,
+        above: 0,
     }
 }
 
@@ -166,6 +179,15 @@ fn runs(spec: &Spec) -> String {
         }
     }
     text
+}
+
+/// The cases of all suites that are specs of one run.
+pub fn cases_of_all_suites() -> Vec<Case> {
+    suites()
+        .iter()
+        .flat_map(|path| cases(&std::fs::read_to_string(path).unwrap()))
+        .filter(|case| case.block("formatted").is_none() && case.block("runs").is_none())
+        .collect()
 }
 
 /// Every problem in the form of the suites.

@@ -302,5 +302,5 @@ fn grouped(value: u64) -> String {
 fn no_axis(name: &Name) -> Problem {
     let title = format!("the sweep `{}` has no axis", name.text);
     let problem = Problem::error("pleach::sweep::empty", title, name.place, "one run");
-    problem.help("add one, as `train.lr.peak in [1e-4, 3e-4]`, or write `experiment`")
+    problem.help("add `train.lr.peak in [1e-4, 3e-4]`, or make it an `experiment`")
 }
