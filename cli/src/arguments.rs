@@ -229,7 +229,7 @@ pub struct RunArguments {
     #[arg(long)]
     pub resume: bool,
     /// End after so many steps of the run (the schedule stays that of the whole run)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
 }
 
@@ -240,7 +240,7 @@ pub struct ResumeArguments {
     #[arg(id = "run_directory", value_name = "RUN_DIR")]
     pub directory: PathBuf,
     /// End after so many steps of the run
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
 }
 
@@ -272,7 +272,7 @@ pub struct CalibrateArguments {
     #[arg(long, value_name = "TABLE.toml")]
     pub out: Option<PathBuf>,
     /// Ranks that share the machine while it is measured
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub ranks: u32,
 }
 

@@ -67,7 +67,8 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     let ending = supervise(&job, &mut |rank, event: Event| progress.hear(rank, &event));
     progress.finish();
     let measured = std::mem::take(&mut progress.measured);
-    let ending = ending?.with_records(run.folder.read_failures(ranks).unwrap_or_default());
+    let ending = ending.inspect_err(|_| never_began(run, record))?;
+    let ending = ending.with_records(run.folder.read_failures(ranks).unwrap_or_default());
     let met = measured.first_step.is_some();
     let exit = ending.exit(met);
     if let Some(attempt) = record.attempts.last_mut() {
@@ -82,6 +83,16 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
         let _ = std::fs::remove_dir_all(run.folder.path());
     }
     told
+}
+
+/// Takes back what was written before the workers could not be started.
+fn never_began(run: &Run<'_>, record: &mut RunRecord) {
+    if run.is_new {
+        let _ = std::fs::remove_dir_all(run.folder.path());
+    } else {
+        record.attempts.pop();
+        let _ = run.folder.write_record(record);
+    }
 }
 
 /// Whether a run ended before it began.

@@ -54,5 +54,8 @@ mod tests {
             assert!(page.starts_with(&format!("## {code}")), "{page}");
             assert!(page.len() > code.len() + 40, "{page}");
         }
+        for line in FILES.iter().flat_map(|file| file.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
     }
 }

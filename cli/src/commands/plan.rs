@@ -125,9 +125,22 @@ fn traced(planned: &Planned) -> Outcome<String> {
     Ok(serde_json::to_string(&trace).expect("a trace holds only names and finite numbers"))
 }
 
+/// Replaces a file whole; what is no file (a terminal, a pipe) is written to as it is, and a link stays a link.
 fn write(path: &Path, text: &str) -> Outcome<()> {
-    files::replace(path, text.as_bytes()).map_err(|error| {
-        Failure::machine("pleach::file::write", error.to_string())
-            .help("the folder must exist and be writable")
+    let real = path.canonicalize();
+    let real = real.as_deref().unwrap_or(path);
+    if real.metadata().is_ok_and(|there| !there.is_file()) {
+        return std::fs::write(real, text).map_err(|error| Failure::writing(path, &error));
+    }
+    files::replace(real, text.as_bytes()).map_err(|error| {
+        Failure::machine(
+            "pleach::file::write",
+            format!(
+                "`{}` could not be written: {}",
+                path.display(),
+                error.source
+            ),
+        )
+        .help("the folder must exist, be writable and have room; nothing was changed")
     })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pleach_storage::run::{RunFolder, RunRecord, StepMetrics};
+use pleach_storage::run::{RunError, RunFolder, RunRecord, StepMetrics};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -100,7 +100,7 @@ fn state(folder: &RunFolder, record: Option<&RunRecord>) -> &'static str {
         Some(0) => "ended",
         Some(75) => "saved",
         Some(_) => "failed",
-        None if folder.lock().is_err() => "running",
+        None if matches!(folder.lock(), Err(RunError::Locked { .. })) => "running",
         None => "killed",
     }
 }

@@ -198,7 +198,11 @@ fn stood(rank: &Rank) -> Option<(&str, Option<u32>)> {
 /// One line for a rank that is not the first.
 fn line(rank: &Rank) -> String {
     let Some(record) = &rank.record else {
-        return format!("rank {}: {}", rank.rank, how(rank.status));
+        let how = match rank.status.signal() {
+            Some(libc::SIGTERM | libc::SIGKILL) if !rank.unasked => "was stopped after that".into(),
+            _ => how(rank.status),
+        };
+        return format!("rank {}: {how}", rank.rank);
     };
     let at = record
         .instruction
@@ -293,6 +297,17 @@ mod tests {
             (ending.exit(false), ending.exit(true)),
             (Exit::Machine, Exit::Fault)
         );
+    }
+
+    #[test]
+    fn a_rank_that_we_stopped_is_not_said_to_have_been_killed() {
+        let stopped = Rank {
+            unasked: false,
+            ..rank(1, libc::SIGKILL, None)
+        };
+        let ending = Ending::judge(vec![rank(0, 2 << 8, None), stopped], 0);
+        let detail = ending.failure("").unwrap().diagnostics.remove(0).detail;
+        assert_eq!(detail.as_deref(), Some("rank 1: was stopped after that"));
     }
 
     #[test]

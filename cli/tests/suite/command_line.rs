@@ -46,6 +46,8 @@ fn a_wrong_line_is_the_readers_slip() {
         &["check"],
         &["check", "x", "--set", "nonsense"],
         &["--nothing", "runs"],
+        &["calibrate", "--ranks", "0"],
+        &["resume", "x", "--steps", "0"],
     ] {
         let output = run(folder.path(), line);
         assert_eq!(output.status.code(), Some(1), "{line:?}");

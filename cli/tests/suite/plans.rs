@@ -152,3 +152,24 @@ fn a_runs_own_plan_is_held_against_the_spec_in_its_folder() {
         (Some(1), "pleach::plan::meaning")
     );
 }
+
+#[test]
+fn a_plan_goes_to_what_is_no_file_without_taking_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = quickstart();
+    let spec = spec.to_str().unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("/dev/stdout", &link).unwrap();
+    let output = answer(
+        folder.path(),
+        "",
+        &["plan", spec, "-q", "--emit", "placement", "--out", "link"],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("\"roles\""),
+        "the plan comes out: {}",
+        stdout(&output)
+    );
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+}

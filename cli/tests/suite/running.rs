@@ -145,3 +145,28 @@ fn a_run_that_is_told_to_stop_saves_and_says_so() {
     );
     assert_eq!(record(&runs(folder.path())[0])["attempts"][0]["exit"], 75);
 }
+
+#[test]
+fn a_worker_that_cannot_be_started_leaves_no_run_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = |arguments: &[&str]| {
+        let mut command = command(folder.path(), "", arguments);
+        fs::write(folder.path().join("worker.sh"), "#!/no/such/interpreter\n").unwrap();
+        command.output().unwrap()
+    };
+    let spec = quickstart();
+    let spec = spec.to_str().unwrap();
+    let output = broken(&["run", spec, "--json"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let errors: Value = serde_json::from_str(&stderr(&output)).unwrap();
+    assert_eq!(errors[0]["code"], "pleach::launch::start");
+    assert!(runs(folder.path()).is_empty(), "its name is free again");
+
+    let breaking = format!("{THREE_STEPS}\nkill -9 $$");
+    assert_eq!(run(folder.path(), &breaking, &[]).status.code(), Some(10));
+    let begun = runs(folder.path()).remove(0);
+    let output = broken(&["resume", begun.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let attempts = &record(&begun)["attempts"];
+    assert_eq!(attempts.as_array().map(Vec::len), Some(1), "{attempts}");
+}
