@@ -128,6 +128,10 @@ pub enum Command {
     Doctor,
     /// List past runs
     Runs,
+    /// Print every field, word and unit of the language as JSON, for editors and programs
+    Schema,
+    /// Print the script that completes this program's commands in a shell
+    Completions(CompletionsArguments),
 }
 
 /// Arguments of `check`.
@@ -263,6 +267,14 @@ pub struct ExportArguments {
 pub enum ExportTarget {
     /// Hugging Face transformers.
     Hf,
+}
+
+/// Arguments of `completions`.
+#[derive(Args, Debug)]
+pub struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
 }
 
 /// Arguments of `calibrate`.

@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod check;
+pub mod completions;
 pub mod doctor;
 pub mod explain;
 pub mod export;
@@ -11,4 +12,5 @@ pub mod plan;
 pub mod resume;
 pub mod run;
 pub mod runs;
+pub mod schema;
 pub mod sweep;

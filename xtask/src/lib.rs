@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod demo;
+pub mod generate;
 pub mod places;
 pub mod process;
 pub mod processes;

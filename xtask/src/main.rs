@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::process::Failure;
-use xtask::{bench, demo, setup, suite};
+use xtask::{bench, demo, generate, setup, suite};
 
 #[derive(Parser)]
 #[command(
@@ -25,6 +25,8 @@ enum Task {
     Test,
     /// Measures cold commands, and one rank's training speed against PyTorch
     Bench,
+    /// Writes the files that are made from the language's schema: its reference page and the grammar for editors
+    Generate,
     /// Brings in libtorch 2.11: finds it or fetches it into the user's cache
     Setup {
         /// Also make the Python environment that tests compare with (4.9 GB)
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run().map(|()| true),
         Task::Test => suite::run(),
         Task::Bench => bench::run().map(|()| true),
+        Task::Generate => generate::run().map(|()| true),
         Task::Setup { python } => setup::run(python).map(|()| true),
     };
     match outcome {

@@ -123,3 +123,34 @@ fn doctor_names_what_is_missing() {
     assert_eq!(worker["fine"], false);
     assert!(worker["help"].as_str().unwrap().contains("PLEACH_WORKER"));
 }
+
+#[test]
+fn every_shell_gets_its_script() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(folder.path(), &["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        let script = stdout(&output);
+        assert!(
+            ["calibrate", "fmt", "completions"]
+                .iter()
+                .all(|name| script.contains(name)),
+            "{shell}: {script}"
+        );
+    }
+    let output = run(folder.path(), &["completions", "cmd"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_schema_is_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["schema"]);
+    assert_eq!(output.status.code(), Some(0));
+    let schema: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(
+        schema["sections"]["experiment"]["fields"][0]["name"],
+        "about"
+    );
+    assert!(schema["units"].as_array().unwrap().len() > 40);
+}

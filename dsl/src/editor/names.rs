@@ -3,7 +3,7 @@
 use crate::evaluate::{BUILTINS, SEQUENCES, UNIT_WORDS, Unit, find_unit};
 use crate::quantity::Dimension;
 use crate::resolve::Scope;
-use crate::schema::{FAMILIES, FIGURES, Field, Section, Type};
+use crate::schema::{FAMILIES, FIGURES, Field, STAGES, Section, Type};
 use crate::syntax::Kind;
 
 /// What a name is.
@@ -93,7 +93,8 @@ pub fn figures() -> Vec<Completion> {
 pub fn values(field: &Field, files: &[Scope]) -> Vec<Completion> {
     let word = |word: &&str| Completion::new(*word, Role::Word, "");
     let mut names = match field.holds {
-        Type::Words(words) => words.iter().map(word).collect(),
+        Type::Words(words) | Type::WordList(words) => words.iter().map(word).collect(),
+        Type::Stages => STAGES.iter().map(word).collect(),
         Type::Truth => ["true", "false"].iter().map(word).collect(),
         Type::Variant(kinds) => kinds
             .iter()

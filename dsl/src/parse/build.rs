@@ -471,14 +471,8 @@ impl Builder<'_> {
 
 /// The kind a declaration's first word stands for.
 fn kind_of(word: &str) -> Kind {
-    match word {
-        "experiment" => Kind::Experiment,
-        "sweep" => Kind::Sweep,
-        "model" => Kind::Model,
-        "dataset" => Kind::Dataset,
-        "cluster" => Kind::Cluster,
-        _ => Kind::Schedule,
-    }
+    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == word);
+    kind.expect("the grammar knows the kinds and no other")
 }
 
 /// The operator that a sign stands for.

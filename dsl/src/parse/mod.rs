@@ -112,3 +112,26 @@ pub fn parse_setting(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::syntax::{KEYWORDS, Kind};
+
+    /// The words in quotes of one rule of the grammar.
+    fn words_of(rule: &str) -> Vec<&'static str> {
+        let grammar = include_str!("../../../grammars/experiment.pest");
+        let start = grammar.find(&format!("\n{rule} ")).unwrap();
+        let body = grammar[start..].split(" }").next().unwrap();
+        body.split('"').skip(1).step_by(2).collect()
+    }
+
+    #[test]
+    fn lists_of_words_are_those_of_the_grammar() {
+        let sorted = |mut words: Vec<&'static str>| {
+            words.sort_unstable();
+            words
+        };
+        assert_eq!(sorted(words_of("keyword")), sorted(KEYWORDS.to_vec()));
+        assert_eq!(words_of("kind"), Kind::ALL.map(Kind::word));
+    }
+}

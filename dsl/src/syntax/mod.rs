@@ -28,6 +28,12 @@ impl Place {
     }
 }
 
+/// The words of the language, which name no field; those of [`Kind`] are besides. The grammar has the same list, and a test holds them together.
+pub const KEYWORDS: [&str; 21] = [
+    "import", "as", "extends", "let", "require", "because", "minimize", "maximize", "within",
+    "then", "if", "else", "in", "of", "and", "or", "not", "table", "true", "false", "auto",
+];
+
 /// A file: its imports and declarations, in order.
 #[derive(Clone, Debug, Default)]
 pub struct File {

@@ -10,6 +10,7 @@ mod common;
 mod editor;
 mod examples;
 mod format;
+mod generated;
 mod helps;
 mod identity;
 mod render;

@@ -2,8 +2,9 @@
 
 use pest::Parser;
 
-use super::{Finding, Grammar, KEYWORDS, KINDS, Rule, finding, path_length};
+use super::{Finding, Grammar, Rule, finding, path_length};
 use crate::names::nearest;
+use crate::syntax::{KEYWORDS, Kind};
 
 /// `source = "hf:x` without its end.
 pub(super) fn open_string(line: &str) -> Option<Finding> {
@@ -373,15 +374,16 @@ pub(super) fn unquoted_import(line: &str) -> Option<Finding> {
 pub(super) fn unknown_kind(line: &str) -> Option<Finding> {
     let end = path_length(line);
     let word = &line[..end];
-    if end == 0 || KINDS.contains(&word) || word == "import" {
+    let kinds = Kind::ALL.map(Kind::word);
+    if end == 0 || kinds.contains(&word) || word == "import" {
         return None;
     }
     let title = format!("a file holds imports and declarations, and `{word}` begins neither");
-    let help = match nearest(word, KINDS.into_iter()) {
+    let help = match nearest(word, kinds.into_iter()) {
         Some(kind) => format!("did you mean `{kind}`?"),
         None => format!(
             "declarations begin with {}",
-            KINDS.map(|kind| format!("`{kind}`")).join(", ")
+            kinds.map(|kind| format!("`{kind}`")).join(", ")
         ),
     };
     finding(

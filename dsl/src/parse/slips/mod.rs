@@ -8,7 +8,7 @@ mod known;
 
 use super::{Grammar, Rule};
 use crate::problem::Problem;
-use crate::syntax::{Path, Place};
+use crate::syntax::{KEYWORDS, Path, Place};
 use expected::expected;
 
 /// Where the broken line stands.
@@ -31,22 +31,6 @@ struct Finding {
     label: String,
     help: String,
 }
-
-/// Words that begin a declaration, for suggestions.
-const KINDS: [&str; 6] = [
-    "experiment",
-    "sweep",
-    "model",
-    "dataset",
-    "cluster",
-    "schedule",
-];
-
-/// Words that cannot name a field.
-const KEYWORDS: [&str; 21] = [
-    "import", "as", "extends", "let", "require", "because", "minimize", "maximize", "within",
-    "then", "if", "else", "in", "of", "and", "or", "not", "table", "true", "false", "auto",
-];
 
 /// The problem of a broken line.
 pub fn diagnose(text: &str, place: Place, position: Where) -> Problem {
