@@ -13,6 +13,8 @@ pub struct Source {
     pub text: String,
     /// Whether it ships with the language.
     pub shipped: bool,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
 /// All texts of a load; the first is the file that was asked for. A clone shares the texts, since every run of a sweep keeps one.
@@ -29,9 +31,12 @@ impl Sources {
         text: impl Into<String>,
         shipped: bool,
     ) -> usize {
+        let text = text.into();
+        let ends = text.match_indices('\n').map(|(end, _)| end + 1);
         self.list.push(Arc::new(Source {
             name: name.into(),
-            text: text.into(),
+            lines: std::iter::once(0).chain(ends).collect(),
+            text,
             shipped,
         }));
         self.list.len() - 1
@@ -57,12 +62,13 @@ impl Sources {
 
     /// Line and column of a place's beginning, in characters, from 1.
     pub fn position(&self, place: Place) -> (usize, usize) {
-        let text = &self.list[place.file].text;
-        let before = text.get(..place.start).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-        (
-            before.matches('\n').count() + 1,
-            before[line_start..].chars().count() + 1,
-        )
+        let source = &self.list[place.file];
+        let end = match source.text.get(..place.start) {
+            Some(before) => before.len(),
+            None => source.text.len(),
+        };
+        let line = source.lines.partition_point(|start| *start <= end);
+        let begins = source.lines[line - 1];
+        (line, source.text[begins..end].chars().count() + 1)
     }
 }

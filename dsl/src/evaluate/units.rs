@@ -1,5 +1,8 @@
 //! Unit words: each a factor and a dimension. `B` alone is a billion and never bytes, so bytes are spelt out or carry a prefix.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use num_rational::BigRational;
 
 use crate::names::nearest;
@@ -106,12 +109,18 @@ pub fn find_unit(text: &str) -> Option<Unit> {
     Some(Unit::Fixed(factor, dimension))
 }
 
+/// What each word is worth.
+static WORTH: LazyLock<BTreeMap<&'static str, (BigRational, Dimension)>> = LazyLock::new(|| {
+    let worth = |(word, mantissa, ten, two, dimension): &(&'static str, u64, i32, i32, _)| {
+        let factor = whole(*mantissa) * exact_power(10, *ten) * exact_power(2, *two);
+        (*word, (factor, *dimension))
+    };
+    WORDS.iter().map(worth).collect()
+});
+
 /// One word of the table.
 fn find_word(word: &str) -> Option<(BigRational, Dimension)> {
-    let (_, mantissa, ten, two, dimension) = WORDS.iter().find(|row| row.0 == word)?;
-    let ten = exact_power(10, *ten);
-    let two = exact_power(2, *two);
-    Some((whole(*mantissa) * ten * two, *dimension))
+    WORTH.get(word).cloned()
 }
 
 /// `Gib` is not a unit — did you mean `GiB`?

@@ -229,7 +229,10 @@ impl Spec {
         resolver.fill_defaults(0);
         resolver.evaluate_all();
         let mix = resolver.mix();
-        let (experiment, hash) = finish(&mut resolver, mix.as_deref(), sound);
+        let (mut experiment, hash) = finish(&mut resolver, mix.as_deref(), sound);
+        if let Some(experiment) = experiment.as_mut().filter(|_| with_cells) {
+            experiment.origins = typed::origins(&resolver);
+        }
         let cells = if with_cells {
             explain::cells(&mut resolver, mix.as_deref().unwrap_or_default())
         } else {
