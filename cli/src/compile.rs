@@ -145,6 +145,11 @@ pub fn table(screen: &Screen, device: &str) -> Outcome<Hardware> {
 }
 
 impl Planned {
+    /// The experiment on the machines that were chosen.
+    pub fn settled(&self) -> Experiment {
+        self.experiment.on_nodes(self.answer.chosen.nodes)
+    }
+
     /// The chosen plan with its prediction, verified: what `run` runs and `--out` writes.
     pub fn verified(&self) -> Outcome<Plan> {
         let chosen = &self.answer.chosen;

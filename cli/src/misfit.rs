@@ -69,7 +69,7 @@ pub fn verdict(planned: &Planned) -> Option<String> {
 
 /// The failure of an experiment that has no placement at all.
 pub fn nowhere(spec: &Path, experiment: &Experiment, rejected: &[Rejected]) -> Failure {
-    let (name, gpus) = (&experiment.name, experiment.cluster.gpus());
+    let (name, gpus) = (&experiment.name, experiment.ranks());
     let mut trouble = Trouble::new(spec);
     trouble.label(spec, experiment, &CLUSTER, format!("{gpus} ranks"));
     for pin in PINS {
@@ -94,7 +94,7 @@ fn reasons(rejected: &[Rejected]) -> String {
 }
 
 fn too_large(planned: &Planned, chosen: &Evaluated) -> Failure {
-    let experiment = &planned.experiment;
+    let experiment = &planned.settled();
     let (name, stage) = (&experiment.name, chosen.fullest());
     let [peak, capacity] = [chosen.peak(), chosen.capacity].map(bytes);
     let device = match planned.hardware.kind {
@@ -152,6 +152,7 @@ fn kinds(chosen: &Evaluated) -> String {
 /// Single changes after which it fits, each tried on the placement that came nearest, so that a help costs milliseconds.
 fn helps(planned: &Planned) -> Vec<String> {
     let nearest = &planned.answer.chosen.placement;
+    let settled = planned.settled();
     let changes = [
         (
             Placement {
@@ -179,7 +180,7 @@ fn helps(planned: &Planned) -> Vec<String> {
         .into_iter()
         .filter(|(changed, _)| changed != nearest)
         .filter_map(|(changed, text)| {
-            let peak = fits(planned, &planned.experiment, &changed)?;
+            let peak = fits(planned, &settled, &changed)?;
             Some(format!("{text} brings it to {}", bytes(peak)))
         })
         .collect();
@@ -191,8 +192,9 @@ fn helps(planned: &Planned) -> Vec<String> {
 
 /// The nearest placement on more nodes: more replicas, or more stages where the spec leaves them open.
 fn more_nodes(planned: &Planned, times: u64) -> Option<String> {
-    let mut larger = planned.experiment.clone();
-    larger.cluster.nodes *= times;
+    let larger = planned
+        .experiment
+        .on_nodes(planned.answer.chosen.nodes * times);
     let nearest = &planned.answer.chosen.placement;
     let open = !matches!(larger.plan.pp, Choice::Fixed(_));
     let stages = [

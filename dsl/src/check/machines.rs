@@ -5,11 +5,37 @@ use num_rational::BigRational;
 use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::quantity::show;
-use crate::resolve::{Resolver, not_yet};
+use crate::resolve::Resolver;
+use crate::typed::cluster;
 
 /// The rule.
 pub fn check(resolver: &mut Resolver) {
     full_nodes(resolver);
+    choices(resolver);
+}
+
+/// Where the number of GPUs is left open, each choice fills whole nodes, and the number of nodes follows from it.
+fn choices(resolver: &mut Resolver) -> Option<()> {
+    let id = resolver.tree.find("cluster.gpus")?;
+    let each = resolver.known("cluster.gpus_per_node")?.count()?;
+    let choices = cluster::choices(resolver, "cluster.gpus")?;
+    let place = resolver.tree.node(id).place;
+    if let Some(odd) = choices.iter().find(|gpus| !gpus.is_multiple_of(each)) {
+        let quotient = show(&BigRational::new((*odd).into(), each.into()));
+        let title = format!("{odd} GPUs do not fill nodes of {each}");
+        let label = format!("{odd} / {each} = {quotient} nodes");
+        let problem = Problem::error("pleach::cluster::nodes", title, place, label);
+        resolver.report(problem.help("leave `nodes` open instead: `nodes in 4..16`"));
+        return None;
+    }
+    let nodes = resolver.tree.find("cluster.nodes")?;
+    if resolver.tree.node(nodes).layer != Layer::Default {
+        let title = "`gpus` is left open, and `nodes` is set";
+        let problem = Problem::error("pleach::cluster::nodes", title, place, "left open");
+        let other = resolver.tree.node(nodes).place;
+        resolver.report(problem.and(other, "set here").help("keep one of them"));
+    }
+    None
 }
 
 fn full_nodes(resolver: &mut Resolver) -> Option<()> {
@@ -43,9 +69,17 @@ fn full_nodes(resolver: &mut Resolver) -> Option<()> {
     }
     let nodes = resolver.known("cluster.nodes")?;
     if nodes.count()? * each != all {
-        let problem = not_yet("leaving GPUs idle", gpus.place)
-            .and(nodes.place, format!("{} nodes of {each}", nodes.count()?));
-        resolver.report(problem.help("give `nodes` or `gpus`; the other is computed"));
+        let (count, filled) = (nodes.count()?, nodes.count()? * each);
+        let title = format!("{count} nodes of {each} are {filled} GPUs, not {all}");
+        let label = format!("{all} GPUs");
+        let problem = Problem::error("pleach::cluster::nodes", title, gpus.place, label);
+        let problem = problem.and(nodes.place, format!("{count} nodes of {each}"));
+        let idle = if all < filled {
+            format!("; to leave GPUs idle, write `plan {{ gpus = {all} }}`")
+        } else {
+            String::new()
+        };
+        resolver.report(problem.help(format!("give one of them; the other is computed{idle}")));
     }
     None
 }

@@ -5,7 +5,7 @@
 pub struct Cluster {
     /// The preset's name: `a100_40g`.
     pub name: String,
-    /// Nodes.
+    /// Nodes; the most that the spec allows, until the planner has chosen among [`super::Wishes::nodes`].
     pub nodes: u64,
     /// GPUs of a node (for `this_machine`: ranks that share it).
     pub gpus_per_node: u64,

@@ -13,6 +13,7 @@ mod train;
 use std::collections::BTreeMap;
 
 use crate::origin::Origin;
+use crate::wish::Choice;
 
 pub use cluster::Cluster;
 pub use data::{Component, Dataset};
@@ -54,4 +55,28 @@ pub struct Experiment {
     pub hash: String,
     /// Where each value came from, by dotted path (`train.lr.peak`).
     pub origins: BTreeMap<String, Origin>,
+}
+
+impl Experiment {
+    /// The numbers of nodes that the spec leaves to choose among, rising; the only one where it leaves none.
+    pub fn sizes(&self) -> Vec<u64> {
+        match &self.plan.nodes {
+            Choice::OneOf(sizes) => sizes.clone(),
+            Choice::Fixed(nodes) => vec![*nodes],
+            Choice::Auto | Choice::Formula(_) => vec![self.cluster.nodes],
+        }
+    }
+
+    /// The same experiment on so many nodes.
+    pub fn on_nodes(&self, nodes: u64) -> Experiment {
+        let mut settled = self.clone();
+        settled.cluster.nodes = nodes;
+        settled.plan.nodes = Choice::Fixed(nodes);
+        settled
+    }
+
+    /// Ranks: all GPUs of the cluster, or those that the spec wants used.
+    pub fn ranks(&self) -> u64 {
+        self.plan.gpus.unwrap_or(self.cluster.gpus())
+    }
 }

@@ -5,6 +5,8 @@ use crate::wish::{Choice, Objective, Requirement};
 /// What is said, left open and wished of the placement.
 #[derive(Clone, Debug)]
 pub struct Wishes {
+    /// Nodes of the cluster; `auto` where nothing is said of them apart from [`super::Cluster::nodes`].
+    pub nodes: Choice<u64>,
     /// Tensor-parallel ranks.
     pub tp: Choice<u64>,
     /// Pipeline stages.
@@ -47,6 +49,7 @@ impl Wishes {
     /// Nothing is said: the planner decides everything.
     pub fn open() -> Wishes {
         Wishes {
+            nodes: Choice::Auto,
             tp: Choice::Auto,
             pp: Choice::Auto,
             dp: Choice::Auto,

@@ -12,7 +12,7 @@ use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::quantity::Quantity;
-use crate::schema::{EXPERIMENT, FIGURES, Field, STAGES, Type, WORDS};
+use crate::schema::{EXPERIMENT, FIGURES, Field, SIZED, STAGES, Type, WORDS};
 use crate::syntax::{Expression, ExpressionKind, Path, Place, Table};
 
 /// The longest chain of cells that may wait for one another.
@@ -129,7 +129,7 @@ impl Resolver<'_> {
         );
         let Some(field) = field else { return result };
         match result {
-            Err(Stop::Open(name)) if !field.open => {
+            Err(Stop::Open(name)) if !field.open && !self.waits_for_size(id, &name) => {
                 let problem = depends_on_placement(&self.tree.node(id).path, &name, value.place);
                 self.report(problem);
                 Err(Stop::Poisoned)
@@ -143,6 +143,11 @@ impl Resolver<'_> {
             }
             Ok(result) => self.coerce(id, field, result, value.place, entry),
         }
+    }
+
+    /// Whether a cell waits for nothing but the size of the cluster, and may.
+    fn waits_for_size(&self, id: NodeId, name: &str) -> bool {
+        matches!(name, "nodes" | "gpus") && SIZED.contains(&self.tree.node(id).path.as_str())
     }
 
     /// Each choice of an `in`, held against the type.

@@ -10,7 +10,7 @@ use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::quantity::{Dimension, Quantity, show, show_quantity, whole};
-use crate::schema::{Field, Type};
+use crate::schema::{Field, SIZES, Type};
 use crate::syntax::{ExpressionKind, Place};
 
 /// Tokens per step.
@@ -80,7 +80,12 @@ impl Resolver<'_> {
             place,
             "`auto` leaves it open",
         );
-        self.report(problem.help(format!("write `{} = {}`", field.name, example(field))));
+        let help = if SIZES.contains(&self.tree.node(id).path.as_str()) {
+            format!("say among how many: `{} in 4..16`", field.name)
+        } else {
+            format!("write `{} = {}`", field.name, example(field))
+        };
+        self.report(problem.help(help));
         Err(Stop::Poisoned)
     }
 

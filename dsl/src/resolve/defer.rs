@@ -12,7 +12,7 @@ use crate::evaluate::{Stop, Value, evaluate_truth, not_a_truth};
 use crate::origin::{Layer, Origin};
 use crate::problem::Problem;
 use crate::quantity::{Dimension, Quantity, to_f64};
-use crate::schema::{FIGURES, Type};
+use crate::schema::{FIGURES, SIZES, Type};
 use crate::syntax::{Expression, ExpressionKind, Goal, Path, Place};
 use crate::wish::{
     Binding, Choice, Direction, Figure, Formula, FromFigure, Objective, Requirement,
@@ -328,6 +328,9 @@ fn sample(name: &str) -> Option<Figure> {
             dimension: *dimension,
             ..Quantity::count(1)
         }));
+    }
+    if SIZES.iter().any(|path| path.ends_with(&format!(".{name}"))) {
+        return Some(Figure::Number(Quantity::count(1)));
     }
     let plan = crate::schema::EXPERIMENT.field("plan")?;
     let Type::Section(plan) = plan.holds else {

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use super::declarations::Found;
 use super::instantiate::example_kind;
 use super::unknown::unknown_and_meant;
-use super::{Law, NodeId, Resolver, not_yet};
+use super::{Law, NodeId, Resolver};
 use crate::origin::Layer;
 use crate::problem::Problem;
-use crate::schema::{EXPERIMENT, Field, Need, Type};
+use crate::schema::{EXPERIMENT, Field, Need, SIZES, Type};
 use crate::syntax::{
     Block, Declaration, Entry, Expression, ExpressionKind, Goal, Kind, Name, Path, Place,
 };
@@ -252,13 +252,10 @@ impl<'files> Resolver<'files> {
             self.report_unknown(section, &name, Some(&value));
             return;
         };
-        if domain && (!field.open || matches!(value.kind, ExpressionKind::Table(_))) {
-            self.report(closed_choice(
-                field,
-                &self.tree.path_of(section, field.name),
-                value,
-                at.1,
-            ));
+        let whole = self.tree.path_of(section, field.name);
+        let open = field.open || SIZES.contains(&whole.as_str());
+        if domain && (!open || matches!(value.kind, ExpressionKind::Table(_))) {
+            self.report(closed_choice(field, &whole, value, at.1));
             return self.poison(section, field.name, at);
         }
         self.set_field(section, field, value, at, domain);
@@ -424,8 +421,10 @@ fn closed_choice(field: &Field, path: &str, value: &Expression, place: Place) ->
             .help("write `sweep NAME extends EXPERIMENT { size in table { … } }`".to_string());
     }
     if path.starts_with("cluster.") {
-        return not_yet("a choice of machines", place).help(format!(
-            "pin it: `{name} = …`, and compare specs by `--set cluster.{name}=…`"
+        let title = format!("`{name}` of a cluster cannot be left to the planner");
+        let problem = Problem::error(code, title, place, "`in` leaves a choice open");
+        return problem.help(format!(
+            "write `{name} = …`; how many `nodes` there are can be left open: `nodes in 4..16`"
         ));
     }
     let title = format!("`{name}` belongs to the experiment and cannot be left to the planner");

@@ -249,6 +249,12 @@ pub static EXPERIMENT: Section = Section {
     later: &[],
 };
 
+/// Fields of the cluster that `in` may leave to the planner: how large it is.
+pub const SIZES: [&str; 2] = ["cluster.nodes", "cluster.gpus"];
+
+/// Fields that follow from the size of the cluster, and wait for it.
+pub const SIZED: [&str; 3] = ["cluster.nodes", "cluster.gpus", "plan.gpus"];
+
 /// Names of a placement's figures, which only the planner knows, with their dimensions.
 pub const FIGURES: &[(&str, Dimension)] = &[
     ("memory.peak", Dimension::BYTES),

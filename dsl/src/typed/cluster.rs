@@ -1,8 +1,11 @@
 //! The typed cluster.
 
+use num_traits::ToPrimitive;
+
 use super::{count, real, text};
+use crate::evaluate::Value;
 use crate::experiment::Cluster;
-use crate::resolve::Resolver;
+use crate::resolve::{Content, Resolver};
 
 /// The machines.
 pub fn cluster(resolver: &mut Resolver) -> Option<Cluster> {
@@ -10,7 +13,10 @@ pub fn cluster(resolver: &mut Resolver) -> Option<Cluster> {
     const HOUR: f64 = 3600.0;
     Some(Cluster {
         name: resolver.kind("cluster")?,
-        nodes: count(resolver, "cluster.nodes")?,
+        nodes: match sizes(resolver) {
+            Some(sizes) => sizes.into_iter().max()?,
+            None => count(resolver, "cluster.nodes")?,
+        },
         gpus_per_node: count(resolver, "cluster.gpus_per_node")?,
         device: text(resolver, "cluster.device")?,
         memory: count(resolver, "cluster.memory"),
@@ -19,4 +25,36 @@ pub fn cluster(resolver: &mut Resolver) -> Option<Cluster> {
         inter_node: real(resolver, "cluster.inter_node"),
         price_per_gpu_hour: real(resolver, "cluster.price").map(|price| price * HOUR),
     })
+}
+
+/// The numbers of nodes among which the planner chooses, rising; none where it is settled.
+pub fn sizes(resolver: &mut Resolver) -> Option<Vec<u64>> {
+    let per_node = count(resolver, "cluster.gpus_per_node")?;
+    let nodes = choices(resolver, "cluster.nodes");
+    let mut sizes: Vec<u64> = match nodes {
+        Some(nodes) => nodes,
+        None => choices(resolver, "cluster.gpus")?
+            .into_iter()
+            .map(|gpus| gpus / per_node)
+            .collect(),
+    };
+    sizes.sort_unstable();
+    sizes.dedup();
+    Some(sizes)
+}
+
+/// What `in` leaves of a cell.
+pub fn choices(resolver: &mut Resolver, path: &str) -> Option<Vec<u64>> {
+    let id = resolver.tree.find(path)?;
+    let Content::Cell { domain: true, .. } = resolver.tree.node(id).content else {
+        return None;
+    };
+    let Ok(Value::List(items)) = resolver.value(id) else {
+        return None;
+    };
+    let count = |item: &Value| match item {
+        Value::Number(quantity) => quantity.value.to_u64(),
+        _ => None,
+    };
+    items.iter().map(count).collect()
 }

@@ -1,6 +1,6 @@
 //! Values to the typed experiment. By now every mistake has been reported; a value that is missing here was one of them.
 
-mod cluster;
+pub mod cluster;
 mod data;
 mod model;
 mod plan;

@@ -2,11 +2,11 @@
 
 use num_traits::ToPrimitive;
 
-use super::{count, text};
+use super::{cluster, count, text};
 use crate::evaluate::Value;
 use crate::experiment::{Stages, Wishes};
 use crate::resolve::Resolver;
-use crate::wish::{Objective, Requirement};
+use crate::wish::{Choice, Objective, Requirement};
 
 /// What is said, left open and wished of the placement.
 pub fn wishes(
@@ -14,8 +14,12 @@ pub fn wishes(
     requirements: Vec<Requirement>,
     objectives: Vec<Objective>,
 ) -> Option<Wishes> {
-    let all = count(resolver, "cluster.gpus");
+    let nodes = match cluster::sizes(resolver) {
+        Some(sizes) => Choice::OneOf(sizes),
+        None => count(resolver, "cluster.nodes").map_or(Choice::Auto, Choice::Fixed),
+    };
     Some(Wishes {
+        nodes,
         tp: resolver.choice("tp")?,
         pp: resolver.choice("pp")?,
         dp: resolver.choice("dp")?,
@@ -30,11 +34,17 @@ pub fn wishes(
         recompute_budget: resolver.known("plan.recompute_budget")?.count(),
         sequence_parallel: resolver.choice("sequence_parallel")?,
         offload: resolver.choice("offload")?,
-        gpus: Some(count(resolver, "plan.gpus")?).filter(|used| Some(*used) != all),
+        gpus: gpus(resolver),
         requirements,
         objectives,
         engine: text(resolver, "plan.engine")?,
     })
+}
+
+/// How many GPUs are used, where not all of them are.
+fn gpus(resolver: &mut Resolver) -> Option<u64> {
+    let used = count(resolver, "plan.gpus")?;
+    (Some(used) != count(resolver, "cluster.gpus")).then_some(used)
 }
 
 /// How layers are cut into stages; none where that is left open.

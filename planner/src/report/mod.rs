@@ -79,8 +79,12 @@ pub struct Model {
 pub struct Machines {
     /// All GPUs.
     pub gpus: u64,
+    /// Those of them that stay idle.
+    pub idle: u64,
     /// Nodes.
     pub nodes: u64,
+    /// The numbers of nodes that they were chosen among.
+    pub nodes_among: Vec<u64>,
     /// What one of them is.
     pub gpu: String,
 }
@@ -101,6 +105,8 @@ pub struct Searched {
 /// A placement that came near.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alternative {
+    /// Nodes of the cluster.
+    pub nodes: u64,
     /// The placement.
     pub placement: Placed,
     /// Its step.
@@ -120,6 +126,7 @@ impl Report {
         seconds: f64,
     ) -> Self {
         let chosen = &answer.chosen;
+        let settled = experiment.on_nodes(chosen.nodes);
         let bands = bands::of(hardware, &chosen.plan.engine);
         let parameters = model::parameters(chosen);
         let supported = engine::find(&chosen.plan.engine).map_or("plan", |engine| engine.supported);
@@ -137,14 +144,16 @@ impl Report {
                 active_parameters: parameters,
             },
             cluster: Machines {
-                gpus: experiment.cluster.gpus(),
-                nodes: experiment.cluster.nodes,
+                gpus: settled.cluster.gpus(),
+                idle: settled.cluster.gpus().saturating_sub(settled.ranks()),
+                nodes: chosen.nodes,
+                nodes_among: experiment.sizes(),
                 gpu: experiment.cluster.device.clone(),
             },
             time: Time::of(chosen, &bands.step),
-            throughput: Throughput::of(experiment, hardware, chosen),
+            throughput: Throughput::of(&settled, hardware, chosen),
             memory: Memory::of(chosen, &bands.memory),
-            run: Run::of(experiment, chosen),
+            run: Run::of(&settled, chosen),
             search: Searched {
                 candidates: answer.candidates,
                 feasible: answer.feasible,
@@ -168,6 +177,7 @@ fn alternative(chosen: &Evaluated, other: &Evaluated, bands: &bands::Bands) -> A
     let peak = percent(chosen.peak(), other.peak());
     let why = format!("{step:+.1} % time, {peak:+.1} % memory");
     Alternative {
+        nodes: other.nodes,
         placement: Placed::of(other),
         time: Time::of(other, &bands.step),
         memory: Memory::of(other, &bands.memory),

@@ -183,7 +183,7 @@ impl Throughput {
     /// Of an evaluated placement.
     pub fn of(experiment: &Experiment, hardware: &Hardware, evaluated: &Evaluated) -> Self {
         let step = seconds(evaluated.simulation.step.max(1));
-        let gpus = experiment.cluster.gpus().max(1) as f64;
+        let gpus = experiment.ranks().max(1) as f64;
         let model = model::model_flops(experiment) / step / gpus;
         let dtype = model::dtype(experiment.train.precision);
         let gemm = hardware.gemm.iter().find(|gemm| gemm.dtype == dtype);

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::parts::{Memory, Placed, Run, Stage, Throughput, Time};
-use super::{Alternative, Report};
+use super::{Machines, Report};
+use crate::search::Rejected;
 
 const WIDTH: usize = 80;
 const INDENT: &str = "  ";
@@ -14,7 +15,7 @@ pub fn screen(report: &Report) -> String {
     head(&mut out, report);
     figures(&mut out, report);
     memory(&mut out, &report.memory);
-    alternatives(&mut out, &report.alternatives);
+    alternatives(&mut out, report);
     rejected(&mut out, report);
     out
 }
@@ -47,6 +48,7 @@ fn head(out: &mut String, report: &Report) {
 }
 
 fn figures(out: &mut String, report: &Report) {
+    machines(out, &report.cluster);
     row(out, "placement", &placement(&report.placement));
     row(out, "", &stages(&report.placement));
     step(out, &report.time);
@@ -55,6 +57,32 @@ fn figures(out: &mut String, report: &Report) {
     run(out, &report.run);
     let parameters = count(report.model.parameters as f64);
     row(out, "model", &format!("{parameters} parameters"));
+}
+
+/// What was chosen of the machines, where anything was.
+fn machines(out: &mut String, cluster: &Machines) {
+    let among = &cluster.nodes_among;
+    if let [first, .., last] = among[..] {
+        let all: Vec<String> = among.iter().map(u64::to_string).collect();
+        let rising = among.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        let sizes = match (rising, all.len()) {
+            (true, 3..) => format!("{first} to {last}"),
+            _ => all.join(", "),
+        };
+        row(
+            out,
+            "nodes",
+            &format!("{}, chosen among {sizes}", cluster.nodes),
+        );
+    }
+    if cluster.idle > 0 {
+        let used = cluster.gpus - cluster.idle;
+        let text = format!(
+            "{used} of {} are used, {} stay idle",
+            cluster.gpus, cluster.idle
+        );
+        row(out, "gpus", &text);
+    }
 }
 
 fn step(out: &mut String, time: &Time) {
@@ -159,14 +187,24 @@ fn cells(stage: &Stage) -> [u64; 7] {
     ]
 }
 
-fn alternatives(out: &mut String, alternatives: &[Alternative]) {
-    if alternatives.is_empty() {
+fn alternatives(out: &mut String, report: &Report) {
+    let several = report.cluster.nodes_among.len() > 1;
+    if report.alternatives.is_empty() {
         return;
     }
     line(out, "");
     line(out, &format!("{INDENT}next best"));
-    for other in alternatives {
-        line(out, &format!("{INDENT}{}", placement(&other.placement)));
+    for other in &report.alternatives {
+        let nodes = if several {
+            format!("{} nodes, ", other.nodes)
+        } else {
+            String::new()
+        };
+        let text = format!("{nodes}{}", placement(&other.placement));
+        for (index, part) in wrap(&text, WIDTH - 2 * INDENT.len()).iter().enumerate() {
+            let deeper = if index == 0 { "" } else { INDENT };
+            line(out, &format!("{INDENT}{deeper}{part}"));
+        }
         let figures = format!(
             "{}, {}",
             seconds(other.time.step_s),
@@ -186,7 +224,13 @@ fn rejected(out: &mut String, report: &Report) {
             search.candidates, search.feasible, search.simulated
         ),
     );
-    for region in &report.rejected {
+    let mut shown: Vec<&Rejected> = report.rejected.iter().collect();
+    let hidden = shown.len().saturating_sub(REASONS);
+    if hidden > 0 {
+        shown.sort_by_key(|region| std::cmp::Reverse(region.count));
+        shown.truncate(REASONS);
+    }
+    for region in shown {
         let count = format!("({})", region.count);
         let text = format!("{:<8} {}", region.what, region.why);
         let room = WIDTH - INDENT.len() - count.len() - 1;
@@ -199,7 +243,16 @@ fn rejected(out: &mut String, report: &Report) {
             line(out, &format!("{INDENT}{end}"));
         }
     }
+    if hidden > 0 {
+        line(
+            out,
+            &format!("{INDENT}and {hidden} more reasons (--json has all)"),
+        );
+    }
 }
+
+/// Reasons that are shown; of more, those that say most.
+const REASONS: usize = 20;
 
 /// A placement in one line.
 pub fn placement(placed: &Placed) -> String {

@@ -14,6 +14,8 @@ use crate::simulate::{self, Detail, Simulation};
 /// A placement with its plan and figures.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
+    /// Nodes of the cluster it is for.
+    pub nodes: u64,
     /// The placement.
     pub placement: Placement,
     /// Its program.
@@ -67,6 +69,7 @@ pub fn evaluate_cut(
     let simulation = simulate::run(&costs, Detail::Calls).map_err(|stuck| stuck.to_string())?;
     let capacity = capacity(experiment, hardware);
     Ok(Evaluated {
+        nodes: experiment.cluster.nodes,
         placement: placement.clone(),
         plan,
         memory,
@@ -102,6 +105,7 @@ impl Evaluated {
     /// The figures under a spec's names.
     pub fn scope<'e>(&self, experiment: &'e Experiment) -> Scoped<'e> {
         let mut scope = Scoped::of(experiment, &self.placement);
+        scope.nodes = self.nodes;
         scope.peak = Some(self.peak());
         scope.capacity = Some(self.capacity);
         scope.step = Some(self.simulation.step);

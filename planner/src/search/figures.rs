@@ -10,6 +10,8 @@ use crate::placement::Placement;
 #[derive(Clone)]
 pub struct Scoped<'e> {
     experiment: &'e Experiment,
+    /// Nodes of the cluster.
+    pub nodes: u64,
     /// Tensor-parallel ranks.
     pub tp: Option<u64>,
     /// Stages.
@@ -37,6 +39,7 @@ impl<'e> Scoped<'e> {
     pub fn new(experiment: &'e Experiment) -> Self {
         Scoped {
             experiment,
+            nodes: experiment.cluster.nodes,
             tp: None,
             pp: None,
             dp: None,
@@ -89,11 +92,16 @@ impl<'e> Scoped<'e> {
         self.step.map(|step| step as f64 / crate::cost::PICO)
     }
 
-    /// US dollars of the run.
+    /// GPUs that are held, idle ones included.
+    fn gpus(&self) -> u64 {
+        self.nodes * self.experiment.cluster.gpus_per_node
+    }
+
+    /// US dollars of the run, for all GPUs that are held.
     pub fn cost(&self) -> Option<f64> {
         let seconds = self.step_seconds()? * self.experiment.train.steps as f64;
         let price = self.experiment.cluster.price_per_gpu_hour?;
-        Some(seconds / 3600.0 * self.experiment.cluster.gpus() as f64 * price)
+        Some(seconds / 3600.0 * self.gpus() as f64 * price)
     }
 }
 
@@ -113,6 +121,8 @@ impl Scope for Scoped<'_> {
             Quantity::measured(value?, dimension).map(Figure::Number)
         };
         match path {
+            "nodes" => count(Some(self.nodes)),
+            "gpus" => count(Some(self.gpus())),
             "tp" => count(self.tp),
             "pp" => count(self.pp),
             "dp" => count(self.dp),

@@ -2,7 +2,8 @@
 //!
 //! Branch and bound. [`space`] lists what is possible, [`bound`] gives each a lower bound of time and memory from bodies priced
 //! once per shape, and candidates are emitted and simulated in the order of their bounds until the bound passes the best found.
-//! So the answer is the optimum of the simulation, and everything printed has been simulated. Ties break by the canonical order.
+//! Where the spec leaves the size of the cluster open, it is one more axis: a body's price does not depend on it, so many sizes
+//! cost little more than one. So the answer is the optimum of the simulation, and everything printed has been simulated. Ties break by the canonical order.
 
 pub mod bound;
 pub mod evaluate;
@@ -23,6 +24,7 @@ use crate::program;
 use bound::{Bound, Key, Priced};
 pub use evaluate::Evaluated;
 pub use space::Rejected;
+use space::Space;
 use wishes::Wish;
 
 /// What is asked of a search.
@@ -72,12 +74,16 @@ fn reasons(rejected: &[Rejected]) -> String {
 }
 
 struct Candidate<'s> {
+    /// The size of the cluster, by its number.
+    size: usize,
     placement: &'s Placement,
     bound: Bound,
     value: f64,
 }
 
 struct Search<'e> {
+    /// The experiment on each size of the cluster that the spec allows; they differ in nothing else.
+    sizes: &'e [Experiment],
     experiment: &'e Experiment,
     hardware: &'e Hardware,
     wish: Wish<'e>,
@@ -104,8 +110,14 @@ pub fn plan(
     hardware: &Hardware,
     options: Options,
 ) -> Result<Answer, Nowhere> {
-    let space = space::enumerate(experiment);
+    let sizes: Vec<Experiment> = experiment
+        .sizes()
+        .into_iter()
+        .map(|nodes| experiment.on_nodes(nodes))
+        .collect();
+    let spaces: Vec<Space> = sizes.iter().map(space::enumerate).collect();
     let mut search = Search {
+        sizes: &sizes,
         experiment,
         hardware,
         wish: Wish::of(experiment),
@@ -115,20 +127,38 @@ pub fn plan(
         fates: BTreeMap::new(),
         simulated: 0,
     };
-    let total = space.candidates.len() as u64
-        + space
-            .impossible
-            .iter()
-            .map(|region| region.count)
-            .sum::<u64>();
-    let mut candidates = search.price(&space.candidates);
+    let total = spaces.iter().map(Space::total).sum();
+    let placements: Vec<Sized> = spaces
+        .iter()
+        .enumerate()
+        .flat_map(|(size, space)| space.candidates.iter().map(move |one| (size, one)))
+        .collect();
+    let mut candidates = search.price(&placements);
     candidates.sort_by(|one, other| {
         one.value
             .total_cmp(&other.value)
             .then_with(|| one.bound.step.cmp(&other.bound.step))
     });
     search.run(&candidates, options.alternatives);
-    search.answer(space.impossible, total, options.alternatives)
+    search.answer(merged(spaces), total, options.alternatives)
+}
+
+/// A placement, and the number of the cluster's size that it is for.
+type Sized<'s> = (usize, &'s Placement);
+
+/// What is impossible on any size, the same of several counted together.
+fn merged(spaces: Vec<Space>) -> Vec<Rejected> {
+    let mut all: Vec<Rejected> = Vec::new();
+    for region in spaces.into_iter().flat_map(|space| space.impossible) {
+        match all
+            .iter_mut()
+            .find(|known| known.what == region.what && known.why == region.why)
+        {
+            Some(known) => known.count += region.count,
+            None => all.push(region),
+        }
+    }
+    all
 }
 
 impl<'e> Search<'e> {
@@ -136,20 +166,19 @@ impl<'e> Search<'e> {
     ///
     /// Shapes that differ only in the micro-batch are priced in rising order: where the smaller one fits on no mesh, the larger
     /// ones, which keep more of everything, need not be looked at.
-    fn price<'s>(&mut self, placements: &'s [Placement]) -> Vec<Candidate<'s>> {
-        if let [placement] = placements {
+    fn price<'s>(&mut self, placements: &[Sized<'s>]) -> Vec<Candidate<'s>> {
+        if let [(size, placement)] = *placements {
             return vec![Candidate {
+                size,
                 placement,
                 bound: Bound { step: 0, peak: 0 },
                 value: f64::NEG_INFINITY,
             }];
         }
-        let mut shapes: BTreeMap<Key, Vec<&Placement>> = BTreeMap::new();
-        for placement in placements {
-            shapes
-                .entry(Key::of(placement))
-                .or_default()
-                .push(placement);
+        let mut shapes: BTreeMap<Key, Vec<Sized>> = BTreeMap::new();
+        for &(size, placement) in placements {
+            let shape = shapes.entry(Key::of(placement)).or_default();
+            shape.push((size, placement));
         }
         let capacity = evaluate::capacity(self.experiment, self.hardware);
         let mut candidates = Vec::with_capacity(placements.len());
@@ -158,7 +187,7 @@ impl<'e> Search<'e> {
             if let Some((_, peak)) = full.filter(|(smaller, _)| smaller.grows(&key)) {
                 placements
                     .iter()
-                    .for_each(|placement| self.misfit(placement, peak, capacity));
+                    .for_each(|(_, placement)| self.misfit(placement, peak, capacity));
                 continue;
             }
             let bounded = self.bounded(key, &placements);
@@ -172,20 +201,21 @@ impl<'e> Search<'e> {
     }
 
     /// The candidates of one shape with their bounds.
-    fn bounded<'s>(&mut self, key: Key, placements: &[&'s Placement]) -> Vec<Candidate<'s>> {
+    fn bounded<'s>(&mut self, key: Key, placements: &[Sized<'s>]) -> Vec<Candidate<'s>> {
         let price = match bound::price(self.experiment, self.hardware, key) {
             Ok(price) => price,
             Err(why) => {
                 placements
                     .iter()
-                    .for_each(|placement| self.reject(placement, "no plan", 0, why.clone()));
+                    .for_each(|(_, placement)| self.reject(placement, "no plan", 0, why.clone()));
                 return Vec::new();
             }
         };
-        let bounded = |&placement: &&'s Placement| {
+        let bounded = |&(size, placement): &Sized<'s>| {
             let bound = price.bound(self.experiment, placement);
-            let value = self.wish.bound(&self.scope(placement, &bound));
+            let value = self.wish.bound(&self.scope(size, placement, &bound));
             Candidate {
+                size,
                 placement,
                 bound,
                 value,
@@ -205,8 +235,8 @@ impl<'e> Search<'e> {
         self.reject(placement, "memory", peak, why);
     }
 
-    fn scope(&self, placement: &Placement, bound: &Bound) -> figures::Scoped<'e> {
-        let mut scope = figures::Scoped::of(self.experiment, placement);
+    fn scope(&self, size: usize, placement: &Placement, bound: &Bound) -> figures::Scoped<'e> {
+        let mut scope = figures::Scoped::of(&self.sizes[size], placement);
         scope.capacity = Some(evaluate::capacity(self.experiment, self.hardware));
         scope.peak = Some(bound.peak);
         scope.step = Some(bound.step);
@@ -220,15 +250,15 @@ impl<'e> Search<'e> {
             if candidate.bound.peak > capacity {
                 self.misfit(candidate.placement, candidate.bound.peak, capacity);
             } else if candidate.value > self.threshold(alternatives) {
-                let best = self.best_step();
-                let why = format!(
-                    "slower: at least {} against {}",
-                    seconds(candidate.bound.step),
-                    seconds(best)
+                let step = candidate.bound.step;
+                let why = self.wish.behind(
+                    "at least ",
+                    [candidate.value, self.best_value()],
+                    [step, self.best_step()],
                 );
-                self.reject(candidate.placement, "slower", candidate.bound.step, why);
+                self.reject(candidate.placement, "slower", step, why);
             } else {
-                self.evaluate(candidate.placement);
+                self.evaluate(candidate);
             }
         }
         if self.found.is_empty() && self.misfits.is_empty() {
@@ -236,13 +266,14 @@ impl<'e> Search<'e> {
             let nearest = candidates
                 .iter()
                 .min_by_key(|candidate| candidate.bound.peak);
-            let found = nearest.and_then(|candidate| self.evaluated(candidate.placement).ok());
+            let found = nearest.and_then(|candidate| self.evaluated(candidate).ok());
             self.misfits.extend(found);
         }
     }
 
-    fn evaluate(&mut self, placement: &Placement) {
-        let evaluated = match self.evaluated(placement) {
+    fn evaluate(&mut self, candidate: &Candidate<'_>) {
+        let placement = candidate.placement;
+        let evaluated = match self.evaluated(candidate) {
             Ok(evaluated) => evaluated,
             Err(why) => return self.reject(placement, "no plan", 0, why),
         };
@@ -266,12 +297,11 @@ impl<'e> Search<'e> {
         self.found.push(evaluated);
     }
 
-    fn evaluated(&self, placement: &Placement) -> Result<Evaluated, String> {
+    fn evaluated(&self, candidate: &Candidate<'_>) -> Result<Evaluated, String> {
+        let (experiment, placement) = (&self.sizes[candidate.size], candidate.placement);
         match self.prices.get(&Key::of(placement)) {
-            Some(price) => {
-                evaluate::evaluate_cut(self.experiment, self.hardware, placement, &price.cut)
-            }
-            None => evaluate::evaluate(self.experiment, self.hardware, placement),
+            Some(price) => evaluate::evaluate_cut(experiment, self.hardware, placement, &price.cut),
+            None => evaluate::evaluate(experiment, self.hardware, placement),
         }
     }
 
@@ -288,6 +318,14 @@ impl<'e> Search<'e> {
         };
         let wanted = values.get(alternatives).copied().unwrap_or(f64::INFINITY);
         wanted.max(self.wish.slack(best))
+    }
+
+    /// The best value of the first goal.
+    fn best_value(&self) -> f64 {
+        let values = self.found.iter();
+        values
+            .map(|found| self.wish.first(&found.scope(self.experiment)))
+            .fold(f64::INFINITY, f64::min)
     }
 
     fn best_step(&self) -> u64 {
@@ -326,14 +364,16 @@ impl<'e> Search<'e> {
             found.truncate(1);
         }
         let beaten = found.split_off(found.len().min(alternatives + 1));
-        let best = found.first().map_or(0, |chosen| chosen.simulation.step);
-        for other in beaten {
-            let why = format!(
-                "slower: {} against {}",
-                seconds(other.simulation.step),
-                seconds(best)
-            );
-            self.reject(&other.placement, "slower", other.simulation.step, why);
+        if let Some(best) = found.first() {
+            let value = |one: &Evaluated| self.wish.first(&one.scope(self.experiment));
+            let told = |other: &Evaluated| {
+                let steps = [other.simulation.step, best.simulation.step];
+                self.wish.behind("", [value(other), value(best)], steps)
+            };
+            let reasons: Vec<String> = beaten.iter().map(told).collect();
+            for (other, why) in beaten.iter().zip(reasons) {
+                self.reject(&other.placement, "slower", other.simulation.step, why);
+            }
         }
         let fates = std::mem::take(&mut self.fates).into_iter();
         let left = fates.map(|((tp, _), fate)| Rejected {

@@ -1,6 +1,6 @@
 //! The space of placements: what the spec allows on this cluster, and why the rest is impossible.
 //!
-//! Ranks are `tp × pp × dp` and all of the cluster is used. Fields the spec leaves open take every value that divides; what does not
+//! Ranks are `tp × pp × dp` and all of the cluster is used, or as many GPUs as the spec says. Fields the spec leaves open take every value that divides; what does not
 //! divide is counted under its reason.
 
 use pleach_dsl::experiment::Experiment;
@@ -32,6 +32,14 @@ pub struct Space {
     pub impossible: Vec<Rejected>,
 }
 
+impl Space {
+    /// How many placements there are, impossible ones included.
+    pub fn total(&self) -> u64 {
+        let impossible: u64 = self.impossible.iter().map(|region| region.count).sum();
+        self.candidates.len() as u64 + impossible
+    }
+}
+
 struct Builder<'e> {
     experiment: &'e Experiment,
     candidates: Vec<Placement>,
@@ -54,8 +62,17 @@ pub fn enumerate(experiment: &Experiment) -> Space {
 
 impl Builder<'_> {
     fn meshes(&mut self) {
+        let there = self.experiment.cluster.gpus();
+        if self.experiment.ranks() > there {
+            let nodes = self.experiment.cluster.nodes;
+            let why = format!(
+                "{} GPUs are wanted, there are {there}",
+                self.experiment.ranks()
+            );
+            return self.reject(format!("{nodes} nodes"), why);
+        }
         let wishes = &self.experiment.plan;
-        let gpus = self.experiment.cluster.gpus();
+        let gpus = self.experiment.ranks();
         let mut scope = Scoped::new(self.experiment);
         for tp in values(&wishes.tp, &scope, || divisors(gpus)) {
             scope.tp = Some(tp);
@@ -104,10 +121,10 @@ impl Builder<'_> {
     }
 
     fn mesh(&mut self, scope: &Scoped<'_>, [tp, pp, dp]: [u64; 3]) {
-        let gpus = self.experiment.cluster.gpus();
+        let gpus = self.experiment.ranks();
         if tp * pp * dp != gpus {
             let why = format!(
-                "tp {tp} x pp {pp} x dp {dp} is {} ranks, the cluster has {gpus}",
+                "tp {tp} x pp {pp} x dp {dp} is {} ranks, not {gpus}",
                 tp * pp * dp
             );
             return self.reject(format!("dp {dp}"), why);

@@ -306,3 +306,49 @@ proptest! {
         }
     }
 }
+
+/// The best over several sizes of a cluster is the best of the bests, and the search says which.
+#[test]
+fn the_size_of_the_cluster_is_one_more_choice() {
+    let mut open = experiment("a100_80g", [4, 2], [4, 256, 4, 24]);
+    open.cluster.price_per_gpu_hour = Some(2.0);
+    open.plan.nodes = Choice::OneOf(vec![1, 2, 3, 4]);
+    open.plan.micro_batch = Choice::OneOf(vec![1, 2]);
+    let hardware = hardware::find(&open.cluster.device, None).unwrap();
+    let options = Options { alternatives: 2 };
+    let found = plan(&open, &hardware, options).unwrap();
+    let alone: Vec<_> = open
+        .sizes()
+        .into_iter()
+        .map(|nodes| plan(&open.on_nodes(nodes), &hardware, options).unwrap())
+        .collect();
+    let fastest = alone
+        .iter()
+        .min_by_key(|answer| answer.chosen.simulation.step)
+        .unwrap();
+    assert_eq!(found.chosen.simulation.step, fastest.chosen.simulation.step);
+    assert_eq!(found.chosen.nodes, fastest.chosen.nodes);
+    assert_eq!(found.chosen.placement, fastest.chosen.placement);
+    let candidates: u64 = alone.iter().map(|answer| answer.candidates).sum();
+    assert_eq!(found.candidates, candidates);
+    let dearer = why_not(&open, &hardware, &found, "nodes = 1").unwrap();
+    assert_eq!(dearer.best.unwrap().nodes, 1);
+}
+
+/// GPUs that are to stay idle are no ranks, but they are paid for.
+#[test]
+fn idle_gpus_are_held_and_not_used() {
+    let mut some = experiment("a100_80g", [1, 8], [4, 256, 4, 24]);
+    some.cluster.price_per_gpu_hour = Some(2.0);
+    some.plan.micro_batch = Choice::Fixed(1);
+    some.plan.gpus = Some(6);
+    let hardware = hardware::find(&some.cluster.device, None).unwrap();
+    let found = plan(&some, &hardware, Options::default()).unwrap();
+    let placement = &found.chosen.placement;
+    assert_eq!(placement.tp * placement.pp * placement.dp, 6);
+    let cost = found.chosen.scope(&some).cost().unwrap();
+    let hours = found.chosen.simulation.step as f64 / 1e12 * 100.0 / 3600.0;
+    assert!((cost / (hours * 8.0 * 2.0) - 1.0).abs() < 1e-9);
+    some.plan.gpus = Some(9);
+    assert!(plan(&some, &hardware, Options::default()).is_err());
+}

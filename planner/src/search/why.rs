@@ -9,6 +9,8 @@ use super::{Answer, Evaluated, Options, Rejected, gibibytes, plan, seconds};
 /// A field of the placement set to a value: `tp = 8`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
+    /// Nodes of the cluster.
+    Nodes(u64),
     /// Tensor-parallel ranks.
     Tp(u64),
     /// Stages.
@@ -32,7 +34,7 @@ pub struct NoPin {
     text: String,
 }
 
-const FIELDS: &str = "tp, pp, dp, zero, micro_batch, recompute, sequence_parallel";
+const FIELDS: &str = "nodes, tp, pp, dp, zero, micro_batch, recompute, sequence_parallel";
 
 /// What came of a question.
 #[derive(Clone, Debug)]
@@ -58,7 +60,10 @@ impl Pin {
         };
         let (field, value) = text.split_once('=').ok_or_else(wrong)?;
         let (field, value) = (
-            field.trim().trim_start_matches("plan."),
+            field
+                .trim()
+                .trim_start_matches("plan.")
+                .trim_start_matches("cluster."),
             value.trim_start_matches('=').trim(),
         );
         let number = || {
@@ -69,6 +74,7 @@ impl Pin {
                 .ok_or_else(wrong)
         };
         Ok(match field {
+            "nodes" => Pin::Nodes(number()?),
             "tp" => Pin::Tp(number()?),
             "pp" => Pin::Pp(number()?),
             "dp" => Pin::Dp(number()?),
@@ -85,6 +91,7 @@ impl Pin {
         let mut pinned = experiment.clone();
         let wishes = &mut pinned.plan;
         match self.clone() {
+            Pin::Nodes(value) => return experiment.on_nodes(value),
             Pin::Tp(value) => wishes.tp = Choice::Fixed(value),
             Pin::Pp(value) => wishes.pp = Choice::Fixed(value),
             Pin::Dp(value) => wishes.dp = Choice::Fixed(value),
@@ -137,7 +144,7 @@ pub fn why_not(
 
 fn compare(chosen: &Evaluated, other: &Answer) -> String {
     let best = &other.chosen;
-    if best.placement == chosen.placement {
+    if (best.nodes, &best.placement) == (chosen.nodes, &chosen.placement) {
         return "it is the chosen placement".to_owned();
     }
     if !best.fits() {

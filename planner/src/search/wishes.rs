@@ -47,6 +47,19 @@ impl<'e> Wish<'e> {
         }
     }
 
+    /// Why a placement stands behind the best: by the first goal, its value and the best one, or by the time of a step.
+    pub fn behind(&self, least: &str, values: [f64; 2], steps: [u64; 2]) -> String {
+        let metric = self.objectives.first().map(|goal| goal.metric.as_str());
+        let bytes = |value: f64| super::gibibytes(libm::floor(value.max(0.0)) as u64);
+        let (word, [value, best]) = match metric {
+            None | Some("step_time" | "time") => ("slower", steps.map(super::seconds)),
+            Some("cost") => ("dearer", values.map(|cost| format!("{cost:.0} usd"))),
+            Some("memory.peak") => ("larger", values.map(bytes)),
+            Some(other) => return format!("behind in `{other}`"),
+        };
+        format!("{word}: {least}{value} against {best}")
+    }
+
     /// What still counts as best for the first goal.
     pub fn slack(&self, best: f64) -> f64 {
         slack(

@@ -42,7 +42,6 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
             "a budget of recomputation",
         ),
         (!word(&plan.offload, "none"), "plan.offload", "offloading"),
-        (plan.gpus.is_some(), "plan.gpus", "leaving GPUs idle"),
         (
             engine::find(&plan.engine).is_none(),
             "plan.engine",
