@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::WIDEST;
 use super::layout::Layout;
+use super::{WIDEST, WIDEST_CELL};
 use crate::parse::{Node, Shape};
 
 /// What alignment asks of an entry.
@@ -99,7 +99,11 @@ impl Layout<'_> {
             let group: Vec<&Vec<String>> = rows[start..end].iter().flatten().collect();
             if group.len() > 1 {
                 let lines = line_up(&group);
-                for (aligned, line) in aligned[start..end].iter_mut().zip(lines) {
+                let fits = lines.iter().all(|line| line.chars().count() <= WIDEST);
+                for (aligned, line) in aligned[start..end]
+                    .iter_mut()
+                    .zip(lines.into_iter().filter(|_| fits))
+                {
                     *aligned = Aligned::Text(line);
                 }
             }
@@ -194,7 +198,9 @@ impl Layout<'_> {
             let cells = rows.iter().filter_map(|row| row.get(column));
             cells.map(|item| self.flat_width(item)).max().unwrap_or(0)
         };
-        (0..first.len()).map(width).collect()
+        let widths: Vec<usize> = (0..first.len()).map(width).collect();
+        let fits = widths.iter().all(|width| *width <= WIDEST_CELL);
+        if fits { widths } else { Vec::new() }
     }
 }
 
@@ -217,7 +223,11 @@ fn run_kind(entry: &Node) -> Option<Shape> {
 
 /// Gives the names of one run their column.
 fn settle(run: Vec<Named>, aligned: &mut [Aligned]) {
-    let longest = run.iter().map(|named| named.width).max().unwrap_or(0);
+    let widths = run.iter().map(|named| named.width);
+    let longest = widths
+        .filter(|width| *width <= WIDEST_CELL)
+        .max()
+        .unwrap_or(0);
     let column = authors_column(&run).unwrap_or(longest + 1);
     for named in run {
         aligned[named.index] = Aligned::Sign(column);

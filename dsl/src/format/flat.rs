@@ -1,5 +1,6 @@
 //! A node on one line, and whether it may stand there.
 
+use super::WIDEST;
 use super::layout::Layout;
 use crate::parse::{Node, Shape};
 
@@ -49,7 +50,9 @@ impl Layout<'_> {
                 let filled = !node.children.is_empty() || self.has_comments(node);
                 filled && node.text(self.text).contains('\n')
             }
-            Shape::Call | Shape::Parentheses => self.has_own_comments(node),
+            Shape::Call | Shape::Parentheses => {
+                self.has_own_comments(node) || self.is_long_over_lines(node)
+            }
             _ => false,
         }
     }
@@ -57,6 +60,18 @@ impl Layout<'_> {
     /// Whether the node or something in it has to be opened.
     pub fn holds_open(&self, node: &Node) -> bool {
         self.must_open(node) || node.children.iter().any(|child| self.holds_open(child))
+    }
+
+    /// Whether a line ends between the node's own parts, and one line is not enough for all of them.
+    fn is_long_over_lines(&self, node: &Node) -> bool {
+        let mut at = node.start;
+        let mut ends = false;
+        for child in &node.children {
+            ends |= self.text[at..child.start].contains('\n');
+            at = child.end;
+        }
+        ends |= self.text[at..node.end].contains('\n');
+        ends && self.flat_width(node) > WIDEST
     }
 
     /// Whether there is a comment anywhere inside.

@@ -1,6 +1,6 @@
 //! The lines that were laid out so far: code is appended to the last one, comments find their column at the end.
 
-use super::COMMENTS;
+use super::{COMMENTS, WIDEST};
 
 /// One line.
 #[derive(Default)]
@@ -85,8 +85,14 @@ fn comment_columns(lines: &[Line]) -> Vec<usize> {
     for neighbours in lines.chunk_by(|one, next| sticks_out(one) == sticks_out(next)) {
         let end = start + neighbours.len();
         if sticks_out(&neighbours[0]) {
-            let longest = neighbours.iter().map(width).max().unwrap_or(0);
-            columns[start..end].fill(longest + 3);
+            let fair = neighbours
+                .iter()
+                .map(width)
+                .filter(|width| *width <= WIDEST);
+            let longest = fair.max().unwrap_or(0);
+            for (column, line) in columns[start..end].iter_mut().zip(neighbours) {
+                *column = longest.max(width(line)) + 3;
+            }
         }
         start = end;
     }

@@ -5,9 +5,9 @@
 //!
 //! The rules, in the order a reader meets them (`tests/spec/format.md` shows each):
 //!
-//! 1. **Lines.** Two spaces for each open bracket. A block or list that was written over several lines keeps to them, an entry to each line and the items of a list
-//!    in the author's rows; one that was written on one line stays there while its entry fits [`WIDEST`] columns, and is opened otherwise. Commas only
-//!    separate what shares a line.
+//! 1. **Lines.** Two spaces for each open bracket. A block or list that was written over several lines keeps to them, an entry to each line and the items of a
+//!    list in the author's rows; one that was written on one line stays there while its entry fits [`WIDEST`] columns, and is opened otherwise. What
+//!    stands in parentheses is joined, unless it holds comments or does not fit. Commas only separate what shares a line.
 //! 2. **Blank lines** are the author's, at most one in a row, none behind `{` or before `}`.
 //! 3. **Spaces.** One between words and around operators; none around `..`, behind a sign, inside `( )` and `[ ]`.
 //! 4. **Columns of `=` and `in`.** Neighbouring entries form a run; a blank line, a section, a law, a wish, a change between fields and `let`, or a table ends it,
@@ -16,7 +16,8 @@
 //!    and let a long one stick out.
 //! 5. **Tables** are lined up at `|`. Here too an author's wider columns are kept, with at most one cell out of step. A column of decimals in one unit with
 //!    equally many places lines up at the point.
-//! 6. **Rows of a list** with equally many items are lined up; so are neighbouring one-line declarations that set the same fields.
+//! 6. **Rows of a list** with equally many items are lined up; so are neighbouring one-line declarations that set the same fields. Whatever is wider than
+//!    [`WIDEST_CELL`] sticks out of its column, there as in runs and tables.
 //! 7. **Comments.** One on its own line is indented as its neighbours. One behind code stands in column [`COMMENTS`] + 1; where the code reaches that far, three
 //!    spaces behind the longest of the neighbouring lines that do. A `because` that was set apart stands in that column, any other one space behind its law.
 
@@ -26,7 +27,7 @@ mod layout;
 mod lines;
 mod table;
 
-use crate::parse::{Concrete, Node, Shape, concrete, parse};
+use crate::parse::{Concrete, Node, Shape, parse_written};
 use crate::render::Problems;
 use crate::sources::Sources;
 use layout::Layout;
@@ -37,6 +38,9 @@ const WIDEST: usize = 120;
 /// The column of comments behind code, from 0.
 const COMMENTS: usize = 45;
 
+/// Names and cells wider than this stick out of their column, so that one of them does not push all others aside.
+const WIDEST_CELL: usize = 80;
+
 /// Lays a text out; `name` is what its problems call it.
 ///
 /// # Errors
@@ -44,15 +48,13 @@ const COMMENTS: usize = 45;
 pub fn format(name: &str, text: &str) -> Result<String, Problems> {
     let lines = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut sources = Sources::default();
-    let file = sources.add(name, text, false);
+    sources.add(name, lines.as_str(), false);
     let mut problems = Vec::new();
-    parse(file, text, &mut problems);
-    let written = concrete(&lines).filter(|_| problems.is_empty());
-    let Some(written) = written else {
+    let Some(written) = parse_written(&lines, &mut problems) else {
         return Err(Problems::new(problems, sources));
     };
     let formatted = Layout::new(&lines, &written).file();
-    let read = concrete(&formatted).expect("what is laid out can be read");
+    let read = parse_written(&formatted, &mut problems).expect("what is laid out can be read");
     assert!(
         same(&written, &lines, &read, &formatted),
         "laying out changes no word"

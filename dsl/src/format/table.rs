@@ -2,6 +2,7 @@
 
 use super::columns::most_common;
 use super::layout::Layout;
+use super::{WIDEST, WIDEST_CELL};
 use crate::parse::{Node, Shape};
 
 /// A row whose cells each stand on one line.
@@ -55,7 +56,8 @@ impl Layout<'_> {
 
     /// The cells of a row; none where a cell cannot stand on one line.
     fn cells(&self, row: &Node) -> Option<Cells> {
-        if self.has_comments(row) || holds_table(row) {
+        let open = self.has_comments(row) || holds_table(row);
+        if open || self.holds_open(row) && self.flat_width(row) > WIDEST {
             return None;
         }
         let texts = row.children.iter().map(|cell| self.flat(cell)).collect();
@@ -124,7 +126,10 @@ fn widths(rows: &[&Cells]) -> Widths {
     }
     let widest = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.texts.get(column));
-        cells.map(|text| count(text)).max().unwrap_or(0)
+        let fair = cells
+            .map(|text| count(text))
+            .filter(|width| *width <= WIDEST_CELL);
+        fair.max().unwrap_or(0)
     };
     Widths {
         columns: (0..most).map(widest).collect(),
@@ -184,6 +189,7 @@ fn decimal_width(rows: &[&Cells], column: usize) -> Option<usize> {
         .all(alike)
         .then(|| cells.iter().map(|text| count(text)).max())
         .flatten()
+        .filter(|width| *width <= WIDEST_CELL)
 }
 
 /// The places behind the point and the unit of a plain decimal.

@@ -3,10 +3,9 @@
 //! In comes text that parses without a problem, out comes a [`Concrete`]. The tree of [`crate::syntax`] is for meaning and forgets all that; the
 //! formatter needs it. Both come from the same pairs of the same grammar, and neither shows them.
 
-use pest::Parser;
-use pest::iterators::Pair;
+use pest::iterators::{Pair, Pairs};
 
-use super::{Grammar, Rule};
+use super::Rule;
 
 /// What a node is, as far as laying it out asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +79,9 @@ pub struct Concrete {
     pub comments: Vec<Comment>,
 }
 
-/// Reads a text that has no problems; none where its braces do not even balance.
-pub fn concrete(text: &str) -> Option<Concrete> {
-    let file = Grammar::parse(Rule::file, text).ok()?.next()?;
+/// The tree and comments of the pairs of a text without problems.
+pub fn concrete(mut pairs: Pairs<Rule>) -> Option<Concrete> {
+    let file = pairs.next()?;
     let mut comments = Vec::new();
     let root = node(file, &mut comments)?;
     comments.sort_by_key(|comment| comment.start);

@@ -12,13 +12,16 @@ mod slips;
 use std::collections::BTreeMap;
 
 use pest::Parser;
+use pest::iterators::Pairs;
 
 use crate::problem::Problem;
 use crate::syntax::{Expression, ExpressionKind, File, Place};
 use braces::{Balanced, balance};
 use build::Builder;
 
-pub(crate) use concrete::{Concrete, Node, Shape, concrete};
+use concrete::concrete;
+
+pub(crate) use concrete::{Concrete, Node, Shape};
 
 /// The generated parser.
 mod grammar {
@@ -34,12 +37,30 @@ use grammar::{Grammar, Rule};
 
 /// Parses a file. `file` is its number in the sources, for the places.
 pub fn parse(file: usize, text: &str, problems: &mut Vec<Problem>) -> File {
+    parse_pairs(file, text, problems, |_| ())
+}
+
+/// Reads a text with its comments and spellings; none where it has problems.
+pub(crate) fn parse_written(text: &str, problems: &mut Vec<Problem>) -> Option<Concrete> {
+    let mut written = None;
+    parse_pairs(0, text, problems, |pairs| written = concrete(pairs));
+    written.filter(|_| problems.is_empty())
+}
+
+/// Parses a file and shows its pairs to whoever wants more of it than the tree.
+fn parse_pairs(
+    file: usize,
+    text: &str,
+    problems: &mut Vec<Problem>,
+    see: impl FnOnce(Pairs<Rule>),
+) -> File {
     // A return is a line end as well; bytes keep their places.
     let lines = text.replace('\r', "\n");
     let balanced = balance(file, &lines, problems);
     match Grammar::parse(Rule::file, &balanced.text) {
         Ok(pairs) => {
             let refused = balanced.text.is_empty() && !text.is_empty();
+            see(pairs.clone());
             let mut file = Builder {
                 file,
                 text,

@@ -133,6 +133,38 @@ fn what_cannot_be_read_is_told_and_not_touched() {
     assert_eq!(problems.sources().get(0).name, "a.pleach");
 }
 
+#[test]
+fn one_wide_thing_does_not_widen_everything() {
+    let wide = "x".repeat(9000);
+    let many = |line: &str| line.repeat(500);
+    let texts = [
+        format!(
+            "dataset a {{\n mix = table {{\n name | b | c\n {wide} | 1 | 2\n{} }}\n}}\n",
+            many(" d | \"e\" | 3\n")
+        ),
+        format!("model a {{\n {wide} = 1\n{}}}\n", many(" b = 2\n")),
+        format!(
+            "model a {{\n b = [\n \"{wide}\", 1\n{}]\n}}\n",
+            many(" 2, 3\n")
+        ),
+        format!(
+            "model a {{\n b = \"{wide}\" # c\n{}}}\n",
+            many(&format!(" b = \"{}\" # c\n", "d".repeat(50)))
+        ),
+        format!("model a {{ b = f(\n{}\"{wide}\") }}\n", many("\"d\",\n")),
+        many("model a { b = 1 }\n") + &format!("model {wide} {{ b = 1 }}\n"),
+    ];
+    for text in texts {
+        let formatted = laid_out("wide", &text);
+        assert!(
+            formatted.len() < 2 * text.len() + 30_000,
+            "{} from {}",
+            formatted.len(),
+            text.len()
+        );
+    }
+}
+
 /// All texts that are laid out already, for changing their spaces.
 fn texts() -> Vec<String> {
     ["examples", "presets", "tests/spec/samples"]
