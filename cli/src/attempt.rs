@@ -169,7 +169,7 @@ fn tell(
             .loss
             .map_or([None, None], |[first, last]| [Some(first), Some(last)]);
         screen.data_json(
-            &json!({"run": run.folder.path(), "exit": exit as i32, "step": measured.last_step,
+            &json!({"run": run.folder.path().to_string_lossy(), "exit": exit as i32, "step": measured.last_step,
             "steps": run.plan.training.steps, "first_loss": first, "last_loss": last,
             "compared": comparison::json(&rows)}),
         );

@@ -16,6 +16,7 @@ use pleach_dsl::Problems;
 use serde_json::{Value, json};
 
 use crate::arguments::{Color, Global, LogFormat};
+use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Where and how things are printed.
@@ -54,15 +55,22 @@ impl Screen {
         }
     }
 
-    /// The answer, to stdout, with a line end. A reader who closed the pipe has seen enough.
+    /// The answer, to stdout, with a line end. A reader who closed the pipe has seen enough; an answer that is lost in
+    /// any other way must not look like success.
     pub fn data(&self, text: &str) {
         let mut out = std::io::stdout().lock();
         let line_end = if text.ends_with('\n') { "" } else { "\n" };
-        if write!(out, "{text}{line_end}")
-            .and_then(|()| out.flush())
-            .is_err()
+        let written = write!(out, "{text}{line_end}").and_then(|()| out.flush());
+        if let Err(error) = written
+            && error.kind() != std::io::ErrorKind::BrokenPipe
         {
-            std::process::exit(0);
+            let message = format!("the answer could not be written: {error}");
+            self.failure(
+                &Failure::machine("pleach::file::answer", message)
+                    .help("stdout must be open and have room"),
+            );
+            self.finish();
+            std::process::exit(Exit::Machine as i32);
         }
     }
 

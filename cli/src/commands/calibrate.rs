@@ -66,7 +66,7 @@ fn keep(screen: &Screen, aside: &Path, target: &Path) -> Outcome<Exit> {
     let table = read_table(aside)?;
     std::fs::rename(aside, target).map_err(|error| Failure::writing(target, &error))?;
     if screen.json {
-        screen.data_json(&json!({"table": target, "hardware": table}));
+        screen.data_json(&json!({"table": target.to_string_lossy(), "hardware": table}));
         return Ok(Exit::Fine);
     }
     for gemm in &table.gemm {

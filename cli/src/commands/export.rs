@@ -34,7 +34,10 @@ pub fn export(screen: &Screen, arguments: &ExportArguments) -> Outcome<Exit> {
     .map_err(|error| failure(&error))?;
     let step = checkpoint.manifest.step;
     if screen.json {
-        screen.data_json(&json!({"out": arguments.out, "step": step, "from": checkpoint.folder}));
+        screen.data_json(
+            &json!({"out": arguments.out.to_string_lossy(), "step": step,
+            "from": checkpoint.folder.to_string_lossy()}),
+        );
     } else {
         screen.data(&format!(
             "{}: the model after step {step}",

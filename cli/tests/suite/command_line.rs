@@ -154,3 +154,25 @@ fn the_schema_is_json() {
     );
     assert!(schema["units"].as_array().unwrap().len() > 40);
 }
+
+#[test]
+fn an_answer_that_is_lost_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let output = pleach(folder.path())
+        .arg("runs")
+        .arg("--json")
+        .stdout(full.unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("pleach::file::answer"));
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let read_enough = pleach(folder.path())
+        .args(["runs", "--json"])
+        .stdout(writer)
+        .output();
+    assert_eq!(read_enough.unwrap().status.code(), Some(0));
+}

@@ -170,3 +170,21 @@ fn a_worker_that_cannot_be_started_leaves_no_run_behind() {
     let attempts = &record(&begun)["attempts"];
     assert_eq!(attempts.as_array().map(Vec::len), Some(1), "{attempts}");
 }
+
+#[test]
+fn a_runs_folder_may_have_a_name_that_is_no_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let breaking = format!("{THREE_STEPS}\nkill -9 $$");
+    assert_eq!(run(folder.path(), &breaking, &[]).status.code(), Some(10));
+    let odd = folder
+        .path()
+        .join(std::ffi::OsStr::from_bytes(b"two words\n\xff"));
+    fs::rename(&runs(folder.path())[0], &odd).unwrap();
+    let worker = format!("{THREE_STEPS}\necho '{{\"event\":\"done\",\"step\":3}}'");
+    let mut resume = command(folder.path(), &worker, &["resume", "--json"]);
+    let output = resume.arg(&odd).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(answer["last_loss"], 3.5, "{answer}");
+}
