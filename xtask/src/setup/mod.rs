@@ -29,7 +29,11 @@ pub fn run(python_too: bool) -> Result<(), Failure> {
 /// Holds off other clones that set up at the same time, until it is dropped.
 fn exclusively() -> Result<File, Failure> {
     let folder = places::cache()?;
-    fs::create_dir_all(&folder).doing(|| format!("could not make {}", folder.display()))?;
+    fs::create_dir_all(&folder)
+        .doing(|| format!("could not make {}", folder.display()))
+        .map_err(|failure| {
+            failure.help("set XDG_CACHE_HOME to a folder that can be written, with 500 MB of room")
+        })?;
     let path = folder.join("setup.lock");
     let file = File::create(&path).doing(|| format!("could not write {}", path.display()))?;
     file.lock()
