@@ -7,7 +7,7 @@
 //!
 //! 1. **Lines.** Two spaces for each open bracket. A block or list that was written over several lines keeps to them, an entry to each line and the items of a
 //!    list in the author's rows; one that was written on one line stays there while its entry fits [`WIDEST`] columns, and is opened otherwise. What
-//!    stands in parentheses is joined, unless it holds comments or does not fit. Commas only separate what shares a line.
+//!    stands in parentheses is joined, unless it holds comments or does not fit. Commas only separate what shares a line. Lines end with a line feed, the last one too.
 //! 2. **Blank lines** are the author's, at most one in a row, none behind `{` or before `}`.
 //! 3. **Spaces.** One between words and around operators; none around `..`, behind a sign, inside `( )` and `[ ]`.
 //! 4. **Columns of `=` and `in`.** Neighbouring entries form a run; a blank line, a section, a law, a wish, a change between fields and `let`, or a table ends it,

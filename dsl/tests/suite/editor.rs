@@ -215,7 +215,7 @@ fn pages_show_what_an_editor_is_told() {
 fn something_is_offered_or_not_at_every_byte() {
     for (path, text) in texts() {
         let boundaries = (0..=text.len()).filter(|at| text.is_char_boundary(*at));
-        for offset in boundaries.step_by(29) {
+        for offset in boundaries.step_by(101) {
             let names = complete("main.pleach", &text, offset, &BTreeMap::new());
             let typed = &text[..offset];
             let word = typed
