@@ -34,14 +34,11 @@ pub fn cells(resolver: &mut Resolver, mix: &[Share]) -> BTreeMap<String, Cell> {
             cells.insert(resolver.tree.node(id).path.clone(), cell);
         }
     }
-    if let Some(id) = resolver.tree.find("data.mix") {
-        let layer = resolver.tree.node(id).layer;
-        cells.extend(mix.iter().map(|share| {
-            (
-                format!("data.mix.{}", share.name),
-                component(resolver, share, layer),
-            )
-        }));
+    shares(resolver, "data.mix", mix, &mut cells);
+    for row in resolver.phases().unwrap_or_default() {
+        let path = format!("{}.data", resolver.tree.node(row).path);
+        let mix = resolver.mix_of(&path).unwrap_or_default();
+        shares(resolver, &format!("{path}.mix"), &mix, &mut cells);
     }
     cells
 }
@@ -67,6 +64,18 @@ fn kind(resolver: &Resolver, id: NodeId) -> Option<Cell> {
         doc: field.doc.to_string(),
         mentions: Vec::new(),
     })
+}
+
+/// The components of a mix by name.
+fn shares(resolver: &Resolver, path: &str, mix: &[Share], cells: &mut BTreeMap<String, Cell>) {
+    let Some(id) = resolver.tree.find(path) else {
+        return;
+    };
+    let layer = resolver.tree.node(id).layer;
+    cells.extend(mix.iter().map(|share| {
+        let cell = component(resolver, share, layer);
+        (format!("{path}.{}", share.name), cell)
+    }));
 }
 
 /// One cell; of a section only its kind.

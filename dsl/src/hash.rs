@@ -13,8 +13,8 @@ use crate::resolve::{Content, NodeId, Resolver, Share};
 use crate::schema::Need;
 use crate::typed;
 
-/// Fields that say nothing about what is trained, or are said by others: tokens by steps and batch, the mix by its shares.
-const SILENT: [&str; 3] = ["about", "tokens", "mix"];
+/// Fields that say nothing about what is trained, or are said by others: tokens by steps and batch, the mix by its shares, phases in order.
+const SILENT: [&str; 4] = ["about", "tokens", "mix", "phases"];
 
 /// The number format, which is a word as long as nothing else is said about it.
 const FORMAT: &str = "train.precision";
@@ -30,15 +30,63 @@ pub fn experiment_hash(resolver: &mut Resolver, mix: &[Share]) -> String {
 /// The canonical form that is hashed.
 fn canonical(resolver: &mut Resolver, mix: &[Share]) -> Json {
     let mut object = Map::new();
-    object.insert(
-        "data".to_string(),
-        json!({ "mix": mix_of(mix), "of": section(resolver, "data") }),
-    );
+    let mut train = section(resolver, "train");
+    let data = dataset(resolver, "data", mix);
+    match phases(resolver) {
+        Some(phases) => {
+            leave_out(resolver, &mut train);
+            object.insert("phases".to_string(), phases);
+        }
+        None => {
+            object.insert("data".to_string(), data);
+        }
+    }
     let model = typed::model(resolver).and_then(|model| serde_json::to_value(model).ok());
     object.insert("model".to_string(), model.unwrap_or(Json::Null));
     object.insert("seed".to_string(), section(resolver, "seed"));
-    object.insert("train".to_string(), section(resolver, "train"));
+    object.insert("train".to_string(), train);
     Json::Object(object)
+}
+
+/// A dataset: its fields and its shares.
+fn dataset(resolver: &mut Resolver, path: &str, mix: &[Share]) -> Json {
+    json!({ "mix": mix_of(mix), "of": section(resolver, path) })
+}
+
+/// What phases say for themselves is not said by the whole run: its batch, and its rate where the first of them has its own.
+fn leave_out(resolver: &Resolver, train: &mut Json) {
+    let first = resolver.phases().and_then(|rows| rows.first().copied());
+    let own = first.is_some_and(|row| resolver.tree.child(row, "lr").is_some());
+    if let Json::Object(fields) = train {
+        fields.remove(".global_batch");
+        if own {
+            fields.remove(".lr");
+        }
+    }
+}
+
+/// Phases in their order, without their names: what each trains on and how; a rate that goes on is null.
+fn phases(resolver: &mut Resolver) -> Option<Json> {
+    let rows = resolver.phases()?;
+    let mut phases = Vec::new();
+    let mut data = "data".to_string();
+    for row in rows {
+        let path = resolver.tree.node(row).path.clone();
+        let own = format!("{path}.data");
+        if resolver.tree.find(&own).is_some() {
+            data = own;
+        }
+        let mix = resolver.mix_of(&data).unwrap_or_default();
+        let rate = resolver.tree.child(row, "lr");
+        phases.push(json!({
+            "batch": section(resolver, &format!("{path}.global_batch")),
+            "context": section(resolver, &format!("{path}.context")),
+            "data": dataset(resolver, &data, &mix),
+            "rate": rate.map_or(Json::Null, |rate| node(resolver, rate, true)),
+            "steps": section(resolver, &format!("{path}.steps")),
+        }));
+    }
+    Some(Json::Array(phases))
 }
 
 /// A section or cell by path.

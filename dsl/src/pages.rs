@@ -1,7 +1,7 @@
 //! The page of each code: what it means, a spec that earns it, and the same spec put right. The pages are the literate suites of
 //! `tests/spec/errors/`, compiled in, so that what is explained is what is tested.
 
-const SUITES: [&str; 9] = [
+const SUITES: [&str; 10] = [
     include_str!("../../tests/spec/errors/syntax.md"),
     include_str!("../../tests/spec/errors/names.md"),
     include_str!("../../tests/spec/errors/values.md"),
@@ -9,6 +9,7 @@ const SUITES: [&str; 9] = [
     include_str!("../../tests/spec/errors/experiment.md"),
     include_str!("../../tests/spec/errors/models.md"),
     include_str!("../../tests/spec/errors/train.md"),
+    include_str!("../../tests/spec/errors/phases.md"),
     include_str!("../../tests/spec/errors/sweeps.md"),
     include_str!("../../tests/spec/errors/plan.md"),
 ];

@@ -1,11 +1,50 @@
 //! The learning rate of an experiment as the plan says it.
 
-use pleach_dsl::experiment::{Decay, LearningRate, Shape, Version};
+use pleach_dsl::experiment::{Decay, LearningRate, Rate, Segment, Shape, Train, Version};
 use pleach_plan::Schedule;
 use pleach_plan::schedule::{Fall, Neox};
 
-/// The schedule of a run.
-pub fn schedule(lr: &LearningRate) -> Schedule {
+/// The schedule of a run that has one for the whole of it.
+pub fn schedule(train: &Train) -> Schedule {
+    let lr = train.lr.as_ref();
+    whole(lr.expect("`support` refuses a curriculum, and all else has a rate for the whole run"))
+}
+
+/// The rate of the update of a step, counted from 0, with or without phases.
+pub fn of_step(train: &Train, step: u64) -> f64 {
+    let mut begins = 0;
+    for phase in &train.phases {
+        begins += phase.steps;
+        if step < begins {
+            return match phase.rate {
+                Rate::Whole => of_whole(train, step),
+                Rate::Segment(segment) => of_segment(train, &segment, step),
+            };
+        }
+    }
+    match train.phases.last().map(|phase| phase.rate) {
+        Some(Rate::Segment(segment)) => of_segment(train, &segment, step),
+        Some(Rate::Whole) | None => of_whole(train, step),
+    }
+}
+
+fn of_whole(train: &Train, step: u64) -> f64 {
+    train.lr.as_ref().map_or(0.0, |lr| whole(lr).rate(step))
+}
+
+/// A segment's last step has the rate `to`, as a warm-up's last step has the peak.
+fn of_segment(train: &Train, segment: &Segment, step: u64) -> f64 {
+    let before = || match segment.begins {
+        0 => 0.0,
+        begins => of_step(train, begins - 1),
+    };
+    let from = segment.from.unwrap_or_else(before);
+    let to = segment.to.unwrap_or(from);
+    let done = (step + 1 - segment.begins).min(segment.steps);
+    form(segment.shape).between(from, to, done as f64 / segment.steps as f64)
+}
+
+fn whole(lr: &LearningRate) -> Schedule {
     let LearningRate { peak, warmup, .. } = *lr;
     let neox = |version: Neox| {
         let (fall, end, steps) = fall(lr.shape);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pleach_planner::rate::schedule;
+use pleach_planner::rate::{of_step, schedule};
 use serde_json::Value;
 
 const SPEC: &str = include_str!("common/small.pleach");
@@ -20,7 +20,7 @@ fn rate(lr: &str, step: u64) -> f64 {
     let experiment = loaded
         .experiment
         .unwrap_or_else(|| panic!("{lr}\n{problems}"));
-    schedule(&experiment.train.lr).rate(step)
+    schedule(&experiment.train).rate(step)
 }
 
 #[test]
@@ -72,4 +72,77 @@ fn plain_schedules_end_with_the_run() {
     let decay = "wsd { peak = 1e-3, decay = last(10% of steps) }";
     assert_eq!(rate(decay, 128_699), 1e-3);
     assert!((rate(decay, 135_849) - 5e-4).abs() < 1e-12);
+}
+
+/// The training of the small experiment with a rate of its own and these phases.
+fn staged(lr: &str, rows: &str) -> pleach_dsl::experiment::Train {
+    let train = "steps        = 10 steps\n    global_batch = 8 sequences";
+    assert!(SPEC.contains(train));
+    let phases = format!("global_batch = 8 sequences\n    phases = table {{\n{rows}\n}}");
+    let text = SPEC.replace(train, &phases);
+    let lines = text.lines();
+    let lines = lines.map(|line| match line.trim_start().starts_with("lr  ") {
+        true => lr,
+        false => line,
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let files = BTreeMap::from([("small.pleach".to_owned(), text.clone())]);
+    let loaded = pleach_dsl::load("small.pleach", &files, &[], None);
+    let problems = loaded.problems.render(false);
+    let experiment = loaded
+        .experiment
+        .unwrap_or_else(|| panic!("{text}\n{problems}"));
+    experiment.train
+}
+
+#[test]
+fn a_phase_begins_where_the_last_one_ended() {
+    let rows = "
+        name    | lasts     | lr
+        warm    | 10 steps  | linear { to = 1e-3 }
+        main    | 100 steps | cosine { to = 1e-4 }
+        stretch | 50 steps  | -
+        hold    | 20 steps  | constant
+        jump    | 10 steps  | constant { at = 5e-4 }
+        anneal  | 40 steps  | linear { to = 0 }";
+    let train = staged("", rows);
+    assert_eq!(train.lr, None);
+    assert_eq!(train.steps, 230);
+    let rate = |step| of_step(&train, step);
+    let near = |step, wanted: f64| {
+        let found = rate(step);
+        assert!(
+            (found - wanted).abs() < 1e-15,
+            "{step}: {found:e}, not {wanted:e}"
+        );
+    };
+    near(0, 1e-4);
+    near(9, 1e-3);
+    // One cosine over the two phases: half way after 75 of 150 steps, and nothing happens where the second of them begins.
+    near(84, 5.5e-4);
+    near(159, 1e-4);
+    assert!(rate(109) > rate(110) && rate(110) > rate(111));
+    near(160, 1e-4);
+    near(179, 1e-4);
+    near(180, 5e-4);
+    near(190, 5e-4 * 39.0 / 40.0);
+    near(229, 0.0);
+    near(500, 0.0);
+}
+
+#[test]
+fn phases_that_say_nothing_follow_the_rate_of_the_run() {
+    let rows = "
+        name | lasts     | lr
+        main | 150 steps | -
+        more | 50 steps  | -
+        end  | 100 steps | linear { to = 0 }";
+    let train = staged("lr = cosine { peak = 1e-3, warmup = 10 steps }", rows);
+    let whole = schedule(&train);
+    for step in [0, 9, 10, 149, 150, 199] {
+        assert_eq!(of_step(&train, step), whole.rate(step), "{step}");
+    }
+    let from = whole.rate(199);
+    assert!((of_step(&train, 249) - from / 2.0).abs() < 1e-15);
+    assert_eq!(of_step(&train, 299), 0.0);
 }

@@ -86,3 +86,16 @@ fn what_would_be_left_out_is_refused() {
     let narrow = [("train.precision", "bf16"), ("train.accumulate", "bf16")];
     assert_eq!(refused(&narrow), ["train.accumulate", "train.reduce"]);
 }
+
+#[test]
+fn a_curriculum_is_refused() {
+    let text = SPEC.replace(
+        "steps        = 10 steps",
+        "phases = table {\nname | lasts\na | 5 steps\n}",
+    );
+    let files = BTreeMap::from([("small.pleach".to_owned(), text)]);
+    let loaded = pleach_dsl::load("small.pleach", &files, &[], None);
+    let found = support::check(&loaded.experiment.expect("five steps"));
+    let paths: Vec<&str> = found.iter().map(|unsupported| unsupported.path).collect();
+    assert_eq!(paths, ["train.phases"]);
+}

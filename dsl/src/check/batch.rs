@@ -1,4 +1,4 @@
-//! The global batch is whole sequences, dealt evenly to the replicas in micro-batches.
+//! The global batch is whole sequences, dealt evenly to the replicas in micro-batches, in every phase of a run.
 
 use num_rational::BigRational;
 use num_traits::ToPrimitive;
@@ -6,19 +6,67 @@ use num_traits::ToPrimitive;
 use super::Known;
 use crate::problem::Problem;
 use crate::quantity::{show, whole};
-use crate::resolve::Resolver;
+use crate::resolve::{NodeId, Resolver};
 
 /// Both rules.
 pub fn check(resolver: &mut Resolver) {
-    if let Some(sequences) = whole_sequences(resolver) {
-        dealt_evenly(resolver, sequences);
+    for place in resolver.batches() {
+        if let Some(sequences) = whole_sequences(resolver, &place) {
+            dealt_evenly(resolver, &place, sequences);
+        }
+    }
+}
+
+/// Where a batch and the length of its sequences are said.
+pub struct Batch {
+    /// The path of the batch.
+    pub batch: String,
+    /// The path of the length.
+    pub context: String,
+    /// The phase, where there are phases.
+    row: Option<NodeId>,
+}
+
+impl Resolver<'_> {
+    /// The batches of a run: that of each phase, or the one of the whole.
+    pub fn batches(&self) -> Vec<Batch> {
+        let Some(rows) = self.phases() else {
+            return vec![Batch {
+                batch: "train.global_batch".to_string(),
+                context: "model.context".to_string(),
+                row: None,
+            }];
+        };
+        let of_row = |row: NodeId| {
+            let path = &self.tree.node(row).path;
+            Batch {
+                batch: format!("{path}.global_batch"),
+                context: format!("{path}.context"),
+                row: Some(row),
+            }
+        };
+        rows.into_iter().map(of_row).collect()
+    }
+}
+
+impl Batch {
+    /// Points at the phase too, where its batch is kept from another place.
+    pub fn in_phase(&self, resolver: &Resolver, problem: Problem) -> Problem {
+        let Some(row) = self.row else {
+            return problem;
+        };
+        let (place, at) = (resolver.tree.node(row).place, problem.at.place);
+        if place.file == at.file && place.start <= at.start && at.end <= place.end {
+            return problem;
+        }
+        problem.and(place, "in this phase")
     }
 }
 
 /// The batch in sequences.
-fn whole_sequences(resolver: &mut Resolver) -> Option<u64> {
-    let batch = resolver.known("train.global_batch")?;
-    let context = resolver.known("model.context")?;
+fn whole_sequences(resolver: &mut Resolver, place: &Batch) -> Option<u64> {
+    let batch = resolver.known(&place.batch)?;
+    let context = resolver.known(&place.context)?;
     let sequences = batch.number()? / context.number()?;
     if sequences.is_integer() {
         return sequences.to_u64();
@@ -35,6 +83,7 @@ fn whole_sequences(resolver: &mut Resolver) -> Option<u64> {
         format!("{tokens} / {length} = {}", show(&sequences)),
     );
     let problem = problem.and(context.place, format!("a sequence is {length} tokens"));
+    let problem = place.in_phase(resolver, problem);
     let near: Vec<String> = [sequences.floor(), sequences.ceil()]
         .iter()
         .filter(|near| **near >= whole(1))
@@ -45,8 +94,8 @@ fn whole_sequences(resolver: &mut Resolver) -> Option<u64> {
 }
 
 /// Batch, replicas and micro-batch, as far as they are pinned.
-fn dealt_evenly(resolver: &mut Resolver, sequences: u64) -> Option<()> {
-    let batch = resolver.known("train.global_batch")?;
+fn dealt_evenly(resolver: &mut Resolver, place: &Batch, sequences: u64) -> Option<()> {
+    let batch = resolver.known(&place.batch)?;
     let dp = resolver.known("plan.dp");
     let micro = resolver.known("plan.micro_batch");
     let count = |known: &Option<Known>| known.as_ref().and_then(Known::count);
@@ -93,6 +142,7 @@ fn dealt_evenly(resolver: &mut Resolver, sequences: u64) -> Option<()> {
     if let (Some(micro), Some(size)) = (&micro, size) {
         problem = problem.and(micro.place, format!("{size} each"));
     }
+    problem = place.in_phase(resolver, problem);
     let below = sequences / portion * portion;
     resolver.report(problem.help(match below {
         0 => format!("the smallest batch is {portion} sequences"),

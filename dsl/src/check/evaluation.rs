@@ -9,6 +9,8 @@ use crate::resolve::Resolver;
 
 /// The rule.
 pub fn check(resolver: &mut Resolver) {
+    // A mix that contradicts itself is reported on the way.
+    drop(resolver.mix_of("evaluate.data"));
     part_of_the_data(resolver);
 }
 

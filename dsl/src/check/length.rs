@@ -14,6 +14,9 @@ pub fn check(resolver: &mut Resolver) {
 }
 
 fn said_twice(resolver: &mut Resolver) -> Option<()> {
+    if resolver.phases().is_some() {
+        return None;
+    }
     let steps = resolver.known("train.steps")?;
     let tokens = resolver.known("train.tokens")?;
     let batch = resolver.known("train.global_batch")?;

@@ -8,6 +8,7 @@ mod experts;
 mod heads;
 mod length;
 mod machines;
+pub mod phases;
 mod pipeline;
 mod positions;
 mod ranks;
@@ -161,6 +162,7 @@ pub fn check(resolver: &mut Resolver) {
     pipeline::check(resolver);
     length::check(resolver);
     evaluation::check(resolver);
+    phases::check(resolver);
     schedule::check(resolver);
     rates::check(resolver);
     vocabulary::check(resolver);

@@ -3,6 +3,7 @@
 
 use num_rational::BigRational;
 
+use super::batch::Batch;
 use super::{divisors, either};
 use crate::evaluate::Value;
 use crate::origin::Layer;
@@ -15,7 +16,9 @@ pub fn check(resolver: &mut Resolver) {
     written_stages(resolver);
     virtual_stages(resolver);
     interleaving(resolver);
-    shared_sequence(resolver);
+    for place in resolver.batches() {
+        shared_sequence(resolver, &place);
+    }
     budget(resolver);
 }
 
@@ -153,9 +156,9 @@ fn says(resolver: &Resolver, path: &str) -> bool {
 }
 
 /// Each context-parallel rank takes two pieces of a sequence, one from either end, so that causal attention is shared evenly.
-fn shared_sequence(resolver: &mut Resolver) -> Option<()> {
+fn shared_sequence(resolver: &mut Resolver, place: &Batch) -> Option<()> {
     let cp = resolver.known("plan.cp")?;
-    let context = resolver.known("model.context")?;
+    let context = resolver.known(&place.context)?;
     let (ranks, tokens) = (cp.count()?, context.count()?);
     let pieces = ranks.checked_mul(2)?;
     if ranks == 1 || tokens.is_multiple_of(pieces) {

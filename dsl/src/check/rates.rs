@@ -12,22 +12,33 @@ use crate::syntax::ExpressionKind;
 
 /// All of them.
 pub fn check(resolver: &mut Resolver) {
-    peak_rate(resolver);
+    unusual_rates(resolver);
     decimal_context(resolver);
     moments(resolver);
 }
 
-/// `peak = 3e4`.
-fn peak_rate(resolver: &mut Resolver) -> Option<()> {
-    let peak = resolver.known("train.lr.peak")?;
+/// `peak = 3e4`, and the same in a phase.
+fn unusual_rates(resolver: &mut Resolver) {
+    unusual_rate(resolver, "train.lr.peak", "a peak learning rate");
+    for row in resolver.phases().unwrap_or_default() {
+        let path = resolver.tree.node(row).path.clone();
+        for field in ["from", "to", "at"] {
+            unusual_rate(resolver, &format!("{path}.lr.{field}"), "a learning rate");
+        }
+    }
+}
+
+fn unusual_rate(resolver: &mut Resolver, path: &str, what: &str) -> Option<()> {
+    let peak = resolver.known(path)?;
     let value = peak.number()?.clone();
     let usual =
         |value: &BigRational| *value >= exact_power(10, -6) && *value <= exact_power(10, -1);
-    if usual(&value) {
+    let off = path != "train.lr.peak" && value < exact_power(10, -1);
+    if usual(&value) || off {
         return None;
     }
     let written = short(to_f64(&value));
-    let title = format!("a peak learning rate of {written} is far outside 1e-6 … 1e-1");
+    let title = format!("{what} of {written} is far outside 1e-6 … 1e-1");
     let problem = Problem::warning("pleach::lr::unusual", title, peak.place, "an unusual rate");
     let power = libm::floor(libm::log10(to_f64(&value))) as i32;
     let flipped = &value * exact_power(10, -2 * power);

@@ -251,7 +251,7 @@ fn in_table(
         _ if column == 0 => Vec::new(),
         field if ends_with_number(cell.trim()) => units(field),
         Some(field) if cell.trim().is_empty() => match field.holds {
-            Type::Table(_) | Type::Section(_) => Vec::new(),
+            Type::Table(_) | Type::Rows(_) | Type::Section(_) => Vec::new(),
             _ => values(field, files),
         },
         _ => Vec::new(),

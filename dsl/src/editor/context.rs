@@ -210,7 +210,7 @@ impl<'file> Around<'file> {
         let columns = if typed { Vec::new() } else { columns.collect() };
         let field = path.and_then(|path| self.field(path));
         let rows = match field.map(|field| field.holds) {
-            Some(Type::Table(section)) => vec![section],
+            Some(Type::Table(section) | Type::Rows(section)) => vec![section],
             _ => vec![&EXPERIMENT],
         };
         self.table = Some((columns, rows));

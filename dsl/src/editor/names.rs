@@ -105,6 +105,12 @@ pub fn values(field: &Field, files: &[Scope]) -> Vec<Completion> {
         _ => Vec::new(),
     };
     names.extend(field.or_word.iter().map(word));
+    names.extend(
+        field
+            .named
+            .into_iter()
+            .flat_map(|kind| declarations(kind, files)),
+    );
     if field.open {
         names.push(Completion::new(
             "auto",
@@ -146,7 +152,7 @@ pub fn units(field: Option<&Field>) -> Vec<Completion> {
     let dimension = match field.map(|field| field.holds) {
         Some(Type::Whole(dimension) | Type::Number(dimension)) => Some(dimension),
         Some(Type::StepsRoundedUp) => Some(Dimension::STEPS),
-        Some(Type::Batch | Type::MicroBatch) => Some(Dimension::TOKENS),
+        Some(Type::Batch | Type::MicroBatch | Type::Length) => Some(Dimension::TOKENS),
         Some(_) => return Vec::new(),
         None => None,
     };

@@ -80,13 +80,16 @@ fn field_json(field: &Field, listed: &[Listed]) -> Value {
             put("declaration", json!(kind.word()));
             put("section", json!(id_of(listed, inner)))
         }
-        Type::Section(inner) | Type::Table(inner) | Type::Stack(inner) => {
+        Type::Section(inner) | Type::Table(inner) | Type::Rows(inner) | Type::Stack(inner) => {
             put("section", json!(id_of(listed, inner)))
         }
         _ => None,
     };
     if let Some(word) = field.or_word {
         put("or_word", json!(word));
+    }
+    if let Some(kind) = field.named {
+        put("declaration", json!(kind.word()));
     }
     match field.need {
         Need::Required => put("need", json!("required")),
@@ -130,7 +133,9 @@ fn type_name(holds: Type) -> &'static str {
         Type::Section(_) => "section",
         Type::Variant(_) => "variant",
         Type::Declared(..) => "declared",
+        Type::Length => "length",
         Type::Table(_) => "table",
+        Type::Rows(_) => "rows",
         Type::Stack(_) => "stack",
     }
 }
@@ -140,7 +145,7 @@ pub(super) fn unit_of(holds: Type) -> Dimension {
     match holds {
         Type::Whole(dimension) | Type::Number(dimension) => dimension,
         Type::StepsRoundedUp | Type::StepList => Dimension::STEPS,
-        Type::Batch | Type::MicroBatch => Dimension::TOKENS,
+        Type::Batch | Type::MicroBatch | Type::Length => Dimension::TOKENS,
         _ => Dimension::NONE,
     }
 }

@@ -157,10 +157,18 @@ fn takes(field: &Field, listed: &[Listed]) -> String {
         Type::Declared(Kind::Model, _) => format!("a model: {}", links(FAMILIES)),
         Type::Declared(kind, inner) => format!("a {} with fields of {}", kind.word(), link(inner)),
         Type::Table(inner) => format!("a table with columns of {}", link(inner)),
+        Type::Rows(inner) => format!("a table of {} by row", link(inner)),
+        Type::Length => "tokens or steps".to_string(),
         Type::Stack(inner) => format!("a list of {}", link(inner)),
     };
     if let Some(word) = field.or_word {
         put(&mut words, format_args!(", or `{word}`"));
+    }
+    if let Some(kind) = field.named {
+        put(
+            &mut words,
+            format_args!(", or the name of a `{}`", kind.word()),
+        );
     }
     if field.open {
         words.push_str(", or left open by `auto`, `in` or a formula over the placement");

@@ -67,7 +67,9 @@ fn gather(section: &'static Section, field: &str, listed: &mut Vec<Listed>) {
 /// The sections that a field holds.
 fn below(field: &Field) -> Vec<&'static Section> {
     match field.holds {
-        Type::Section(inner) | Type::Table(inner) | Type::Stack(inner) => vec![inner],
+        Type::Section(inner) | Type::Table(inner) | Type::Rows(inner) | Type::Stack(inner) => {
+            vec![inner]
+        }
         Type::Declared(_, inner) => vec![inner],
         Type::Variant(kinds) => kinds.to_vec(),
         _ => Vec::new(),

@@ -29,6 +29,8 @@ pub(super) enum Target {
     Figure(&'static str),
     /// The layers of a model.
     Layers(NodeId),
+    /// A column of a table whose rows are sections.
+    Rows(NodeId, String),
     /// A word.
     Word(String),
 }
@@ -57,12 +59,13 @@ impl Surroundings for Here<'_, '_> {
             Target::Column(id, column) => self.resolver.column(id, &column, path),
             Target::Figure(name) => Err(Stop::Open(name.to_string())),
             Target::Layers(id) => self.resolver.layers_as_value(id),
+            Target::Rows(id, column) => self.resolver.rows_column(id, &column),
             Target::Word(word) => Ok(Value::Word(word)),
         }
     }
 
     fn sequence(&mut self) -> Result<Quantity, Stop> {
-        self.resolver.sequence()
+        self.resolver.sequence(self.standing.section)
     }
 
     fn report(&mut self, problem: Problem) {
@@ -105,6 +108,9 @@ impl Resolver<'_> {
     }
 
     fn compute(&mut self, id: NodeId) -> Result<Value, Stop> {
+        if let Some(kept) = self.kept_value(id) {
+            return kept;
+        }
         let node = self.tree.node(id);
         let (parent, entry) = (node.parent.unwrap_or(0), node.place);
         let Content::Cell {
@@ -198,10 +204,12 @@ impl Resolver<'_> {
         let own = |id: NodeId| self.tree.node(id).layer == Layer::Default;
         let word = WORDS.contains(first) && standing.itself.is_some_and(own);
         while let Some(at) = section {
+            // The rows of a table are not names of their cells' formulas.
+            let rows = self.tree.body(at).is_some_and(|body| body.rows.is_some());
             if let Some(child) = self
                 .tree
                 .child(at, first)
-                .filter(|child| Some(*child) != standing.itself)
+                .filter(|child| Some(*child) != standing.itself && !rows)
                 .filter(|child| !word || !self.is_constant(*child))
             {
                 return self.walk(child, &rest, path);
@@ -243,6 +251,9 @@ impl Resolver<'_> {
             match &node.content {
                 Content::Section(body) => match body.children.get(*part) {
                     Some(child) => id = *child,
+                    None if self.is_column(id, part) && index + 1 == rest.len() => {
+                        return Ok(Target::Rows(id, (*part).to_string()));
+                    }
                     None => {
                         let (schema, incomplete, at) =
                             (body.schema, body.incomplete, node.path.clone());
@@ -338,9 +349,12 @@ impl Resolver<'_> {
         Ok(Value::List(values.into_iter().collect::<Result<_, _>>()?))
     }
 
-    /// Tokens of one sequence: the model's context. Without one, that was reported where it is missing.
-    pub(super) fn sequence(&mut self) -> Result<Quantity, Stop> {
-        let context = self.tree.find("model.context").ok_or(Stop::Poisoned)?;
+    /// Tokens of one sequence as a section sees it: the context of its phase, or the model's. Without one, that was reported where it is missing.
+    pub(super) fn sequence(&mut self, section: NodeId) -> Result<Quantity, Stop> {
+        let row = self.row_around(section);
+        let context = row.and_then(|row| self.tree.child(row, "context"));
+        let context = context.or_else(|| self.tree.find("model.context"));
+        let context = context.ok_or(Stop::Poisoned)?;
         match self.value(context)? {
             Value::Number(quantity) => Ok(quantity),
             _ => Err(Stop::Poisoned),

@@ -48,9 +48,10 @@ impl Resolver<'_> {
             | Type::Variant(_)
             | Type::Declared(..)
             | Type::Table(_)
+            | Type::Rows(_)
             | Type::Stack(_) => {
                 let wanted = match field.holds {
-                    Type::Table(_) => "is a table",
+                    Type::Table(_) | Type::Rows(_) => "is a table",
                     Type::Stack(_) => "is a list of layers",
                     _ => "is a section",
                 };
@@ -194,7 +195,7 @@ impl Resolver<'_> {
             Type::Plain | Type::StepsRoundedUp if value.is_negative() => {
                 Some("is not negative".to_string())
             }
-            Type::Whole(_) | Type::Number(_) | Type::Batch | Type::MicroBatch
+            Type::Whole(_) | Type::Number(_) | Type::Batch | Type::MicroBatch | Type::Length
                 if !value.is_positive() =>
             {
                 Some("is more than 0".to_string())
@@ -283,13 +284,25 @@ impl Resolver<'_> {
         let tokens = quantity.dimension == Dimension::TOKENS;
         let bare =
             quantity.dimension == Dimension::NONE && self.tree.node(id).layer == Layer::CommandLine;
+        let section = self.tree.node(id).parent.unwrap_or(0);
         match field.holds {
+            Type::Length if quantity.dimension == Dimension::STEPS => {
+                let batch = self.tree.child(section, "global_batch");
+                match self.settled(batch.ok_or(Stop::Poisoned)?)? {
+                    Value::Number(batch) => Ok(Quantity {
+                        value: quantity.value * batch.value,
+                        dimension: wanted,
+                        ..quantity
+                    }),
+                    _ => Err(Stop::Poisoned),
+                }
+            }
             Type::Batch if tokens => Ok(Quantity {
                 dimension: BATCH,
                 ..quantity
             }),
             Type::Batch if bare => {
-                let length = self.sequence()?;
+                let length = self.sequence(section)?;
                 Ok(Quantity {
                     value: quantity.value * length.value,
                     dimension: BATCH,
@@ -297,7 +310,7 @@ impl Resolver<'_> {
                 })
             }
             Type::MicroBatch if tokens => {
-                let length = self.sequence()?;
+                let length = self.sequence(section)?;
                 Ok(Quantity {
                     value: quantity.value / length.value,
                     dimension: Dimension::NONE,
@@ -427,6 +440,7 @@ fn dimension_of(field: &Field) -> Dimension {
     match field.holds {
         Type::Whole(dimension) | Type::Number(dimension) => dimension,
         Type::StepsRoundedUp => Dimension::STEPS,
+        Type::Length => Dimension::TOKENS,
         Type::Batch => BATCH,
         _ => Dimension::NONE,
     }
@@ -437,6 +451,7 @@ fn counts(field: &Field) -> &'static str {
     match field.holds {
         Type::Batch => "counts tokens or sequences",
         Type::MicroBatch => "counts sequences",
+        Type::Length => "counts tokens or steps",
         Type::Count(_) => "is a whole number",
         Type::Fraction => "is a share between 0% and 100%",
         _ => match dimension_of(field) {

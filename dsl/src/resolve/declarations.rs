@@ -4,11 +4,12 @@
 //! import again whatever its base is made of.
 
 use super::elaborate::LONGEST_CHAIN;
-use super::{Resolver, Scope, not_yet};
+use super::schedules::is_schedule;
+use super::{Resolver, Scope};
 use crate::loader::SHIPPED;
 use crate::names::nearest;
 use crate::problem::Problem;
-use crate::schema::{FAMILIES, Section, TRANSFORMER};
+use crate::schema::{FAMILIES, RATES, Section, TRANSFORMER};
 use crate::syntax::{Declaration, Kind, Path};
 
 /// What a name of a declaration leads to.
@@ -55,6 +56,7 @@ impl<'files> Resolver<'files> {
             }
             Lookup::Silent => Found::Nothing,
             Lookup::None if kind == Kind::Model && family(&path.text).is_some() => Found::Family,
+            Lookup::None if kind == Kind::Schedule && is_schedule(&path.text) => Found::Family,
             Lookup::None => {
                 let problem = self.unknown_declaration(from, path, kind);
                 self.report(problem);
@@ -65,9 +67,16 @@ impl<'files> Resolver<'files> {
 
     /// The family that a model belongs to, through whatever it extends.
     pub(super) fn family(&self, from: usize, path: &Path) -> &'static Section {
+        let (_, name) = self.extended(from, &path.text);
+        family(&name).unwrap_or(&TRANSFORMER)
+    }
+
+    /// The declarations behind a name, each extending the next, and the name that the last of them extends.
+    pub(super) fn extended(&self, from: usize, name: &str) -> (Vec<&'files Declaration>, String) {
         let mut from = if from < self.files.len() { from } else { 0 };
-        let mut name = path.text.clone();
-        for _ in 0..LONGEST_CHAIN {
+        let mut name = name.to_string();
+        let mut chain = Vec::new();
+        while chain.len() < LONGEST_CHAIN {
             let seen = std::iter::once(&from).chain(&self.lineage);
             let found = seen
                 .map(|file| self.lookup(*file, &name))
@@ -75,12 +84,14 @@ impl<'files> Resolver<'files> {
                     Lookup::Found(declaration) => Some(declaration),
                     Lookup::Silent | Lookup::None => None,
                 });
-            match found.map(|declaration| (declaration.place.file, &declaration.base)) {
-                Some((file, Some(base))) => (from, name) = (file, base.text.clone()),
-                _ => break,
+            let Some(declaration) = found else { break };
+            chain.push(declaration);
+            match &declaration.base {
+                Some(base) => (from, name) = (declaration.place.file, base.text.clone()),
+                None => break,
             }
         }
-        family(&name).unwrap_or(&TRANSFORMER)
+        (chain, name)
     }
 
     /// A name as one file sees it.
@@ -110,7 +121,7 @@ impl<'files> Resolver<'files> {
                 None => lost = true,
             }
         }
-        if lost && family(name).is_none() {
+        if lost && family(name).is_none() && !is_schedule(name) {
             Lookup::Silent
         } else {
             Lookup::None
@@ -144,6 +155,8 @@ impl<'files> Resolver<'files> {
         let problem = Problem::error("pleach::name::unknown", title, path.place, label);
         let families = FAMILIES.iter().map(|family| family.name);
         let families = families.filter(|_| kind == Kind::Model);
+        let rates = RATES.iter().map(|rate| rate.name);
+        let families = families.chain(rates.filter(|_| kind == Kind::Schedule));
         if let Some(found) = nearest(&path.text, names.chain(families)) {
             return problem.help(format!("did you mean `{found}`?"));
         }
@@ -273,14 +286,5 @@ pub fn check_twice(files: &[Scope], problems: &mut Vec<Problem>) {
                 );
             }
         }
-    }
-}
-
-/// Reports declarations that are read and mean nothing yet.
-pub fn unsupported(files: &[Scope], problems: &mut Vec<Problem>) {
-    let declarations = files[0].tree.declarations.iter();
-    for schedule in declarations.filter(|declaration| declaration.kind == Kind::Schedule) {
-        let problem = not_yet("a schedule with a name", schedule.name.place);
-        problems.push(problem.help("write it as `lr` of `train`: `lr = cosine { … }`"));
     }
 }

@@ -40,6 +40,9 @@ impl Resolver<'_> {
             .iter()
             .filter(|field| !written.contains(&field.name))
         {
+            if self.settled_by_phases(node, field) {
+                continue;
+            }
             match field.need {
                 Need::Optional => {}
                 Need::Default(text) => self.set_default(node, field, text),
@@ -67,6 +70,7 @@ impl Resolver<'_> {
             }
         }
         self.build_stack(node);
+        self.count_steps(node);
         let children: Vec<NodeId> = self
             .tree
             .body(node)
@@ -257,6 +261,7 @@ pub fn example(field: &Field) -> String {
         Type::Whole(Dimension::STEPS) | Type::StepsRoundedUp => "1000 steps",
         Type::Whole(Dimension::BYTES) | Type::Number(Dimension::BYTES) => "40 GiB",
         Type::Batch => "1024 sequences",
+        Type::Length => "10B tokens",
         Type::MicroBatch => "4 sequences",
         Type::Fraction => "25%",
         Type::Plain | Type::Number(Dimension::NONE) => "3e-4",
@@ -291,7 +296,7 @@ pub fn example(field: &Field) -> String {
         }
         Type::Number(_) | Type::Whole(_) => "300 GB/s",
         Type::Stack(_) => "24 * [layer(attention { heads = 16 }, gelu)]",
-        Type::Section(_) | Type::Table(_) => "…",
+        Type::Section(_) | Type::Table(_) | Type::Rows(_) => "…",
     }
     .to_string()
 }

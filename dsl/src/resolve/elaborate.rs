@@ -43,6 +43,7 @@ impl<'files> Resolver<'files> {
         {
             Some((name, Type::Declared(_, schema))) => (name, schema),
             _ if declaration.kind == Kind::Experiment => return self.elaborate(declaration),
+            _ if declaration.kind == Kind::Schedule => return self.schedule_alone(declaration),
             _ => return,
         };
         let schema = match (declaration.kind, &declaration.base) {
@@ -103,6 +104,16 @@ impl<'files> Resolver<'files> {
                 );
                 self.report(problem.help(format!(
                     "write `model {} extends transformer {{ … }}`",
+                    name.text
+                )));
+            }
+            None if declaration.kind == Kind::Schedule => {
+                let name = &declaration.name;
+                let title = format!("the schedule `{}` is of no kind", name.text);
+                let label = "it extends nothing";
+                let problem = Problem::error("pleach::schedule::kind", title, name.place, label);
+                self.report(problem.help(format!(
+                    "write `schedule {} extends cosine {{ … }}`",
                     name.text
                 )));
             }
@@ -307,6 +318,9 @@ impl<'files> Resolver<'files> {
 
     /// The section of a name, to edit it; a choice between kinds starts from its default.
     fn open_section(&mut self, node: NodeId, name: &Name) -> Option<NodeId> {
+        if let Some(row) = self.row(node, name) {
+            return row;
+        }
         let schema = self.tree.body(node)?.schema;
         let Some(field) = schema.field(&name.text) else {
             self.report_unknown(node, name, None);

@@ -29,6 +29,7 @@ impl Resolver<'_> {
                     Problem::error("pleach::section::edited", title, value.place, "a value");
                 self.report(problem.help(format!("write `{} {{ … }}`", field.name)));
             }
+            Type::Rows(columns) => self.set_rows(node, field, columns, value, at),
             Type::Variant(_) | Type::Declared(..) => {
                 let value = match at.0 {
                     Layer::Default => Rc::new(value.clone()),
@@ -109,6 +110,9 @@ impl Resolver<'_> {
                     let inner = self.follow_constants(parent, &named(path));
                     self.instantiate(parent, field, &inner, at);
                     return self.amend(parent, field, block, at.0);
+                }
+                None if self.instantiate_schedule(parent, (field, kinds), path, block, at) => {
+                    return;
                 }
                 None => {
                     let outer = self.section_further_out(parent, &path.text, kinds);
@@ -262,6 +266,7 @@ impl Resolver<'_> {
             incomplete: false,
             meant: Vec::new(),
             pattern: None,
+            rows: None,
         };
         let node = Node {
             name: name.to_string(),

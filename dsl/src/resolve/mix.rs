@@ -8,12 +8,11 @@ use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
 use super::cells::Standing;
-use super::unknown::unknown_field;
 use super::{Content, NodeId, Resolver};
 use crate::evaluate::Value;
 use crate::problem::Problem;
 use crate::quantity::{Quantity, exact_power, show, show_quantity, whole};
-use crate::schema::{Field, Section, Type};
+use crate::schema::{Field, Type};
 use crate::syntax::{Expression, ExpressionKind, Place, Row, Table};
 
 /// One component.
@@ -72,29 +71,9 @@ impl Resolver<'_> {
             debug_assert!(reported.is_err());
             return None;
         };
-        let header = self.mix_header(columns, table)?;
+        let header = self.columns(columns, "data.mix", table)?;
         let rows = self.mix_rows(id, &header, table)?;
         self.shares(id, &rows)
-    }
-
-    /// The fields of the columns behind the name.
-    fn mix_header(
-        &mut self,
-        columns: &'static Section,
-        table: &Table,
-    ) -> Option<Vec<&'static Field>> {
-        let mut header = Vec::new();
-        let before = self.problems.len();
-        for column in table.header.iter().skip(1) {
-            match columns.field(&column.text) {
-                Some(field) => header.push(field),
-                None => {
-                    let problem = unknown_field(columns, "data.mix", &column.text, column.place);
-                    self.report(problem);
-                }
-            }
-        }
-        (self.problems.len() == before).then_some(header)
     }
 
     /// The rows, each cell evaluated and held against its column.
@@ -106,35 +85,7 @@ impl Resolver<'_> {
     ) -> Option<Vec<(Row, Cells)>> {
         let mut rows: Vec<(Row, Cells)> = Vec::new();
         let before = self.problems.len();
-        for row in &table.rows {
-            if let Some((first, _)) = rows
-                .iter()
-                .find(|(first, _)| first.name.text == row.name.text)
-            {
-                let title = format!("`{}` is already a row of this table", row.name.text);
-                let problem =
-                    Problem::error("pleach::table::twice", title, row.name.place, "again");
-                self.report(
-                    problem
-                        .and(first.name.place, "first here")
-                        .help("keep one, or rename it"),
-                );
-                continue;
-            }
-            if row.cells.len() != header.len() {
-                let title = format!(
-                    "this row has {} values, the table has {} columns",
-                    row.cells.len() + 1,
-                    header.len() + 1
-                );
-                self.report(Problem::error(
-                    "pleach::table::width",
-                    title,
-                    row.place,
-                    format!("{} values", row.cells.len() + 1),
-                ));
-                continue;
-            }
+        for row in self.rows(header.len(), table) {
             let above = rows.last().map(|(_, cells)| cells);
             let carried: Vec<_> = header
                 .iter()

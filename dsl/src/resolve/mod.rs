@@ -17,12 +17,16 @@ mod files;
 mod instantiate;
 mod lists;
 mod mix;
+mod phases;
+mod schedules;
 mod settings;
 mod stack;
 mod sweep;
+mod table;
 mod tree;
 mod unknown;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::evaluate::{Stop, Value};
@@ -31,7 +35,7 @@ use crate::problem::Problem;
 use crate::sources::Sources;
 use crate::syntax::{Expression, Goal, Name, Place};
 
-pub use declarations::{check_twice, unsupported};
+pub use declarations::check_twice;
 pub use defaults::{Defaults, example};
 pub use files::{Files, Scope, read_files};
 pub use mix::Share;
@@ -67,6 +71,10 @@ pub struct Resolver<'files> {
     chain: Vec<Name>,
     /// Files of what is extended, the nearest base first: whoever extends a declaration sees the names it sees.
     lineage: Vec<usize>,
+    /// Cells of a table that keep the value of the row above, with that row.
+    kept: BTreeMap<NodeId, NodeId>,
+    /// Whether the lengths of phases contradict that of the run, which is reported.
+    pub disagreeing: bool,
     /// Shipped files that only settings see.
     pub beside: &'files [usize],
 }
@@ -106,6 +114,8 @@ impl<'files> Resolver<'files> {
             stack: Vec::new(),
             chain: Vec::new(),
             lineage: Vec::new(),
+            kept: BTreeMap::new(),
+            disagreeing: false,
             beside: &[],
         }
     }

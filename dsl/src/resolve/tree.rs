@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::phases::Rows;
 use super::stack::Pattern;
 use crate::origin::Layer;
 use crate::schema::{Field, Section};
@@ -61,6 +62,8 @@ pub struct Body {
     pub meant: Vec<&'static str>,
     /// The order of its children, where they are layers.
     pub pattern: Option<Pattern>,
+    /// The order of its children, where they are rows of a table.
+    pub rows: Option<Rows>,
 }
 
 /// All nodes; the first is the experiment.

@@ -2,7 +2,9 @@
 
 use crate::names::nearest;
 use crate::problem::Problem;
-use crate::schema::{COMPUTED, EXPERIMENT, NEIGHBOURS, Section, Type, WORDS_OF_NEIGHBOURS};
+use crate::schema::{
+    COMPUTED, EXPERIMENT, NEIGHBOURS, PHASE, RATES, SEGMENTS, Section, Type, WORDS_OF_NEIGHBOURS,
+};
 use crate::syntax::Place;
 
 /// A longer value is not repeated in a help.
@@ -104,6 +106,9 @@ fn suggestion(section: &'static Section, path: &str, name: &str) -> Option<Sugge
     if let Some(found) = own().find(|own| own.to_lowercase() == lower) {
         return Some(Here(format!("did you mean `{found}`?"), Some(found)));
     }
+    if let Some(help) = of_another_schedule(section, &lower) {
+        return Some(Here(help, None));
+    }
     if let Some((_, advice)) = COMPUTED.iter().find(|(theirs, _)| *theirs == lower) {
         return Some(Here((*advice).to_string(), None));
     }
@@ -114,6 +119,13 @@ fn suggestion(section: &'static Section, path: &str, name: &str) -> Option<Sugge
         .find(|(theirs, ..)| *theirs == lower)
     {
         let (owner, field) = ours.rsplit_once('.').unwrap_or(("", ours));
+        // A column of phases has the name and the meaning of a field elsewhere.
+        if std::ptr::eq(section, &PHASE)
+            && let Some(column) = section.field(field)
+        {
+            let help = format!("did you mean `{field}`? (`{name}` is its name in {whose})");
+            return Some(Here(help, Some(column.name)));
+        }
         return Some(match neighbour(path, name, (owner, field), whose) {
             Some(help) => Here(help, (owner == path).then_some(field)),
             None => Moved(owner.to_string(), field.to_string(), Some(whose)),
@@ -124,6 +136,23 @@ fn suggestion(section: &'static Section, path: &str, name: &str) -> Option<Sugge
     }
     let owner = owner_of(&EXPERIMENT, "", name)?;
     Some(Moved(owner, name.to_string(), None))
+}
+
+/// What a rate of the whole run and the rate of a phase call each other's fields.
+fn of_another_schedule(section: &'static Section, name: &str) -> Option<String> {
+    let is = |kinds: &[&'static Section]| kinds.iter().any(|kind| std::ptr::eq(*kind, section));
+    let help = match name {
+        "peak" | "end" | "over" if is(SEGMENTS) => {
+            "in a phase, a rate goes on from where it was: write `to = …`"
+        }
+        "warmup" | "version" if is(SEGMENTS) => {
+            "a phase has no warm-up of its own: make it a phase, `linear { to = … }`"
+        }
+        "to" if is(RATES) => "did you mean `end`? (`to` belongs to phases)",
+        "from" | "at" if is(RATES) => "did you mean `peak`? (`from` and `at` belong to phases)",
+        _ => return None,
+    };
+    Some(help.to_string())
 }
 
 /// The help for a neighbour's name whose field is in this section or below it.

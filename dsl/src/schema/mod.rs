@@ -21,6 +21,7 @@ pub use cluster::CLUSTER;
 pub use data::DATASET;
 pub use model::{ATTENTION, DECODER, FAMILIES, LAYER, MAMBA, MOE, TRANSFORMER};
 pub use neighbours::{COMPUTED, NEIGHBOURS, WORDS_OF_NEIGHBOURS};
+pub use train::{PHASE, PHASE_STEPS, RATES, SEGMENTS};
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug)]
@@ -63,8 +64,12 @@ pub enum Type {
     Variant(&'static [&'static Section]),
     /// The name of a declaration of this kind, whose fields these are.
     Declared(Kind, &'static Section),
+    /// Tokens or steps, worth tokens by the batch beside it.
+    Length,
     /// A table with these columns.
     Table(&'static Section),
+    /// A table whose rows are such sections.
+    Rows(&'static Section),
     /// A list of such sections, repeated by `n * [ … ]`.
     Stack(&'static Section),
 }
@@ -99,6 +104,8 @@ pub struct Field {
     pub or_word: Option<&'static str>,
     /// Whether it may be left to the planner: `auto`, `in`, or a formula over the placement.
     pub open: bool,
+    /// A declaration of this kind may stand for one of its kinds of section.
+    pub named: Option<Kind>,
     /// Whether it stays out of the experiment's hash while it has its default, so that a new field changes no identity.
     pub quiet: bool,
 }
@@ -113,6 +120,7 @@ impl Field {
             doc,
             or_word: None,
             open: false,
+            named: None,
             quiet: false,
         }
     }
@@ -126,6 +134,7 @@ impl Field {
             doc,
             or_word: None,
             open: true,
+            named: None,
             quiet: false,
         }
     }
@@ -143,6 +152,14 @@ impl Field {
         }
     }
 
+    /// The same, with a declaration allowed that extends one of its kinds.
+    const fn named(self, kind: Kind) -> Field {
+        Field {
+            named: Some(kind),
+            ..self
+        }
+    }
+
     /// The same, left out of the hash while it has its default.
     const fn quiet(self) -> Field {
         Field {
@@ -155,7 +172,11 @@ impl Field {
     pub fn is_section(&self) -> bool {
         matches!(
             self.holds,
-            Type::Section(_) | Type::Variant(_) | Type::Declared(..) | Type::Stack(_)
+            Type::Section(_)
+                | Type::Variant(_)
+                | Type::Declared(..)
+                | Type::Stack(_)
+                | Type::Rows(_)
         )
     }
 }
@@ -284,9 +305,10 @@ fn gather(section: &'static Section, words: &mut BTreeSet<&'static str>) {
         match field.holds {
             Type::Words(own) | Type::WordList(own) => words.extend(own),
             Type::Stages => words.extend(STAGES),
-            Type::Section(inner) | Type::Declared(_, inner) | Type::Stack(inner) => {
-                gather(inner, words)
-            }
+            Type::Section(inner)
+            | Type::Declared(_, inner)
+            | Type::Stack(inner)
+            | Type::Rows(inner) => gather(inner, words),
             Type::Variant(kinds) => {
                 for kind in kinds {
                     words.insert(kind.name);

@@ -17,7 +17,6 @@ use crate::problem::{Problem, Severity};
 use crate::render::Problems;
 use crate::resolve::{
     Defaults, Files, Resolver, Setting, Share, Sweep, check_twice, read_files, read_settings,
-    unsupported,
 };
 use crate::sources::Sources;
 use crate::syntax::{Declaration, Kind, Place};
@@ -94,7 +93,6 @@ impl Spec {
         let mut problems = Vec::new();
         let mut files = read_files(root, &beside(settings), loader, &mut problems);
         check_twice(&files.scopes, &mut problems);
-        unsupported(&files.scopes, &mut problems);
         let settings = read_settings(settings, &mut files.sources, &mut problems);
         let declarations = files.scopes[0].tree.declarations.iter().enumerate();
         let sweeps = declarations
@@ -275,6 +273,7 @@ fn finish(
     mix: Option<&[Share]>,
     sound: bool,
 ) -> (Option<Experiment>, Option<String>) {
+    resolver.disagreeing = check::phases::tokens_disagree(resolver);
     let requirements = resolver.requirements();
     let objectives = resolver.objectives();
     check::check(resolver);

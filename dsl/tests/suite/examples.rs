@@ -60,7 +60,7 @@ fn neox_20b_has_exactly_its_published_parameters() {
         Precision::Fp16(LossScale::default())
     );
     assert_eq!(experiment.plan.engine, "neox");
-    let lr = experiment.train.lr;
+    let lr = experiment.train.lr.expect("one rate for the whole run");
     let shape = Shape::Cosine {
         end: 0.97e-5,
         over: 150_000,

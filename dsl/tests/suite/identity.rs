@@ -111,6 +111,49 @@ name | weight | files
 }
 
 #[test]
+fn phases_count_by_what_they_do() {
+    let phases = |rows: &str| {
+        let train = format!(
+            "train {{ lr = cosine {{ peak = 1e-3 }}
+phases = table {{
+name | lasts | context | global_batch | lr
+{rows}
+}} }}"
+        );
+        let text = small("", "");
+        let start = text.find("train {").unwrap();
+        let end = start + text[start..].find('\n').unwrap();
+        hash(&format!("{}{train}{}", &text[..start], &text[end..]))
+    };
+    let one = "a | 400Ki tokens | 128 tokens | 32 sequences | -\n";
+    let two = "b | 10 steps | - | - | linear { to = 0 }";
+    let reference = phases(&format!("{one}{two}"));
+    let same = [
+        format!("{one}{two}").replace("a |", "first |"),
+        format!("{one}b | 40Ki tokens | 128 tokens | 4Ki tokens | linear {{ to = 0 }}"),
+        format!("a | 100 steps | 128 tokens | 4Ki tokens | -\n{two}"),
+        format!("a | 409_599 tokens | 128 tokens | 4Ki tokens | -\n{two}"),
+    ];
+    for (index, other) in same.iter().enumerate() {
+        assert_eq!(phases(other), reference, "case {index}");
+    }
+    let other = [
+        format!("{one}{two}").replace("400Ki", "401Ki"),
+        format!("{one}{two}").replace("128 tokens", "256 tokens"),
+        format!("{one}{two}").replace("to = 0", "to = 1e-5"),
+        format!("{one}{two}").replace("linear", "cosine"),
+        format!("{one}b | 10 steps | - | - | -"),
+        "b | 10 steps | 128 tokens | 32 sequences | -\na | 400Ki tokens | - | - | -".to_string(),
+    ];
+    let mut hashes: Vec<String> = other.iter().map(|rows| phases(rows)).collect();
+    hashes.extend([reference, hash(&small("", ""))]);
+    let count = hashes.len();
+    hashes.sort();
+    hashes.dedup();
+    assert_eq!(hashes.len(), count);
+}
+
+#[test]
 fn settings_count_like_words_of_the_spec() {
     let text = small("", "");
     let files = std::collections::BTreeMap::from([("main.pleach".to_string(), text.clone())]);

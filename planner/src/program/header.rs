@@ -56,7 +56,7 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         micro_batch: placement.micro_batch,
         micro_steps: u32::try_from(micro_steps).unwrap_or(u32::MAX),
         sequence: experiment.model.context,
-        schedule: rate::schedule(&train.lr),
+        schedule: rate::schedule(train),
         compute,
         accumulate,
         checkpoint_every: experiment.checkpoints.every,

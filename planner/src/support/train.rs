@@ -4,62 +4,69 @@ use pleach_dsl::experiment::{Decays, Experiment, Loss, Optimizer};
 
 use super::Unsupported;
 
+/// Something that is asked for or not, the field that asks, and what it is.
+type Asked = (bool, &'static str, &'static str);
+
 /// Everything of `train` that cannot be planned.
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
     let train = &experiment.train;
-    let mut refuse = |refused: bool, path, what| {
-        if refused {
-            found.push(Unsupported { path, what });
-        }
+    let sums = train.precision.sums();
+    let Loss {
+        z_loss,
+        label_smoothing,
+    } = train.loss;
+    let rest = [
+        (
+            !train.phases.is_empty(),
+            "train.phases",
+            "a curriculum of phases",
+        ),
+        (
+            train.accumulate != sums,
+            "train.accumulate",
+            "a sum of gradients in this format",
+        ),
+        (
+            train.reduce != sums,
+            "train.reduce",
+            "a reduction of gradients in this format",
+        ),
+        (z_loss != 0.0, "train.loss.z_loss", "a z-loss"),
+        (
+            label_smoothing != 0.0,
+            "train.loss.label_smoothing",
+            "label smoothing",
+        ),
+    ];
+    let asked = optimizer(&train.optimizer).into_iter().chain(rest);
+    let refused = asked.filter(|(refused, ..)| *refused);
+    found.extend(refused.map(|(_, path, what)| Unsupported { path, what }));
+}
+
+fn optimizer(optimizer: &Optimizer) -> Vec<Asked> {
+    let other = |what| vec![(true, "train.optimizer", what)];
+    let adam = match optimizer {
+        Optimizer::AdamW(adam) => adam,
+        Optimizer::Adam(_) => return other("Adam with weight decay in the gradient"),
+        Optimizer::Lion { .. } => return other("the optimizer `lion`"),
+        Optimizer::Sgd { .. } => return other("the optimizer `sgd`"),
     };
-    let optimizer = match train.optimizer {
-        Optimizer::AdamW(_) => None,
-        Optimizer::Adam(_) => Some("Adam with weight decay in the gradient"),
-        Optimizer::Lion { .. } => Some("the optimizer `lion`"),
-        Optimizer::Sgd { .. } => Some("the optimizer `sgd`"),
-    };
-    if let Some(what) = optimizer {
-        refuse(true, "train.optimizer", what);
-    }
-    if let Some(adam) = train.optimizer.adam_w() {
-        let usual = Decays::default();
-        let decays = adam.decays;
-        refuse(
-            decays.embeddings != usual.embeddings,
+    let (own, usual) = (adam.decays, Decays::default());
+    vec![
+        (
+            own.embeddings != usual.embeddings,
             "train.optimizer.decay_embeddings",
             "an embedding without weight decay",
-        );
-        refuse(
-            decays.biases != usual.biases,
+        ),
+        (
+            own.biases != usual.biases,
             "train.optimizer.decay_biases",
             "weight decay of biases",
-        );
-        refuse(
-            decays.norms != usual.norms,
+        ),
+        (
+            own.norms != usual.norms,
             "train.optimizer.decay_norms",
             "weight decay of norms",
-        );
-    }
-    let sums = train.precision.sums();
-    refuse(
-        train.accumulate != sums,
-        "train.accumulate",
-        "a sum of gradients in this format",
-    );
-    refuse(
-        train.reduce != sums,
-        "train.reduce",
-        "a reduction of gradients in this format",
-    );
-    let plain = Loss::default();
-    refuse(
-        train.loss.z_loss != plain.z_loss,
-        "train.loss.z_loss",
-        "a z-loss",
-    );
-    refuse(
-        train.loss.label_smoothing != plain.label_smoothing,
-        "train.loss.label_smoothing",
-        "label smoothing",
-    );
+        ),
+    ]
 }

@@ -67,7 +67,7 @@ pub fn verify(plan: &Plan, experiment: &Experiment) -> Result<(), Vec<Fault>> {
 fn settings(plan: &Plan, experiment: &Experiment) -> Vec<Fault> {
     let (training, train) = (&plan.training, &experiment.train);
     let steps = train.steps;
-    let schedule = rate::schedule(&train.lr);
+    let schedule = rate::schedule(train);
     let show = |value: &dyn std::fmt::Debug| format!("{value:?}");
     let pairs = [
         (

@@ -1,10 +1,12 @@
 //! How an experiment is trained.
 
 mod optimizer;
+mod phase;
 mod precision;
 mod rate;
 
 pub use optimizer::{AdamW, Decays, Optimizer};
+pub use phase::{Phase, Rate, Segment};
 pub use precision::{Float, LossScale, Precision};
 pub use rate::{Decay, LearningRate, Shape, Version};
 
@@ -13,12 +15,12 @@ pub use rate::{Decay, LearningRate, Shape, Version};
 pub struct Train {
     /// Length of the run.
     pub steps: u64,
-    /// Sequences of a step over all replicas.
+    /// Sequences of a step over all replicas; with phases, those of the first.
     pub global_batch: u64,
     /// The optimizer.
     pub optimizer: Optimizer,
-    /// The learning rate.
-    pub lr: LearningRate,
+    /// The learning rate over the whole run; none where every phase has its own.
+    pub lr: Option<LearningRate>,
     /// Largest gradient norm; none for no clipping.
     pub clip: Option<f64>,
     /// The number format.
@@ -29,6 +31,8 @@ pub struct Train {
     pub reduce: Float,
     /// What is made small: the cross entropy of the next token, with these additions.
     pub loss: Loss,
+    /// The phases of a curriculum, in order; empty for a run that is the same from beginning to end.
+    pub phases: Vec<Phase>,
 }
 
 impl Train {
@@ -43,17 +47,18 @@ impl Train {
                 weight_decay: 0.1,
                 decays: Decays::default(),
             }),
-            lr: LearningRate {
+            lr: Some(LearningRate {
                 peak,
                 warmup: 0,
                 shape: Shape::Constant,
                 version: Version::Plain,
-            },
+            }),
             clip: Some(1.0),
             precision,
             accumulate: precision.sums(),
             reduce: precision.sums(),
             loss: Loss::default(),
+            phases: Vec::new(),
         }
     }
 }

@@ -152,6 +152,12 @@ pub const NAMES: &[Neighbour] = &[
     ),
     ("criterion", "train.loss", "many programs"),
     ("loss_fn", "train.loss", "torchtitan"),
+    ("curriculum", "train.phases", "many programs"),
+    (
+        "curriculum_learning",
+        "train.phases",
+        "GPT-NeoX and DeepSpeed",
+    ),
     ("checkpoint", "checkpoints", "torchtitan"),
     ("save_every", "checkpoints.every", "many programs"),
     ("checkpoint_interval", "checkpoints.every", "many programs"),

@@ -1,11 +1,16 @@
 //! Fields of training: its length and batch here, the optimizer, the learning rate and the number formats in a file each.
 
 mod optimizer;
+mod phases;
 mod precision;
 mod rate;
 
 use super::{Field, Need, Section, Type};
 use crate::quantity::Dimension;
+use crate::syntax::Kind;
+
+pub use phases::{PHASE, PHASE_STEPS, SEGMENTS};
+pub use rate::KINDS as RATES;
 
 /// How the model is trained.
 pub static TRAIN: Section = Section {
@@ -41,7 +46,8 @@ pub static TRAIN: Section = Section {
             Type::Variant(rate::KINDS),
             Need::Required,
             "The learning rate over the run.",
-        ),
+        )
+        .named(Kind::Schedule),
         Field::new(
             "clip",
             Type::Number(Dimension::NONE),
@@ -76,8 +82,15 @@ pub static TRAIN: Section = Section {
             "What is made small.",
         )
         .quiet(),
+        Field::new(
+            "phases",
+            Type::Rows(&PHASE),
+            Need::Optional,
+            "A curriculum: parts of the run, one after another, with their own data, context, batch and rate.",
+        )
+        .or_none(),
     ],
-    later: &["phases", "muon", "fp8"],
+    later: &["muon", "fp8"],
 };
 
 static CROSS_ENTROPY: Section = Section {

@@ -1,26 +1,35 @@
 //! The typed training.
 
+mod phases;
 mod rate;
 
 use num_traits::ToPrimitive;
 
 use super::{count, real, text, truth};
 use crate::evaluate::Value;
-use crate::experiment::{AdamW, Decays, Float, Loss, LossScale, Optimizer, Precision, Train};
+use crate::experiment::{AdamW, Decays, Float, Loss, LossScale, Optimizer, Precision, Rate, Train};
 use crate::quantity::to_f64;
 use crate::resolve::Resolver;
 
 /// How the model is trained.
 pub fn train(resolver: &mut Resolver) -> Option<Train> {
+    let phases = phases::phases(resolver)?;
     let context = resolver.known("model.context")?;
-    let batch = resolver.known("train.global_batch")?;
-    Some(Train {
-        steps: count(resolver, "train.steps")?,
-        global_batch: (batch.number()? / context.number()?)
+    let global_batch = match phases.first() {
+        Some(phase) => phase.global_batch,
+        None => (resolver.known("train.global_batch")?.number()? / context.number()?)
             .to_integer()
             .to_u64()?,
+    };
+    let lr = match phases.first().map(|phase| phase.rate) {
+        Some(Rate::Segment(_)) => None,
+        Some(Rate::Whole) | None => Some(rate::learning_rate(resolver)?),
+    };
+    Some(Train {
+        steps: count(resolver, "train.steps")?,
+        global_batch,
         optimizer: optimizer(resolver)?,
-        lr: rate::learning_rate(resolver)?,
+        lr,
         clip: resolver.known("train.clip")?.number().map(to_f64),
         precision: precision(resolver)?,
         accumulate: Float::of(&text(resolver, "train.accumulate")?)?,
@@ -29,6 +38,7 @@ pub fn train(resolver: &mut Resolver) -> Option<Train> {
             z_loss: real(resolver, "train.loss.z_loss")?,
             label_smoothing: real(resolver, "train.loss.label_smoothing")?,
         },
+        phases,
     })
 }
 
