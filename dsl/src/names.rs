@@ -2,11 +2,17 @@
 
 use strsim::damerau_levenshtein;
 
+/// What is longer than any name is a slip of another sort, and slow to compare.
+const LONGEST: usize = 64;
+
 /// The known name that is nearest to a written one: equal but for case first, then by edit distance, up to a third of its length.
 pub fn nearest<'names>(
     written: &str,
     known: impl Iterator<Item = &'names str> + Clone,
 ) -> Option<&'names str> {
+    if written.len() > LONGEST {
+        return None;
+    }
     let lower = written.to_lowercase();
     let allowed = (written.chars().count() / 3).max(1);
     let mut best: Option<(usize, &str)> = None;

@@ -2,6 +2,9 @@
 
 use crate::syntax::Place;
 
+/// What nobody reads: past so many problems of one pass no more are collected, so that a file of nonsense ends soon.
+pub const MOST_PROBLEMS: usize = 1000;
+
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -35,6 +38,7 @@ pub struct Label {
 pub struct Problem {
     /// A stable code: `pleach::heads::indivisible`.
     pub code: &'static str,
+
     /// Error or warning.
     pub severity: Severity,
     /// One lower-case sentence that makes sense alone.

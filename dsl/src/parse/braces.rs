@@ -3,7 +3,7 @@
 //! On imbalance the blame goes to the opener whose block's indentation is first undercut; the missing `}` is inserted there, on a line of its
 //! own. A closer that closes nothing is blanked. [`Balanced`] maps places of the patched text back to what the user wrote.
 
-use crate::problem::Problem;
+use crate::problem::{MOST_PROBLEMS, Problem};
 use crate::syntax::Place;
 
 /// Deeper nesting than any reader follows, and than the parser's stack should be asked to hold.
@@ -178,7 +178,9 @@ fn repair(
             '}' if open.is_empty() || excess > 0 && stray(&open, mark) => {
                 excess -= 1;
                 blank.push(mark.offset);
-                problems.push(closes_nothing(file, mark.offset));
+                if problems.len() < MOST_PROBLEMS {
+                    problems.push(closes_nothing(file, mark.offset));
+                }
             }
             '}' => {
                 open.pop();
@@ -221,7 +223,7 @@ fn patch(text: &str, missing: &[usize], blank: &[usize]) -> Balanced {
             inserted.push(patched.len());
             patched.push_str(MISSING);
         }
-        patched.push(if blank.contains(&offset) {
+        patched.push(if blank.binary_search(&offset).is_ok() {
             ' '
         } else {
             character

@@ -10,7 +10,7 @@ use pest::iterators::{Pair, Pairs};
 use pest::pratt_parser::{Assoc, Op, PrattParser};
 
 use super::{Balanced, Rule, slips};
-use crate::problem::Problem;
+use crate::problem::{MOST_PROBLEMS, Problem};
 use crate::quantity::exact_power;
 use crate::syntax::{
     Amount, Block, Declaration, Entry, Expression, ExpressionKind, File, Goal, Import, Kind, Name,
@@ -257,9 +257,11 @@ impl Builder<'_> {
     /// Reports a broken line and keeps the name it begins with.
     fn broken(&mut self, pair: &Pair<Rule>, position: slips::Where) -> Entry {
         let place = self.place(pair);
-        let slip = slips::diagnose(self.text, place, position);
         let path = slips::leading_path(self.text, place);
-        self.problems.push(slip);
+        if self.problems.len() < MOST_PROBLEMS {
+            let slip = slips::diagnose(self.text, place, position);
+            self.problems.push(slip);
+        }
         Entry::Broken { path, place }
     }
 

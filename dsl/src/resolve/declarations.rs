@@ -8,7 +8,7 @@ use super::schedules::is_schedule;
 use super::{Resolver, Scope};
 use crate::loader::SHIPPED;
 use crate::names::nearest;
-use crate::problem::Problem;
+use crate::problem::{MOST_PROBLEMS, Problem};
 use crate::schema::{FAMILIES, RATES, Section, TRANSFORMER};
 use crate::syntax::{Declaration, Kind, Path};
 
@@ -256,11 +256,8 @@ enum Lookup<'files> {
 
 /// A declaration of a file by name.
 fn declared<'files>(scope: &'files Scope, name: &str) -> Option<&'files Declaration> {
-    scope
-        .tree
-        .declarations
-        .iter()
-        .find(|declaration| declaration.name.text == name)
+    let number = scope.names.get(name)?;
+    scope.tree.declarations.get(*number)
 }
 
 /// Reports names declared twice in one file.
@@ -268,10 +265,11 @@ pub fn check_twice(files: &[Scope], problems: &mut Vec<Problem>) {
     for scope in files {
         for (index, declaration) in scope.tree.declarations.iter().enumerate() {
             let name = &declaration.name;
-            if let Some(first) = scope.tree.declarations[..index]
-                .iter()
-                .find(|first| first.name.text == name.text)
-            {
+            let first = declared(scope, &name.text);
+            if problems.len() >= MOST_PROBLEMS {
+                return;
+            }
+            if let Some(first) = first.filter(|_| scope.names.get(&name.text) != Some(&index)) {
                 let title = format!("`{}` is already declared in this file", name.text);
                 let problem = Problem::error(
                     "pleach::declaration::twice",

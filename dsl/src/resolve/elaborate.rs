@@ -1,6 +1,8 @@
 //! Entries to cells: the one composition rule. What is extended or amended is laid down first, the entries at hand over it; the nearest word
 //! wins, and setting a name twice in one block is an error, so no other order matters.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::rc::Rc;
 
 use super::declarations::Found;
@@ -135,17 +137,14 @@ impl<'files> Resolver<'files> {
 
     /// Lays the entries of a block over a section.
     pub(super) fn apply_block(&mut self, node: NodeId, block: &Block, layer: Layer) {
-        let mut seen: Vec<(&str, Place, bool)> = Vec::new();
+        let mut seen: BTreeMap<&str, (Place, bool)> = BTreeMap::new();
         for entry in &block.entries {
             if let Some((name, binds)) = target(entry) {
-                if let Some((_, first, _)) = seen
-                    .iter()
-                    .find(|(other, _, bound)| clash((name, binds), (other, *bound)))
-                {
-                    self.report(set_twice(name, entry.place(), *first));
+                if let Some(first) = clashing(&seen, name, binds) {
+                    self.report(set_twice(name, entry.place(), first));
                     continue;
                 }
-                seen.push((name, entry.place(), binds));
+                seen.insert(name, (entry.place(), binds));
             }
             self.apply_entry(node, entry, layer);
         }
@@ -414,6 +413,20 @@ pub(super) fn clash(new: (&str, bool), old: (&str, bool)) -> bool {
             .is_some_and(|rest| rest.starts_with('.'))
     };
     new.0 == old.0 || new.1 && inside(old.0, new.0) || old.1 && inside(new.0, old.0)
+}
+
+/// The entry that clashes with a new one: of the same name, below it, or above it. In order, what is below a name stands right behind it.
+fn clashing(seen: &BTreeMap<&str, (Place, bool)>, name: &str, binds: bool) -> Option<Place> {
+    let behind = (Bound::Excluded(name), Bound::Unbounded);
+    let above = name.match_indices('.').map(|(end, _)| &name[..end]);
+    let near = seen
+        .get_key_value(name)
+        .into_iter()
+        .chain(seen.range::<str, _>(behind).next())
+        .chain(above.filter_map(|outer| seen.get_key_value(outer)));
+    near.filter(|(other, (_, bound))| clash((name, binds), (other, *bound)))
+        .map(|(_, (place, _))| *place)
+        .min()
 }
 
 /// A name that is set twice in one block.

@@ -17,6 +17,8 @@ use crate::syntax::{File, Import, Place};
 pub struct Scope {
     /// The tree.
     pub tree: File,
+    /// The first declaration of each name, by its number.
+    pub names: BTreeMap<String, usize>,
     /// Imported files: the name behind `as`, and the number of the file; none where it could not be read.
     pub imports: Vec<(Option<String>, Option<usize>)>,
 }
@@ -58,6 +60,7 @@ pub fn read_files(
                     incomplete: true,
                     ..File::default()
                 },
+                names: BTreeMap::new(),
                 imports: Vec::new(),
             });
             let place = Place {
@@ -94,8 +97,13 @@ impl Reader<'_> {
         let tree = parse(file, &self.sources.get(file).text, self.problems);
         let imports = tree.imports.clone();
         self.known.insert(path.to_string(), file);
+        let mut names = BTreeMap::new();
+        for (number, declaration) in tree.declarations.iter().enumerate() {
+            names.entry(declaration.name.text.clone()).or_insert(number);
+        }
         self.scopes.push(Scope {
             tree,
+            names,
             imports: Vec::new(),
         });
         self.stack.push(path.to_string());

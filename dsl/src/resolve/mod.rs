@@ -26,12 +26,12 @@ mod table;
 mod tree;
 mod unknown;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::evaluate::{Stop, Value};
 use crate::origin::Layer;
-use crate::problem::Problem;
+use crate::problem::{MOST_PROBLEMS, Problem};
 use crate::sources::Sources;
 use crate::syntax::{Expression, Goal, Name, Place};
 
@@ -57,6 +57,8 @@ pub struct Resolver<'files> {
     pub tree: Tree,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// Place, code and title of all that was found.
+    told: BTreeSet<(Place, &'static str, String)>,
     /// `require`, in the order of the layers.
     pub laws: Vec<Law>,
     /// Fields of the cluster that planning needs and nobody set, by path.
@@ -108,6 +110,7 @@ impl<'files> Resolver<'files> {
             lacking: Vec::new(),
             tree: Tree::default(),
             problems: Vec::new(),
+            told: BTreeSet::new(),
             laws: Vec::new(),
             goals: None,
             values: Vec::new(),
@@ -122,12 +125,11 @@ impl<'files> Resolver<'files> {
 
     /// Takes a mistake; one that several users of a `let` or a preset share is taken once.
     pub fn report(&mut self, problem: Problem) {
-        let same = |known: &Problem| {
-            known.code == problem.code
-                && known.title == problem.title
-                && known.at.place == problem.at.place
-        };
-        if !self.problems.iter().any(same) {
+        if self.problems.len() >= MOST_PROBLEMS {
+            return;
+        }
+        let told = (problem.at.place, problem.code, problem.title.clone());
+        if self.told.insert(told) {
             self.problems.push(problem);
         }
     }

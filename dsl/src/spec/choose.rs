@@ -1,5 +1,7 @@
 //! Which experiment or run of a file is meant, by a name or without one; and what to say where none is.
 
+use std::collections::BTreeSet;
+
 use super::{BEGINNING, Spec};
 use crate::names::nearest;
 use crate::problem::Problem;
@@ -36,13 +38,12 @@ impl Spec {
         let all: Vec<usize> = (0..declarations.len())
             .filter(|number| declarations[*number].kind == Kind::Experiment)
             .collect();
-        let extended = |number: &usize| {
-            let name = &declarations[*number].name.text;
-            declarations
-                .iter()
-                .filter_map(|declaration| declaration.base.as_ref())
-                .any(|base| base.text == *name)
-        };
+        let bases: BTreeSet<&str> = declarations
+            .iter()
+            .filter_map(|declaration| declaration.base.as_ref())
+            .map(|base| base.text.as_str())
+            .collect();
+        let extended = |number: &usize| bases.contains(declarations[*number].name.text.as_str());
         let last: Vec<usize> = all
             .iter()
             .copied()

@@ -12,6 +12,7 @@ mod examples;
 mod format;
 mod generated;
 mod helps;
+mod hostile;
 mod identity;
 mod render;
 mod robust;

@@ -4,7 +4,7 @@ use crate::common::{load_text, small};
 use proptest::prelude::*;
 
 /// Pieces of the language, to be thrown together.
-const PIECES: [&str; 44] = [
+pub const PIECES: [&str; 44] = [
     "experiment",
     "model",
     "a",
