@@ -121,7 +121,12 @@ fn unsupported(experiment: &Experiment, found: Unsupported) -> Failure {
         .find(|(path, _)| *path == found.path || path.starts_with(&below));
     let failure = Failure::wish("pleach::plan::unsupported", message);
     let failure = match origin {
-        Some((path, origin)) => failure.detail(format!("`{path}`: {} ({origin})", origin.text)),
+        Some((path, origin)) => {
+            let mut lines = origin.text.lines();
+            let first = lines.next().unwrap_or_default();
+            let rest = if lines.next().is_some() { " …" } else { "" };
+            failure.detail(format!("`{path}`: {first}{rest} ({origin})"))
+        }
         None => failure,
     };
     failure

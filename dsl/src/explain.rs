@@ -6,7 +6,7 @@ use crate::evaluate::{Stop, Value};
 use crate::origin::{Layer, Origin};
 use crate::quantity::{show, whole};
 use crate::resolve::{Content, NodeId, Resolver, Share};
-use crate::schema::Type;
+use crate::schema::{PHASE, Type};
 use crate::syntax::ExpressionKind;
 
 /// One cell, ready to be shown.
@@ -40,7 +40,43 @@ pub fn cells(resolver: &mut Resolver, mix: &[Share]) -> BTreeMap<String, Cell> {
         let mix = resolver.mix_of(&path).unwrap_or_default();
         shares(resolver, &format!("{path}.mix"), &mix, &mut cells);
     }
+    kept_sections(resolver, &mut cells);
     cells
+}
+
+/// What a phase keeps where a dash stands for a section: the data and the learning rate of a phase above, or of the run.
+fn kept_sections(resolver: &Resolver, cells: &mut BTreeMap<String, Cell>) {
+    for name in ["data", "lr"] {
+        let mut from = match name {
+            "lr" => "train.lr".to_string(),
+            _ => name.to_string(),
+        };
+        for row in resolver.phases().unwrap_or_default() {
+            let node = resolver.tree.node(row);
+            let path = format!("{}.{name}", node.path);
+            if resolver.tree.child(row, name).is_some() {
+                from = path;
+                continue;
+            }
+            let Some(kind) = resolver.kind(&from) else {
+                continue;
+            };
+            let field = PHASE.field(name);
+            let cell = Cell {
+                value: kind,
+                formula: format!("- keeps `{from}`"),
+                origin: resolver.origin(node.layer, node.place),
+                before: Vec::new(),
+                doc: field.map_or("", |field| field.doc).to_string(),
+                mentions: cells
+                    .contains_key(&from)
+                    .then(|| from.clone())
+                    .into_iter()
+                    .collect(),
+            };
+            cells.insert(path, cell);
+        }
+    }
 }
 
 /// A section that was chosen among several kinds; none for any other.

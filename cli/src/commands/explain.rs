@@ -30,7 +30,7 @@ pub fn explain(screen: &Screen, global: &Global, arguments: &ExplainArguments) -
     let wanted: Vec<(&String, &Cell)> = match &arguments.path {
         None => cells.iter().collect(),
         Some(path) => match cells.get_key_value(path) {
-            Some(found) => vec![found],
+            Some(found) => std::iter::once(found).chain(inside(cells, path)).collect(),
             None => below(cells, path)?,
         },
     };
@@ -75,16 +75,21 @@ fn explain_code(screen: &Screen, code: &str) -> Outcome<Exit> {
     Ok(Exit::Fine)
 }
 
+/// The values inside of a section.
+fn inside<'c>(cells: &'c BTreeMap<String, Cell>, path: &str) -> Vec<(&'c String, &'c Cell)> {
+    let section = format!("{path}.");
+    let inside = cells.iter();
+    inside
+        .filter(|(name, _)| name.starts_with(&section))
+        .collect()
+}
+
 /// The values of a section.
 fn below<'c>(
     cells: &'c BTreeMap<String, Cell>,
     path: &str,
 ) -> Outcome<Vec<(&'c String, &'c Cell)>> {
-    let section = format!("{path}.");
-    let inside: Vec<_> = cells
-        .iter()
-        .filter(|(name, _)| name.starts_with(&section))
-        .collect();
+    let inside = inside(cells, path);
     if !inside.is_empty() {
         return Ok(inside);
     }

@@ -133,7 +133,7 @@ fn interleaving(resolver: &mut Resolver) -> Option<()> {
                 schedule.place,
                 "interleaved",
             )
-            .help("add `vpp = 2`, or write `schedule = \"1f1b\"`")
+            .help("add `vpp = 2`, or write `schedule = 1f1b`")
         }
         ("1f1b" | "gpipe", 2..) => {
             let title =

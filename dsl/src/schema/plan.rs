@@ -3,7 +3,7 @@
 use super::{Field, Need, Section, Type};
 use crate::quantity::Dimension;
 
-/// Pipeline schedules. Their names are quoted where they begin with a digit.
+/// Pipeline schedules.
 const SCHEDULES: &[&str] = &["1f1b", "interleaved", "gpipe", "zero_bubble"];
 
 /// What is said, left open and wished of the placement.

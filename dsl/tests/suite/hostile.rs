@@ -35,16 +35,10 @@ impl Random {
     /// A stretch of a text, mostly a short one.
     fn stretch(&mut self, text: &str) -> (usize, usize) {
         let start = self.place(text);
-        let length = if self.below(8) == 0 { text.len() } else { 12 };
-        let end = start + self.place(&text[start..text.len().min(start + length)].to_string());
-        (
-            start,
-            if text.is_char_boundary(end) {
-                end
-            } else {
-                start
-            },
-        )
+        let most = if self.below(8) == 0 { text.len() } else { 12 };
+        let length = self.below(most + 1);
+        let ends = text[start..].char_indices().map(|(at, _)| start + at);
+        (start, ends.take(length + 1).last().unwrap_or(start))
     }
 
     /// A text with a few things wrong.

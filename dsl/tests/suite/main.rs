@@ -14,6 +14,7 @@ mod generated;
 mod helps;
 mod hostile;
 mod identity;
+mod phases;
 mod render;
 mod robust;
 mod spec;
