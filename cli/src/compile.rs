@@ -10,6 +10,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_dsl::{Loaded, Spec};
 use pleach_plan::Plan;
 use pleach_plan::hardware::Hardware;
+use pleach_planner::hardware::HardwareError;
 use pleach_planner::search::{self, Answer, Options};
 use pleach_planner::support::{self, Unsupported};
 use pleach_planner::{hardware, report, verify};
@@ -73,7 +74,7 @@ pub fn plan(
 ) -> Outcome<Planned> {
     let experiment = experiment(screen, global, file)?;
     supported(&experiment)?;
-    let hardware = table(screen, &experiment.cluster.device)?;
+    let hardware = table(screen, &experiment)?;
     plan_on(file, experiment, hardware, alternatives)
 }
 
@@ -133,13 +134,11 @@ fn unsupported(experiment: &Experiment, found: Unsupported) -> Failure {
         .help("`pleach check` and `pleach explain` understand it; planning it is still to be built")
 }
 
-/// The table of a cluster's device.
-pub fn table(screen: &Screen, device: &str) -> Outcome<Hardware> {
-    if device != THIS_MACHINE {
-        return hardware::find(device, None).map_err(|error| {
-            Failure::wish("pleach::cluster::device", error.to_string())
-                .help("name one of them as the cluster's `device`, or build on a preset: presets/clusters.pleach")
-        });
+/// The table of the devices of an experiment.
+pub fn table(screen: &Screen, experiment: &Experiment) -> Outcome<Hardware> {
+    let cluster = &experiment.cluster;
+    if cluster.device != THIS_MACHINE {
+        return hardware::of(cluster, experiment.train.precision).map_err(|error| no_table(&error));
     }
     let table = Machine::here().table()?;
     match &table.file {
@@ -147,6 +146,21 @@ pub fn table(screen: &Screen, device: &str) -> Outcome<Hardware> {
         None => screen.note("this machine is not measured; figures rest on an assumed table (`pleach calibrate` measures)"),
     }
     Ok(table.hardware)
+}
+
+/// A device that no table measures and the spec says too little of.
+fn no_table(error: &HardwareError) -> Failure {
+    let failure = Failure::wish("pleach::cluster::device", error.to_string());
+    match error {
+        HardwareError::Figures { missing, .. } => {
+            let listed: Vec<String> = missing.iter().map(|field| format!("`{field}`")).collect();
+            failure.help(format!(
+                "give its data sheet's {} in `cluster`, or build on a preset: presets/clusters.pleach",
+                listed.join(", ")
+            ))
+        }
+        _ => failure.help("build on a preset that is measured: presets/clusters.pleach"),
+    }
 }
 
 impl Planned {

@@ -33,11 +33,19 @@ pub const SHIPPED: &[(&str, &str)] = &[
         include_str!("../../presets/clusters.pleach"),
     ),
     (
+        "presets/cards.pleach",
+        include_str!("../../presets/cards.pleach"),
+    ),
+    (
         "presets/models.pleach",
         include_str!("../../presets/models.pleach"),
     ),
     (
         "presets/pile.pleach",
         include_str!("../../presets/pile.pleach"),
+    ),
+    (
+        "presets/prices.pleach",
+        include_str!("../../presets/prices.pleach"),
     ),
 ];

@@ -25,6 +25,9 @@ pub struct Hardware {
     /// Set in tables that a machine wrote: how far its repeated measurements lie from their median.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spread: Option<Spread>,
+    /// Set where nothing was measured: every figure follows from the device's data sheet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sheet_only: bool,
     /// Capacity and bandwidth.
     pub memory: Memory,
     /// What every instruction costs beside its work: launch on a GPU, dispatch on a CPU; in seconds.

@@ -28,6 +28,8 @@ struct Compared {
     id: String,
     group: String,
     step: f64,
+    /// The same with a table from the device's data sheet.
+    sheet: f64,
     memory: Option<f64>,
 }
 
@@ -63,6 +65,10 @@ fn main() {
     let bands = Shipped {
         neox: steps(false),
         megatron: steps(true),
+        sheet: band(
+            counted.iter().map(|one| one.sheet).collect(),
+            &source(counted.iter().map(|one| one.group.as_str()).collect()),
+        ),
         memory: band(
             remembered.filter_map(|one| one.memory).collect(),
             &source(groups),
@@ -238,6 +244,10 @@ fn compare(row: &Row) -> Option<Compared> {
         }
     };
     let step = found.simulation.step as f64 / 1e12;
+    let sheet =
+        hardware::sheet::of(&by_sheet(&experiment.cluster), experiment.train.precision).ok()?;
+    let coarse = evaluate::evaluate(&experiment, &sheet, &placement).ok()?;
+    let coarse = coarse.simulation.step as f64 / 1e12;
     let mean = found.simulation.mean();
     let [compute, bubble, communication] =
         [mean.compute, mean.bubble, mean.communication].map(|ps| ps as f64 / 1e10 / step);
@@ -255,6 +265,7 @@ fn compare(row: &Row) -> Option<Compared> {
         id,
         group,
         step: measured / step,
+        sheet: measured / coarse,
         memory,
     })
 }
@@ -338,8 +349,26 @@ fn cluster(row: &Row) -> Option<Cluster> {
         peak_flops: None,
         intra_node: None,
         inter_node: network.map(|gigabits| gigabits * 1e9 / 8.0),
-        price_per_gpu_hour: None,
+        bandwidth: None,
+        peak_fp32: None,
+        price: None,
     })
+}
+
+/// The same machines with the figures of their data sheets.
+fn by_sheet(cluster: &Cluster) -> Cluster {
+    let (memory, peak, bandwidth, links) = match cluster.device.as_str() {
+        "a100_40g" => (40, 312e12, 1.555e12, 300e9),
+        "a100_80g" => (80, 312e12, 2.039e12, 300e9),
+        _ => (32, 125e12, 0.9e12, 150e9),
+    };
+    Cluster {
+        memory: Some(memory << 30),
+        peak_flops: Some(peak),
+        bandwidth: Some(bandwidth),
+        intra_node: Some(links),
+        ..cluster.clone()
+    }
 }
 
 fn experiment(row: &Row, placement: &Placement) -> Option<Experiment> {

@@ -180,24 +180,26 @@ fn planned_part(experiment: &Experiment) -> String {
     )
 }
 
-/// Tables of devices by name, or why there is none.
+/// Tables of devices by the machines and the precision they are for, or why there is none.
 type Tables = BTreeMap<String, Result<Hardware, String>>;
 
 fn tables(screen: &Screen, experiments: &[Experiment]) -> Tables {
     let mut tables = Tables::new();
     for experiment in experiments {
-        let device = &experiment.cluster.device;
-        if !tables.contains_key(device) {
-            let table = compile::table(screen, device).map_err(|failure| reason(&failure));
-            tables.insert(device.clone(), table);
-        }
+        let table = || compile::table(screen, experiment).map_err(|failure| reason(&failure));
+        tables.entry(machines(experiment)).or_insert_with(table);
     }
     tables
 }
 
+/// What a table depends on.
+fn machines(experiment: &Experiment) -> String {
+    format!("{:?} {:?}", experiment.cluster, experiment.train.precision)
+}
+
 /// The figures of one run.
 fn figures(file: &Path, experiment: &Experiment, tables: &Tables) -> Result<Figures, String> {
-    let hardware = tables[&experiment.cluster.device].clone()?;
+    let hardware = tables[&machines(experiment)].clone()?;
     let planned = compile::plan_on(file, experiment.clone(), hardware, 0)
         .map_err(|failure| reason(&failure))?;
     Ok(Figures::of(&planned))

@@ -33,6 +33,9 @@ sweep suite extends start {
 /// The setting that gives it machines.
 const MACHINES: &str = "cluster=a100_40g { nodes = 1, price = 2 usd/hour }";
 
+/// The same machines, known by their data sheet alone.
+const SHEET: &str = "cluster=h200_141g { nodes = 1 }";
+
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("the test's own files work");
     fs::write(folder.path().join("suite.pleach"), SPEC).expect("the test's own files work");
@@ -122,6 +125,34 @@ fn every_run_has_a_line_and_all_of_them_a_total() {
     for field in ["experiment", "placement", "time", "memory", "run"] {
         assert_eq!(alone[field], runs[2][field], "{field}");
     }
+}
+
+#[test]
+fn machines_without_a_table_are_planned_from_their_data_sheet_and_it_is_said() {
+    let folder = folder();
+    let line = [
+        "plan",
+        "suite.pleach",
+        "--experiment",
+        "suite/wide-the_pile",
+    ];
+    let plan = |set: &str| {
+        run(
+            folder.path(),
+            &[&line[..], &["--json", "--set", set]].concat(),
+        )
+    };
+    let report = json(&stdout(&plan(SHEET)));
+    let assumptions = report["assumptions"].to_string();
+    assert!(assumptions.contains("data sheet only"), "{assumptions}");
+    assert!(assumptions.contains("of 198 runs"), "{assumptions}");
+    let bare = "cluster=h200_141g { nodes = 2, inter_node = 400 Gbit/s, device = \"mine\" }";
+    assert_eq!(plan(bare).status.code(), Some(0));
+    let unknown = "cluster=a100_40g { nodes = 1, device = \"mine\" }";
+    let output = plan(unknown);
+    assert_eq!(output.status.code(), Some(1));
+    let told = json(&stderr(&output)).to_string();
+    assert!(told.contains("`cluster` says no bandwidth"), "{told}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod machines;
 pub mod phases;
 mod pipeline;
 mod positions;
+mod price;
 mod ranks;
 mod rates;
 mod rotary;
@@ -150,6 +151,7 @@ pub fn check(resolver: &mut Resolver) {
     rotary::check(resolver);
     positions::check(resolver);
     machines::check(resolver);
+    price::check(resolver);
     let before = resolver.problems.len();
     heads::check(resolver);
     stages::check(resolver);

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use crate::origin::Origin;
 use crate::wish::Choice;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Price};
 pub use data::{Component, Dataset};
 pub use model::{
     Activation, Attention, Dense, Embedding, Experts, Head, Init, Layer, Mamba, Mixer, Mlp, Model,

@@ -4,13 +4,13 @@ use num_traits::ToPrimitive;
 
 use super::{count, real, text};
 use crate::evaluate::Value;
-use crate::experiment::Cluster;
+use crate::experiment::{Cluster, Price};
+use crate::origin::Layer;
+use crate::quantity::to_f64;
 use crate::resolve::{Content, Resolver};
 
 /// The machines.
 pub fn cluster(resolver: &mut Resolver) -> Option<Cluster> {
-    /// Seconds of an hour: a price in base units is per second.
-    const HOUR: f64 = 3600.0;
     Some(Cluster {
         name: resolver.kind("cluster")?,
         nodes: match sizes(resolver) {
@@ -23,7 +23,23 @@ pub fn cluster(resolver: &mut Resolver) -> Option<Cluster> {
         peak_flops: real(resolver, "cluster.peak"),
         intra_node: real(resolver, "cluster.intra_node"),
         inter_node: real(resolver, "cluster.inter_node"),
-        price_per_gpu_hour: real(resolver, "cluster.price").map(|price| price * HOUR),
+        bandwidth: real(resolver, "cluster.bandwidth"),
+        peak_fp32: real(resolver, "cluster.peak_fp32"),
+        price: price(resolver),
+    })
+}
+
+/// The price with its source; on the command line it is its own.
+fn price(resolver: &mut Resolver) -> Option<Price> {
+    /// Seconds of an hour: a price in base units is per second.
+    const HOUR: f64 = 3600.0;
+    let price = resolver.known("cluster.price")?;
+    let said = price.layer != Layer::CommandLine;
+    let source = text(resolver, "cluster.price_source").filter(|_| said);
+    Some(Price {
+        usd_per_gpu_hour: to_f64(price.number()?) * HOUR,
+        source: source.unwrap_or_else(|| "command line".to_string()),
+        date: text(resolver, "cluster.price_date").filter(|_| said),
     })
 }
 

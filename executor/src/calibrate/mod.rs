@@ -126,6 +126,7 @@ fn measure(
         return Ok(None);
     };
     Ok(Some(Hardware {
+        sheet_only: false,
         schema: SCHEMA,
         name: "this_machine".to_owned(),
         about: format!(

@@ -157,7 +157,9 @@ mod tests {
             peak_flops: None,
             intra_node: None,
             inter_node: None,
-            price_per_gpu_hour: None,
+            bandwidth: None,
+            peak_fp32: None,
+            price: None,
         }
     }
 

@@ -1,10 +1,12 @@
 //! Tables of devices: text in, a checked [`Hardware`] out.
 //!
 //! Tables of GPUs are compiled in from `hardware/*.toml`; a measured machine brings its own text, which the caller has read.
-//! [`bands`] says how far predictions were from published runs.
+//! A device without a table is planned from its data sheet, [`sheet`]. [`bands`] says how far predictions were from published runs.
 
 pub mod bands;
+pub mod sheet;
 
+use pleach_dsl::experiment::{Cluster, Precision};
 use pleach_plan::hardware::{Figure, SCHEMA};
 
 pub use pleach_plan::hardware::Hardware;
@@ -31,6 +33,22 @@ pub enum HardwareError {
         name: String,
         /// The names there are.
         known: Vec<String>,
+    },
+    /// No table of that name, and too little said of the device to plan from its data sheet.
+    #[error("no table measures the device `{name}`, and `cluster` says no {}", missing.join(", no "))]
+    Figures {
+        /// What was asked for.
+        name: String,
+        /// Fields of the cluster.
+        missing: Vec<&'static str>,
+    },
+    /// A data sheet says nothing of 64 bits.
+    #[error(
+        "no table measures the device `{name}`, so training in 64 bits cannot be planned on it"
+    )]
+    Wide {
+        /// What was asked for.
+        name: String,
     },
     /// The text is not such a table.
     #[error("this is not a device's table: {0}")]
@@ -73,6 +91,17 @@ pub fn find(device: &str, own: Option<&str>) -> Result<Hardware, HardwareError> 
             name: device.to_owned(),
             known: SHIPPED.iter().map(|(name, _)| (*name).to_owned()).collect(),
         }),
+    }
+}
+
+/// The table for a cluster: the shipped one of its `device`, or one from the figures that the spec says of it.
+///
+/// # Errors
+/// No table of that name, and figures that are missing.
+pub fn of(cluster: &Cluster, precision: Precision) -> Result<Hardware, HardwareError> {
+    match find(&cluster.device, None) {
+        Err(HardwareError::Unknown { .. }) => sheet::of(cluster, precision),
+        found => found,
     }
 }
 

@@ -75,7 +75,7 @@ pub struct Model {
 }
 
 /// The machines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Machines {
     /// All GPUs.
     pub gpus: u64,
@@ -87,6 +87,19 @@ pub struct Machines {
     pub nodes_among: Vec<u64>,
     /// What one of them is.
     pub gpu: String,
+    /// What one of them costs, where it is known.
+    pub price: Option<Price>,
+}
+
+/// A price with its source.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Price {
+    /// US dollars for a GPU and hour.
+    pub usd_per_gpu_hour: f64,
+    /// Who says so.
+    pub source: String,
+    /// When.
+    pub date: Option<String>,
 }
 
 /// How the answer was found.
@@ -149,6 +162,11 @@ impl Report {
                 nodes: chosen.nodes,
                 nodes_among: experiment.sizes(),
                 gpu: experiment.cluster.device.clone(),
+                price: experiment.cluster.price.as_ref().map(|price| Price {
+                    usd_per_gpu_hour: price.usd_per_gpu_hour,
+                    source: price.source.clone(),
+                    date: price.date.clone(),
+                }),
             },
             time: Time::of(chosen, &bands.step),
             throughput: Throughput::of(&settled, hardware, chosen),

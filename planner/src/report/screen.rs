@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::parts::{Memory, Placed, Run, Stage, Throughput, Time};
-use super::{Machines, Report};
+use super::{Machines, Price, Report};
 use crate::search::Rejected;
 
 const WIDTH: usize = 80;
@@ -54,7 +54,7 @@ fn figures(out: &mut String, report: &Report) {
     step(out, &report.time);
     peak(out, &report.memory);
     rates(out, &report.throughput);
-    run(out, &report.run);
+    run(out, &report.run, report.cluster.price.as_ref());
     let parameters = count(report.model.parameters as f64);
     row(out, "model", &format!("{parameters} parameters"));
 }
@@ -119,21 +119,30 @@ fn rates(out: &mut String, rates: &Throughput) {
     );
 }
 
-fn run(out: &mut String, run: &Run) {
+fn run(out: &mut String, run: &Run, price: Option<&Price>) {
     let [steps, tokens] = [run.steps, run.tokens].map(|number| count(number as f64));
     row(
         out,
         "run",
         &format!("{steps} steps, {tokens} tokens: {}", span(run.seconds)),
     );
-    let cost = run.cost_usd.map_or("no price known".to_owned(), |cost| {
-        format!("{} usd", count(cost))
-    });
+    let hours = hours(run.gpu_hours);
+    let (Some(cost), Some(price)) = (run.cost_usd, price) else {
+        row(out, "", &format!("{hours} GPU-hours, no price known"));
+        return;
+    };
+    let each = price.usd_per_gpu_hour;
+    let cost = count(cost);
     row(
         out,
         "",
-        &format!("{} GPU-hours, {cost}", hours(run.gpu_hours)),
+        &format!("{hours} GPU-hours, {cost} usd at {each:.2} usd/hour"),
     );
+    let date = price
+        .date
+        .as_ref()
+        .map_or(String::new(), |date| format!(", {date}"));
+    row(out, "", &format!("price: {}{date}", price.source));
 }
 
 fn memory(out: &mut String, memory: &Memory) {

@@ -100,7 +100,7 @@ impl<'e> Scoped<'e> {
     /// US dollars of the run, for all GPUs that are held.
     pub fn cost(&self) -> Option<f64> {
         let seconds = self.step_seconds()? * self.experiment.train.steps as f64;
-        let price = self.experiment.cluster.price_per_gpu_hour?;
+        let price = self.experiment.cluster.price.as_ref()?.usd_per_gpu_hour;
         Some(seconds / 3600.0 * self.gpus() as f64 * price)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use pleach_dsl::experiment::{
     Checkpoints, Cluster, Dataset, Evaluate, Experiment, Init, Log, Model, Positions, Precision,
-    Residual, Train, Wishes,
+    Price, Residual, Train, Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::hardware::Hardware;
@@ -307,11 +307,19 @@ proptest! {
     }
 }
 
+fn two_dollars() -> Price {
+    Price {
+        usd_per_gpu_hour: 2.0,
+        source: "made up".into(),
+        date: None,
+    }
+}
+
 /// The best over several sizes of a cluster is the best of the bests, and the search says which.
 #[test]
 fn the_size_of_the_cluster_is_one_more_choice() {
     let mut open = experiment("a100_80g", [4, 2], [4, 256, 4, 24]);
-    open.cluster.price_per_gpu_hour = Some(2.0);
+    open.cluster.price = Some(two_dollars());
     open.plan.nodes = Choice::OneOf(vec![1, 2, 3, 4]);
     open.plan.micro_batch = Choice::OneOf(vec![1, 2]);
     let hardware = hardware::find(&open.cluster.device, None).unwrap();
@@ -339,7 +347,7 @@ fn the_size_of_the_cluster_is_one_more_choice() {
 #[test]
 fn idle_gpus_are_held_and_not_used() {
     let mut some = experiment("a100_80g", [1, 8], [4, 256, 4, 24]);
-    some.cluster.price_per_gpu_hour = Some(2.0);
+    some.cluster.price = Some(two_dollars());
     some.plan.micro_batch = Choice::Fixed(1);
     some.plan.gpus = Some(6);
     let hardware = hardware::find(&some.cluster.device, None).unwrap();

@@ -14,17 +14,7 @@ const REPORT: TensorId = TensorId(4);
 
 /// A cluster of one node with so many ranks of a device.
 pub fn cluster(device: &str, ranks: u64) -> Cluster {
-    Cluster {
-        name: device.into(),
-        nodes: 1,
-        gpus_per_node: ranks,
-        device: device.into(),
-        memory: None,
-        peak_flops: None,
-        intra_node: None,
-        inter_node: None,
-        price_per_gpu_hour: None,
-    }
+    Cluster::plain(device, 1, ranks)
 }
 
 fn tensor(id: TensorId, name: &str, dims: &[u64], lives: Lives) -> Tensor {

@@ -118,6 +118,8 @@ fn cluster(gpus_per_node: u64) -> Cluster {
         peak_flops: None,
         intra_node: None,
         inter_node: None,
-        price_per_gpu_hour: None,
+        bandwidth: None,
+        peak_fp32: None,
+        price: None,
     }
 }
