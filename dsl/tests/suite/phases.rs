@@ -7,7 +7,6 @@ use pleach_dsl::load;
 
 const SAMPLE: &str = include_str!("../../../tests/spec/samples/staged_3b.pleach");
 
-/// The sample on some machines.
 fn staged() -> Experiment {
     let textbook = "dataset textbook {
         source = \"hf:someone/textbook\"
@@ -29,9 +28,8 @@ fn staged() -> Experiment {
 }
 
 #[test]
-fn phases_are_whole_steps_of_their_own_data_and_rate() {
-    let experiment = staged();
-    let train = experiment.train;
+fn phases_are_whole_steps_of_their_own_context_and_batch() {
+    let train = staged().train;
     let shapes: Vec<_> = train
         .phases
         .iter()
@@ -60,6 +58,12 @@ fn phases_are_whole_steps_of_their_own_data_and_rate() {
     );
     assert_eq!(train.steps, 4769 + 57_221 + 4769 + 7153);
     assert_eq!(train.global_batch, 2048);
+}
+
+#[test]
+fn phases_keep_data_and_share_rates() {
+    let experiment = staged();
+    let train = experiment.train;
     assert_eq!(train.lr, None);
     let data: Vec<_> = train
         .phases
