@@ -74,9 +74,10 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     if let Some(attempt) = record.attempts.last_mut() {
         end(attempt, &measured, &ending, exit);
     }
-    run.folder
-        .write_record(record)
-        .map_err(|error| run_failure(&error))?;
+    if let Err(error) = run.folder.write_record(record) {
+        // How the run ended matters more than that it could not be written down.
+        screen.warn("pleach::run::file", &error.to_string());
+    }
     let told = tell(screen, run, &ending, &measured, exit);
     if run.is_new && refused(exit) {
         // It never began: what it was refused for is told, and its name is free again.

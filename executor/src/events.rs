@@ -73,7 +73,7 @@ impl Voice {
 
     /// A line for people.
     pub fn note(&self, text: &str) {
-        eprintln!("{text}");
+        tell(text);
         if let Some(log) = &self.log {
             let mut file = log.lock().unwrap_or_else(PoisonError::into_inner);
             // A log that cannot be written must not end a run.
@@ -99,17 +99,20 @@ impl Voice {
     }
 
     /// All that was asked has been done; what it took of memory.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn done(&self, step: u64, usage: &Usage) -> Result<(), Failure> {
+    pub fn done(&self, step: u64, usage: &Usage) {
         let folder = self.folder.path().join("memory");
         let path = folder.join(format!("rank-{}.json", self.rank));
-        fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, &error))?;
-        replace(&path, json!(usage).to_string().as_bytes())
-            .map_err(|error| Failure::file(&path, &error))?;
+        let written = fs::create_dir_all(&folder)
+            .map_err(|error| error.to_string())
+            .and_then(|()| {
+                let text = json!(usage).to_string();
+                replace(&path, text.as_bytes()).map_err(|error| error.to_string())
+            });
+        // The model is saved; a disk that has no room for its figures does not undo that.
+        if let Err(error) = written {
+            self.note(&format!("{}: {error}", path.display()));
+        }
         say(&json!({"event": "done", "step": step, "peak_bytes": usage.rss_peak, "memory": usage}));
-        Ok(())
     }
 
     /// This worker cannot go on: says so and leaves the record `failures/rank-N.json`.
@@ -149,6 +152,11 @@ pub fn say_failed(rank: u32, failure: &Failure) {
     let mut event = json!(record(rank, failure));
     event["event"] = json!("failed");
     say(&event);
+}
+
+/// A line for people on stderr, which may lead to a full disk or to nobody.
+pub fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// One line on stdout. A launcher that is gone hears nothing, which is no reason to stop.

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use pleach_executor::calibrate;
 use pleach_executor::environment::Environment;
 use pleach_executor::error::{Exit, Failure};
-use pleach_executor::events::{Voice, say_failed};
+use pleach_executor::events::{Voice, say_failed, tell};
 use pleach_executor::forward::{Request, forward};
 use pleach_executor::load;
 use pleach_executor::native::{group, version};
@@ -87,7 +87,7 @@ enum Command {
 
 fn main() {
     quiet_libraries();
-    let line = Line::parse();
+    let line = Line::try_parse().unwrap_or_else(|error| complain(&error));
     let checked =
         version::check().and_then(|()| group::check_layout().map_err(|error| error.to_string()));
     let environment = checked
@@ -99,11 +99,29 @@ fn main() {
     match environment.and_then(|environment| run(line, &environment)) {
         Ok(exit) => end(exit),
         Err(failure) => {
-            eprintln!("{failure}");
+            tell(&failure.to_string());
             say_failed(rank, &failure);
             end(Some(failure.exit))
         }
     }
+}
+
+/// Answers `--help` and `--version`; tells what is wrong with a line, also to the launcher.
+fn complain(error: &clap::Error) -> ! {
+    // A log without room is no other mistake.
+    let _ = error.print();
+    if !error.use_stderr() {
+        end(None);
+    }
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default();
+    say_failed(0, &nothing_to_do(message.trim_start_matches("error: ")));
+    end(Some(Exit::Wish))
+}
+
+fn nothing_to_do(message: &str) -> Failure {
+    Failure::new(Exit::Wish, "pleach::worker::arguments", message)
+        .help("`pleach-worker --help` lists the arguments")
 }
 
 fn run(line: Line, environment: &Environment) -> Result<Option<Exit>, Failure> {
@@ -131,12 +149,7 @@ fn run(line: Line, environment: &Environment) -> Result<Option<Exit>, Failure> {
             }
         }
         (None, Some(arguments)) => run_training(arguments, environment),
-        (None, None) => Err(Failure::new(
-            Exit::Wish,
-            "pleach::worker::arguments",
-            "nothing to do: --plan and --run are missing",
-        )
-        .help("`pleach-worker --help` lists the arguments")),
+        (None, None) => Err(nothing_to_do("--plan and --run are missing")),
     }
 }
 

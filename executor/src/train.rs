@@ -188,7 +188,7 @@ impl Run<'_> {
             }
         }
         records.write(self.options, self.plan)?;
-        self.voice.done(first.max(last), &self.usage())?;
+        self.voice.done(first.max(last), &self.usage());
         Ok(None)
     }
 

@@ -268,3 +268,18 @@ fn logits_come_from_a_checkpoint_of_any_placement() {
     );
     assert_ne!(logits["logits.0"].get(2), logits["logits.2"].get(2));
 }
+
+#[test]
+fn a_worker_whose_log_has_no_room_still_ends_as_it_should() {
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pleach-worker"))
+        .stderr(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "nothing was asked of it");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["code"], "pleach::worker::arguments");
+}

@@ -42,11 +42,16 @@ impl<T> At<T> for io::Result<T> {
 /// The system's, with the path; the old file is then still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let aside = aside(path);
-    let mut file = File::create(&aside).at("create", &aside)?;
-    file.write_all(bytes).at("write", &aside)?;
-    file.sync_all().at("sync", &aside)?;
-    fs::rename(&aside, path).at("rename", &aside)?;
+    write_synced(&aside, bytes)
+        .and_then(|()| fs::rename(&aside, path).at("rename", &aside))
+        .inspect_err(|_| drop(fs::remove_file(&aside)))?;
     sync_parent(path)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut file = File::create(path).at("create", path)?;
+    file.write_all(bytes).at("write", path)?;
+    file.sync_all().at("sync", path)
 }
 
 /// Makes the entries of a folder durable.
@@ -133,6 +138,15 @@ mod tests {
         replace(&path, b"old").unwrap();
         replace(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_take_its_place_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        fs::create_dir(&path).unwrap();
+        assert!(replace(&path, b"new").is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -188,3 +188,18 @@ fn a_runs_folder_may_have_a_name_that_is_no_text() {
     let answer: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(answer["last_loss"], 3.5, "{answer}");
 }
+
+#[test]
+fn a_record_that_cannot_be_written_does_not_hide_how_the_run_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let breaking = format!(
+        "{THREE_STEPS}\nif [ $RANK = 3 ]; then rm runs/*/record.json;  \
+         for run in runs/*; do mkdir $run/record.json; done; kill -9 $$; fi\nsleep 30"
+    );
+    let output = run(folder.path(), &breaking, &[]);
+    assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
+    let told = stderr(&output);
+    for part in ["rank 3 of 4 stopped", "warning: ", "record.json"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}

@@ -41,10 +41,31 @@ pub fn write_shard(
     sorted.sort_by_key(order);
     let file = format!("rank-{rank}.safetensors");
     let path = folder.join(&file);
-    let mut writer = HashingWriter::create(&path)?;
+    // What is not whole takes room that others need, on a disk that may have none left.
+    let (bytes, blake3) = write_tensors(&path, &sorted, &mut content)
+        .inspect_err(|_| drop(fs::remove_file(&path)))?;
+    let stored = sorted.iter().map(|saved| saved.stored.clone()).collect();
+    let record = FileRecord {
+        file,
+        bytes,
+        blake3,
+        tensors: stored,
+    };
+    let text = serde_json::to_string(&record).expect("a record is plain JSON");
+    replace(&record_path(&folder, rank), text.as_bytes())?;
+    Ok(record)
+}
+
+/// Writes tensors one after the other; says the file's size and hash.
+fn write_tensors(
+    path: &Path,
+    sorted: &[&Saved],
+    content: &mut impl FnMut(&Saved) -> Vec<u8>,
+) -> Result<(u64, String), CheckpointError> {
+    let mut writer = HashingWriter::create(path)?;
     let planned: Vec<Planned> = sorted.iter().map(|saved| planned(&saved.stored)).collect();
     writer.write(&header(&planned, None))?;
-    for saved in &sorted {
+    for saved in sorted {
         let bytes = content(saved);
         let wanted = size(&saved.stored);
         if bytes.len() as u64 != wanted {
@@ -57,17 +78,7 @@ pub fn write_shard(
         }
         writer.write(&bytes)?;
     }
-    let (bytes, blake3) = writer.finish()?;
-    let stored = sorted.iter().map(|saved| saved.stored.clone()).collect();
-    let record = FileRecord {
-        file,
-        bytes,
-        blake3,
-        tensors: stored,
-    };
-    let text = serde_json::to_string(&record).expect("a record is plain JSON");
-    replace(&record_path(&folder, rank), text.as_bytes())?;
-    Ok(record)
+    Ok(writer.finish()?)
 }
 
 /// Completes the checkpoint of `step` once all ranks have written: gathers their records into the manifest and gives the

@@ -74,7 +74,9 @@ pub fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepared, Dat
     if let Ok(prepared) = whole(&folder) {
         return Ok(prepared);
     }
-    prepare(&folder, data, &mix, &cargo::packages(&lock)?)?;
+    let packages = cargo::packages(&lock)?;
+    prepare(&folder, data, &mix, &packages)
+        .inspect_err(|_| drop(remove_folder(&folder.with_extension("partial"))))?;
     whole(&folder)
 }
 

@@ -120,16 +120,9 @@ impl RunFolder {
         let partial = runs.join(format!("{name}.{}.partial", std::process::id()));
         remove_folder(&partial)?;
         let folder = RunFolder { path: partial };
-        for made in [
-            folder.checkpoints(),
-            folder.failures(),
-            folder.logs(),
-            folder.traces(),
-        ] {
-            fs::create_dir_all(&made).at("create", &made)?;
-        }
-        replace(&folder.spec(), spec.as_bytes())?;
-        replace(&folder.plan(), plan.as_bytes())?;
+        folder
+            .fill(spec, plan)
+            .inspect_err(|_| drop(remove_folder(&folder.path)))?;
         if let Err(error) = fs::rename(&folder.path, &path) {
             remove_folder(&folder.path)?;
             // Somebody else was quicker.
@@ -145,6 +138,20 @@ impl RunFolder {
         }
         sync_parent(&path)?;
         Ok(RunFolder { path })
+    }
+
+    /// Makes what a run begins with.
+    fn fill(&self, spec: &str, plan: &str) -> Result<(), FileError> {
+        for made in [
+            self.checkpoints(),
+            self.failures(),
+            self.logs(),
+            self.traces(),
+        ] {
+            fs::create_dir_all(&made).at("create", &made)?;
+        }
+        replace(&self.spec(), spec.as_bytes())?;
+        replace(&self.plan(), plan.as_bytes())
     }
 
     /// The folder of a run that was made before.
