@@ -62,7 +62,8 @@ pub fn structure(plan: &Plan) -> Outcome<()> {
     })
 }
 
-/// Refuses a plan that this machine cannot run: another engine's, a type that is only planned, more memory than there is.
+/// Refuses a plan that this machine cannot run: another engine's, a type that is only planned, data that is only planned, more
+/// memory than there is.
 pub fn runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
     if plan.engine != "pleach" {
         return Err(Failure::wish(
@@ -77,6 +78,14 @@ pub fn runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
             "fp16 is planned, but not run here",
         )
         .help("use `precision = bf16` or `fp32`: --set train.precision=fp32"));
+    }
+    if !plan.data.unread.is_empty() {
+        return Err(Failure::wish(
+            "pleach::plan::unsupported",
+            "the data of this plan cannot be read as its spec says yet",
+        )
+        .detail(plan.data.unread.join("\n"))
+        .help("leave them out of the spec's `data` to run it; as it stands it can be planned"));
     }
     let needed = needed(plan);
     if machine.memory > 0 && needed > machine.memory {

@@ -14,7 +14,7 @@ use crate::schema::Need;
 use crate::typed;
 
 /// Fields that say nothing about what is trained, or are said by others: tokens by steps and batch, the mix by its shares, phases in order.
-const SILENT: [&str; 4] = ["about", "tokens", "mix", "phases"];
+const SILENT: [&str; 5] = ["about", "tokens", "mix", "phases", "repeat"];
 
 /// The number format, which is a word as long as nothing else is said about it.
 const FORMAT: &str = "train.precision";
@@ -166,7 +166,10 @@ fn mix_of(mix: &[Share]) -> Json {
     let whole = rows.len() == 1;
     let row = |share: &&Share| {
         let name = if whole { "" } else { &share.name };
-        json!([name, rational(&share.weight), share.files])
+        match &share.source {
+            Some(source) => json!([name, rational(&share.weight), share.files, source]),
+            None => json!([name, rational(&share.weight), share.files]),
+        }
     };
     Json::Array(rows.iter().map(row).collect())
 }

@@ -248,6 +248,9 @@ pub struct DataPlan {
     /// Hash over the order of all samples of the run; set when the data is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
+    /// What the spec asks of the data and no reader does yet; a plan that names anything here is not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
 }
 
 /// One component of the mix.

@@ -381,12 +381,7 @@ fn experiment(row: &Row, placement: &Placement) -> Option<Experiment> {
         name: text(row, "id").to_owned(),
         seed: 0,
         model: model(row, placement)?,
-        data: Dataset {
-            name: "none".into(),
-            source: String::new(),
-            tokenizer: "bytes".into(),
-            mix: Vec::new(),
-        },
+        data: Dataset::plain("none", "", "bytes"),
         train: Train::plain(1000, number(row, "global_batch")?, 1e-4, sixteen),
         checkpoints: Checkpoints::at_the_end(),
         log: Log::default(),

@@ -1,10 +1,13 @@
 //! What the language can say and this version cannot plan yet. It is refused by name before anything is planned, and never left out in silence.
 
+mod data;
 mod plan;
 mod run;
 mod train;
 
 use pleach_dsl::experiment::Experiment;
+
+pub use data::{is_read, unread};
 
 use crate::graph::shape::Shape;
 
@@ -21,6 +24,7 @@ pub struct Unsupported {
 pub fn check(experiment: &Experiment) -> Vec<Unsupported> {
     let mut found = Shape::of(&experiment.model).err().unwrap_or_default();
     train::check(experiment, &mut found);
+    data::check(experiment, &mut found);
     run::check(experiment, &mut found);
     plan::check(experiment, &mut found);
     found

@@ -2,7 +2,9 @@
 //!
 //! A rule asks for [`Known`] values; where one of them was reported already, or is left to the planner, it stays silent.
 
+mod amount;
 mod batch;
+mod data;
 mod evaluation;
 mod experts;
 mod heads;
@@ -167,6 +169,8 @@ pub fn check(resolver: &mut Resolver) {
     phases::check(resolver);
     schedule::check(resolver);
     rates::check(resolver);
+    data::check(resolver);
+    amount::check(resolver);
     vocabulary::check(resolver);
     support::check(resolver);
 }

@@ -1,6 +1,5 @@
 //! What the language can say and this version, or this machine, cannot do.
 
-use crate::evaluate::Value;
 use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::resolve::Resolver;
@@ -9,7 +8,6 @@ use crate::resolve::Resolver;
 pub fn check(resolver: &mut Resolver) {
     precision_of_machine(resolver);
     zero_stage(resolver);
-    split_shares(resolver);
 }
 
 /// V100 has no bf16.
@@ -55,43 +53,5 @@ fn zero_stage(resolver: &mut Resolver) -> Option<()> {
             .help("write `zero = 1`"),
         );
     }
-    None
-}
-
-/// The shares of a split are 100% together.
-fn split_shares(resolver: &mut Resolver) -> Option<()> {
-    let split = resolver.known("data.split")?;
-    let Value::List(items) = &split.value else {
-        return None;
-    };
-    let total: num_rational::BigRational = items
-        .iter()
-        .filter_map(|item| {
-            if let Value::Number(number) = item {
-                Some(number.value.clone())
-            } else {
-                None
-            }
-        })
-        .sum();
-    if total == crate::quantity::whole(1) {
-        if split.layer != Layer::Preset {
-            let title = "`split` is not built yet: the run trains on all documents";
-            let problem = Problem::warning("pleach::not_yet", title, split.place, "has no effect");
-            resolver.report(problem.help("leave it out until it is"));
-        }
-        return None;
-    }
-    let percent = crate::quantity::show(&(total * crate::quantity::whole(100)));
-    let title = format!("the shares of `split` add up to {percent}%, not 100%");
-    resolver.report(
-        Problem::error(
-            "pleach::split::sum",
-            title,
-            split.place,
-            format!("{percent}% together"),
-        )
-        .help("leave it out: the run trains on all documents"),
-    );
     None
 }

@@ -16,7 +16,7 @@ use crate::origin::Origin;
 use crate::wish::Choice;
 
 pub use cluster::{Cluster, Price};
-pub use data::{Component, Dataset};
+pub use data::{Component, Dataset, Order, Pack, Records};
 pub use model::{
     Activation, Attention, Dense, Embedding, Experts, Head, Init, Layer, Mamba, Mixer, Mlp, Model,
     Norm, Positions, Residual,

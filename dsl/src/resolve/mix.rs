@@ -1,6 +1,7 @@
 //! The table of a mix: rows to components with exact shares.
 //!
-//! A share is written as `weight`, or follows from `size` and `epochs`. Writing all three is saying it twice, which is checked.
+//! A share is written as `weight`, or follows from an amount and `epochs`. Writing all three is saying it twice, which is checked. Of several amounts
+//! the one that is nearest to what a share counts decides: tokens, then size, then documents.
 
 use std::rc::Rc;
 
@@ -22,12 +23,33 @@ pub struct Share {
     pub name: String,
     /// Its row.
     pub place: Place,
+    /// Where it comes from, if not from the dataset's source.
+    pub source: Option<String>,
     /// Globs over the source's files.
     pub files: Vec<String>,
     /// Its exact share of the tokens.
     pub weight: BigRational,
     /// Its size in bytes.
     pub size: Option<BigRational>,
+    /// Its tokens.
+    pub tokens: Option<BigRational>,
+    /// Its documents.
+    pub documents: Option<BigRational>,
+    /// How often it is passed over while the whole mix is passed once.
+    pub epochs: BigRational,
+    /// How often it may be passed over.
+    pub repeat: Option<BigRational>,
+}
+
+/// Columns that say how much of a component there is, the nearest to tokens first.
+const AMOUNTS: [&str; 3] = ["tokens", "size", "documents"];
+
+/// Shares that follow from amounts.
+struct Computed {
+    column: &'static str,
+    amounts: Vec<BigRational>,
+    total: BigRational,
+    shares: Vec<BigRational>,
 }
 
 /// A row while it is read: a value and its place for each column.
@@ -39,18 +61,32 @@ impl Resolver<'_> {
         self.mix_of("data")
     }
 
-    /// The same of any dataset.
+    /// The same of any dataset; read once, since what is reported is told once.
     pub fn mix_of(&mut self, path: &str) -> Option<Vec<Share>> {
         let data = self.tree.find(path)?;
+        if let Some(known) = self.mixes.get(&data) {
+            return known.clone();
+        }
+        let mix = self.read_mix(data);
+        self.mixes.insert(data, mix.clone());
+        mix
+    }
+
+    fn read_mix(&mut self, data: NodeId) -> Option<Vec<Share>> {
         let body = self.tree.body(data)?;
         let Some(id) = body.children.get("mix").copied() else {
             let (name, place) = (body.kind.clone(), self.tree.node(data).place);
             return Some(vec![Share {
                 name,
                 place,
+                source: None,
                 files: Vec::new(),
                 weight: BigRational::one(),
                 size: None,
+                tokens: None,
+                documents: None,
+                epochs: BigRational::one(),
+                repeat: None,
             }]);
         };
         let Content::Cell {
@@ -121,46 +157,27 @@ impl Resolver<'_> {
         self.coerce(id, field, value, cell.place, cell.place).ok()
     }
 
-    /// Shares from weights, or from sizes and epochs; both must agree.
+    /// Shares from weights, or from amounts and epochs; both must agree.
     fn shares(&mut self, id: NodeId, rows: &[(Row, Cells)]) -> Option<Vec<Share>> {
         let weights: Vec<Option<BigRational>> = rows
             .iter()
             .map(|(_, cells)| number(cells, "weight"))
             .collect();
-        let sizes: Vec<Option<BigRational>> = rows
-            .iter()
-            .map(|(_, cells)| number(cells, "size"))
-            .collect();
-        let passes =
-            |index: usize| number(&rows[index].1, "epochs").unwrap_or_else(BigRational::one);
-        let amounts: Option<Vec<BigRational>> = sizes
-            .iter()
-            .enumerate()
-            .map(|(index, size)| size.as_ref().map(|size| size * passes(index)))
-            .collect();
-        let computed = amounts
-            .filter(|amounts| !amounts.is_empty())
-            .map(|amounts| {
-                let total: BigRational = amounts.iter().sum();
-                (
-                    amounts
-                        .iter()
-                        .map(|amount| amount / &total)
-                        .collect::<Vec<_>>(),
-                    amounts,
-                    total,
-                )
-            });
+        let computed = computed(rows);
         let written: Option<Vec<BigRational>> = weights.iter().cloned().collect();
         let shares = match (written, computed) {
             (Some(written), computed) => {
                 self.check_sum(id, rows, &written)?;
-                if let Some((shares, amounts, total)) = computed {
-                    self.check_agreement(rows, &written, &shares, (&amounts, &total))?;
+                // A weight beside an amount alone says how much there is of what is weighed.
+                let said = rows
+                    .iter()
+                    .any(|(_, cells)| cell(cells, "epochs").is_some());
+                if let Some(computed) = computed.filter(|_| said) {
+                    self.check_agreement(rows, &written, &computed)?;
                 }
                 written
             }
-            (None, Some((shares, ..))) if weights.iter().all(Option::is_none) => shares,
+            (None, Some(computed)) if weights.iter().all(Option::is_none) => computed.shares,
             _ => {
                 self.report_no_shares(id, rows, &weights);
                 return None;
@@ -169,8 +186,7 @@ impl Resolver<'_> {
         Some(
             rows.iter()
                 .zip(shares)
-                .zip(sizes)
-                .map(|(((row, cells), weight), size)| component(row, cells, weight, size))
+                .map(|((row, cells), weight)| component(row, cells, weight))
                 .collect(),
         )
     }
@@ -223,31 +239,32 @@ impl Resolver<'_> {
         None
     }
 
-    /// The weight that contradicts size × epochs most, by more than the rounding of two decimals: where one is wrong, the others' shares move too.
+    /// The weight that contradicts its amount × epochs most, by more than the rounding of two decimals: where one is wrong, the others' shares move too.
     fn check_agreement(
         &mut self,
         rows: &[(Row, Cells)],
         written: &[BigRational],
-        computed: &[BigRational],
-        (amounts, total): (&[BigRational], &BigRational),
+        computed: &Computed,
     ) -> Option<()> {
         let tolerance = exact_power(10, -4) / whole(2);
-        let gap = |index: usize| (&written[index] - &computed[index]).abs();
-        let relative = |index: &usize| gap(*index) / &computed[*index];
+        let gap = |index: usize| (&written[index] - &computed.shares[index]).abs();
+        let relative = |index: &usize| gap(*index) / &computed.shares[*index];
         let worst = (0..rows.len())
             .filter(|index| gap(*index) > tolerance)
             .max_by_key(relative);
         let Some(index) = worst else { return Some(()) };
         let (row, cells) = &rows[index];
-        let bytes = |value: &BigRational| {
-            show_quantity(&Quantity {
+        let column = computed.column;
+        let amount = |value: &BigRational| match column {
+            "size" => show_quantity(&Quantity {
                 value: value.clone(),
                 ..Quantity::bytes(0)
-            })
+            }),
+            _ => show(value),
         };
-        let (weight, follows) = (percent(&written[index]), percent(&computed[index]));
+        let (weight, follows) = (percent(&written[index]), percent(&computed.shares[index]));
         let title = format!(
-            "`{}` has weight {weight}, but its size and epochs give {follows}",
+            "`{}` has weight {weight}, but its {column} and epochs give {follows}",
             row.name.text
         );
         let place_of = |name: &str| {
@@ -255,11 +272,12 @@ impl Resolver<'_> {
             column.1.as_ref().map(|cell| cell.1)
         };
         let text_of = |name: &str| place_of(name).map(|place| self.sources.text(place).trim());
-        let factors = match (text_of("size"), text_of("epochs")) {
+        let factors = match (text_of(column), text_of("epochs")) {
             (Some(size), Some(epochs)) => format!("{size} × {epochs} = "),
             _ => String::new(),
         };
-        let label = format!("{factors}{} of {}", bytes(&amounts[index]), bytes(total));
+        let (part, total) = (amount(&computed.amounts[index]), amount(&computed.total));
+        let label = format!("{factors}{part} of {total}");
         let place = place_of("weight").unwrap_or(row.place);
         self.report(
             Problem::error("pleach::mix::contradiction", title, place, label)
@@ -289,41 +307,76 @@ impl Resolver<'_> {
             "pleach::mix::share",
             title,
             place,
-            "no weight, and no size either",
+            "no weight, and no amount either",
         );
-        self.report(
-            problem.help("give every row a `weight`, or every row a `size` (and `epochs`)"),
-        );
+        self.report(problem.help(
+            "give every row a `weight`, or every row its `tokens`, `size` or `documents` (and `epochs`)",
+        ));
     }
 }
 
+/// The shares that follow from the first amount that every row has.
+fn computed(rows: &[(Row, Cells)]) -> Option<Computed> {
+    let amounts_of = |column: &'static str| {
+        let amounts: Option<Vec<BigRational>> = rows
+            .iter()
+            .map(|(_, cells)| Some(number(cells, column)? * epochs(cells)))
+            .collect();
+        Some((column, amounts.filter(|amounts| !amounts.is_empty())?))
+    };
+    let (column, amounts) = AMOUNTS.into_iter().find_map(amounts_of)?;
+    let total: BigRational = amounts.iter().sum();
+    let shares = amounts.iter().map(|amount| amount / &total).collect();
+    Some(Computed {
+        column,
+        amounts,
+        total,
+        shares,
+    })
+}
+
 /// One component of the mix.
-fn component(row: &Row, cells: &Cells, weight: BigRational, size: Option<BigRational>) -> Share {
+fn component(row: &Row, cells: &Cells, weight: BigRational) -> Share {
+    let source = match cell(cells, "source") {
+        Some((Value::Text(source), _)) => Some(source.clone()),
+        _ => None,
+    };
     Share {
         name: row.name.text.clone(),
         place: row.place,
+        source,
         files: texts(cells),
         weight,
-        size,
+        size: number(cells, "size"),
+        tokens: number(cells, "tokens"),
+        documents: number(cells, "documents"),
+        epochs: epochs(cells),
+        repeat: number(cells, "repeat"),
     }
+}
+
+/// How often a component is passed over while the whole mix is passed once.
+fn epochs(cells: &Cells) -> BigRational {
+    number(cells, "epochs").unwrap_or_else(BigRational::one)
+}
+
+/// The value of a column and its place.
+fn cell<'row>(cells: &'row Cells, column: &str) -> Option<&'row (Value, Place)> {
+    let (_, cell) = cells.iter().find(|(field, _)| field.name == column)?;
+    cell.as_ref()
 }
 
 /// The number of a column, in base units.
 fn number(cells: &Cells, column: &str) -> Option<BigRational> {
-    let (_, cell) = cells.iter().find(|(field, _)| field.name == column)?;
-    match cell {
-        Some((Value::Number(quantity), _)) => Some(quantity.value.clone()),
+    match cell(cells, column)? {
+        (Value::Number(quantity), _) => Some(quantity.value.clone()),
         _ => None,
     }
 }
 
 /// The globs of a row.
 fn texts(cells: &Cells) -> Vec<String> {
-    let files = cells
-        .iter()
-        .find(|(field, _)| field.name == "files")
-        .and_then(|(_, cell)| cell.as_ref());
-    let Some((Value::List(items), _)) = files else {
+    let Some((Value::List(items), _)) = cell(cells, "files") else {
         return Vec::new();
     };
     items

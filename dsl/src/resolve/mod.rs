@@ -75,6 +75,8 @@ pub struct Resolver<'files> {
     lineage: Vec<usize>,
     /// Cells of a table that keep the value of the row above, with that row.
     kept: BTreeMap<NodeId, NodeId>,
+    /// Mixes that were read, by dataset.
+    mixes: BTreeMap<NodeId, Option<Vec<Share>>>,
     /// Whether the lengths of phases contradict that of the run, which is reported.
     pub disagreeing: bool,
     /// Shipped files that only settings see.
@@ -118,6 +120,7 @@ impl<'files> Resolver<'files> {
             chain: Vec::new(),
             lineage: Vec::new(),
             kept: BTreeMap::new(),
+            mixes: BTreeMap::new(),
             disagreeing: false,
             beside: &[],
         }

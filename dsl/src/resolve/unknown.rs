@@ -109,7 +109,12 @@ fn suggestion(section: &'static Section, path: &str, name: &str) -> Option<Sugge
     if let Some(help) = of_another_schedule(section, &lower) {
         return Some(Here(help, None));
     }
-    if let Some((_, advice)) = COMPUTED.iter().find(|(theirs, _)| *theirs == lower) {
+    if let Some((_, advice)) = COMPUTED
+        .iter()
+        .copied()
+        .flatten()
+        .find(|(theirs, _)| *theirs == lower)
+    {
         return Some(Here((*advice).to_string(), None));
     }
     if let Some((_, ours, whose)) = NEIGHBOURS

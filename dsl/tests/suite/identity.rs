@@ -11,6 +11,12 @@ fn hash(text: &str) -> String {
     }
 }
 
+/// The small spec with lines of its own in its dataset.
+fn of_data(lines: &str) -> String {
+    let bytes = "tokenizer = \"bytes\"";
+    small("", "").replace(bytes, &format!("{bytes}, {lines}"))
+}
+
 #[test]
 fn wording_leaves_the_hash() {
     let text = small("", "");
@@ -44,6 +50,9 @@ fn wording_leaves_the_hash() {
             "",
             "train.precision = bf16, train.accumulate = fp32, train.reduce = fp32, train.loss.z_loss = 0, train.optimizer.decay_biases = false",
         ),
+        of_data(
+            "pack = stream, order = counter, order_seed = seed, repeat = 4, tokens = 1B tokens",
+        ),
         small("let wide = 1024\nmlp = gelu { width = wide }", ""),
         text.replace("model = transformer", "model = mine")
             + "model mine extends transformer { tied = false }\n",
@@ -63,6 +72,15 @@ fn meaning_changes_the_hash() {
         text.replace("100 steps", "101 steps"),
         text.replace("16 sequences", "32 sequences"),
         text.replace("hf:a/b", "hf:a/c"),
+        of_data("pack = documents"),
+        of_data("reset_attention_mask = true"),
+        of_data("eod_mask_loss = true"),
+        of_data("order = gpt_neox"),
+        of_data("order_seed = 7"),
+        of_data("records = documents { text = \"body\" }"),
+        of_data("records = instructions"),
+        of_data("split = [99%, 1%]"),
+        of_data("append_eod = true"),
         text.replace("lr = cosine", "lr = constant"),
         small("positions = none", ""),
         small("", "seed = 7"),

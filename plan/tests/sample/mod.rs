@@ -134,5 +134,6 @@ fn data() -> DataPlan {
         vocab: V,
         mix: Vec::new(),
         order: None,
+        unread: Vec::new(),
     }
 }

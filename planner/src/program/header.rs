@@ -9,6 +9,7 @@ use crate::graph::shape::Shape;
 use crate::graph::transformer::{Sizes, rotary};
 use crate::placement::Placement;
 use crate::rate;
+use crate::support::{self, Unsupported};
 
 /// Compute and accumulation types of a precision.
 pub fn dtypes(precision: Precision) -> (Dtype, Dtype) {
@@ -69,6 +70,13 @@ fn keep(wanted: Option<u64>) -> u32 {
     wanted.map_or(u32::MAX, |count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
+/// What a run would have to leave out of the data: such a plan is not run.
+fn unread(experiment: &Experiment) -> Vec<String> {
+    let found = support::unread(experiment);
+    let text = |found: &Unsupported| format!("`{}`: {}", found.path, found.what);
+    found.iter().map(text).collect()
+}
+
 /// The mix, without what is only known once the data is there.
 pub fn data(experiment: &Experiment) -> DataPlan {
     let data = &experiment.data;
@@ -85,5 +93,6 @@ pub fn data(experiment: &Experiment) -> DataPlan {
         vocab: experiment.model.vocab,
         mix: data.mix.iter().map(component).collect(),
         order: None,
+        unread: unread(experiment),
     }
 }

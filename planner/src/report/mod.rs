@@ -16,6 +16,7 @@ use serde::Serialize;
 use crate::engine;
 use crate::hardware::bands;
 use crate::search::{Answer, Evaluated, Rejected};
+use crate::support;
 use parts::{Memory, Placed, Run, Throughput, Time};
 
 /// The version of this object.
@@ -142,7 +143,11 @@ impl Report {
         let settled = experiment.on_nodes(chosen.nodes);
         let bands = bands::of(hardware, &chosen.plan.engine);
         let parameters = model::parameters(chosen);
-        let supported = engine::find(&chosen.plan.engine).map_or("plan", |engine| engine.supported);
+        let engine = engine::find(&chosen.plan.engine);
+        let supported = match engine.map_or("plan", |engine| engine.supported) {
+            "run" if !support::is_read(experiment) => "plan",
+            supported => supported,
+        };
         Report {
             schema: SCHEMA,
             experiment: Named {

@@ -59,12 +59,7 @@ fn experiment(
         name: "small".into(),
         seed: 0,
         model: model([layers, hidden, heads]),
-        data: Dataset {
-            name: "none".into(),
-            source: String::new(),
-            tokenizer: "bytes".into(),
-            mix: Vec::new(),
-        },
+        data: Dataset::plain("none", "", "bytes"),
         train: Train::plain(100, batch, 1e-3, precision),
         checkpoints: Checkpoints::at_the_end(),
         log: Log::default(),

@@ -182,6 +182,7 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
             vocab: 0,
             mix: vec![],
             order: None,
+            unread: Vec::new(),
         },
         prediction: None,
     }

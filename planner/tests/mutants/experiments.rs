@@ -35,12 +35,7 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
         name: "small".to_owned(),
         seed: 1,
         model: model(random, layers),
-        data: Dataset {
-            name: "none".to_owned(),
-            source: String::new(),
-            tokenizer: "bytes".to_owned(),
-            mix: vec![],
-        },
+        data: Dataset::plain("none", "", "bytes"),
         train: train(
             random,
             placement.micro_batch * micro_steps * u64::from(placement.dp),

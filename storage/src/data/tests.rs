@@ -23,6 +23,7 @@ fn plan(components: &[(&str, &[&str])]) -> DataPlan {
         vocab: 256,
         mix: components.iter().map(component).collect(),
         order: None,
+        unread: Vec::new(),
     }
 }
 

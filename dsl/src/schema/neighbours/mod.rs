@@ -1,5 +1,6 @@
 //! What other programs call our fields, for the help under an unknown name. A test in `resolve/unknown.rs` holds that each of our names exists.
 
+mod data;
 mod model;
 mod plan;
 mod train;
@@ -8,10 +9,13 @@ mod train;
 pub type Neighbour = (&'static str, &'static str, &'static str);
 
 /// All of them, in several tables.
-pub const NEIGHBOURS: &[&[Neighbour]] = &[model::NAMES, train::NAMES, plan::NAMES];
+pub const NEIGHBOURS: &[&[Neighbour]] = &[model::NAMES, data::NAMES, train::NAMES, plan::NAMES];
 
-/// Names whose meaning needs arithmetic, so that no single field takes them.
-pub const COMPUTED: &[(&str, &str)] = &[
+/// Names whose meaning no single field takes, in several tables: what to write instead.
+pub const COMPUTED: &[&[(&str, &str)]] = &[OF_TRAINING, data::ADVICE];
+
+/// Names whose meaning needs arithmetic.
+const OF_TRAINING: &[(&str, &str)] = &[
     (
         "gas",
         "write the product instead: `train { global_batch = … sequences }` is micro_batch × dp × gas",

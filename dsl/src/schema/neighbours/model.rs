@@ -1,4 +1,4 @@
-//! Names for what is in a model, its data and its machines.
+//! Names for what is in a model, and for its machines.
 
 use super::Neighbour;
 
@@ -60,9 +60,6 @@ pub const NAMES: &[Neighbour] = &[
     ("init_method", "model.init", "GPT-NeoX"),
     ("output_layer_init_method", "model.init.output", "GPT-NeoX"),
     ("init_method_std", "model.init.std", "GPT-NeoX and Megatron"),
-    ("data_path", "data.source", "GPT-NeoX and Megatron"),
-    ("dataset", "data", "many programs"),
-    ("tokenizer_type", "data.tokenizer", "GPT-NeoX and Megatron"),
     ("num_nodes", "cluster.nodes", "many programs"),
     ("num_gpus", "cluster.gpus", "GPT-NeoX"),
     ("nproc_per_node", "cluster.gpus_per_node", "torchrun"),

@@ -248,6 +248,7 @@ fn data() -> DataPlan {
         vocab: 256,
         mix: Vec::new(),
         order: Some("order".into()),
+        unread: Vec::new(),
     }
 }
 

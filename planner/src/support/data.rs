@@ -1,0 +1,175 @@
+//! What can be asked of data: planning needs one stream of documents that are all learnt from; running it, text that can be read here.
+
+use pleach_dsl::experiment::{Dataset, Experiment, Order, Pack, Records};
+
+use super::Unsupported;
+
+/// The source that is read here.
+const SOURCE: &str = "cargo:dependencies";
+/// The tokenizer that is there.
+const TOKENIZER: &str = "bytes";
+
+/// Everything of `data` that would be another program: masks of attention and of the loss.
+pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
+    let data = &experiment.data;
+    let answers = matches!(
+        data.records,
+        Records::Instructions {
+            answers_only: true,
+            ..
+        }
+    );
+    let refused = [
+        (
+            data.pack != Pack::Stream,
+            "data.pack",
+            "samples of whole documents",
+        ),
+        (
+            data.reset_attention_mask,
+            "data.reset_attention_mask",
+            "attention that ends with a document",
+        ),
+        (
+            data.reset_position_ids,
+            "data.reset_position_ids",
+            "positions that begin with a document",
+        ),
+        (
+            data.eod_mask_loss,
+            "data.eod_mask_loss",
+            "a loss without the ends of documents",
+        ),
+        (answers, "data.records", "a loss of answers only"),
+    ];
+    let refused = refused.into_iter().filter(|(refused, ..)| *refused);
+    found.extend(refused.map(|(_, path, what)| Unsupported { path, what }));
+}
+
+/// What of the data a run would have to leave out, beside a source and a tokenizer that are not there.
+pub fn unread(experiment: &Experiment) -> Vec<Unsupported> {
+    let data = &experiment.data;
+    let split = data.split.as_ref();
+    let refused = [
+        (
+            split.is_some_and(|shares| shares.iter().skip(1).any(|share| *share > 0.0)),
+            "data.split",
+            "a split of the documents",
+        ),
+        (
+            data.mix.iter().any(|component| component.source.is_some()),
+            "data.mix",
+            "a component with a source of its own",
+        ),
+        (
+            data.records != documents(),
+            "data.records",
+            "another form of records than documents",
+        ),
+        (
+            data.skip_bad_lines,
+            "data.bad_lines",
+            "skipping lines that cannot be read",
+        ),
+        (
+            data.append_eod && data.tokenizer == TOKENIZER,
+            "data.append_eod",
+            "a token at the end of each document",
+        ),
+        (
+            data.order != Order::Counter,
+            "data.order",
+            "another order of samples than `counter`",
+        ),
+        (
+            data.order_seed.is_some(),
+            "data.order_seed",
+            "a seed of the order alone",
+        ),
+    ];
+    let refused = refused.into_iter().filter(|(refused, ..)| *refused);
+    refused
+        .map(|(_, path, what)| Unsupported { path, what })
+        .collect()
+}
+
+/// Whether a run can read the data as the spec says.
+pub fn is_read(experiment: &Experiment) -> bool {
+    let Dataset {
+        source, tokenizer, ..
+    } = &experiment.data;
+    source == SOURCE && tokenizer == TOKENIZER && unread(experiment).is_empty()
+}
+
+/// Documents under the usual key.
+fn documents() -> Records {
+    Records::Documents {
+        text: "text".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// A small run with lines of its own in `data`.
+    fn experiment(lines: &str) -> Experiment {
+        let text = format!(
+            "import \"presets/clusters.pleach\"\n\
+             dataset text {{\n source = \"cargo:dependencies\"\n tokenizer = \"bytes\"\n{lines}\n}}\n\
+             experiment small {{\n\
+             model = transformer {{ layers = 4, hidden = 256, heads = 8, context = 256 tokens, vocab = 512 }}\n\
+             data = text\n\
+             train {{ steps = 100 steps, global_batch = 16 sequences, lr = cosine {{ peak = 1e-3 }} }}\n\
+             cluster = this_machine {{ gpus_per_node = 1 }}\n}}\n"
+        );
+        let files = BTreeMap::from([("main.pleach".to_owned(), text)]);
+        let loaded = pleach_dsl::load("main.pleach", &files, &[], None);
+        let problems = loaded.problems.render(false);
+        loaded.experiment.unwrap_or_else(|| panic!("{problems}"))
+    }
+
+    #[test]
+    fn every_field_that_is_not_built_is_named() {
+        let planned = [
+            ("data.pack", "pack = documents"),
+            ("data.pack", "pack = none"),
+            ("data.reset_attention_mask", "reset_attention_mask = true"),
+            ("data.reset_position_ids", "reset_position_ids = true"),
+            ("data.eod_mask_loss", "eod_mask_loss = true"),
+            ("data.records", "records = instructions"),
+        ];
+        for (path, lines) in planned {
+            let found = super::super::check(&experiment(lines));
+            assert!(found.iter().any(|found| found.path == path), "{lines}");
+        }
+        let read = [
+            ("data.split", "split = [99%, 1%]"),
+            ("data.records", "records = documents { text = \"body\" }"),
+            ("data.records", "records = instructions { loss = all }"),
+            ("data.bad_lines", "bad_lines = skip"),
+            ("data.append_eod", "append_eod = true"),
+            ("data.order", "order = gpt_neox"),
+            ("data.order_seed", "order_seed = 7"),
+            (
+                "data.mix",
+                "mix = table {\nname | source | weight\na | \"hf:a/b\" | 100%\n}",
+            ),
+        ];
+        for (path, lines) in read {
+            let experiment = experiment(lines);
+            assert_eq!(super::super::check(&experiment), [], "{lines}");
+            let found = unread(&experiment);
+            assert!(found.iter().any(|found| found.path == path), "{lines}");
+            assert!(!is_read(&experiment), "{lines}");
+        }
+        for lines in ["", "split = [100%]", "repeat = 3", "order_seed = 1234"] {
+            assert!(is_read(&experiment(lines)), "{lines}");
+        }
+        let mut elsewhere = experiment("");
+        elsewhere.data.source = "hf:someone/text".to_owned();
+        assert!(!is_read(&elsewhere));
+    }
+}
