@@ -116,6 +116,8 @@ pub enum Command {
     Hash(FileArguments),
     /// Show a value with its formula and the origin of each part, or the page of a diagnostic's code
     Explain(ExplainArguments),
+    /// Show the experiment as it stands, every value with its origin
+    Show(ShowArguments),
     /// Execute a plan; from a spec: plan, show, ask, run
     Run(RunArguments),
     /// Go on with a run from its last complete checkpoint
@@ -218,6 +220,17 @@ pub struct ExplainArguments {
     /// The value's dotted path: train.lr.peak; without it, all values are listed
     #[arg(value_name = "PATH")]
     pub path: Option<String>,
+}
+
+/// Arguments of `show`.
+#[derive(Args, Debug)]
+pub struct ShowArguments {
+    /// The spec
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Values only: a spec of one file, without imports, that loads again as the same experiment
+    #[arg(long)]
+    pub resolved: bool,
 }
 
 /// Arguments of `run`.

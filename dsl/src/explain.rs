@@ -79,12 +79,21 @@ fn kept_sections(resolver: &Resolver, cells: &mut BTreeMap<String, Cell>) {
     }
 }
 
-/// A section that was chosen among several kinds; none for any other.
-fn kind(resolver: &Resolver, id: NodeId) -> Option<Cell> {
+/// A section that was chosen among several kinds, by its kind, and a stack by its length; none for any other.
+fn kind(resolver: &mut Resolver, id: NodeId) -> Option<Cell> {
+    let layers = resolver.layers(id).map(|layers| layers.len());
     let node = resolver.tree.node(id);
-    let kind = resolver.tree.body(id)?.kind.clone();
+    let kind = match layers {
+        Some(1) => "1 layer".to_string(),
+        Some(count) => format!("{count} layers"),
+        None => resolver.tree.body(id)?.kind.clone(),
+    };
     let field = resolver.tree.body(node.parent?)?.schema.field(&node.name)?;
-    if !matches!(field.holds, Type::Variant(_)) {
+    let chosen = matches!(
+        field.holds,
+        Type::Variant(_) | Type::Declared(..) | Type::Stack(_)
+    );
+    if !chosen || kind.is_empty() {
         return None;
     }
     let text = resolver.sources.line_text(node.place);

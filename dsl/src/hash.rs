@@ -7,7 +7,7 @@
 use num_rational::BigRational;
 use serde_json::{Map, Value as Json, json};
 
-use crate::evaluate::Value;
+use crate::evaluate::{Stop, Value};
 use crate::origin::Layer;
 use crate::resolve::{Content, NodeId, Resolver, Share};
 use crate::schema::Need;
@@ -25,6 +25,31 @@ pub fn experiment_hash(resolver: &mut Resolver, mix: &[Share]) -> String {
     blake3::hash(json.to_string().as_bytes())
         .to_hex()
         .to_string()
+}
+
+/// The identity of what a spec says, leaves open and wishes of machines and placement, in hexadecimal: cluster and plan.
+pub fn placement_hash(resolver: &mut Resolver) -> String {
+    let laws: Vec<Json> = resolver
+        .laws
+        .iter()
+        .map(|law| Json::String(resolver.sources.text(law.condition.place).to_string()))
+        .collect();
+    let goals = resolver.goals.as_ref().map(|(_, goals)| goals.as_slice());
+    let goals: Vec<Json> = goals
+        .unwrap_or_default()
+        .iter()
+        .map(|goal| {
+            let text = |place| resolver.sources.text(place);
+            let within = goal.within.as_ref().map(|within| text(within.place));
+            json!([goal.maximize, text(goal.metric.place), within])
+        })
+        .collect();
+    let mut object = json!({ "goals": goals, "laws": laws });
+    for name in ["cluster", "plan"] {
+        object[name] = section(resolver, name);
+    }
+    let text = object.to_string();
+    blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
 /// The canonical form that is hashed.
@@ -100,9 +125,11 @@ fn section(resolver: &mut Resolver, path: &str) -> Json {
 /// A node: sections by their sorted fields, with the kind where it was chosen among several; constants are only names.
 fn node(resolver: &mut Resolver, id: NodeId, with_kind: bool) -> Json {
     let Some(body) = resolver.tree.body(id) else {
-        return resolver
-            .value(id)
-            .map_or(Json::Null, |value| value_of(&value));
+        return match resolver.value(id) {
+            Ok(value) => value_of(&value),
+            Err(Stop::Open(_)) => json!({ "formula": resolver.formula_text(id) }),
+            Err(Stop::Poisoned) => Json::Null,
+        };
     };
     let children: Vec<(String, NodeId)> = body
         .children

@@ -34,6 +34,7 @@ mod spec;
 pub mod syntax;
 mod typed;
 pub mod wish;
+mod write;
 
 pub use editor::{Completion, Role, Symbol, SymbolKind, complete, outline};
 pub use format::format;
@@ -44,3 +45,4 @@ pub use render::{Problems, SHOWN};
 pub use resolve::{Axis, Sweep};
 pub use sources::{Source, Sources};
 pub use spec::{Checked, Loaded, Spec, load};
+pub use write::Line;

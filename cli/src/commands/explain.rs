@@ -35,10 +35,7 @@ pub fn explain(screen: &Screen, global: &Global, arguments: &ExplainArguments) -
         },
     };
     if screen.json {
-        let values = wanted
-            .iter()
-            .map(|(path, cell)| ((*path).clone(), value(cell)));
-        screen.data_json(&Value::Object(values.collect()));
+        screen.data_json(&values(wanted));
     } else if let [(path, _)] = wanted[..] {
         screen.data(&explain::explain(cells, path).unwrap_or_default());
     } else {
@@ -114,6 +111,16 @@ fn below<'c>(
         format!("the experiment has no value `{path}`"),
     )
     .help(help))
+}
+
+/// Values for programs, by path.
+pub fn values<'c>(cells: impl IntoIterator<Item = (&'c String, &'c Cell)>) -> Value {
+    let values = cells.into_iter();
+    Value::Object(
+        values
+            .map(|(path, cell)| (path.clone(), value(cell)))
+            .collect(),
+    )
 }
 
 fn value(cell: &Cell) -> Value {

@@ -193,6 +193,23 @@ impl Resolver<'_> {
         )
     }
 
+    /// A cell's formula as it was written.
+    pub fn formula_text(&self, id: NodeId) -> &str {
+        match &self.tree.node(id).content {
+            Content::Cell { value, .. } => self.sources.text(value.place),
+            Content::Section(_) => "",
+        }
+    }
+
+    /// The value of one cell of a table; none where it was reported.
+    pub fn table_value(&mut self, table: NodeId, cell: &Expression) -> Option<Value> {
+        let standing = Standing {
+            section: self.tree.node(table).parent.unwrap_or(0),
+            itself: Some(table),
+        };
+        self.evaluate_at(&Rc::new(cell.clone()), standing).ok()
+    }
+
     /// What a path means from a place.
     pub(super) fn find(&mut self, path: &Path, standing: Standing) -> Result<Target, Stop> {
         let mut parts = path.parts();

@@ -126,7 +126,7 @@ impl Resolver<'_> {
     }
 
     /// How often a part of the stack is repeated.
-    fn repeats(&mut self, times: &Rc<Expression>, model: NodeId) -> Option<usize> {
+    pub fn repeats(&mut self, times: &Rc<Expression>, model: NodeId) -> Option<usize> {
         let standing = Standing {
             section: model,
             itself: None,

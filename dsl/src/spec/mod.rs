@@ -20,6 +20,7 @@ use crate::resolve::{
 };
 use crate::sources::Sources;
 use crate::syntax::{Declaration, Kind, Place};
+use crate::write::{self, Line};
 use crate::{check, hash, typed};
 
 pub use checked::Checked;
@@ -47,12 +48,16 @@ pub struct Loaded {
     pub experiment: Option<Experiment>,
     /// Its identity, which needs no machines; none where there is an error.
     pub hash: Option<String>,
+    /// The identity of its machines and of what is said, left open and wished of the placement; none where there is an error.
+    pub placement_hash: Option<String>,
     /// What planning needs and nobody set, by path: `cluster`, `cluster.nodes`. That is no problem of the spec.
     pub lacking: Vec<String>,
     /// Errors and warnings.
     pub problems: Problems,
     /// Every cell by dotted path, for `explain` and `show`; also where there are errors.
     pub cells: BTreeMap<String, Cell>,
+    /// The experiment as it stands, written again as a spec; empty where there is an error.
+    pub lines: Vec<Line>,
     /// What to say to whoever wants to plan it.
     missing: Option<Problem>,
 }
@@ -80,10 +85,12 @@ enum Target<'pick> {
 struct Built {
     experiment: Option<Experiment>,
     hash: Option<String>,
+    placement_hash: Option<String>,
     lacking: Vec<String>,
     missing: Option<Problem>,
     problems: Vec<Problem>,
     cells: BTreeMap<String, Cell>,
+    lines: Vec<Line>,
 }
 
 impl Spec {
@@ -147,9 +154,11 @@ impl Spec {
             name: Some(self.name_of(target)),
             experiment: built.experiment.filter(|_| sound),
             hash: built.hash.filter(|_| sound),
+            placement_hash: built.placement_hash.filter(|_| sound),
             lacking: built.lacking,
             problems: Problems::new(problems, self.files.sources.clone()),
             cells: built.cells,
+            lines: built.lines,
             missing: built.missing.filter(|_| sound),
         }
     }
@@ -162,9 +171,11 @@ impl Spec {
             name: None,
             experiment: None,
             hash: None,
+            placement_hash: None,
             lacking: Vec::new(),
             problems: Problems::new(problems, self.files.sources.clone()),
             cells: BTreeMap::new(),
+            lines: Vec::new(),
             missing: None,
         }
     }
@@ -208,6 +219,7 @@ impl Spec {
     /// Builds one target: elaborates, evaluates, checks.
     fn build(&mut self, target: Target, with_cells: bool) -> Built {
         let sound = !has_errors(&self.problems) && !has_errors(self.names());
+        let name = self.name_of(target);
         let Files {
             sources,
             scopes,
@@ -231,6 +243,13 @@ impl Spec {
         if let Some(experiment) = experiment.as_mut().filter(|_| with_cells) {
             experiment.origins = typed::origins(&resolver);
         }
+        let (lines, placement_hash) = match &hash {
+            Some(_) if with_cells => (
+                write::lines(&mut resolver, &name),
+                Some(hash::placement_hash(&mut resolver)),
+            ),
+            _ => (Vec::new(), None),
+        };
         let cells = if with_cells {
             explain::cells(&mut resolver, mix.as_deref().unwrap_or_default())
         } else {
@@ -240,9 +259,11 @@ impl Spec {
             experiment,
             missing: hash.as_ref().and_then(|_| missing::machines(&mut resolver)),
             hash,
+            placement_hash,
             lacking: std::mem::take(&mut resolver.lacking),
             problems: std::mem::take(&mut resolver.problems),
             cells,
+            lines,
         }
     }
 }

@@ -16,6 +16,7 @@ mod hostile;
 mod identity;
 mod phases;
 mod render;
+mod resolved;
 mod robust;
 mod spec;
 mod sweeps;
