@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 )]
 #[command(
     after_help = "Exit codes: 0 fine, 1 the spec or the wish is at fault, 2 the program or\n\
-    the machine is, 10 the run ended on a fault and can be resumed, 75 stopped\n\
+    the machine is, 3 something changed (where asked for), 10 the run ended on a fault and can be resumed, 75 stopped\n\
     after saving."
 )]
 pub struct Arguments {
@@ -112,8 +112,12 @@ pub enum Command {
     Plan(Box<PlanArguments>),
     /// Plan every run of a sweep: one line each, and the total
     Sweep(SweepArguments),
-    /// Print the identity of an experiment
+    /// Say what differs in meaning between two experiments, and what it does to memory, time and cost
+    Diff(DiffArguments),
+    /// Print the two identities: of the experiment, and of machines and placement
     Hash(FileArguments),
+    /// Write down what a spec rests on, by content: imports and data; accepts what moved
+    Lock(LockArguments),
     /// Show a value with its formula and the origin of each part, or the page of a diagnostic's code
     Explain(ExplainArguments),
     /// Show the experiment as it stands, every value with its origin
@@ -231,6 +235,31 @@ pub struct ShowArguments {
     /// Values only: a spec of one file, without imports, that loads again as the same experiment
     #[arg(long)]
     pub resolved: bool,
+}
+
+/// Arguments of `diff`.
+#[derive(Args, Debug)]
+pub struct DiffArguments {
+    /// A spec; `FILE#NAME` for one experiment or run of a sweep
+    #[arg(value_name = "A")]
+    pub before: String,
+    /// The other one
+    #[arg(value_name = "B")]
+    pub after: String,
+    /// End with exit code 3 where something differs
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+}
+
+/// Arguments of `lock`.
+#[derive(Args, Debug)]
+pub struct LockArguments {
+    /// The spec; pleach.lock lies beside it
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only these: an import, a dataset or a tokenizer
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
 }
 
 /// Arguments of `run`.

@@ -3,11 +3,13 @@
 pub mod calibrate;
 pub mod check;
 pub mod completions;
+pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod export;
 pub mod fmt;
 pub mod hash;
+pub mod lock;
 pub mod plan;
 pub mod resume;
 pub mod run;

@@ -18,6 +18,7 @@ use pleach_planner::{hardware, report, verify};
 use crate::arguments::Global;
 use crate::failure::{Failure, Outcome};
 use crate::loader::Files;
+use crate::lock;
 use crate::machine::{Machine, THIS_MACHINE};
 use crate::misfit;
 use crate::screen::Screen;
@@ -40,8 +41,15 @@ pub struct Planned {
     pub seconds: f64,
 }
 
-/// Reads a spec with all it offers.
+/// Reads a spec with all it offers, held against the lockfile beside it.
 pub fn spec(global: &Global, file: &Path) -> Outcome<Spec> {
+    let mut spec = unlocked(global, file)?;
+    lock::hold(&mut spec, file)?;
+    Ok(spec)
+}
+
+/// Reads a spec with all it offers, whatever a lockfile says.
+pub fn unlocked(global: &Global, file: &Path) -> Outcome<Spec> {
     let files = Files::of(file)?;
     let settings: Vec<(String, String)> = global
         .settings

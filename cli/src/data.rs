@@ -74,7 +74,8 @@ fn order_hash(plan: &Plan, prepared: &Prepared) -> Result<String, OrderError> {
     order.hash(order.samples())
 }
 
-fn data_failure(error: &DataError) -> Failure {
+/// What is wrong with data, as a failure.
+pub fn data_failure(error: &DataError) -> Failure {
     let (code, wish) = match error {
         DataError::Source { .. } => ("pleach::data::source", true),
         DataError::Tokenizer { .. } => ("pleach::data::tokenizer", true),

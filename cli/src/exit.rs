@@ -9,6 +9,8 @@ pub enum Exit {
     Wish = 1,
     /// The program or the machine is at fault.
     Machine = 2,
+    /// Something changed; only where the command line asks for this code.
+    Changed = 3,
     /// The run ended on a fault and can be resumed.
     Fault = 10,
     /// Stopped after saving: put it back in the queue.

@@ -59,6 +59,16 @@ impl Failure {
         }
     }
 
+    /// What is wrong, in its first title.
+    pub fn title(&self) -> String {
+        let problem = self.problems.iter().flat_map(Problems::iter).next();
+        match (problem, self.diagnostics.first()) {
+            (Some(problem), _) => problem.title.clone(),
+            (None, Some(diagnostic)) => diagnostic.message.clone(),
+            (None, None) => String::new(),
+        }
+    }
+
     /// Adds what to do about it to the last diagnostic.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         if let Some(last) = self.diagnostics.last_mut() {

@@ -13,6 +13,7 @@ mod failure;
 mod fault;
 mod launch;
 mod loader;
+mod lock;
 mod machine;
 mod meaning;
 mod misfit;
@@ -107,7 +108,9 @@ fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
         Command::Fmt(arguments) => commands::fmt::fmt(screen, arguments),
         Command::Plan(arguments) => commands::plan::plan(screen, global, arguments),
         Command::Sweep(arguments) => commands::sweep::sweep(screen, global, arguments),
+        Command::Diff(arguments) => commands::diff::diff(screen, global, arguments),
         Command::Hash(arguments) => commands::hash::hash(screen, global, arguments),
+        Command::Lock(arguments) => commands::lock::lock(screen, global, arguments),
         Command::Explain(arguments) => commands::explain::explain(screen, global, arguments),
         Command::Run(arguments) => commands::run::run(screen, global, arguments),
         Command::Resume(arguments) => commands::resume::resume(screen, global, arguments),

@@ -44,5 +44,5 @@ pub use reference::{generated, schema_json};
 pub use render::{Problems, SHOWN};
 pub use resolve::{Axis, Sweep};
 pub use sources::{Source, Sources};
-pub use spec::{Checked, Loaded, Spec, load};
-pub use write::Line;
+pub use spec::{Checked, Loaded, Rest, RestKind, Spec, load};
+pub use write::{Change, Line, Part, changes};

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod format;
+mod identities;
 mod plans;
 mod running;
 mod specs;

@@ -7,6 +7,7 @@
 mod checked;
 mod choose;
 mod missing;
+mod rests;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,7 @@ use crate::{check, hash, typed};
 
 pub use checked::Checked;
 use choose::Chosen;
+pub use rests::{Rest, RestKind};
 
 /// A file with all it imports, read once.
 #[derive(Debug)]
@@ -216,10 +218,8 @@ impl Spec {
         self.names.as_deref().unwrap_or_default()
     }
 
-    /// Builds one target: elaborates, evaluates, checks.
-    fn build(&mut self, target: Target, with_cells: bool) -> Built {
-        let sound = !has_errors(&self.problems) && !has_errors(self.names());
-        let name = self.name_of(target);
+    /// The tree of one target with its settings and defaults, nothing evaluated yet.
+    fn elaborated(&mut self, target: Target) -> Resolver<'_> {
         let Files {
             sources,
             scopes,
@@ -237,6 +237,14 @@ impl Spec {
         }
         resolver.apply_settings(&self.settings);
         resolver.fill_defaults(0);
+        resolver
+    }
+
+    /// Builds one target: elaborates, evaluates, checks.
+    fn build(&mut self, target: Target, with_cells: bool) -> Built {
+        let sound = !has_errors(&self.problems) && !has_errors(self.names());
+        let name = self.name_of(target);
+        let mut resolver = self.elaborated(target);
         resolver.evaluate_all();
         let mix = resolver.mix();
         let (mut experiment, hash) = finish(&mut resolver, mix.as_deref(), sound);

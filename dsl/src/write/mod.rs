@@ -5,11 +5,14 @@
 //!
 //! Model, data and machines keep their names, which run folders and messages show, and stand as declarations of their own before the experiment.
 
+mod difference;
 mod literal;
 mod sections;
 mod structure;
 
 use std::collections::BTreeSet;
+
+pub use difference::{Change, Part, changes};
 
 use crate::resolve::{NodeId, Resolver};
 

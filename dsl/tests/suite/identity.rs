@@ -199,3 +199,123 @@ fn settings_count_like_words_of_the_spec() {
     );
     assert_eq!(experiment.origins["model.mlp.width"].to_string(), "default");
 }
+
+/// Paths with values that differ from those of [`small`], one for each kind of place a value can stand in.
+const EDITS: [(&str, &str); 14] = [
+    ("seed", "7"),
+    ("model.layers", "6"),
+    ("model.mlp.width", "3 * hidden"),
+    ("model.positions", "none"),
+    ("model.tied", "true"),
+    ("train.steps", "50 steps"),
+    ("train.global_batch", "32 sequences"),
+    ("train.lr", "constant { peak = 2e-3 }"),
+    ("train.optimizer.weight_decay", "1%"),
+    ("train.precision", "fp16"),
+    ("train.clip", "none"),
+    ("cluster.nodes", "2"),
+    ("plan.tp", "4"),
+    ("plan.zero", "if dp > 1 then 1 else 0"),
+];
+
+#[test]
+fn setting_a_value_equals_editing_the_file() {
+    let text = small("", "");
+    // A block of its own is the nearest word; it stands for editing the line itself.
+    let edited = |edits: &[(&str, &str)]| {
+        let lines: Vec<String> = edits
+            .iter()
+            .map(|(path, value)| format!("{path} = {value}"))
+            .collect();
+        let base = text.replace("experiment small {", "experiment base {");
+        format!(
+            "{base}\nexperiment small extends base {{\n{}\n}}\n",
+            lines.join("\n")
+        )
+    };
+    let pairs = EDITS
+        .iter()
+        .flat_map(|one| EDITS.iter().map(move |other| [*one, *other]));
+    for edits in pairs.filter(|[one, other]| one.0 < other.0) {
+        let files = std::collections::BTreeMap::from([("main.pleach".to_string(), text.clone())]);
+        let settings = edits.map(|(path, value)| (path.to_string(), value.to_string()));
+        let set = load("main.pleach", &files, &settings, None);
+        let edited = load_text(&edited(&edits));
+        assert!(
+            set.hash.is_some(),
+            "{edits:?} {}",
+            set.problems.render(false)
+        );
+        assert_eq!(set.hash, edited.hash, "{edits:?}");
+        assert_eq!(set.placement_hash, edited.placement_hash, "{edits:?}");
+        let values = |loaded: &pleach_dsl::Loaded| -> Vec<(String, String)> {
+            let cells = loaded.cells.iter();
+            cells
+                .map(|(path, cell)| (path.clone(), cell.value.clone()))
+                .collect()
+        };
+        assert_eq!(values(&set), values(&edited), "{edits:?}");
+    }
+}
+
+#[test]
+fn a_placement_never_changes_the_experiment() {
+    let placed = |settings: &[(&str, &str)]| {
+        let settings: Vec<(String, String)> = settings
+            .iter()
+            .map(|(path, value)| (path.to_string(), value.to_string()))
+            .collect();
+        let file = "examples/neox_20b.pleach";
+        let loaded = load(file, &crate::common::Repository, &settings, None);
+        let experiment = loaded.experiment.unwrap();
+        (
+            experiment.hash,
+            loaded.placement_hash.unwrap(),
+            experiment.model,
+        )
+    };
+    let (hash, placement, model) = placed(&[]);
+    for settings in [
+        &[("plan.tp", "4")][..],
+        &[("plan.tp", "8"), ("plan.pp", "2")],
+        &[("plan.zero", "3"), ("plan.pp", "1")],
+        &[("plan.recompute", "none"), ("plan.micro_batch", "1")],
+        &[("cluster", "h100_80g { nodes = 3 }")],
+        &[("plan.engine", "pleach")],
+    ] {
+        let (same, other, rows) = placed(settings);
+        assert_eq!(same, hash, "{settings:?}");
+        assert_ne!(other, placement, "{settings:?}");
+        assert_eq!(rows, model, "{settings:?}");
+    }
+}
+
+#[test]
+fn wording_leaves_the_placement() {
+    let hashes = |rest: &str| {
+        let loaded = load_text(&small("", rest));
+        loaded
+            .placement_hash
+            .unwrap_or_else(|| panic!("{}", loaded.problems.render(false)))
+    };
+    let reference = hashes("plan { tp in [1, 2], zero = 1\n require memory.peak <= 40 GiB }");
+    assert_eq!(
+        hashes(
+            "plan { let most = 2 # two\n zero = most - 1, tp in [1, most]\n require memory.peak <= 40 GiB because \"room\" }"
+        ),
+        reference
+    );
+    assert_ne!(
+        hashes("plan { tp in [1, 4], zero = 1\n require memory.peak <= 40 GiB }"),
+        reference
+    );
+    assert_ne!(
+        hashes("plan { tp in [1, 2], zero = 1\n require memory.peak <= 41 GiB }"),
+        reference
+    );
+    assert_ne!(hashes("plan { tp in [1, 2], zero = 1 }"), reference);
+    assert_ne!(
+        hashes("plan { tp in [1, 2], zero = 1\n require memory.peak <= 40 GiB\n minimize time }"),
+        reference
+    );
+}

@@ -7,9 +7,11 @@
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, MetadataCommand};
+use serde::Deserialize;
 
 use super::DataError;
 use crate::files::At;
+use crate::lockfile::Content;
 
 /// The platform whose dependencies are the corpus, on every machine.
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";
@@ -31,6 +33,34 @@ pub(super) fn find_lock(from: &Path) -> Result<(PathBuf, String), DataError> {
     let lock = lock.ok_or(DataError::NoLock { from: start })?;
     let content = std::fs::read_to_string(&lock).at("read", &lock)?;
     Ok((lock, content))
+}
+
+/// The registry packages of the lock file by name and version, each with the checksum that Cargo keeps of it.
+pub(super) fn content(from: &Path) -> Result<Content, DataError> {
+    let (lock, text) = find_lock(from)?;
+    let read: LockFile = toml::from_str(&text).map_err(|error| DataError::Cargo {
+        manifest: lock,
+        reason: error.to_string(),
+    })?;
+    let packages = read.package.into_iter().filter_map(|package| {
+        let name = format!("{} {}", package.name, package.version);
+        Some((name, package.checksum?))
+    });
+    Ok(Content::of_parts("packages", packages))
+}
+
+/// What is read of a `Cargo.lock`.
+#[derive(Deserialize)]
+struct LockFile {
+    #[serde(default)]
+    package: Vec<LockedPackage>,
+}
+
+#[derive(Deserialize)]
+struct LockedPackage {
+    name: String,
+    version: String,
+    checksum: Option<String>,
 }
 
 /// The registry packages of the lock file, by name and version; asks the network only where a source is not there yet.

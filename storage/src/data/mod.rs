@@ -26,6 +26,7 @@ pub use tokens::{TokenFile, Width};
 pub use writer::{TokenWriter, Written};
 
 use crate::files::{At, remove_folder, sync_folder, sync_parent};
+use crate::lockfile::Content;
 use mix::Mix;
 
 /// Counts the changes of what is taken from a corpus and how; another number makes another folder.
@@ -41,6 +42,17 @@ pub fn default_cache() -> Result<PathBuf, DataError> {
     dirs::cache_dir()
         .map(|cache| cache.join("pleach").join("data"))
         .ok_or(DataError::NoCache)
+}
+
+/// What stands behind a source now, without preparing it; none for a source that this version cannot look into.
+///
+/// # Errors
+/// No lock file for `cargo:dependencies`, or one that does not parse.
+pub fn content(source: &str, from: &Path) -> Result<Option<Content>, DataError> {
+    match source {
+        CARGO_DEPENDENCIES => cargo::content(from).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Prepares the data of a plan, or finds it prepared. `from` is the spec's folder (its workspace's lock file counts),
