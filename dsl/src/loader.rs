@@ -45,6 +45,10 @@ pub const SHIPPED: &[(&str, &str)] = &[
         include_str!("../../presets/pile.pleach"),
     ),
     (
+        "presets/open_mix.pleach",
+        include_str!("../../presets/open_mix.pleach"),
+    ),
+    (
         "presets/prices.pleach",
         include_str!("../../presets/prices.pleach"),
     ),

@@ -1,6 +1,7 @@
 //! The embedding has a row for every id of the tokenizer. How many ids the well-known ones have is written here, each with its source; others
 //! are looked at where their files are.
 
+use crate::evaluate::DIVISIBLE_BY;
 use crate::problem::Problem;
 use crate::quantity::{show, whole};
 use crate::resolve::Resolver;
@@ -8,11 +9,8 @@ use crate::resolve::Resolver;
 /// Ids of a byte.
 const BYTES: u64 = 256;
 
-/// Rows are padded to a multiple of this times `tp` by GPT-NeoX and Megatron.
-pub const DIVISIBLE_BY: u64 = 128;
-
 /// Well-known tokenizers by their names on the Hub, or the beginnings of them, and how many ids each has, special ones included.
-const KNOWN: [(&str, u64); 14] = [
+const KNOWN: [(&str, u64); 16] = [
     // Black et al., 2022 (arXiv:2204.06745), whose tokenizer Pythia has too (arXiv:2304.01373).
     ("EleutherAI/gpt-neox-20b", 50_277),
     ("EleutherAI/pythia-", 50_277),
@@ -31,6 +29,9 @@ const KNOWN: [(&str, u64); 14] = [
     ("mistralai/Mixtral-8x7B-v0.1", 32_000),
     // Le Scao et al., 2022 (arXiv:2211.05100, section 3.2).
     ("bigscience/bloom", 250_680),
+    // Its padding token is the last id, 100,277 (generation_config.json of allenai/OLMo-2-1124-7B).
+    ("allenai/dolma2-tokenizer", 100_278),
+    ("allenai/OLMo-2-1124-", 100_278),
     // Almazrouei et al., 2023 (arXiv:2311.16867).
     ("tiiuae/falcon-7b", 65_024),
     ("tiiuae/falcon-40b", 65_024),

@@ -1,4 +1,8 @@
 //! The built-in functions. There are no others, and no functions of one's own.
+//!
+//! Programs pad the rows of a vocabulary by two rules, so there are two functions: `pad_neox(ids, tp)` goes up to a multiple of 128 × tp, as GPT-NeoX and
+//! Megatron do, where the number of parameters depends on `tp`; `pad_to(ids, multiple)` goes up to a multiple that no placement
+//! changes, as Hugging Face and nanoGPT do. Both give rows of the model, which are part of the experiment.
 
 use num_rational::BigRational;
 use num_traits::{Signed, Zero};
@@ -12,8 +16,12 @@ use crate::syntax::{Expression, Name, Place};
 
 /// Their names.
 pub const BUILTINS: &[&str] = &[
-    "min", "max", "sum", "count", "ceil", "floor", "round", "last", "log2", "sqrt",
+    "min", "max", "sum", "count", "ceil", "floor", "round", "last", "log2", "sqrt", "pad_neox",
+    "pad_to",
 ];
+
+/// What GPT-NeoX and Megatron make the rows of a vocabulary a multiple of, for each tensor-parallel rank, unless told otherwise.
+pub const DIVISIBLE_BY: u64 = 128;
 
 /// A call of a built-in.
 pub fn call(
@@ -40,6 +48,16 @@ pub fn call(
     let numbers = numbers_of(name, &values, around)?;
     match name.text.as_str() {
         "min" | "max" | "sum" => fold(name, &numbers, around),
+        "pad_neox" | "pad_to" => match numbers.as_slice() {
+            [ids, unit] => padded(name, &ids.0, &unit.0, around),
+            _ => {
+                let wanted = match name.text.as_str() {
+                    "pad_neox" => "two values, ids and tensor-parallel ranks",
+                    _ => "two values, ids and what the rows are a multiple of",
+                };
+                Err(wrong_count(name, numbers.len(), wanted, around))
+            }
+        },
         _ => {
             let [only] = numbers.as_slice() else {
                 return Err(wrong_count(name, numbers.len(), "one value", around));
@@ -120,6 +138,29 @@ fn single(name: &Name, number: &Quantity, around: &mut dyn Surroundings) -> Resu
         "sqrt" => square_root(name, number, around),
         _ => logarithm(name, number, around),
     }
+}
+
+/// Rows of a vocabulary: ids up to a multiple of the unit, which GPT-NeoX and Megatron count in 128s.
+fn padded(
+    name: &Name,
+    ids: &Quantity,
+    unit: &Quantity,
+    around: &mut dyn Surroundings,
+) -> Result<Value, Stop> {
+    for number in [ids, unit] {
+        let counts = number.dimension == Dimension::NONE
+            && number.value.is_integer()
+            && number.value.is_positive();
+        if !counts {
+            return Err(outside(name, number, "whole plain numbers above 0", around));
+        }
+    }
+    let multiple = match name.text.as_str() {
+        "pad_neox" => &unit.value * whole(DIVISIBLE_BY),
+        _ => unit.value.clone(),
+    };
+    let rows = (&ids.value / &multiple).ceil() * &multiple;
+    Ok(Value::Number(Quantity::new(rows, Dimension::NONE)))
 }
 
 /// The last part of a run, which is worth its length: `last(10% of steps)`.

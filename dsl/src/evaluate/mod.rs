@@ -9,7 +9,7 @@ mod power;
 mod units;
 mod value;
 
-pub use builtins::BUILTINS;
+pub use builtins::{BUILTINS, DIVISIBLE_BY};
 pub use power::{Note, draw};
 pub use units::{SEQUENCES, UNIT_WORDS, Unit, find_unit};
 pub use value::Value;

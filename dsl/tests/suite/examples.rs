@@ -1,7 +1,7 @@
 //! The examples a newcomer runs: they load as they are meant to, and say what they say they do.
 
 use crate::common::Repository;
-use pleach_dsl::experiment::{Dense, Experiment, LossScale, Mlp, Precision, Shape};
+use pleach_dsl::experiment::{Component, Dense, Experiment, LossScale, Mlp, Precision, Shape};
 use pleach_dsl::wish::{Choice, Direction, Figure, Quantity, Verdict};
 use pleach_dsl::{Loaded, SHIPPED, load};
 
@@ -78,6 +78,53 @@ fn neox_20b_has_exactly_its_published_parameters() {
         (share - 0.1811).abs() < 5e-5,
         "the paper says 18.11%, this is {share}"
     );
+}
+
+/// Shares of a shipped mix, in percent.
+fn shares(preset: &str, dataset: &str) -> Vec<(String, f64)> {
+    let text = crate::common::small("", "").replace("data = text", &format!("data = {dataset}"));
+    let text = text.replace("vocab = 256", "vocab = 262_144");
+    let text = format!("import \"{preset}\"\n{text}");
+    let loaded = crate::common::load_text(&text);
+    let problems = loaded.problems.render(false);
+    let experiment = loaded.experiment.unwrap_or_else(|| panic!("{problems}"));
+    let share = |component: &Component| {
+        let [part, whole] = component.weight;
+        (component.name.clone(), 100.0 * part as f64 / whole as f64)
+    };
+    experiment.data.mix.iter().map(share).collect()
+}
+
+/// Gao et al., 2020, table 1, column "Weight"; its sizes are rounded too, which moves one row by 0.0052 points.
+#[test]
+fn the_pile_has_the_shares_of_its_paper() {
+    let published = [
+        18.11, 14.40, 12.07, 10.01, 8.96, 7.59, 6.12, 5.13, 3.65, 3.07, 2.17, 1.55, 1.53, 1.24,
+        0.88, 0.75, 0.73, 0.62, 0.60, 0.38, 0.30, 0.14,
+    ];
+    let found = shares("presets/pile.pleach", "the_pile");
+    assert_eq!(found.len(), published.len());
+    for ((name, share), published) in found.iter().zip(published) {
+        assert!((share - published).abs() < 0.0055, "{name}: {share}");
+    }
+}
+
+/// Tokens of the cards, in billions: OLMo 2's mix and OLMoE's.
+#[test]
+fn open_mixes_have_the_shares_of_their_cards() {
+    let cards = [
+        ("olmo_mix", [3700.0, 83.0, 58.6, 20.8, 12.2, 11.8, 3.66]),
+        ("olmoe_mix", [3860.0, 101.0, 57.2, 21.1, 12.7, 12.6, 3.69]),
+    ];
+    for (dataset, tokens) in cards {
+        let total: f64 = tokens.iter().sum();
+        let found = shares("presets/open_mix.pleach", dataset);
+        assert_eq!(found.len(), tokens.len());
+        for ((name, share), tokens) in found.iter().zip(tokens) {
+            let published = 100.0 * tokens / total;
+            assert!((share - published).abs() < 1e-9, "{name}: {share}");
+        }
+    }
 }
 
 #[test]
