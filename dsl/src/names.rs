@@ -5,6 +5,9 @@ use strsim::damerau_levenshtein;
 /// What is longer than any name is a slip of another sort, and slow to compare.
 const LONGEST: usize = 64;
 
+/// So many names are looked through; a list that is longer was made by a machine.
+const MOST_NAMES: usize = 1000;
+
 /// The known name that is nearest to a written one: equal but for case first, then by edit distance, up to a third of its length.
 pub fn nearest<'names>(
     written: &str,
@@ -14,9 +17,14 @@ pub fn nearest<'names>(
         return None;
     }
     let lower = written.to_lowercase();
-    let allowed = (written.chars().count() / 3).max(1);
+    let length = written.chars().count();
+    let allowed = (length / 3).max(1);
+    let known = known.take(MOST_NAMES);
     let mut best: Option<(usize, &str)> = None;
     for name in known.clone() {
+        if name.chars().count().abs_diff(length) > allowed {
+            continue;
+        }
         if name.to_lowercase() == lower {
             return Some(name);
         }

@@ -5,6 +5,13 @@ use crate::syntax::Place;
 /// What nobody reads: past so many problems of one pass no more are collected, so that a file of nonsense ends soon.
 pub const MOST_PROBLEMS: usize = 1000;
 
+/// Takes a problem, where they are not too many already.
+pub fn take(problem: Problem, problems: &mut Vec<Problem>) {
+    if problems.len() < MOST_PROBLEMS {
+        problems.push(problem);
+    }
+}
+
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {

@@ -4,7 +4,7 @@
 //! make new dimensions; adding and comparing want equal ones. Counts (GPUs, nodes, layers, parameters) have no dimension.
 
 use num_bigint::BigInt;
-use num_rational::BigRational;
+use num_rational::{BigRational, Ratio};
 use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero, pow};
 
 /// Units of the base dimensions, many and one, in the order of [`Dimension`]'s exponents.
@@ -195,6 +195,57 @@ pub fn exact_power(base: u64, power: i32) -> BigRational {
     }
 }
 
+/// A numerator and a denominator, where both are small: nearly all numbers of a spec are, and machine words are far quicker to reduce.
+fn small(value: &BigRational) -> Option<(i128, i128)> {
+    let (above, below) = (value.numer().to_i64()?, value.denom().to_i64()?);
+    Some((above.into(), below.into()))
+}
+
+/// A fraction, brought to its lowest terms.
+fn reduced(above: i128, below: i128) -> BigRational {
+    let (above, below) = Ratio::new(above, below).into_raw();
+    BigRational::new_raw(above.into(), below.into())
+}
+
+/// A sum.
+pub fn sum(left: &BigRational, right: &BigRational) -> BigRational {
+    match (small(left), small(right)) {
+        (Some((a, 1)), Some((b, 1))) => BigRational::from_integer((a + b).into()),
+        // Products of words fill 126 bits at most, and two of them 127.
+        (Some((a, b)), Some((c, d))) => reduced(a * d + c * b, b * d),
+        _ => left + right,
+    }
+}
+
+/// A product.
+pub fn product(left: &BigRational, right: &BigRational) -> BigRational {
+    match (small(left), small(right)) {
+        (Some((a, 1)), Some((b, 1))) => BigRational::from_integer((a * b).into()),
+        (Some((a, b)), Some((c, d))) => reduced(a * c, b * d),
+        _ => left * right,
+    }
+}
+
+/// A quotient by what is not zero.
+pub fn quotient(left: &BigRational, right: &BigRational) -> BigRational {
+    match (small(left), small(right)) {
+        (Some((a, b)), Some((c, d))) => reduced(a * d * c.signum(), b * c.abs()),
+        _ => left / right,
+    }
+}
+
+/// `digits` times ten to a power.
+pub fn decimal(digits: u64, power: i32) -> BigRational {
+    let scale = |power: u32| 10i128.checked_pow(power).filter(|_| power < 19);
+    let digits_wide = i128::from(digits);
+    match (power, scale(power.unsigned_abs())) {
+        (0, _) => whole(digits),
+        (1.., Some(scale)) => BigRational::from_integer((digits_wide * scale).into()),
+        (_, Some(scale)) => reduced(digits_wide, scale),
+        _ => whole(digits) * exact_power(10, power),
+    }
+}
+
 /// The nearest floating-point number.
 pub fn to_f64(value: &BigRational) -> f64 {
     value.to_f64().unwrap_or(f64::NAN)
@@ -336,6 +387,43 @@ mod tests {
             "a bandwidth"
         );
         assert_eq!(Dimension::TOKENS.root(), None);
+    }
+
+    #[test]
+    fn small_numbers_are_reckoned_as_large_ones_are() {
+        let ends = [
+            0i64,
+            1,
+            -1,
+            2,
+            3,
+            -6,
+            10,
+            97,
+            i64::MAX,
+            i64::MIN + 1,
+            i64::MIN,
+        ];
+        let above = || ends.iter().map(|end| BigInt::from(*end));
+        let below = || {
+            ends.iter()
+                .filter(|end| **end > 0)
+                .map(|end| BigInt::from(*end))
+        };
+        let all = || above().flat_map(|a| below().map(move |b| BigRational::new(a.clone(), b)));
+        for left in all() {
+            for right in all() {
+                assert_eq!(sum(&left, &right), &left + &right);
+                assert_eq!(product(&left, &right), &left * &right);
+                if !right.is_zero() {
+                    assert_eq!(quotient(&left, &right), &left / &right);
+                }
+            }
+        }
+        for power in [-40, -19, -18, -2, 0, 1, 18, 19, 40] {
+            let digits = whole(u64::MAX);
+            assert_eq!(decimal(u64::MAX, power), digits * exact_power(10, power));
+        }
     }
 
     #[test]

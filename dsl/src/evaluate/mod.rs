@@ -15,7 +15,7 @@ pub use units::{SEQUENCES, UNIT_WORDS, Unit, find_unit};
 pub use value::Value;
 
 use crate::problem::Problem;
-use crate::quantity::{Dimension, Quantity};
+use crate::quantity::{Dimension, Quantity, product};
 use crate::syntax::{Amount, Expression, ExpressionKind, Operator, Path, Place};
 
 /// Why a formula has no value.
@@ -162,13 +162,13 @@ fn evaluate_amount(
     };
     match find_unit(&name.text) {
         Some(Unit::Fixed(factor, dimension)) => Ok(Value::Number(Quantity::new(
-            &amount.value * factor,
+            product(&amount.value, &factor),
             dimension,
         ))),
         Some(Unit::Sequence) => {
             let tokens = around.sequence()?;
             Ok(Value::Number(Quantity {
-                value: &amount.value * &tokens.value,
+                value: product(&amount.value, &tokens.value),
                 ..tokens
             }))
         }

@@ -6,7 +6,7 @@ use num_traits::{ToPrimitive, Zero};
 use super::builtins::repeat;
 use super::{Stop, Surroundings, Value, evaluate};
 use crate::problem::Problem;
-use crate::quantity::{Dimension, Quantity, show};
+use crate::quantity::{self, Dimension, Quantity, quotient, show, sum};
 use crate::syntax::{Expression, Operator, Place};
 
 /// A value and where it stands.
@@ -67,9 +67,9 @@ fn add(
 ) -> Result<Value, Stop> {
     same_dimension(operator.text(), left, right, around)?;
     let value = if operator == Operator::Add {
-        &left.0.value + &right.0.value
+        sum(&left.0.value, &right.0.value)
     } else {
-        &left.0.value - &right.0.value
+        sum(&left.0.value, &-&right.0.value)
     };
     Ok(Value::Number(Quantity {
         value,
@@ -81,7 +81,7 @@ fn add(
 /// A product; dimensions multiply.
 fn product(left: &Quantity, right: &Quantity) -> Value {
     Value::Number(Quantity {
-        value: &left.value * &right.value,
+        value: quantity::product(&left.value, &right.value),
         dimension: left.dimension.times(right.dimension),
         approximate: left.approximate || right.approximate,
     })
@@ -108,7 +108,7 @@ fn divide(
     if operator == Operator::Divide {
         let dimension = left.0.dimension.over(right.0.dimension);
         return Ok(Value::Number(Quantity {
-            value: &left.0.value / &right.0.value,
+            value: quotient(&left.0.value, &right.0.value),
             dimension,
             approximate,
         }));

@@ -7,7 +7,7 @@ use num_rational::BigRational;
 
 use crate::names::nearest;
 use crate::problem::Problem;
-use crate::quantity::{Dimension, exact_power, whole};
+use crate::quantity::{Dimension, exact_power, quotient, whole};
 use crate::syntax::{Amount, Name, Place};
 
 /// What a unit is worth.
@@ -103,7 +103,7 @@ pub fn find_unit(text: &str) -> Option<Unit> {
     let (mut factor, mut dimension) = parts.next()??;
     for part in parts {
         let (by, under) = part?;
-        factor /= by;
+        factor = quotient(&factor, &by);
         dimension = dimension.over(under);
     }
     Some(Unit::Fixed(factor, dimension))

@@ -3,7 +3,7 @@
 //! On imbalance the blame goes to the opener whose block's indentation is first undercut; the missing `}` is inserted there, on a line of its
 //! own. A closer that closes nothing is blanked. [`Balanced`] maps places of the patched text back to what the user wrote.
 
-use crate::problem::{MOST_PROBLEMS, Problem};
+use crate::problem::{Problem, take};
 use crate::syntax::Place;
 
 /// Deeper nesting than any reader follows, and than the parser's stack should be asked to hold.
@@ -29,11 +29,7 @@ pub struct Balanced {
 impl Balanced {
     /// The byte of the original text that a byte of the patched text stands for.
     pub fn original(&self, offset: usize) -> usize {
-        let before = self
-            .inserted
-            .iter()
-            .filter(|inserted| **inserted < offset)
-            .count();
+        let before = self.inserted.partition_point(|inserted| *inserted < offset);
         offset
             .saturating_sub(before * MISSING.len())
             .min(self.length)
@@ -165,7 +161,7 @@ fn repair(
         if mark.first && total > 0 {
             while open.last().is_some_and(|opener| undercut(opener, mark)) {
                 let opener = open.pop().expect("there is a last opener");
-                problems.push(unclosed(file, opener.offset));
+                take(unclosed(file, opener.offset), problems);
                 missing.push(line_start);
             }
         }
@@ -178,9 +174,7 @@ fn repair(
             '}' if open.is_empty() || excess > 0 && stray(&open, mark) => {
                 excess -= 1;
                 blank.push(mark.offset);
-                if problems.len() < MOST_PROBLEMS {
-                    problems.push(closes_nothing(file, mark.offset));
-                }
+                take(closes_nothing(file, mark.offset), problems);
             }
             '}' => {
                 open.pop();
@@ -189,7 +183,7 @@ fn repair(
         }
     }
     for opener in open.iter().rev() {
-        problems.push(unclosed(file, opener.offset));
+        take(unclosed(file, opener.offset), problems);
         missing.push(text.len());
     }
     patch(text, &missing, &blank)

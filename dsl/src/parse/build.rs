@@ -5,13 +5,12 @@ use std::sync::LazyLock;
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::{One, Zero};
 use pest::iterators::{Pair, Pairs};
 use pest::pratt_parser::{Assoc, Op, PrattParser};
 
 use super::{Balanced, Rule, slips};
 use crate::problem::{MOST_PROBLEMS, Problem};
-use crate::quantity::exact_power;
+use crate::quantity::{decimal, exact_power, product, whole};
 use crate::syntax::{
     Amount, Block, Declaration, Entry, Expression, ExpressionKind, File, Goal, Import, Kind, Name,
     Operator, Path, Place, Row, Table,
@@ -34,6 +33,9 @@ static PRECEDENCE: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
 /// The largest power of ten a literal may have.
 const LARGEST_POWER: i32 = 300;
 
+/// The most characters of one.
+const LONGEST_NUMBER: usize = 1000;
+
 /// More operators in one formula than any reader follows, and than evaluation should have to nest.
 const MOST_OPERATORS: usize = 200;
 
@@ -54,7 +56,7 @@ fn inside(pair: Pair<Rule>) -> impl Iterator<Item = Pair<Rule>> {
 
 /// Pairs without comments.
 fn without_comments(pairs: Pairs<Rule>) -> impl Iterator<Item = Pair<Rule>> {
-    pairs.filter(|pair| pair.as_rule() != Rule::COMMENT)
+    pairs.filter(|pair| pair.as_rule() != Rule::comment)
 }
 
 impl Builder<'_> {
@@ -284,6 +286,10 @@ impl Builder<'_> {
                 place,
             };
         }
+        if let [_] = pairs.as_slice() {
+            let only = pairs.into_iter().next();
+            return self.term(only.expect("there is one"));
+        }
         let this = std::cell::RefCell::new(self);
         PRECEDENCE
             .map_primary(|primary| this.borrow_mut().term(primary))
@@ -375,27 +381,27 @@ impl Builder<'_> {
         let place = self.place(&first);
         let unit = parts.next().map(|unit| self.name(&unit));
         let whole = unit.as_ref().map_or(place, |unit| place.to(unit.place));
-        self.amount(first.as_str(), unit, whole)
+        self.amount(first.as_str(), unit, whole, 0)
     }
 
     fn percent(&mut self, pair: Pair<Rule>) -> Expression {
         let place = self.place(&pair);
         let number = inside(pair).next().expect("a percentage has a number");
-        let mut expression = self.amount(number.as_str(), None, place);
+        let mut expression = self.amount(number.as_str(), None, place, -2);
         if let ExpressionKind::Amount(amount) = &mut expression.kind {
-            amount.value /= BigRational::from_integer(BigInt::from(100));
             amount.magnitude = "%".to_string();
             amount.text.push('%');
         }
         expression
     }
 
-    fn amount(&mut self, text: &str, unit: Option<Name>, place: Place) -> Expression {
+    /// A number times a power of ten.
+    fn amount(&mut self, text: &str, unit: Option<Name>, place: Place, shift: i32) -> Expression {
         let (digits, magnitude) = split_magnitude(text);
-        let kind = match exact(digits) {
+        let kind = match exact(digits, shift) {
             Some(value) => ExpressionKind::Amount(Amount {
                 text: text.to_string(),
-                value: value * magnitude_of(magnitude),
+                value: magnified(value, magnitude),
                 magnitude: magnitude.to_string(),
                 unit,
             }),
@@ -432,8 +438,10 @@ impl Builder<'_> {
                 Rule::row => table.rows.push(self.row(part)),
                 Rule::broken_row => {
                     let place = self.place(&part);
-                    self.problems
-                        .push(slips::diagnose(self.text, place, slips::Where::Row));
+                    if self.problems.len() < MOST_PROBLEMS {
+                        let slip = slips::diagnose(self.text, place, slips::Where::Row);
+                        self.problems.push(slip);
+                    }
                     whole = false;
                 }
                 _ => {}
@@ -524,21 +532,22 @@ fn split_magnitude(text: &str) -> (&str, &str) {
     found.map_or((text, ""), |digits| (digits, &text[digits.len()..]))
 }
 
-/// What a magnitude multiplies by.
-fn magnitude_of(magnitude: &str) -> BigRational {
-    match magnitude {
-        "Ki" => exact_power(2, 10),
-        "Mi" => exact_power(2, 20),
-        "K" => exact_power(10, 3),
-        "M" => exact_power(10, 6),
-        "B" => exact_power(10, 9),
-        "T" => exact_power(10, 12),
-        _ => BigRational::one(),
-    }
+/// A number times what its magnitude multiplies by.
+fn magnified(value: BigRational, magnitude: &str) -> BigRational {
+    let factor = match magnitude {
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "K" => 1_000,
+        "M" => 1_000_000,
+        "B" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        _ => return value,
+    };
+    product(&value, &whole(factor))
 }
 
-/// A decimal literal as an exact rational; none where its exponent is out of bounds.
-fn exact(text: &str) -> Option<BigRational> {
+/// A decimal literal times a power of ten as an exact rational; none where its exponent is out of bounds.
+fn exact(text: &str, shift: i32) -> Option<BigRational> {
     let plain = text.replace('_', "").to_lowercase();
     let (mantissa, exponent) = plain.split_once('e').unwrap_or((&plain, "0"));
     let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -546,14 +555,14 @@ fn exact(text: &str) -> Option<BigRational> {
         .parse()
         .ok()
         .filter(|power: &i32| power.abs() <= LARGEST_POWER)?;
-    let digits: BigInt = if plain.len() <= 1000 {
-        format!("{before}{after}").parse().ok()?
-    } else {
+    if plain.len() > LONGEST_NUMBER {
         return None;
-    };
-    if digits.is_zero() {
-        return Some(BigRational::zero());
     }
-    let power = exponent - i32::try_from(after.len()).ok()?;
+    let digits = format!("{before}{after}");
+    let power = exponent + shift - i32::try_from(after.len()).ok()?;
+    if let Ok(digits) = digits.parse() {
+        return Some(decimal(digits, power));
+    }
+    let digits: BigInt = digits.parse().ok()?;
     Some(BigRational::from_integer(digits) * exact_power(10, power))
 }

@@ -94,8 +94,9 @@ fn node(pair: Pair<Rule>, comments: &mut Vec<Comment>) -> Option<Node> {
     let code_end = start + pair.as_str().trim_end().len();
     let shape = match pair.as_rule() {
         Rule::EOI => return None,
-        Rule::COMMENT => {
-            let end = code_end;
+        Rule::comment => {
+            // The pair begins behind the `#`.
+            let (start, end) = (start - 1, code_end);
             comments.push(Comment { start, end });
             return None;
         }

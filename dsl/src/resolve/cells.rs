@@ -240,7 +240,7 @@ impl Resolver<'_> {
         if rest.is_empty() && WORDS.contains(first) {
             return Ok(Target::Word(first.to_string()));
         }
-        if !lost {
+        if !lost && !self.is_full() {
             let problem = self.unknown_name(path, standing);
             self.report(problem);
         }

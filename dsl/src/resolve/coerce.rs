@@ -181,10 +181,6 @@ impl Resolver<'_> {
         let wanted = dimension_of(field);
         let quantity = self.with_dimension(id, field, quantity, wanted, place)?;
         let value = &quantity.value;
-        let shown = match field.holds {
-            Type::Fraction => format!("{}%", show(&(value * whole(100)))),
-            _ => show_quantity(&quantity),
-        };
         let complaint = match field.holds {
             Type::Count(least) if *value < BigRational::from_integer(least.into()) => {
                 Some(format!("is at least {least}"))
@@ -208,6 +204,10 @@ impl Resolver<'_> {
             _ => None,
         };
         if let Some(complaint) = complaint {
+            let shown = match field.holds {
+                Type::Fraction => format!("{}%", show(&(value * whole(100)))),
+                _ => show_quantity(&quantity),
+            };
             let title = format!("`{}` {complaint}, but this is {shown}", field.name);
             self.report(Problem::error(
                 "pleach::value::bounds",

@@ -57,6 +57,7 @@ impl<'files> Resolver<'files> {
             Lookup::Silent => Found::Nothing,
             Lookup::None if kind == Kind::Model && family(&path.text).is_some() => Found::Family,
             Lookup::None if kind == Kind::Schedule && is_schedule(&path.text) => Found::Family,
+            Lookup::None if self.is_full() => Found::Nothing,
             Lookup::None => {
                 let problem = self.unknown_declaration(from, path, kind);
                 self.report(problem);

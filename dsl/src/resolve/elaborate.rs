@@ -137,7 +137,7 @@ impl<'files> Resolver<'files> {
 
     /// Lays the entries of a block over a section.
     pub(super) fn apply_block(&mut self, node: NodeId, block: &Block, layer: Layer) {
-        let mut seen: BTreeMap<&str, (Place, bool)> = BTreeMap::new();
+        let mut seen: Seen = BTreeMap::new();
         for entry in &block.entries {
             if let Some((name, binds)) = target(entry) {
                 if let Some(first) = clashing(&seen, name, binds) {
@@ -395,6 +395,9 @@ fn extends_circle(chain: &[Name], closed: bool) -> Problem {
         .help("remove one `extends`")
 }
 
+/// What is set in a block: where, and whether it replaces what was there.
+pub(super) type Seen<'block> = BTreeMap<&'block str, (Place, bool)>;
+
 /// The name an entry sets, and whether it replaces (rather than edits) what is there.
 pub(super) fn target(entry: &Entry) -> Option<(&str, bool)> {
     match entry {
@@ -416,7 +419,7 @@ pub(super) fn clash(new: (&str, bool), old: (&str, bool)) -> bool {
 }
 
 /// The entry that clashes with a new one: of the same name, below it, or above it. In order, what is below a name stands right behind it.
-fn clashing(seen: &BTreeMap<&str, (Place, bool)>, name: &str, binds: bool) -> Option<Place> {
+pub(super) fn clashing(seen: &Seen, name: &str, binds: bool) -> Option<Place> {
     let behind = (Bound::Excluded(name), Bound::Unbounded);
     let above = name.match_indices('.').map(|(end, _)| &name[..end]);
     let near = seen

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::loader::{Failure, Loader, SHIPPED};
 use crate::names::nearest;
 use crate::parse::parse;
-use crate::problem::Problem;
+use crate::problem::{Problem, take};
 use crate::sources::Sources;
 use crate::syntax::{File, Import, Place};
 
@@ -128,7 +128,7 @@ impl Reader<'_> {
 
     fn import(&mut self, from: &str, import: &Import) -> Option<usize> {
         if let Some(problem) = refused(import) {
-            self.problems.push(problem);
+            take(problem, self.problems);
             return None;
         }
         let shipped = import.path.starts_with("presets/");
@@ -150,8 +150,8 @@ impl Reader<'_> {
                 import.place,
                 cycle,
             );
-            self.problems
-                .push(problem.help("move what both need into a third file"));
+            let problem = problem.help("move what both need into a third file");
+            take(problem, self.problems);
             return None;
         }
         if let Some(file) = self.known.get(&path) {
@@ -165,7 +165,7 @@ impl Reader<'_> {
         match text {
             Ok(text) => Some(self.read(&path, text, shipped)),
             Err(failure) => {
-                self.problems.push(missing(&path, &failure, import.place));
+                take(missing(&path, &failure, import.place), self.problems);
                 None
             }
         }

@@ -12,9 +12,12 @@ use super::cells::Standing;
 use super::{Content, NodeId, Resolver};
 use crate::evaluate::Value;
 use crate::problem::Problem;
-use crate::quantity::{Quantity, exact_power, show, show_quantity, whole};
+use crate::quantity::{Quantity, exact_power, product, quotient, show, show_quantity, sum, whole};
 use crate::schema::{Field, Type};
 use crate::syntax::{Expression, ExpressionKind, Place, Row, Table};
+
+/// The scaled weights of more components than these are not listed.
+const MOST_SCALED: usize = 100;
 
 /// One component.
 #[derive(Clone, Debug)]
@@ -198,7 +201,7 @@ impl Resolver<'_> {
         rows: &[(Row, Cells)],
         weights: &[BigRational],
     ) -> Option<()> {
-        let total: BigRational = weights.iter().sum();
+        let total = added(weights);
         if total.is_one() {
             return Some(());
         }
@@ -225,7 +228,7 @@ impl Resolver<'_> {
         for (place, label) in labels.take(7) {
             problem = problem.and(place, label);
         }
-        if total.is_positive() {
+        if total.is_positive() && weights.len() <= MOST_SCALED {
             let scaled: Vec<String> = weights
                 .iter()
                 .map(|weight| percent(&(weight / &total)))
@@ -320,13 +323,16 @@ fn computed(rows: &[(Row, Cells)]) -> Option<Computed> {
     let amounts_of = |column: &'static str| {
         let amounts: Option<Vec<BigRational>> = rows
             .iter()
-            .map(|(_, cells)| Some(number(cells, column)? * epochs(cells)))
+            .map(|(_, cells)| Some(product(&number(cells, column)?, &epochs(cells))))
             .collect();
         Some((column, amounts.filter(|amounts| !amounts.is_empty())?))
     };
     let (column, amounts) = AMOUNTS.into_iter().find_map(amounts_of)?;
-    let total: BigRational = amounts.iter().sum();
-    let shares = amounts.iter().map(|amount| amount / &total).collect();
+    let total = added(&amounts);
+    let shares = amounts
+        .iter()
+        .map(|amount| quotient(amount, &total))
+        .collect();
     Some(Computed {
         column,
         amounts,
@@ -364,6 +370,13 @@ fn epochs(cells: &Cells) -> BigRational {
 fn cell<'row>(cells: &'row Cells, column: &str) -> Option<&'row (Value, Place)> {
     let (_, cell) = cells.iter().find(|(field, _)| field.name == column)?;
     cell.as_ref()
+}
+
+/// The sum of many.
+fn added(numbers: &[BigRational]) -> BigRational {
+    numbers
+        .iter()
+        .fold(BigRational::zero(), |total, number| sum(&total, number))
 }
 
 /// The number of a column, in base units.

@@ -126,9 +126,14 @@ impl<'files> Resolver<'files> {
         }
     }
 
+    /// Whether so much is wrong that no more is taken. Asked where finding the words costs much.
+    pub fn is_full(&self) -> bool {
+        self.problems.len() >= MOST_PROBLEMS
+    }
+
     /// Takes a mistake; one that several users of a `let` or a preset share is taken once.
     pub fn report(&mut self, problem: Problem) {
-        if self.problems.len() >= MOST_PROBLEMS {
+        if self.is_full() {
             return;
         }
         let told = (problem.at.place, problem.code, problem.title.clone());

@@ -1,5 +1,7 @@
 //! What every table of records keeps to: a column once, a row once, and as many values in a row as there are columns.
 
+use std::collections::BTreeMap;
+
 use super::Resolver;
 use super::unknown::unknown_field;
 use crate::problem::Problem;
@@ -40,8 +42,9 @@ impl Resolver<'_> {
         table: &'table Table,
     ) -> Vec<&'table Row> {
         let mut rows: Vec<&Row> = Vec::new();
+        let mut named: BTreeMap<&str, &Row> = BTreeMap::new();
         for row in &table.rows {
-            if let Some(first) = rows.iter().find(|first| first.name.text == row.name.text) {
+            if let Some(first) = named.get(row.name.text.as_str()) {
                 let title = format!("`{}` is already a row of this table", row.name.text);
                 let problem =
                     Problem::error("pleach::table::twice", title, row.name.place, "again");
@@ -66,6 +69,7 @@ impl Resolver<'_> {
                 ));
                 continue;
             }
+            named.insert(&row.name.text, row);
             rows.push(row);
         }
         rows

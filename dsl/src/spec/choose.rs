@@ -18,6 +18,19 @@ pub enum Chosen {
     Nothing(Option<Box<Problem>>),
 }
 
+/// More names than these are not listed.
+const MOST_NAMES: usize = 100;
+
+/// Names for a sentence, as many as somebody reads.
+fn listed<Name: AsRef<str>>(names: &[Name]) -> String {
+    let shown = names.iter().take(MOST_NAMES).map(AsRef::as_ref);
+    let shown = shown.collect::<Vec<&str>>().join(", ");
+    match names.len().saturating_sub(MOST_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// Nothing, for a reason.
 fn nothing(problem: Problem) -> Chosen {
     Chosen::Nothing(Some(Box::new(problem)))
@@ -32,11 +45,14 @@ impl Spec {
         }
     }
 
-    /// Numbers of the experiments that nothing in this file extends; of all where they extend one another in a circle.
+    /// Numbers of the experiments, the first of each name, that nothing in this file extends; of all where they extend one another in a circle.
     pub(super) fn complete(&self) -> Vec<usize> {
         let declarations = self.declarations();
+        let names = &self.files.scopes[0].names;
+        let first = |number: &usize| names.get(&declarations[*number].name.text) == Some(number);
         let all: Vec<usize> = (0..declarations.len())
             .filter(|number| declarations[*number].kind == Kind::Experiment)
+            .filter(first)
             .collect();
         let bases: BTreeSet<&str> = declarations
             .iter()
@@ -128,7 +144,7 @@ impl Spec {
         problem.help(match nearest(wanted, names.iter().copied()) {
             Some(found) => format!("did you mean `{found}`?"),
             None if names.is_empty() => "it declares none".to_string(),
-            None => format!("it has {}", names.join(", ")),
+            None => format!("it has {}", listed(&names)),
         })
     }
 
@@ -159,14 +175,14 @@ impl Spec {
         );
         let mut problem =
             Problem::error("pleach::experiment::several", title, names[0].place, "one");
-        for other in &names[1..] {
+        for other in names.iter().skip(1).take(MOST_NAMES) {
             problem = problem.and(other.place, "another");
         }
         let experiments = several
             .iter()
             .map(|number| self.declarations()[*number].name.text.clone());
         let all: Vec<String> = experiments.chain(sweeps.iter().map(some_runs)).collect();
-        problem.help(format!("name one of {}", all.join(", ")))
+        problem.help(format!("name one of {}", listed(&all)))
     }
 }
 

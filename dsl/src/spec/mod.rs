@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use crate::experiment::Experiment;
 use crate::explain::{self, Cell};
 use crate::loader::{Loader, SHIPPED};
-use crate::problem::{Problem, Severity};
+use crate::problem::{MOST_PROBLEMS, Problem, Severity};
 use crate::render::Problems;
 use crate::resolve::{
     Defaults, Files, Resolver, Setting, Share, Sweep, check_twice, read_files, read_settings,
@@ -201,6 +201,9 @@ impl Spec {
                 sources, scopes, ..
             } = &mut self.files;
             for declaration in &scopes[0].tree.declarations {
+                if problems.len() >= MOST_PROBLEMS {
+                    break;
+                }
                 let mut alone = Resolver::new(scopes, sources, &mut self.defaults);
                 alone.elaborate_alone(declaration);
                 problems.append(&mut alone.problems);
@@ -208,6 +211,9 @@ impl Spec {
             for sweep in &self.sweeps {
                 let declaration = &scopes[0].tree.declarations[sweep.declaration];
                 for picks in sweep.sample() {
+                    if problems.len() >= MOST_PROBLEMS {
+                        break;
+                    }
                     let mut alone = Resolver::new(scopes, sources, &mut self.defaults);
                     alone.elaborate_run(sweep, declaration, &picks);
                     problems.append(&mut alone.problems);

@@ -15,19 +15,26 @@ use crate::syntax::{
 /// The most choices of one axis, so that a slip in a range cannot fill the memory.
 const LONGEST_AXIS: u64 = 1_000_000;
 
+/// The `let` of a block, by name.
+pub(super) fn constants(block: &Block) -> BTreeMap<&str, &Expression> {
+    let mut constants = BTreeMap::new();
+    for entry in &block.entries {
+        if let Entry::Constant { name, value } = entry {
+            constants.entry(name.text.as_str()).or_insert(value);
+        }
+    }
+    constants
+}
+
 /// The formula behind the name of a `let` of the same block.
 pub(super) fn constant_of<'block>(
-    block: &'block Block,
+    constants: &BTreeMap<&str, &'block Expression>,
     value: &'block Expression,
 ) -> &'block Expression {
-    let ExpressionKind::Path(path) = &value.kind else {
-        return value;
-    };
-    let constant = block.entries.iter().find_map(|entry| match entry {
-        Entry::Constant { name, value } if name.text == path.text => Some(value),
-        _ => None,
-    });
-    constant.unwrap_or(value)
+    match &value.kind {
+        ExpressionKind::Path(path) => constants.get(path.text.as_str()).copied().unwrap_or(value),
+        _ => value,
+    }
 }
 
 /// One axis; none where it was reported.

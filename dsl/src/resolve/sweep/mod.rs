@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 use num_rational::BigRational;
 use num_traits::ToPrimitive;
 
-use super::elaborate::{clash, set_twice, target};
+use super::elaborate::{Seen, clashing, set_twice, target};
 use super::{NodeId, Resolver};
 use crate::origin::Layer;
-use crate::problem::Problem;
+use crate::problem::{Problem, take};
 use crate::quantity::{show, whole};
 use crate::syntax::{Block, Declaration, Entry, Expression, ExpressionKind, Name, Path, Place};
 
@@ -81,10 +81,11 @@ impl Sweep {
             limit: LIMIT,
         };
         let before = problems.len();
+        let constants = axes::constants(&declaration.block);
         for entry in &declaration.block.entries {
             match entry {
                 Entry::Domain { path, value, place } => {
-                    let value = axes::constant_of(&declaration.block, value);
+                    let value = axes::constant_of(&constants, value);
                     match axes::axis(path, value, *place, problems) {
                         Some(axis) => sweep.axes.push(axis),
                         None => sweep.broken = true,
@@ -198,12 +199,14 @@ impl Sweep {
 
     /// Paths that two axes set, or an axis and another entry of the block.
     fn report_twice(&mut self, block: &Block, problems: &mut Vec<Problem>) {
-        let mut seen: Vec<(&str, Place, bool)> = block
-            .entries
-            .iter()
-            .filter(|entry| !matches!(entry, Entry::Domain { .. }))
-            .filter_map(|entry| target(entry).map(|(name, binds)| (name, entry.place(), binds)))
-            .collect();
+        let mut seen: Seen = BTreeMap::new();
+        for entry in &block.entries {
+            if let (Some((name, binds)), false) =
+                (target(entry), matches!(entry, Entry::Domain { .. }))
+            {
+                seen.entry(name).or_insert((entry.place(), binds));
+            }
+        }
         for axis in &self.axes {
             let mut paths: BTreeMap<&str, Place> = BTreeMap::new();
             for choice in &axis.choices {
@@ -214,12 +217,11 @@ impl Sweep {
                 }
             }
             for (path, place) in paths {
-                let first = seen
-                    .iter()
-                    .find(|(other, _, binds)| clash((path, true), (other, *binds)));
-                match first {
-                    Some((_, first, _)) => problems.push(set_twice(path, place, *first)),
-                    None => seen.push((path, place, true)),
+                match clashing(&seen, path, true) {
+                    Some(first) => take(set_twice(path, place, first), problems),
+                    None => {
+                        seen.insert(path, (place, true));
+                    }
                 }
             }
         }
