@@ -23,14 +23,14 @@ struct WithData;
 
 impl Loader for WithData {
     fn load(&self, path: &str) -> Result<String, pleach_dsl::Failure> {
-        let dataset = |name| {
-            format!(
-                "dataset {name} {{ source = \"hf:a/{name}\", tokenizer = \"hf:EleutherAI/gpt-neox-20b\" }}"
-            )
+        let dataset = |name, tokenizer| {
+            format!("dataset {name} {{ source = \"hf:a/{name}\", tokenizer = \"hf:{tokenizer}\" }}")
         };
         match path {
-            "tests/spec/samples/data/web.pleach" => Ok(dataset("mix")),
-            "tests/spec/samples/data/curated.pleach" => Ok(dataset("textbook")),
+            "tests/spec/samples/data/web.pleach" => Ok(dataset("mix", "a/tokenizer")),
+            "tests/spec/samples/data/curated.pleach" => {
+                Ok(dataset("textbook", "EleutherAI/gpt-neox-20b"))
+            }
             _ => Repository.load(path),
         }
     }
