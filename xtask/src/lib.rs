@@ -3,6 +3,7 @@
 //! In comes a machine with Rust, a C++ compiler and Python 3; out come a libtorch, a Python environment and finished child
 //! processes. It builds in seconds and links nothing of pleach, so that it can run before anything else does.
 
+pub mod accuracy;
 pub mod bench;
 pub mod demo;
 pub mod generate;

@@ -1,10 +1,10 @@
-//! The checkout's own commands: `cargo xtask demo`, `test`, `bench` and `setup`.
+//! The checkout's own commands: `cargo xtask demo`, `test`, `bench`, `accuracy`, `generate` and `setup`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::process::Failure;
-use xtask::{bench, demo, generate, setup, suite};
+use xtask::{accuracy, bench, demo, generate, setup, suite};
 
 #[derive(Parser)]
 #[command(
@@ -25,6 +25,15 @@ enum Task {
     Test,
     /// Measures cold commands, and one rank's training speed against PyTorch
     Bench,
+    /// Holds the planner's predictions against published runs, set by set
+    Accuracy {
+        /// List every row
+        #[arg(long)]
+        rows: bool,
+        /// Print hardware/bands.toml anew instead
+        #[arg(long)]
+        bands: bool,
+    },
     /// Writes the files that are made from the language's schema: its reference page and the grammar for editors
     Generate,
     /// Brings in libtorch 2.11: finds it or fetches it into the user's cache
@@ -40,6 +49,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::run().map(|()| true),
         Task::Test => suite::run(),
         Task::Bench => bench::run().map(|()| true),
+        Task::Accuracy { rows, bands } => accuracy::run(rows, bands).map(|()| true),
         Task::Generate => generate::run().map(|()| true),
         Task::Setup { python } => setup::run(python).map(|()| true),
     };

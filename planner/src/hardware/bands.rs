@@ -1,6 +1,6 @@
 //! Error bands: how far measurements lay from predictions.
 //!
-//! For GPUs the quantiles come from published runs (`hardware/bands.toml`, written by `cargo run -p pleach-planner --example bands`);
+//! For GPUs the quantiles come from published runs (`hardware/bands.toml`, written by `cargo xtask accuracy --bands`);
 //! a machine that measured itself brings its own spread.
 
 use pleach_plan::hardware::{Hardware, Kind, Spread};
@@ -47,6 +47,16 @@ pub struct Band {
     pub source: String,
 }
 
+impl Shipped {
+    /// The table of this build.
+    ///
+    /// # Panics
+    /// Never: the table is compiled in, and a test reads it.
+    pub fn read() -> Self {
+        toml::from_str(TABLE).expect("the table of bands is compiled in and tested")
+    }
+}
+
 impl Band {
     /// The ends of the band around a prediction, never excluding the prediction itself.
     pub fn around(&self, predicted: u64) -> [u64; 2] {
@@ -60,8 +70,7 @@ impl Band {
 /// # Panics
 /// Never: the table is compiled in, and a test reads it.
 pub fn of(hardware: &Hardware, engine: &str) -> Bands {
-    let shipped: Shipped =
-        toml::from_str(TABLE).expect("the table of bands is compiled in and tested");
+    let shipped = Shipped::read();
     let published = match (hardware.sheet_only, engine) {
         (true, _) => shipped.sheet,
         (false, "neox") => shipped.neox,

@@ -1,0 +1,229 @@
+//! A published run as an experiment and a placement, and what the planner predicts for it.
+//!
+//! Every row is priced with the engine it ran on. What cannot be said of a row for want of an operation, a placement or a figure is the reason why it is not
+//! predicted; no row is left out without one.
+
+use std::collections::BTreeMap;
+
+use pleach_dsl::experiment::{
+    Checkpoints, Cluster, Dataset, Evaluate, Experiment, Init, Log, LossScale, Model, Positions,
+    Precision, Residual, Train, Wishes,
+};
+use pleach_plan::Recompute;
+use pleach_planner::graph::shape::Shape;
+use pleach_planner::hardware;
+use pleach_planner::placement::Placement;
+use pleach_planner::search::evaluate;
+
+use super::rows::Row;
+
+/// What was predicted for a row.
+#[derive(Clone, Copy, Debug)]
+pub struct Predicted {
+    /// Seconds of a step.
+    pub step: f64,
+    /// The same with a table from the device's data sheet.
+    pub sheet: f64,
+    /// Bytes of the fullest rank.
+    pub peak: u64,
+    /// Bytes of a device.
+    pub capacity: u64,
+}
+
+/// Predicts a row.
+///
+/// # Errors
+/// Why it cannot be predicted.
+pub fn price(row: &Row) -> Result<Predicted, String> {
+    let engine = engine(row)?;
+    let placement = placement(row, engine)?;
+    let experiment = experiment(row, &placement)?;
+    let table = hardware::find(&experiment.cluster.device, None)
+        .map_err(|_| format!("no table of {}", row.text("gpu")))?;
+    let found = evaluate::evaluate(&experiment, &table, &placement)?;
+    let sheet = hardware::sheet::of(&by_sheet(&experiment.cluster), experiment.train.precision)
+        .map_err(|error| error.to_string())?;
+    let coarse = evaluate::evaluate(&experiment, &sheet, &placement)?;
+    let seconds = |picoseconds: u64| picoseconds as f64 / 1e12;
+    Ok(Predicted {
+        step: seconds(found.simulation.step),
+        sheet: seconds(coarse.simulation.step),
+        peak: found.peak(),
+        capacity: found.capacity,
+    })
+}
+
+/// The engine that a row ran on, where there is a profile of it.
+fn engine(row: &Row) -> Result<&'static str, String> {
+    let system = row.text("system");
+    let fully_sharded = system.starts_with("DeepSpeed ZeRO-3");
+    match row.group() {
+        _ if fully_sharded => Err("no profile of DeepSpeed ZeRO-3".to_owned()),
+        "narayanan-2021" | "korthikanti-2022" | "vtrain-multi" | "vtrain-single" => Ok("megatron"),
+        "gpt-neox" | "bloom-grid" | "bigscience-v100" => Ok("neox"),
+        _ => Err(format!("no profile of {}", short(system))),
+    }
+}
+
+/// The beginning of a system's name.
+fn short(system: &str) -> &str {
+    system.split([' ', '(']).next().unwrap_or(system)
+}
+
+/// The placement of a row, where the planner can express it.
+fn placement(row: &Row, engine: &str) -> Result<Placement, String> {
+    let lacks = |what: &str| Err(format!("not said: {what}"));
+    if !matches!(row.text("vpp"), "1" | "") {
+        return Err("interleaved stages are not planned yet".to_owned());
+    }
+    if row.text("vpp").is_empty() && row.count("pp") != Some(1) {
+        return lacks("chunks of a stage");
+    }
+    if !matches!(row.text("cp"), "1" | "") {
+        return Err("context parallelism is not planned yet".to_owned());
+    }
+    let ranks = |name: &str| {
+        let count = row.count(name).and_then(|count| u32::try_from(count).ok());
+        count.ok_or_else(|| format!("not said: {name}"))
+    };
+    let recompute = match row.text("recompute") {
+        "full" => Recompute::Full,
+        "none" => Recompute::None,
+        "" => return lacks("recompute"),
+        other => return Err(format!("recompute {other} is not planned yet")),
+    };
+    Ok(Placement {
+        tp: ranks("tp")?,
+        pp: ranks("pp")?,
+        dp: ranks("dp")?,
+        zero: match row.text("zero_or_fsdp") {
+            "none" | "0" => 0,
+            "1" => 1,
+            "" => return lacks("ZeRO"),
+            other => return Err(format!("ZeRO {other} is not planned yet")),
+        },
+        sequence_parallel: row.text("sp") == "y",
+        micro_batch: u64::from(ranks("micro_batch")?),
+        recompute,
+        engine: engine.to_owned(),
+    })
+}
+
+fn experiment(row: &Row, placement: &Placement) -> Result<Experiment, String> {
+    let sixteen = if row.text("precision").starts_with("bf16") {
+        Precision::Bf16
+    } else {
+        Precision::Fp16(LossScale::default())
+    };
+    let batch = row.count("global_batch").ok_or("not said: the batch")?;
+    Ok(Experiment {
+        name: row.id().to_owned(),
+        seed: 0,
+        model: model(row, placement)?,
+        data: Dataset::plain("none", "", "bytes"),
+        train: Train::plain(1000, batch, 1e-4, sixteen),
+        checkpoints: Checkpoints::at_the_end(),
+        log: Log::default(),
+        evaluate: Evaluate::default(),
+        cluster: cluster(row)?,
+        plan: Wishes {
+            engine: placement.engine.clone(),
+            ..Wishes::open()
+        },
+        hash: String::new(),
+        origins: BTreeMap::new(),
+    })
+}
+
+fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
+    let count = |name: &str| row.count(name).ok_or_else(|| format!("not said: {name}"));
+    if row.text("gated_mlp") != "n" {
+        return Err("a gated feed-forward half has no operations yet".to_owned());
+    }
+    if count("n_heads")? != count("n_kv_heads")? {
+        return Err("grouped-query attention has no operations yet".to_owned());
+    }
+    if !matches!(row.text("experts"), "" | "0") {
+        return Err("experts have no operations yet".to_owned());
+    }
+    let (heads, hidden) = (count("n_heads")?, count("hidden")?);
+    let rows = 128 * u64::from(placement.tp);
+    let neox = row.group() == "gpt-neox";
+    let rotary = Positions::Rotary {
+        fraction: 0.25,
+        base: 1e4,
+        scale: 1.0,
+    };
+    Ok(Shape {
+        layers: count("n_layers")?,
+        hidden,
+        heads,
+        head_dim: hidden / heads,
+        context: count("seq_len")?,
+        vocab: count("vocab")?.div_ceil(rows) * rows,
+        positions: if neox { rotary } else { Positions::None },
+        residual: if neox {
+            Residual::ParallelSeparate
+        } else {
+            Residual::Sequential
+        },
+        eps: 1e-5,
+        width: count("ffn_hidden")?,
+        init: Init {
+            weights: 0.02,
+            output: 0.02,
+        },
+    }
+    .model())
+}
+
+/// The machines of a row, where their network is known.
+fn cluster(row: &Row) -> Result<Cluster, String> {
+    let device = match row.text("gpu") {
+        name if name.starts_with("A100-40") => "a100_40g",
+        name if name.starts_with("A100-80") => "a100_80g",
+        "V100-32GB" => "v100_32g",
+        other => return Err(format!("no table of {other}")),
+    };
+    let count = |name: &str| row.count(name).ok_or_else(|| format!("not said: {name}"));
+    let (gpus, per_node) = (count("n_gpus")?, count("gpus_per_node")?);
+    let network = row.number("internode_gbps_per_node").or(match row.group() {
+        // Four Omni-Path links of 100 Gbit/s on each node, says the runs' log.
+        "bloom-grid" => Some(400.0),
+        // Four HDR ports on each server (arXiv 2204.06745, section 2.3).
+        "gpt-neox" => Some(800.0),
+        _ => None,
+    });
+    if network.is_none() && gpus > per_node {
+        return Err("not said: the network".to_owned());
+    }
+    Ok(Cluster {
+        name: device.to_owned(),
+        nodes: gpus.div_ceil(per_node),
+        gpus_per_node: per_node.min(gpus),
+        device: device.to_owned(),
+        memory: None,
+        peak_flops: None,
+        intra_node: None,
+        inter_node: network.map(|gigabits| gigabits * 1e9 / 8.0),
+        bandwidth: None,
+        peak_fp32: None,
+        price: None,
+    })
+}
+
+/// The same machines with the figures of their data sheets.
+fn by_sheet(cluster: &Cluster) -> Cluster {
+    let (memory, peak, bandwidth, links) = match cluster.device.as_str() {
+        "a100_40g" => (40, 312e12, 1.555e12, 300e9),
+        "a100_80g" => (80, 312e12, 2.039e12, 300e9),
+        _ => (32, 125e12, 0.9e12, 150e9),
+    };
+    Cluster {
+        memory: Some(memory << 30),
+        peak_flops: Some(peak),
+        bandwidth: Some(bandwidth),
+        intra_node: Some(links),
+        ..cluster.clone()
+    }
+}

@@ -1,0 +1,132 @@
+//! Published runs as they stand in the files: one row, its columns by name, under one set of names.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One published run: columns by name.
+#[derive(Clone, Debug, Default)]
+pub struct Row(BTreeMap<String, String>);
+
+/// Columns of the files on vTrain under the names of the others.
+const NAMES: [(&str, &str); 9] = [
+    ("layers", "n_layers"),
+    ("heads", "n_heads"),
+    ("kv_heads", "n_kv_heads"),
+    ("ffn", "ffn_hidden"),
+    ("seq", "seq_len"),
+    ("gbs", "global_batch"),
+    ("mbs", "micro_batch"),
+    ("step_s", "step_time_s"),
+    ("node_size", "gpus_per_node"),
+];
+
+/// The files with the group that their rows are of, where they do not say it themselves.
+const FILES: [(&str, Option<&str>); 4] = [
+    ("throughput.csv", None),
+    ("oom.csv", None),
+    ("vtrain_multi.csv", Some("vtrain-multi")),
+    ("vtrain_single.csv", Some("vtrain-single")),
+];
+
+impl Row {
+    /// A column's text; empty where there is none.
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    /// A column as a whole number.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        self.text(name).parse().ok()
+    }
+
+    /// A column as a number.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.text(name).parse().ok()
+    }
+
+    /// The row's own name.
+    pub fn id(&self) -> &str {
+        self.text("id")
+    }
+
+    /// Whose row it is.
+    pub fn group(&self) -> &str {
+        self.text("group")
+    }
+
+    /// Whether the run ended for want of memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.text("status") == "oom"
+    }
+
+    /// Seconds of a step as measured: published, or following from published hardware TFLOP/s, counted as
+    /// `96 B s l h² (1 + s / 6h + V / 16lh)` (arXiv 2104.04473).
+    pub fn step(&self) -> Option<f64> {
+        self.number("step_time_s").or_else(|| {
+            let [h, l, s] = ["hidden", "n_layers", "seq_len"].map(|name| self.number(name));
+            let (h, l, s) = (h?, l?, s?);
+            let (batch, vocab) = (self.number("global_batch")?, self.number("vocab")?);
+            let flops =
+                96.0 * batch * s * l * h * h * (1.0 + s / (6.0 * h) + vocab / (16.0 * l * h));
+            Some(flops / (self.number("hw_tflops_per_gpu")? * 1e12 * self.number("n_gpus")?))
+        })
+    }
+
+    /// The same columns under the names of the larger file.
+    fn renamed(mut self, group: &str) -> Row {
+        for (from, to) in NAMES {
+            let text = self.text(from).to_owned();
+            self.0.insert(to.to_owned(), text);
+        }
+        let sequence = if self.text("sp") == "1" { "y" } else { "n" };
+        let zero = if self.text("zero") == "1" {
+            "1"
+        } else {
+            "none"
+        };
+        // The network is given for each GPU, and a node has eight.
+        let network = self
+            .number("inter_GBps_per_gpu")
+            .map_or(String::new(), |gigabytes| {
+                (gigabytes * 8.0 * 8.0).to_string()
+            });
+        let gpu = if self.text("gpu").ends_with("40") {
+            "A100-40GB"
+        } else {
+            "A100-80GB"
+        };
+        let fixed = [
+            ("group", group),
+            ("zero_or_fsdp", zero),
+            ("gpu", gpu),
+            ("gated_mlp", "n"),
+            ("cp", "1"),
+            ("sp", sequence),
+            ("internode_gbps_per_node", &network),
+            ("status", "ok"),
+        ];
+        for (name, value) in fixed {
+            self.0.insert(name.to_owned(), value.to_owned());
+        }
+        self
+    }
+}
+
+/// All rows of a folder.
+///
+/// # Errors
+/// A file is not there or does not parse.
+pub fn read(folder: &Path) -> Result<Vec<Row>, csv::Error> {
+    let mut rows = Vec::new();
+    for (file, group) in FILES {
+        let mut reader = csv::Reader::from_path(folder.join(file))?;
+        for row in reader.deserialize() {
+            let row = Row(row?);
+            rows.push(match group {
+                Some(group) => row.renamed(group),
+                None => row,
+            });
+        }
+    }
+    Ok(rows)
+}
