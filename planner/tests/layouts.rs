@@ -77,6 +77,25 @@ fn matrices_are_split_by_columns_then_rows() {
 }
 
 #[test]
+fn each_matrix_has_a_bias_of_its_own_or_none() {
+    let plan = plan(
+        &[(
+            "model.stack",
+            "4 * [layer(attention { output_bias = false }, gelu { width = 4 * hidden, bias = false })]",
+        )],
+        false,
+    );
+    let biases: Vec<&str> = plan
+        .parameters
+        .iter()
+        .map(|parameter| parameter.name.as_str())
+        .filter(|name| name.ends_with(".bias") && !name.contains("norm"))
+        .collect();
+    assert_eq!(biases, ["layers.{layer}.attention.qkv.bias"]);
+    assert_eq!(collectives(&plan, "layer.forward"), ["all_reduce"]);
+}
+
+#[test]
 fn a_sequential_layer_sums_once_for_each_half() {
     let plan = plan(&[("model.residual", "sequential")], false);
     assert_eq!(collectives(&plan, "layer.forward"), ["all_reduce"; 2]);

@@ -70,6 +70,7 @@ fn every_placement_is_accepted_and_means_the_same() {
         &[][..],
         &[("model.residual", "sequential")],
         &[("train.precision", "bf16")],
+        &[("model.biases", "false")],
     ]
     .into_iter()
     .enumerate()

@@ -43,6 +43,7 @@ fn what_runs_is_not_refused() {
         ("plan.zero", "if dp > 1 then 1 else 0"),
         ("plan.engine", "megatron"),
         ("plan.gpus", "4"),
+        ("model.biases", "false"),
     ] {
         assert_eq!(refused(&[setting]), Vec::<&str>::new(), "{setting:?}");
     }

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    Checkpoints, Cluster, Dataset, Evaluate, Experiment, Init, Log, LossScale, Model, Positions,
-    Precision, Residual, Train, Wishes,
+    Attention, Checkpoints, Cluster, Dataset, Dense, Evaluate, Experiment, Log, LossScale, Model,
+    Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -149,30 +149,27 @@ fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
     let (heads, hidden) = (count("n_heads")?, count("hidden")?);
     let rows = 128 * u64::from(placement.tp);
     let neox = row.group() == "gpt-neox";
-    let rotary = Positions::Rotary {
-        fraction: 0.25,
-        base: 1e4,
-        scale: 1.0,
-    };
+    let vocab = count("vocab")?.div_ceil(rows) * rows;
+    let plain = Shape::neox([count("n_layers")?, hidden, heads, count("seq_len")?, vocab]);
     Ok(Shape {
-        layers: count("n_layers")?,
-        hidden,
-        heads,
-        head_dim: hidden / heads,
-        context: count("seq_len")?,
-        vocab: count("vocab")?.div_ceil(rows) * rows,
-        positions: if neox { rotary } else { Positions::None },
+        attention: Attention {
+            positions: if neox {
+                plain.attention.positions
+            } else {
+                Positions::None
+            },
+            ..plain.attention
+        },
+        dense: Dense {
+            width: count("ffn_hidden")?,
+            ..plain.dense
+        },
         residual: if neox {
             Residual::ParallelSeparate
         } else {
             Residual::Sequential
         },
-        eps: 1e-5,
-        width: count("ffn_hidden")?,
-        init: Init {
-            weights: 0.02,
-            output: 0.02,
-        },
+        ..plain
     }
     .model())
 }

@@ -11,33 +11,71 @@ use pleach_dsl::experiment::{
 use crate::support::Unsupported;
 
 /// A uniform transformer.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     /// Number of layers.
     pub layers: u64,
     /// Width of the residual stream.
     pub hidden: u64,
-    /// Attention heads.
-    pub heads: u64,
-    /// Width of a head.
-    pub head_dim: u64,
     /// Positions of a sequence, in tokens.
     pub context: u64,
     /// Vocabulary rows.
     pub vocab: u64,
-    /// Width between the feed-forward matrices.
-    pub width: u64,
-    /// How positions enter.
-    pub positions: Positions,
+    /// What mixes positions.
+    pub attention: Attention,
+    /// What works on each position alone.
+    pub dense: Dense,
     /// How the two halves meet.
     pub residual: Residual,
-    /// Added to the variance in a norm.
-    pub eps: f64,
+    /// Every norm.
+    pub norm: Norm,
     /// Standard deviations of the initial weights.
     pub init: Init,
 }
 
 impl Shape {
+    /// A model of GPT-NeoX's kind, of so many layers, width, heads, positions and vocabulary rows: a quarter of each head
+    /// rotated, both halves side by side, four times the width between the feed-forward matrices.
+    pub fn neox([layers, hidden, heads, context, vocab]: [u64; 5]) -> Shape {
+        let small = libm::sqrt(2.0 / (5.0 * hidden as f64));
+        Shape {
+            layers,
+            hidden,
+            context,
+            vocab,
+            attention: Attention {
+                heads,
+                kv_heads: heads,
+                head_dim: hidden.checked_div(heads).unwrap_or(0),
+                positions: Positions::Rotary {
+                    fraction: 0.25,
+                    base: 1e4,
+                    scale: 1.0,
+                },
+                window: None,
+                bias: true,
+                output_bias: true,
+                qk_norm: Norm::None,
+                share: None,
+            },
+            dense: Dense {
+                activation: Activation::Gelu,
+                width: 4 * hidden,
+                bias: true,
+                share: None,
+            },
+            residual: Residual::ParallelSeparate,
+            norm: Norm::LayerNorm {
+                eps: 1e-5,
+                bias: true,
+            },
+            init: Init {
+                weights: small,
+                output: 2.0 / (layers as f64 * libm::sqrt(hidden as f64)),
+            },
+        }
+    }
+
     /// The shape of a model, or all that is beyond this version.
     ///
     /// # Errors
@@ -59,14 +97,12 @@ impl Shape {
             (true, Some((Mixer::Attention(attention), Mlp::Dense(dense), layer))) => Ok(Shape {
                 layers: model.layers(),
                 hidden: model.hidden,
-                heads: attention.heads,
-                head_dim: attention.head_dim,
                 context: model.context,
                 vocab: model.vocab,
-                width: dense.width,
-                positions: attention.positions,
+                attention: attention.clone(),
+                dense: dense.clone(),
                 residual: layer.residual,
-                eps: eps(layer.norm),
+                norm: layer.norm,
                 init: model.init,
             }),
             _ => Err(beyond.found),
@@ -83,27 +119,6 @@ impl Shape {
 
     /// The model of a shape.
     pub fn model(&self) -> Model {
-        let norm = Norm::LayerNorm {
-            eps: self.eps,
-            bias: true,
-        };
-        let attention = Attention {
-            heads: self.heads,
-            kv_heads: self.heads,
-            head_dim: self.head_dim,
-            positions: self.positions,
-            window: None,
-            bias: true,
-            output_bias: true,
-            qk_norm: Norm::None,
-            share: None,
-        };
-        let dense = Dense {
-            activation: Activation::Gelu,
-            width: self.width,
-            bias: true,
-            share: None,
-        };
         Model {
             hidden: self.hidden,
             context: self.context,
@@ -114,15 +129,15 @@ impl Shape {
                 scale: 1.0,
             },
             kinds: vec![Layer {
-                mixer: Mixer::Attention(attention),
-                mlp: Mlp::Dense(dense),
+                mixer: Mixer::Attention(self.attention.clone()),
+                mlp: Mlp::Dense(self.dense.clone()),
                 residual: self.residual,
-                norm,
+                norm: self.norm,
                 share: None,
             }],
             order: vec![0; usize::try_from(self.layers).expect("layers are few")],
             head: Head {
-                norm,
+                norm: self.norm,
                 bias: false,
                 cap: None,
             },
@@ -130,13 +145,6 @@ impl Shape {
             tied: false,
             init: self.init,
         }
-    }
-}
-
-fn eps(norm: Norm) -> f64 {
-    match norm {
-        Norm::LayerNorm { eps, .. } | Norm::RmsNorm { eps } => eps,
-        Norm::None => 0.0,
     }
 }
 
@@ -214,8 +222,6 @@ impl Beyond {
             "model.window",
             "attention in a window",
         );
-        let biased = attention.bias && attention.output_bias;
-        self.when(!biased, "model.biases", "attention without biases");
         let normed = attention.qk_norm != Norm::None;
         self.when(normed, "model.qk_norm", "a norm of queries and keys");
         self.when(attention.share.is_some(), "model.stack", "shared weights");
@@ -227,11 +233,6 @@ impl Beyond {
             !gelu,
             "model.mlp",
             "a nonlinearity other than the exact GELU",
-        );
-        self.when(
-            !dense.bias,
-            "model.biases",
-            "a feed-forward half without biases",
         );
         self.when(dense.share.is_some(), "model.stack", "shared weights");
     }

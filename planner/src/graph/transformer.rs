@@ -2,7 +2,7 @@
 //!
 //! In comes the experiment's model with the size of a micro-batch, out come the forward operations of embedding, layer and head.
 
-use pleach_dsl::experiment::{Model, Positions, Residual};
+use pleach_dsl::experiment::{Attention, Model, Norm, Positions, Residual};
 use pleach_plan::op::Tokens;
 use pleach_plan::{Init, Op};
 
@@ -36,16 +36,19 @@ impl Sizes {
     /// The sizes of a model under a micro-batch.
     pub fn of(model: &Shape, micro_batch: u64) -> Sizes {
         let dim = |name, size| Dim { name, size };
-        let attention = model.heads * model.head_dim;
+        let Attention {
+            heads, head_dim, ..
+        } = model.attention;
+        let attention = heads * head_dim;
         Sizes {
             batch: dim("batch", micro_batch),
             sequence: dim("sequence", model.context),
             hidden: dim("hidden", model.hidden),
-            heads: dim("heads", model.heads),
-            head: dim("head", model.head_dim),
+            heads: dim("heads", heads),
+            head: dim("head", head_dim),
             attention: dim("attention", attention),
             qkv: dim("qkv", 3 * attention),
-            ffn: dim("ffn", model.width),
+            ffn: dim("ffn", model.dense.width),
             vocab: dim("vocab", model.vocab),
         }
     }
@@ -189,7 +192,9 @@ fn norm(block: &mut Block, model: &Shape, sizes: &Sizes, name: &str, input: Valu
         Kind::Statistic,
     );
     block.forward_into(
-        Op::LayerNorm { eps: model.eps },
+        Op::LayerNorm {
+            eps: eps(model.norm),
+        },
         &[input, weight, bias],
         &[],
         &[out, mean, rstd],
@@ -197,13 +202,21 @@ fn norm(block: &mut Block, model: &Shape, sizes: &Sizes, name: &str, input: Valu
     out
 }
 
+fn eps(norm: Norm) -> f64 {
+    match norm {
+        Norm::LayerNorm { eps, .. } | Norm::RmsNorm { eps } => eps,
+        Norm::None => 0.0,
+    }
+}
+
 /// Entries of a head that are rotated, and the base of their frequencies.
 pub fn rotary(model: &Shape) -> (u64, f64) {
-    match model.positions {
+    match model.attention.positions {
         Positions::None | Positions::Alibi => (0, 10_000.0),
-        Positions::Rotary { fraction, base, .. } => {
-            (libm::round(fraction * model.head_dim as f64) as u64, base)
-        }
+        Positions::Rotary { fraction, base, .. } => (
+            libm::round(fraction * model.attention.head_dim as f64) as u64,
+            base,
+        ),
     }
 }
 
@@ -230,8 +243,8 @@ impl Layer<'_> {
         let both = self
             .block
             .forward(Op::Add {}, &[attention, mlp], "halves", &hidden);
-        let both = self.bias("attention.output.bias", both, "halves.attention");
-        let both = self.bias("mlp.down.bias", both, "halves.mlp");
+        let both = self.output_bias(both, "halves.attention");
+        let both = self.down_bias(both, "halves.mlp");
         self.block
             .forward(Op::Add {}, &[input, both], "output", &hidden)
     }
@@ -241,13 +254,13 @@ impl Layer<'_> {
         let hidden = self.sizes.rows(self.sizes.hidden);
         let first = self.norm("attention.norm", input);
         let attention = self.attention(first);
-        let attention = self.bias("attention.output.bias", attention, "attention.biased");
+        let attention = self.output_bias(attention, "attention.biased");
         let middle = self
             .block
             .forward(Op::Add {}, &[input, attention], "middle", &hidden);
         let second = self.norm("mlp.norm", middle);
         let mlp = self.mlp(second);
-        let mlp = self.bias("mlp.down.bias", mlp, "mlp.biased");
+        let mlp = self.down_bias(mlp, "mlp.biased");
         self.block
             .forward(Op::Add {}, &[middle, mlp], "output", &hidden)
     }
@@ -261,7 +274,21 @@ impl Layer<'_> {
             .parameter(name, &[rows, columns], Init::Normal { std })
     }
 
-    fn bias(&mut self, name: &str, input: ValueId, out: &str) -> ValueId {
+    /// The bias of attention's output matrix, where it has one.
+    fn output_bias(&mut self, input: ValueId, out: &str) -> ValueId {
+        let there = self.model.attention.output_bias;
+        self.bias(there, "attention.output.bias", input, out)
+    }
+
+    /// The bias of the last feed-forward matrix, where it has one.
+    fn down_bias(&mut self, input: ValueId, out: &str) -> ValueId {
+        self.bias(self.model.dense.bias, "mlp.down.bias", input, out)
+    }
+
+    fn bias(&mut self, there: bool, name: &str, input: ValueId, out: &str) -> ValueId {
+        if !there {
+            return input;
+        }
         let dims = self.block.value(input).dims.clone();
         let bias = self.block.parameter(name, &dims[2..], Init::Zeros);
         self.block.forward(Op::Bias {}, &[input, bias], out, &dims)
@@ -281,13 +308,13 @@ impl Layer<'_> {
             "qkv.product",
             &sizes.rows(sizes.qkv),
         );
-        let qkv = self.bias("attention.qkv.bias", qkv, "qkv");
+        let qkv = self.bias(self.model.attention.bias, "attention.qkv.bias", qkv, "qkv");
         let heads = [sizes.batch, sizes.heads, sizes.sequence, sizes.head];
         let [q, k, v] =
             ["q", "k", "v"].map(|name| self.block.declare(name, &heads, Kind::Activation));
         let (rotary, base) = rotary(self.model);
         let split = Op::SplitHeads {
-            head_dim: self.model.head_dim,
+            head_dim: self.model.attention.head_dim,
             rotary,
             base,
         };
@@ -323,7 +350,7 @@ impl Layer<'_> {
             "mlp.product",
             &sizes.rows(sizes.ffn),
         );
-        let up = self.bias("mlp.up.bias", up, "mlp.up");
+        let up = self.bias(self.model.dense.bias, "mlp.up.bias", up, "mlp.up");
         let active = self
             .block
             .forward(Op::Gelu {}, &[up], "mlp.active", &sizes.rows(sizes.ffn));

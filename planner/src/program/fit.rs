@@ -66,8 +66,8 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
     let model = Shape::of(&experiment.model).map_err(unsupported)?;
     let tp = u64::from(placement.tp);
     let shares = [
-        ("attention heads", model.heads),
-        ("feed-forward columns", model.width),
+        ("attention heads", model.attention.heads),
+        ("feed-forward columns", model.dense.width),
         ("vocabulary rows", model.vocab),
     ];
     let positions = placement

@@ -34,7 +34,7 @@ pub fn dims(experiment: &Experiment, placement: &Placement) -> BTreeMap<String, 
         sizes.vocab,
     ];
     let own = [
-        ("head_dim", model.head_dim),
+        ("head_dim", model.attention.head_dim),
         ("layers", model.layers),
         ("rotary", rotary(model).0),
     ];

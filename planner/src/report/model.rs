@@ -28,8 +28,8 @@ pub fn parameters(evaluated: &Evaluated) -> u64 {
 /// FLOPs of one forward pass over a token: all layers, and the head.
 fn forward(experiment: &Experiment) -> [f64; 2] {
     let model = Shape::known(&experiment.model);
-    let width = model.width;
-    let heads = model.heads * model.head_dim;
+    let width = model.dense.width;
+    let heads = model.attention.heads * model.attention.head_dim;
     let matrices = model.hidden * 3 * heads + heads * model.hidden + 2 * model.hidden * width;
     let attention = 2 * model.context * heads;
     let layers = model.layers * 2 * (matrices + attention);

@@ -98,15 +98,12 @@ impl Builder<'_> {
 
     fn tensor_parallel(&self, tp: u64, gpus: u64) -> Option<String> {
         let model = Shape::known(&self.experiment.model);
-        let width = model.width;
+        let (width, heads) = (model.dense.width, model.attention.heads);
         if tp == 0 || !gpus.is_multiple_of(tp) {
             return Some(format!("{gpus} ranks do not divide by it"));
         }
-        if !model.heads.is_multiple_of(tp) {
-            return Some(format!(
-                "{} attention heads do not divide by it",
-                model.heads
-            ));
+        if !heads.is_multiple_of(tp) {
+            return Some(format!("{heads} attention heads do not divide by it"));
         }
         (!width.is_multiple_of(tp))
             .then(|| format!("the MLP's width of {width} does not divide by it"))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pleach_dsl::experiment::{
-    Checkpoints, Cluster, Dataset, Evaluate, Experiment, Init, Log, Model, Positions, Precision,
-    Price, Residual, Train, Wishes,
+    Checkpoints, Cluster, Dataset, Evaluate, Experiment, Log, Model, Precision, Price, Train,
+    Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::hardware::Hardware;
@@ -21,27 +21,7 @@ use crate::placement::Placement;
 use crate::simulate::sample::cluster;
 
 fn model([layers, hidden, heads]: [u64; 3]) -> Model {
-    Shape {
-        layers,
-        hidden,
-        heads,
-        head_dim: hidden / heads,
-        context: 256,
-        vocab: 256,
-        positions: Positions::Rotary {
-            fraction: 0.25,
-            base: 1e4,
-            scale: 1.0,
-        },
-        residual: Residual::ParallelSeparate,
-        eps: 1e-5,
-        width: 4 * hidden,
-        init: Init {
-            weights: 0.02,
-            output: 0.01,
-        },
-    }
-    .model()
+    Shape::neox([layers, hidden, heads, 256, 256]).model()
 }
 
 /// So many nodes and ranks of a device, and layers, width, heads and batch of a model.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    AdamW, Checkpoints, Cluster, Dataset, Decays, Evaluate, Experiment, Init, Log, Model,
-    Optimizer, Positions, Precision, Residual, Train, Wishes,
+    AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Evaluate, Experiment, Init,
+    Log, Model, Norm, Optimizer, Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -51,40 +51,44 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
 }
 
 fn model(random: &mut Random, layers: u64) -> Model {
-    let base = 100.0;
+    let plain = Shape::neox([layers, 8, 2, 4, 6]);
     Shape {
-        layers,
-        hidden: 8,
-        heads: 2,
-        head_dim: 4,
-        context: 4,
-        vocab: 6,
-        positions: random.pick(&[
-            Positions::None,
-            Positions::Rotary {
-                fraction: 0.5,
-                base,
-                scale: 1.0,
-            },
-            Positions::Rotary {
-                fraction: 1.0,
-                base,
-                scale: 1.0,
-            },
-        ]),
+        attention: attention(random, plain.attention),
         residual: random.pick(&[
             Residual::Sequential,
             Residual::ParallelSeparate,
             Residual::ParallelShared,
         ]),
-        eps: 1e-3,
-        width: random.pick(&[4, 6]),
+        norm: Norm::LayerNorm {
+            eps: 1e-3,
+            bias: true,
+        },
+        dense: Dense {
+            width: random.pick(&[4, 6]),
+            bias: random.coin(),
+            ..plain.dense
+        },
         init: Init {
             weights: 0.4,
             output: 0.3,
         },
+        ..plain
     }
     .model()
+}
+
+fn attention(random: &mut Random, plain: Attention) -> Attention {
+    let rotary = |fraction| Positions::Rotary {
+        fraction,
+        base: 100.0,
+        scale: 1.0,
+    };
+    Attention {
+        positions: random.pick(&[Positions::None, rotary(0.5), rotary(1.0)]),
+        bias: random.coin(),
+        output_bias: random.coin(),
+        ..plain
+    }
 }
 
 fn train(random: &mut Random, global_batch: u64) -> Train {

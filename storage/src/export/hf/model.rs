@@ -60,6 +60,7 @@ impl HfModel {
     pub fn of(plan: &Plan) -> Result<HfModel, ExportError> {
         let forward = forward(plan)?;
         let (norms, heads) = (norms(forward)?, heads(forward)?);
+        biases(plan)?;
         let embedding = matrix(plan, "embedding.weight")?;
         let attended = matrix(plan, "layers.{layer}.attention.output.weight")?[1];
         let [vocab, hidden] = embedding;
@@ -91,6 +92,17 @@ impl HfModel {
                 .any(|parameter| parameter.name == "head.weight"),
         })
     }
+}
+
+/// GPT-NeoX has a bias behind every matrix of a layer.
+fn biases(plan: &Plan) -> Result<(), ExportError> {
+    let there = |name: &str| plan.parameters.iter().any(|found| found.name == name);
+    for matrix in ["attention.qkv", "attention.output", "mlp.up", "mlp.down"] {
+        if !there(&format!("layers.{{layer}}.{matrix}.bias")) {
+            return inexpressible(format!("its `{matrix}` has no bias"));
+        }
+    }
+    Ok(())
 }
 
 fn inexpressible<T>(what: String) -> Result<T, ExportError> {
