@@ -91,7 +91,18 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::NoCache => ("pleach::machine::cache", false),
     };
     let message = error.to_string();
-    if wish {
+    let help = match error {
+        DataError::Source { .. } => Some(
+            "`pleach plan` plans it as it stands; to run it here, `source = \"cargo:dependencies\"` with `files` in its mix",
+        ),
+        DataError::Tokenizer { .. } => Some(
+            "`pleach plan` plans it as it stands; to run it here, `tokenizer = \"bytes\"` and `vocab = 256`",
+        ),
+        _ => None,
+    };
+    if let Some(help) = help {
+        Failure::wish(code, message).help(help)
+    } else if wish {
         Failure::wish(code, message)
     } else {
         Failure::machine(code, message)
