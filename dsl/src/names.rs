@@ -6,7 +6,7 @@ use strsim::damerau_levenshtein;
 const LONGEST: usize = 64;
 
 /// So many names are looked through; a list that is longer was made by a machine.
-const MOST_NAMES: usize = 1000;
+pub const MOST_NAMES: usize = 1000;
 
 /// The known name that is nearest to a written one: equal but for case first, then by edit distance, up to a third of its length.
 pub fn nearest<'names>(

@@ -242,8 +242,17 @@ pub fn decimal(digits: u64, power: i32) -> BigRational {
         (0, _) => whole(digits),
         (1.., Some(scale)) => BigRational::from_integer((digits_wide * scale).into()),
         (_, Some(scale)) => reduced(digits_wide, scale),
+        (1.., None) => BigRational::from_integer(exact_power(10, power).numer() * digits),
         _ => whole(digits) * exact_power(10, power),
     }
+}
+
+/// The bits of a numerator or denominator that no spec needs, and that cost more time the longer they are reckoned with.
+const MOST_BITS: u64 = 1 << 13;
+
+/// Whether a number is longer than the language reckons with.
+pub fn is_beyond(value: &BigRational) -> bool {
+    value.numer().bits().max(value.denom().bits()) > MOST_BITS
 }
 
 /// The nearest floating-point number.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pleach_dsl::{format as lay_out, load, outline};
+use pleach_dsl::{Spec, format as lay_out, load, outline};
 
 /// A text gives a tree with places inside it, whatever it is.
 pub fn parse(text: &str) {
@@ -33,6 +33,14 @@ pub fn resolve(text: &str) {
     }
     let shown = loaded.problems.render(false);
     assert_eq!(shown.is_empty(), loaded.problems.is_empty());
+}
+
+/// All that a text offers is checked, and every problem can be shown.
+pub fn check(text: &str) {
+    let files = BTreeMap::from([("main.pleach".to_string(), text.to_string())]);
+    let checked = Spec::read("main.pleach", &files, &[]).check(None);
+    let shown = checked.problems.render(false);
+    assert_eq!(shown.is_empty(), checked.problems.is_empty());
 }
 
 /// What can be laid out is laid out once and for all.

@@ -15,7 +15,7 @@ pub use units::{SEQUENCES, UNIT_WORDS, Unit, find_unit};
 pub use value::Value;
 
 use crate::problem::Problem;
-use crate::quantity::{Dimension, Quantity, product};
+use crate::quantity::{Dimension, Quantity, is_beyond, product};
 use crate::syntax::{Amount, Expression, ExpressionKind, Operator, Path, Place};
 
 /// Why a formula has no value.
@@ -70,6 +70,12 @@ pub fn evaluate(expression: &Expression, around: &mut dyn Surroundings) -> Resul
         ExpressionKind::Not(inner) => Ok(Value::Truth(!evaluate_truth(inner, around)?)),
         ExpressionKind::Binary(operator, at, left, right) => {
             let value = evaluate_binary(*operator, *at, left, right, around)?;
+            if let Value::Number(number) = &value
+                && is_beyond(&number.value)
+            {
+                around.report(beyond(place));
+                return Err(Stop::Poisoned);
+            }
             around.note(*at, &value);
             Ok(value)
         }
@@ -81,6 +87,14 @@ pub fn evaluate(expression: &Expression, around: &mut dyn Surroundings) -> Resul
         ExpressionKind::Table(_) => Err(misplaced(around, place, "a table")),
         ExpressionKind::Broken => Err(Stop::Poisoned),
     }
+}
+
+/// A result that is too long to go on with.
+fn beyond(place: Place) -> Problem {
+    let title = "this comes out beyond the numbers of the language";
+    let label = "too many digits";
+    Problem::error("pleach::number::size", title, place, label)
+        .help("write it with fewer factors, or round it: `ceil(…)`, `floor(…)`")
 }
 
 /// Evaluates a condition.

@@ -54,7 +54,12 @@ pub fn format(name: &str, text: &str) -> Result<String, Problems> {
         return Err(Problems::new(problems, sources));
     };
     let formatted = Layout::new(&lines, &written).file();
-    let read = parse_written(&formatted, &mut problems).expect("what is laid out can be read");
+    let Some(read) = parse_written(&formatted, &mut problems) else {
+        // Lined up, a line can become longer than the longest.
+        let mut sources = Sources::default();
+        sources.add(name, formatted, false);
+        return Err(Problems::new(problems, sources));
+    };
     assert!(
         same(&written, &lines, &read, &formatted),
         "laying out changes no word"

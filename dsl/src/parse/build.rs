@@ -1,6 +1,7 @@
 //! Pairs of the grammar to the tree. Comments come back as pairs too and are stepped over here.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::LazyLock;
 
 use num_bigint::BigInt;
@@ -183,6 +184,7 @@ impl Builder<'_> {
                 let path = self.path(&parts.next().expect("a binding has a path"));
                 let value = self.expression(parts.last().expect("a binding has a value"));
                 let place = path.place.to(value.place);
+                let value = Rc::new(value);
                 if rule == Rule::binding {
                     Entry::Binding { path, value, place }
                 } else {
@@ -193,9 +195,10 @@ impl Builder<'_> {
                 let name = parts
                     .find(|part| part.as_rule() == Rule::name)
                     .expect("a constant has a name");
+                let value = self.expression(parts.last().expect("a constant has a value"));
                 Entry::Constant {
                     name: self.name(&name),
-                    value: self.expression(parts.last().expect("a constant has a value")),
+                    value: Rc::new(value),
                 }
             }
             Rule::require => self.require(parts, whole),
@@ -226,7 +229,7 @@ impl Builder<'_> {
             ..whole
         };
         Entry::Require {
-            condition,
+            condition: Rc::new(condition),
             because,
             place,
         }

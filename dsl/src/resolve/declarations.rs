@@ -7,7 +7,7 @@ use super::elaborate::LONGEST_CHAIN;
 use super::schedules::is_schedule;
 use super::{Resolver, Scope};
 use crate::loader::SHIPPED;
-use crate::names::nearest;
+use crate::names::{MOST_NAMES, nearest};
 use crate::problem::{MOST_PROBLEMS, Problem};
 use crate::schema::{FAMILIES, RATES, Section, TRANSFORMER};
 use crate::syntax::{Declaration, Kind, Path};
@@ -109,9 +109,8 @@ impl<'files> Resolver<'files> {
         if let Some(own) = declared(scope, name) {
             return Lookup::Found(own);
         }
-        let plain = scope.imports.iter().filter(|(alias, _)| alias.is_none());
         let mut lost = scope.tree.incomplete;
-        for (_, target) in plain {
+        for target in &scope.plain {
             match target {
                 Some(file) => {
                     if let Some(found) = declared(&self.files[*file], name) {
@@ -131,17 +130,13 @@ impl<'files> Resolver<'files> {
 
     /// `alias.name`.
     fn behind_alias(&self, from: usize, alias: &str, name: &str) -> Lookup<'files> {
-        let imports = &self.files[from].imports;
-        match imports
-            .iter()
-            .find(|(known, _)| known.as_deref() == Some(alias))
-        {
-            Some((_, Some(file))) => match declared(&self.files[*file], name) {
+        match self.files[from].aliases.get(alias) {
+            Some(Some(file)) => match declared(&self.files[*file], name) {
                 Some(found) => Lookup::Found(found),
                 None if self.files[*file].tree.incomplete => Lookup::Silent,
                 None => Lookup::None,
             },
-            Some((_, None)) => Lookup::Silent,
+            Some(None) => Lookup::Silent,
             None => Lookup::None,
         }
     }
@@ -203,6 +198,7 @@ impl<'files> Resolver<'files> {
                 Some(alias) => (format!("{alias}.{}", declaration.name.text), file),
                 None => (declaration.name.text.clone(), file),
             })
+            .take(MOST_NAMES)
             .collect()
     }
 

@@ -170,10 +170,9 @@ impl<'files> Resolver<'files> {
                 because,
                 place,
             } => {
-                let condition = Rc::new(condition.clone());
                 self.laws.push(Law {
                     section: node,
-                    condition,
+                    condition: condition.clone(),
                     because: because.clone(),
                     place: *place,
                     layer,
@@ -220,7 +219,7 @@ impl<'files> Resolver<'files> {
     }
 
     /// `let name = value`.
-    fn constant(&mut self, node: NodeId, name: &Name, value: &Expression, layer: Layer) {
+    fn constant(&mut self, node: NodeId, name: &Name, value: &Rc<Expression>, layer: Layer) {
         let body = self.tree.body(node).expect("entries stand in sections");
         if body.schema.field(&name.text).is_some() {
             let title = format!(
@@ -238,7 +237,7 @@ impl<'files> Resolver<'files> {
             node,
             &name.text,
             None,
-            Rc::new(value.clone()),
+            value.clone(),
             (layer, name.place),
             false,
         );
@@ -249,7 +248,7 @@ impl<'files> Resolver<'files> {
         &mut self,
         node: NodeId,
         path: &Path,
-        value: &Expression,
+        value: &Rc<Expression>,
         at: (Layer, Place),
         domain: bool,
     ) {
@@ -274,10 +273,14 @@ impl<'files> Resolver<'files> {
     /// Reports a field that the section does not have. The one that was probably meant is not missing, and whoever mentions the wrong name
     /// is not wrong a second time.
     fn report_unknown(&mut self, section: NodeId, name: &Name, value: Option<&str>) {
+        let full = self.is_full();
         let path = self.tree.node(section).path.clone();
         let Some(body) = self.tree.body_mut(section) else {
             return;
         };
+        if full {
+            return self.unknown_is_silent(section, name);
+        }
         let (problem, meant) = unknown_and_meant(body.schema, &path, &name.text, name.place, value);
         body.incomplete |= body.schema.later.contains(&name.text.as_str());
         let inner = meant.and_then(|meant| body.children.get(meant).copied());
@@ -286,6 +289,11 @@ impl<'files> Resolver<'files> {
             .into_iter()
             .for_each(|child| self.mark_incomplete(child));
         self.report(problem);
+        self.unknown_is_silent(section, name);
+    }
+
+    /// Keeps whoever mentions a wrong name from being wrong a second time.
+    fn unknown_is_silent(&mut self, section: NodeId, name: &Name) {
         if self.tree.child(section, &name.text).is_none() {
             self.poison(section, &name.text, (Layer::Override, name.place));
         }

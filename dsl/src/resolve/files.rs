@@ -3,7 +3,7 @@
 //! `presets/…` is what ships with the language. Any other import is relative to the folder of the file that names it; absolute paths and `..` are
 //! refused, so that a spec means the same wherever its folder lies. A cycle is an error that prints the cycle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::loader::{Failure, Loader, SHIPPED};
 use crate::names::nearest;
@@ -21,6 +21,10 @@ pub struct Scope {
     pub names: BTreeMap<String, usize>,
     /// Imported files: the name behind `as`, and the number of the file; none where it could not be read.
     pub imports: Vec<(Option<String>, Option<usize>)>,
+    /// The first file behind each `as`.
+    pub aliases: BTreeMap<String, Option<usize>>,
+    /// Files imported without one, each once.
+    pub plain: Vec<Option<usize>>,
 }
 
 /// The files of one load.
@@ -62,6 +66,8 @@ pub fn read_files(
                 },
                 names: BTreeMap::new(),
                 imports: Vec::new(),
+                aliases: BTreeMap::new(),
+                plain: Vec::new(),
             });
             let place = Place {
                 file: 0,
@@ -105,14 +111,23 @@ impl Reader<'_> {
             tree,
             names,
             imports: Vec::new(),
+            aliases: BTreeMap::new(),
+            plain: Vec::new(),
         });
         self.stack.push(path.to_string());
+        let mut plain = BTreeSet::new();
         for import in &imports {
             let target = self.import(path, import);
-            self.scopes[file].imports.push((
-                import.alias.as_ref().map(|alias| alias.text.clone()),
-                target,
-            ));
+            let alias = import.alias.as_ref().map(|alias| alias.text.clone());
+            let scope = &mut self.scopes[file];
+            match &alias {
+                Some(alias) => {
+                    scope.aliases.entry(alias.clone()).or_insert(target);
+                }
+                None if plain.insert(target) => scope.plain.push(target),
+                None => {}
+            }
+            scope.imports.push((alias, target));
         }
         self.stack.pop();
         file

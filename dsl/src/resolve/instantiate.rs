@@ -18,7 +18,7 @@ impl Resolver<'_> {
         &mut self,
         node: NodeId,
         field: &'static Field,
-        value: &Expression,
+        value: &Rc<Expression>,
         at: (Layer, Place),
         domain: bool,
     ) {
@@ -32,50 +32,48 @@ impl Resolver<'_> {
             Type::Rows(columns) => self.set_rows(node, field, columns, value, at),
             Type::Variant(_) | Type::Declared(..) => {
                 let value = match at.0 {
-                    Layer::Default => Rc::new(value.clone()),
+                    Layer::Default => value.clone(),
                     _ => self.follow_constants(node, value),
                 };
                 self.instantiate(node, field, &value, at);
             }
             _ => {
-                self.add_cell(
-                    node,
-                    field.name,
-                    Some(field),
-                    Rc::new(value.clone()),
-                    at,
-                    domain,
-                );
+                self.add_cell(node, field.name, Some(field), value.clone(), at, domain);
             }
         }
     }
 
     /// Replaces the name of a `let` by its formula, where a section is wanted.
-    pub(super) fn follow_constants(&self, node: NodeId, value: &Expression) -> Rc<Expression> {
-        let mut value = Rc::new(value.clone());
+    pub(super) fn follow_constants(&self, node: NodeId, value: &Rc<Expression>) -> Rc<Expression> {
+        let behind = self.behind_constants(node, value);
+        behind.unwrap_or_else(|| value.clone())
+    }
+
+    /// The formula of the `let` that a value names.
+    pub(super) fn behind_constants(
+        &self,
+        node: NodeId,
+        value: &Expression,
+    ) -> Option<Rc<Expression>> {
+        let mut found: Option<Rc<Expression>> = None;
         for _ in 0..LONGEST_CHAIN {
+            let value = found.as_deref().unwrap_or(value);
             let ExpressionKind::Path(path) = &value.kind else {
                 break;
             };
             let mut section = Some(node);
             let mut constant = None;
-            while let Some(at) = section {
-                constant = self
-                    .tree
-                    .child(at, &path.text)
-                    .filter(|child| self.is_constant(*child));
-                section = if constant.is_some() {
-                    None
-                } else {
-                    self.tree.node(at).parent
-                };
+            while let (Some(at), None) = (section, constant) {
+                let child = self.tree.child(at, &path.text);
+                constant = child.filter(|child| self.is_constant(*child));
+                section = self.tree.node(at).parent;
             }
             match constant.map(|child| &self.tree.node(child).content) {
-                Some(Content::Cell { value: inner, .. }) => value = inner.clone(),
+                Some(Content::Cell { value: inner, .. }) => found = Some(inner.clone()),
                 _ => break,
             }
         }
-        value
+        found
     }
 
     /// Whether a node is a `let`.
@@ -290,11 +288,11 @@ impl Resolver<'_> {
 }
 
 /// A name as a formula.
-fn named(path: &Path) -> Expression {
-    Expression {
+fn named(path: &Path) -> Rc<Expression> {
+    Rc::new(Expression {
         kind: ExpressionKind::Path(path.clone()),
         place: path.place,
-    }
+    })
 }
 
 /// A kind of section to show in a help.

@@ -41,7 +41,7 @@ pub use files::{Files, Scope, read_files};
 pub use mix::Share;
 pub use settings::{Setting, read_settings};
 pub use stack::{Pattern, is_structure};
-pub use sweep::{Axis, Sweep};
+pub use sweep::{Axis, LONGEST_AXIS, MOST_CHECKED, Sweep};
 pub use tree::{Body, Content, Node, NodeId, Tree};
 pub use unknown::{meant_by_neighbour, not_yet};
 

@@ -4,6 +4,8 @@
 //! In the first row, and where there is no such column, the value is the one outside of the table. A learning rate that is kept goes on:
 //! what it was falling to is reached at the end of the last phase that keeps it.
 
+use std::rc::Rc;
+
 use super::{Content, NodeId, Resolver};
 use crate::evaluate::{Stop, Value};
 use crate::origin::Layer;
@@ -35,7 +37,7 @@ impl Resolver<'_> {
         node: NodeId,
         field: &'static Field,
         columns: &'static Section,
-        value: &Expression,
+        value: &Rc<Expression>,
         at: (Layer, Place),
     ) {
         let value = self.follow_constants(node, value);
@@ -91,7 +93,8 @@ impl Resolver<'_> {
             for (field, cell) in header.iter().zip(&row.cells) {
                 match (cell, order.last()) {
                     (Some(cell), _) => {
-                        self.set_field(node, field, cell, (layer, cell.place), false);
+                        let value = Rc::new(cell.clone());
+                        self.set_field(node, field, &value, (layer, cell.place), false);
                     }
                     (None, Some(above)) => self.keep_from(node, *above, field),
                     (None, None) => {}

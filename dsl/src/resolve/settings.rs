@@ -1,5 +1,7 @@
 //! `--set path=value`: the last word, with an origin of its own. Parsed once for all runs of a file, laid over each.
 
+use std::rc::Rc;
+
 use super::Resolver;
 use crate::origin::Layer;
 use crate::parse::parse_setting;
@@ -11,7 +13,7 @@ use crate::syntax::{Expression, Path, Place};
 #[derive(Clone, Debug)]
 pub struct Setting {
     path: Path,
-    value: Expression,
+    value: Rc<Expression>,
     place: Place,
 }
 
@@ -55,7 +57,11 @@ fn read_setting(
             ..place
         },
     };
-    (problems.len() == before).then_some(Setting { path, value, place })
+    (problems.len() == before).then_some(Setting {
+        path,
+        value: Rc::new(value),
+        place,
+    })
 }
 
 impl Resolver<'_> {

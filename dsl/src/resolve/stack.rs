@@ -151,7 +151,8 @@ impl Resolver<'_> {
         value: &Expression,
         depth: usize,
     ) -> Option<Pattern> {
-        let value = self.follow_constants(reading.model, value);
+        let behind = self.behind_constants(reading.model, value);
+        let value = behind.as_deref().unwrap_or(value);
         if depth > LONGEST_CHAIN {
             self.report(not_a_layer(value.place, true));
             return None;
@@ -194,7 +195,8 @@ impl Resolver<'_> {
 
     /// Whether an expression is a list of layers or a layer, rather than a count.
     fn is_layers(&self, model: NodeId, value: &Expression) -> bool {
-        match &self.follow_constants(model, value).kind {
+        let behind = self.behind_constants(model, value);
+        match &behind.as_deref().unwrap_or(value).kind {
             ExpressionKind::List(_) | ExpressionKind::Amend(..) => true,
             ExpressionKind::Call(name, _) => name.text == "layer",
             ExpressionKind::Binary(_, _, left, right) => {
@@ -237,7 +239,7 @@ impl Resolver<'_> {
         let node = self.new_layer(reading, place);
         for (field, argument) in parts.into_iter().zip(arguments) {
             let at = (reading.layer, argument.place);
-            self.set_field(node, field, argument, at, false);
+            self.set_field(node, field, &Rc::new(argument.clone()), at, false);
         }
         Some(Pattern::Layer(node))
     }

@@ -126,7 +126,7 @@ impl Tree {
         if path.is_empty() {
             name.to_string()
         } else {
-            format!("{path}.{name}")
+            [path, ".", name].concat()
         }
     }
 

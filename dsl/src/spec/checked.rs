@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Spec, Target};
-use crate::problem::Problem;
+use super::{BEGINNING, Spec, Target};
+use crate::problem::{MOST_PROBLEMS, Problem};
+use crate::quantity::{show, whole};
 use crate::render::Problems;
-use crate::resolve::Sweep;
+use crate::resolve::{MOST_CHECKED, Sweep};
 use crate::syntax::Place;
 
 /// What came of checking a file.
@@ -132,11 +133,17 @@ impl Spec {
         problems.extend_from_slice(self.names());
         let known = problems.clone();
         let mut found = Found::default();
-        for number in &experiments {
+        let many = self.too_many(&experiments, &sweeps);
+        let (experiments_read, sweeps_read) = match &many {
+            Some(_) => (&[][..], &[][..]),
+            None => (&experiments[..], &sweeps[..]),
+        };
+        problems.extend(many);
+        for number in experiments_read {
             let target = Target::Experiment(*number);
             self.check_target(target, &known, &mut found);
         }
-        for number in &sweeps {
+        for number in sweeps_read {
             match self.sweeps[*number].exploded() {
                 Some(problem) => problems.push(problem),
                 None => self.check_runs(*number, &known, &mut found),
@@ -154,6 +161,25 @@ impl Spec {
         }
     }
 
+    /// A file that offers more than anybody counted, where the author did not say how many runs are meant.
+    fn too_many(&self, experiments: &[usize], sweeps: &[usize]) -> Option<Problem> {
+        let of_sweeps = sweeps.iter().map(|number| &self.sweeps[*number]);
+        let counted = of_sweeps.filter(|sweep| !sweep.allowed && sweep.exploded().is_none());
+        let runs = counted.map(Sweep::total).fold(0, u64::saturating_add);
+        let total = runs.saturating_add(experiments.len() as u64);
+        let most = MOST_CHECKED as u64;
+        if total <= most {
+            return None;
+        }
+        let title = format!(
+            "this file offers {} experiments and runs",
+            show(&whole(total))
+        );
+        let label = format!("at most {} are checked at once", show(&whole(most)));
+        let problem = Problem::error("pleach::check::size", title, BEGINNING, label);
+        Some(problem.help("check one by its name, or spread them over several files"))
+    }
+
     fn check_runs(&mut self, sweep: usize, known: &[Problem], found: &mut Found) {
         for run in 0..self.sweeps[sweep].total() {
             let picks = self.sweeps[sweep].picks(run);
@@ -162,6 +188,9 @@ impl Spec {
     }
 
     fn check_target(&mut self, target: Target, known: &[Problem], found: &mut Found) {
+        if known.len() + found.groups.len() >= MOST_PROBLEMS {
+            return;
+        }
         let mut problems = self.build(target, false).problems;
         if problems.is_empty() {
             return;

@@ -17,7 +17,8 @@ use crate::loader::{Loader, SHIPPED};
 use crate::problem::{MOST_PROBLEMS, Problem, Severity};
 use crate::render::Problems;
 use crate::resolve::{
-    Defaults, Files, Resolver, Setting, Share, Sweep, check_twice, read_files, read_settings,
+    Defaults, Files, LONGEST_AXIS, MOST_CHECKED, Resolver, Setting, Share, Sweep, check_twice,
+    read_files, read_settings,
 };
 use crate::sources::Sources;
 use crate::syntax::{Declaration, Kind, Place};
@@ -103,10 +104,11 @@ impl Spec {
         let mut files = read_files(root, &beside(settings), loader, &mut problems);
         check_twice(&files.scopes, &mut problems);
         let settings = read_settings(settings, &mut files.sources, &mut problems);
+        let mut room = LONGEST_AXIS;
         let declarations = files.scopes[0].tree.declarations.iter().enumerate();
         let sweeps = declarations
             .filter(|(_, declaration)| declaration.kind == Kind::Sweep)
-            .map(|(number, declaration)| Sweep::read(number, declaration, &mut problems))
+            .map(|(number, declaration)| Sweep::read(number, declaration, &mut room, &mut problems))
             .collect();
         Spec {
             files,
@@ -208,16 +210,18 @@ impl Spec {
                 alone.elaborate_alone(declaration);
                 problems.append(&mut alone.problems);
             }
-            for sweep in &self.sweeps {
-                let declaration = &scopes[0].tree.declarations[sweep.declaration];
-                for picks in sweep.sample() {
-                    if problems.len() >= MOST_PROBLEMS {
-                        break;
-                    }
-                    let mut alone = Resolver::new(scopes, sources, &mut self.defaults);
-                    alone.elaborate_run(sweep, declaration, &picks);
-                    problems.append(&mut alone.problems);
+            let samples = self.sweeps.iter().flat_map(|sweep| {
+                let samples = sweep.sample().into_iter();
+                samples.map(move |picks| (sweep, picks))
+            });
+            for (sweep, picks) in samples.take(MOST_CHECKED) {
+                if problems.len() >= MOST_PROBLEMS {
+                    break;
                 }
+                let declaration = &scopes[0].tree.declarations[sweep.declaration];
+                let mut alone = Resolver::new(scopes, sources, &mut self.defaults);
+                alone.elaborate_run(sweep, declaration, &picks);
+                problems.append(&mut alone.problems);
             }
             self.names = Some(distinct(problems));
         }
@@ -253,7 +257,7 @@ impl Spec {
         let mut resolver = self.elaborated(target);
         resolver.evaluate_all();
         let mix = resolver.mix();
-        let (mut experiment, hash) = finish(&mut resolver, mix.as_deref(), sound);
+        let (mut experiment, hash) = finish(&mut resolver, mix.as_deref(), sound, with_cells);
         if let Some(experiment) = experiment.as_mut().filter(|_| with_cells) {
             experiment.origins = typed::origins(&resolver);
         }
@@ -302,11 +306,13 @@ const BEGINNING: Place = Place {
     end: 0,
 };
 
-/// Checks and builds what the tree holds: the experiment, and its hash. `sound` says whether the file has no errors so far.
+/// Checks and builds what the tree holds: the experiment, and its hash. `sound` says whether the file has no errors so far; only
+/// what is `hashed` is more than checked.
 fn finish(
     resolver: &mut Resolver,
     mix: Option<&[Share]>,
     sound: bool,
+    hashed: bool,
 ) -> (Option<Experiment>, Option<String>) {
     resolver.disagreeing = check::phases::tokens_disagree(resolver);
     let requirements = resolver.requirements();
@@ -315,7 +321,10 @@ fn finish(
     if !sound || has_errors(&resolver.problems) {
         return (None, None);
     }
-    let hash = mix.map(|mix| hash::experiment_hash(resolver, mix));
+    let hash = mix.map(|mix| match hashed {
+        true => hash::experiment_hash(resolver, mix),
+        false => String::new(),
+    });
     let built = mix
         .zip(hash.clone())
         .and_then(|(mix, hash)| typed::build(resolver, mix, requirements, objectives, hash));
@@ -328,7 +337,7 @@ fn finish(
         resolver.report(problem.help("report it with this file"));
         return (None, None);
     }
-    (built, hash)
+    (built, hash.filter(|_| hashed))
 }
 
 fn has_errors(problems: &[Problem]) -> bool {

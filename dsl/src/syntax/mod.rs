@@ -3,6 +3,7 @@
 mod expression;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 pub use expression::{Amount, Expression, ExpressionKind, Operator, Path, Row, Table};
 
@@ -148,7 +149,7 @@ pub enum Entry {
         /// The field.
         path: Path,
         /// Its formula.
-        value: Expression,
+        value: Rc<Expression>,
         /// The whole entry.
         place: Place,
     },
@@ -157,7 +158,7 @@ pub enum Entry {
         /// The field.
         path: Path,
         /// The choices.
-        value: Expression,
+        value: Rc<Expression>,
         /// The whole entry.
         place: Place,
     },
@@ -166,12 +167,12 @@ pub enum Entry {
         /// The name.
         name: Name,
         /// Its formula.
-        value: Expression,
+        value: Rc<Expression>,
     },
     /// `require condition because "…"`.
     Require {
         /// The law.
-        condition: Expression,
+        condition: Rc<Expression>,
         /// Its reason.
         because: Option<String>,
         /// The whole entry.

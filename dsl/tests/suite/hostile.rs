@@ -1,8 +1,7 @@
 //! Specs that were damaged at random, and files made to break a parser: all end, with problems or without, in bounded depth.
-//!
-//! Files that are still slow are not among them: a hundred thousand entries of one name, a long chain of bases, a mebibyte of imports.
 
 use crate::robust::PIECES;
+use crate::shapes::{self, Shape};
 use crate::spec::cases_of_all_suites;
 
 #[path = "../../fuzz/src/checks.rs"]
@@ -10,9 +9,6 @@ mod checks;
 
 /// Damaged texts for each check.
 const INPUTS: usize = 600;
-
-/// The size of a hostile file.
-const MEBIBYTE: usize = 1 << 20;
 
 /// A generator of numbers that is the same everywhere (xorshift).
 struct Random(u64);
@@ -112,48 +108,59 @@ fn damaged_specs_are_laid_out_once_and_for_all() {
     damaged_specs(0xc2b2_ae35, checks::format);
 }
 
-/// Texts of a mebibyte that nest, repeat or never end.
-fn hostile() -> Vec<(&'static str, String)> {
-    let filled = |front: &str, piece: &str, back: &str| {
-        let room = MEBIBYTE - front.len() - back.len();
-        format!("{front}{}{back}", piece.repeat(room / piece.len()))
-    };
-    let inside = "experiment a {\n x = ";
-    vec![
-        ("open braces", filled("", "{", "")),
-        ("nested blocks", filled("experiment a ", "{ a ", "")),
-        ("closing braces", filled("", "}\n", "")),
-        ("parentheses", filled(inside, "(", "")),
-        (
-            "balanced parentheses",
-            format!(
-                "{inside}{}1{}\n}}",
-                "(".repeat(MEBIBYTE / 2),
-                ")".repeat(MEBIBYTE / 2)
-            ),
-        ),
-        ("brackets", filled(inside, "[", "")),
-        ("calls", filled(inside, "min(", "")),
-        ("minus signs", filled(inside, "-", "1\n}")),
-        ("nots", filled(inside, "not ", "true\n}")),
-        ("ifs", filled(inside, "if a then b else ", "c\n}")),
-        ("sums", filled(inside, "1 + ", "1\n}")),
-        ("a long path", filled(inside, "a.", "a\n}")),
-        ("a long name", filled(inside, "a", "\n}")),
-        ("a long number", filled(inside, "9", "\n}")),
-        ("an open string", filled("experiment a {\n x = \"", "a", "")),
-        ("quotes", filled("", "\"", "")),
-        ("a comment", filled("# ", "a", "")),
-        ("commas", filled("experiment a {", ",", "}")),
-    ]
+/// What a hostile file may take, optimised.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(2);
+
+fn end_in_time(shapes: Vec<Shape>) {
+    let checks: [fn(&str); 4] = [
+        checks::parse,
+        checks::resolve,
+        checks::check,
+        checks::format,
+    ];
+    for (name, text) in shapes {
+        for check in checks {
+            let begun = std::time::Instant::now();
+            check(&text);
+            let took = begun.elapsed();
+            let in_time = cfg!(debug_assertions) || took < LONGEST;
+            assert!(in_time, "{name}: {took:?}");
+        }
+    }
 }
 
 #[test]
-fn hostile_files_end() {
-    for (name, text) in hostile() {
-        println!("{name}");
-        checks::parse(&text);
-        checks::resolve(&text);
-        checks::format(&text);
-    }
+fn brackets_end() {
+    end_in_time(shapes::brackets());
+}
+
+#[test]
+fn lines_end() {
+    end_in_time(shapes::lines());
+}
+
+#[test]
+fn names_end() {
+    end_in_time(shapes::names());
+    end_in_time(shapes::bases());
+}
+
+#[test]
+fn tables_end() {
+    end_in_time(shapes::tables());
+    end_in_time(shapes::wide_tables());
+}
+
+#[test]
+fn values_end() {
+    end_in_time(shapes::laws());
+    end_in_time(shapes::growing());
+    end_in_time(shapes::stacks());
+}
+
+#[test]
+fn runs_end() {
+    end_in_time(shapes::runs());
+    end_in_time(shapes::axes());
+    end_in_time(shapes::declarations());
 }

@@ -18,5 +18,6 @@ mod phases;
 mod render;
 mod resolved;
 mod robust;
+mod shapes;
 mod spec;
 mod sweeps;

@@ -1,6 +1,7 @@
 //! The axes of a sweep, read from the syntax: a list, a range or a table to choices with their labels.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use num_traits::ToPrimitive;
 
@@ -13,14 +14,14 @@ use crate::syntax::{
 };
 
 /// The most choices of one axis, so that a slip in a range cannot fill the memory.
-const LONGEST_AXIS: u64 = 1_000_000;
+pub const LONGEST_AXIS: u64 = 1_000_000;
 
 /// The `let` of a block, by name.
 pub(super) fn constants(block: &Block) -> BTreeMap<&str, &Expression> {
     let mut constants = BTreeMap::new();
     for entry in &block.entries {
         if let Entry::Constant { name, value } = entry {
-            constants.entry(name.text.as_str()).or_insert(value);
+            constants.entry(name.text.as_str()).or_insert(&**value);
         }
     }
     constants
@@ -41,16 +42,18 @@ pub(super) fn constant_of<'block>(
 pub(super) fn axis(
     path: &Path,
     value: &Expression,
-    place: Place,
+    (place, room): (Place, &mut u64),
     problems: &mut Vec<Problem>,
 ) -> Option<Axis> {
     let before = problems.len();
     let choices = match &value.kind {
         ExpressionKind::List(items) => list_choices(path, items.clone(), problems),
         ExpressionKind::Table(table) => table_choices(table, problems),
-        ExpressionKind::Binary(Operator::Range, at, from, to) => {
-            list_choices(path, range_items(*at, from, to, problems)?, problems)
-        }
+        ExpressionKind::Binary(Operator::Range, at, from, to) => list_choices(
+            path,
+            range_items((*at, room), from, to, problems)?,
+            problems,
+        ),
         ExpressionKind::Broken => return None,
         _ => {
             problems.push(not_choices(path, value.place));
@@ -88,7 +91,7 @@ fn list_choices(path: &Path, items: Vec<Expression>, problems: &mut Vec<Problem>
         label,
         bindings: vec![Binding {
             path: path.clone(),
-            value,
+            value: Rc::new(value),
         }],
     };
     labels.into_iter().zip(items).map(choice).collect()
@@ -178,7 +181,7 @@ fn table_choices(table: &Table, problems: &mut Vec<Problem>) -> Vec<Choice> {
         let bound = |(column, cell): (&Path, &Option<Expression>)| match cell {
             Some(value) => Some(Binding {
                 path: column.clone(),
-                value: value.clone(),
+                value: Rc::new(value.clone()),
             }),
             None => above
                 .iter()
@@ -196,7 +199,7 @@ fn table_choices(table: &Table, problems: &mut Vec<Problem>) -> Vec<Choice> {
 
 /// The whole numbers of a range, each with the unit of its ends.
 fn range_items(
-    at: Place,
+    (at, room): (Place, &mut u64),
     from: &Expression,
     to: &Expression,
     problems: &mut Vec<Problem>,
@@ -220,7 +223,7 @@ fn range_items(
         return None;
     }
     let length = length.to_integer().to_u64().unwrap_or(u64::MAX);
-    if length > LONGEST_AXIS {
+    if length > *room {
         let title = format!("this axis has {} choices", show(&whole(length)));
         let problem = Problem::error("pleach::sweep::axis", title, place, "too many to list");
         problems.push(problem.help(format!(
@@ -229,6 +232,7 @@ fn range_items(
         )));
         return None;
     }
+    *room -= length;
     let item = |offset: u64| {
         let value = &first.value + whole(offset);
         let amount = Amount {

@@ -7,7 +7,10 @@
 
 mod axes;
 
+pub use axes::LONGEST_AXIS;
+
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use num_rational::BigRational;
 use num_traits::ToPrimitive;
@@ -22,6 +25,9 @@ use crate::syntax::{Block, Declaration, Entry, Expression, ExpressionKind, Name,
 /// Runs that need no leave. A thousand plans are looked through in minutes; what is more was probably not counted.
 pub const LIMIT: u64 = 1000;
 
+/// So many experiments and runs are checked in seconds; what is more was probably not counted.
+pub const MOST_CHECKED: usize = 10_000;
+
 /// A sweep as far as it can be read without evaluating.
 #[derive(Clone, Debug)]
 pub struct Sweep {
@@ -35,6 +41,8 @@ pub struct Sweep {
     pub broken: bool,
     /// The entries that hold for every run.
     block: Block,
+    /// Whether the author says how many runs are allowed.
+    pub allowed: bool,
     /// The number of runs that is allowed.
     limit: u64,
 }
@@ -63,12 +71,18 @@ pub struct Choice {
 #[derive(Clone, Debug)]
 struct Binding {
     path: Path,
-    value: Expression,
+    value: Rc<Expression>,
 }
 
 impl Sweep {
     /// Reads a sweep's axes and limit.
-    pub fn read(number: usize, declaration: &Declaration, problems: &mut Vec<Problem>) -> Sweep {
+    /// Axes have room for so many choices, which all sweeps of a file share.
+    pub fn read(
+        number: usize,
+        declaration: &Declaration,
+        room: &mut u64,
+        problems: &mut Vec<Problem>,
+    ) -> Sweep {
         let mut sweep = Sweep {
             name: declaration.name.clone(),
             declaration: number,
@@ -78,6 +92,7 @@ impl Sweep {
                 entries: Vec::new(),
                 place: declaration.block.place,
             },
+            allowed: false,
             limit: LIMIT,
         };
         let before = problems.len();
@@ -86,12 +101,13 @@ impl Sweep {
             match entry {
                 Entry::Domain { path, value, place } => {
                     let value = axes::constant_of(&constants, value);
-                    match axes::axis(path, value, *place, problems) {
+                    match axes::axis(path, value, (*place, &mut *room), problems) {
                         Some(axis) => sweep.axes.push(axis),
                         None => sweep.broken = true,
                     }
                 }
                 Entry::Binding { path, value, .. } if path.text == "limit" => {
+                    sweep.allowed = true;
                     sweep.limit = limit(value, problems).unwrap_or(u64::MAX);
                 }
                 other => {
@@ -182,7 +198,7 @@ impl Sweep {
     /// Runs, as few as hold every choice of every axis once: what is enough to read all of it.
     pub fn sample(&self) -> Vec<Vec<usize>> {
         let sizes = || self.axes.iter().map(|axis| axis.choices.len());
-        (0..sizes().max().unwrap_or(1))
+        (0..sizes().max().unwrap_or(1).min(MOST_CHECKED))
             .map(|run| sizes().map(|size| run.min(size - 1)).collect())
             .collect()
     }
