@@ -1,7 +1,7 @@
 //! Pairs of the grammar to the tree. Comments come back as pairs too and are stepped over here.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use num_bigint::BigInt;
@@ -184,7 +184,7 @@ impl Builder<'_> {
                 let path = self.path(&parts.next().expect("a binding has a path"));
                 let value = self.expression(parts.last().expect("a binding has a value"));
                 let place = path.place.to(value.place);
-                let value = Rc::new(value);
+                let value = Arc::new(value);
                 if rule == Rule::binding {
                     Entry::Binding { path, value, place }
                 } else {
@@ -198,7 +198,7 @@ impl Builder<'_> {
                 let value = self.expression(parts.last().expect("a constant has a value"));
                 Entry::Constant {
                     name: self.name(&name),
-                    value: Rc::new(value),
+                    value: Arc::new(value),
                 }
             }
             Rule::require => self.require(parts, whole),
@@ -229,7 +229,7 @@ impl Builder<'_> {
             ..whole
         };
         Entry::Require {
-            condition: Rc::new(condition),
+            condition: Arc::new(condition),
             because,
             place,
         }

@@ -3,7 +3,7 @@
 //! A name is looked for in the nearest section first, then outwards; a cell never finds itself, so `width = 4 * hidden` inside `mlp` finds the
 //! model's `hidden`. What no cell answers may be a figure of the placement, or a word.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::unknown::unknown_field;
 use super::{Content, NodeId, Resolver, is_structure, meant_by_neighbour};
@@ -180,7 +180,7 @@ impl Resolver<'_> {
     /// A formula's value where it stands.
     pub(super) fn evaluate_at(
         &mut self,
-        expression: &Rc<Expression>,
+        expression: &Arc<Expression>,
         standing: Standing,
     ) -> Result<Value, Stop> {
         evaluate(
@@ -207,7 +207,7 @@ impl Resolver<'_> {
             section: self.tree.node(table).parent.unwrap_or(0),
             itself: Some(table),
         };
-        self.evaluate_at(&Rc::new(cell.clone()), standing).ok()
+        self.evaluate_at(&Arc::new(cell.clone()), standing).ok()
     }
 
     /// What a path means from a place.
@@ -361,7 +361,7 @@ impl Resolver<'_> {
             itself: Some(id),
         };
         let values: Vec<_> = cells
-            .map(|cell| self.evaluate_at(&Rc::new(cell), standing))
+            .map(|cell| self.evaluate_at(&Arc::new(cell), standing))
             .collect();
         Ok(Value::List(values.into_iter().collect::<Result<_, _>>()?))
     }

@@ -2,7 +2,7 @@
 //! like any other.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::cells::Standing;
 use super::elaborate::MACHINES;
@@ -15,7 +15,7 @@ use crate::schema::{CLUSTER, Field, Need, Section, Type};
 use crate::syntax::{Expression, Kind, Place};
 
 /// Defaults that were parsed, by the path and the text they are of.
-pub type Defaults = BTreeMap<(String, &'static str), (Rc<Expression>, Place)>;
+pub type Defaults = BTreeMap<(String, &'static str), (Arc<Expression>, Place)>;
 
 impl Resolver<'_> {
     /// Fills a section and all below it.
@@ -105,7 +105,7 @@ impl Resolver<'_> {
         path: String,
         field: &'static Field,
         text: &'static str,
-    ) -> (Rc<Expression>, Place) {
+    ) -> (Arc<Expression>, Place) {
         if let Some((value, place)) = self.defaults.get(&(path.clone(), text)) {
             return (value.clone(), *place);
         }
@@ -119,7 +119,7 @@ impl Resolver<'_> {
             start: 0,
             end: line.len(),
         };
-        let value = Rc::new(value);
+        let value = Arc::new(value);
         self.defaults.insert((path, text), (value.clone(), place));
         (value, place)
     }

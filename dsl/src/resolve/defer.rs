@@ -4,7 +4,7 @@
 //! planner's scope knows. Laws that mention nothing open are checked at once.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::cells::{Here, Standing, Target};
 use super::{Content, Law, NodeId, Resolver};
@@ -20,7 +20,7 @@ use crate::wish::{
 
 impl Resolver<'_> {
     /// A formula with its names settled; none where one of them was reported.
-    fn defer(&mut self, expression: &Rc<Expression>, standing: Standing) -> Option<Formula> {
+    fn defer(&mut self, expression: &Arc<Expression>, standing: Standing) -> Option<Formula> {
         let mut paths = Vec::new();
         gather_paths(expression, &mut paths);
         let mut bindings = BTreeMap::new();
@@ -186,7 +186,7 @@ impl Resolver<'_> {
     }
 
     fn objective_of(&mut self, section: NodeId, goal: &Goal) -> Option<Objective> {
-        let metric = Rc::new(goal.metric.clone());
+        let metric = Arc::new(goal.metric.clone());
         let formula = self.defer(
             &metric,
             Standing {

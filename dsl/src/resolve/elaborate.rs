@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::declarations::Found;
 use super::instantiate::example_kind;
@@ -197,7 +197,7 @@ impl<'files> Resolver<'files> {
                             node,
                             &path.text,
                             None,
-                            Rc::new(broken),
+                            Arc::new(broken),
                             (layer, *place),
                             false,
                         );
@@ -219,7 +219,7 @@ impl<'files> Resolver<'files> {
     }
 
     /// `let name = value`.
-    fn constant(&mut self, node: NodeId, name: &Name, value: &Rc<Expression>, layer: Layer) {
+    fn constant(&mut self, node: NodeId, name: &Name, value: &Arc<Expression>, layer: Layer) {
         let body = self.tree.body(node).expect("entries stand in sections");
         if body.schema.field(&name.text).is_some() {
             let title = format!(
@@ -248,7 +248,7 @@ impl<'files> Resolver<'files> {
         &mut self,
         node: NodeId,
         path: &Path,
-        value: &Rc<Expression>,
+        value: &Arc<Expression>,
         at: (Layer, Place),
         domain: bool,
     ) {

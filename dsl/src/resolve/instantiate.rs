@@ -1,7 +1,7 @@
 //! Sections and cells as nodes of the tree: a field's value becomes a cell, or the section that its word or declaration stands for.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::declarations::Found;
 use super::elaborate::{LONGEST_CHAIN, MACHINES};
@@ -18,7 +18,7 @@ impl Resolver<'_> {
         &mut self,
         node: NodeId,
         field: &'static Field,
-        value: &Rc<Expression>,
+        value: &Arc<Expression>,
         at: (Layer, Place),
         domain: bool,
     ) {
@@ -44,7 +44,11 @@ impl Resolver<'_> {
     }
 
     /// Replaces the name of a `let` by its formula, where a section is wanted.
-    pub(super) fn follow_constants(&self, node: NodeId, value: &Rc<Expression>) -> Rc<Expression> {
+    pub(super) fn follow_constants(
+        &self,
+        node: NodeId,
+        value: &Arc<Expression>,
+    ) -> Arc<Expression> {
         let behind = self.behind_constants(node, value);
         behind.unwrap_or_else(|| value.clone())
     }
@@ -54,8 +58,8 @@ impl Resolver<'_> {
         &self,
         node: NodeId,
         value: &Expression,
-    ) -> Option<Rc<Expression>> {
-        let mut found: Option<Rc<Expression>> = None;
+    ) -> Option<Arc<Expression>> {
+        let mut found: Option<Arc<Expression>> = None;
         for _ in 0..LONGEST_CHAIN {
             let value = found.as_deref().unwrap_or(value);
             let ExpressionKind::Path(path) = &value.kind else {
@@ -212,7 +216,7 @@ impl Resolver<'_> {
         section: NodeId,
         name: &str,
         field: Option<&'static Field>,
-        value: Rc<Expression>,
+        value: Arc<Expression>,
         (layer, place): (Layer, Place),
         domain: bool,
     ) {
@@ -244,7 +248,7 @@ impl Resolver<'_> {
             kind: ExpressionKind::Broken,
             place: at.1,
         };
-        self.add_cell(section, name, None, Rc::new(broken), at, false);
+        self.add_cell(section, name, None, Arc::new(broken), at, false);
     }
 
     /// A new section whose only fields are the sections it always has.
@@ -288,8 +292,8 @@ impl Resolver<'_> {
 }
 
 /// A name as a formula.
-fn named(path: &Path) -> Rc<Expression> {
-    Rc::new(Expression {
+fn named(path: &Path) -> Arc<Expression> {
+    Arc::new(Expression {
         kind: ExpressionKind::Path(path.clone()),
         place: path.place,
     })

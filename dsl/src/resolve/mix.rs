@@ -3,7 +3,7 @@
 //! A share is written as `weight`, or follows from an amount and `epochs`. Writing all three is saying it twice, which is checked. Of several amounts
 //! the one that is nearest to what a share counts decides: tokens, then size, then documents.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
@@ -150,7 +150,7 @@ impl Resolver<'_> {
         let parent = self.tree.node(id).parent.unwrap_or(0);
         let value = self
             .evaluate_at(
-                &Rc::new(cell.clone()),
+                &Arc::new(cell.clone()),
                 Standing {
                     section: parent,
                     itself: Some(id),

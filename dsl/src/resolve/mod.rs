@@ -27,7 +27,7 @@ mod tree;
 mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::evaluate::{Stop, Value};
 use crate::origin::Layer;
@@ -89,7 +89,7 @@ pub struct Law {
     /// The section it stands in.
     pub section: NodeId,
     /// The law.
-    pub condition: Rc<Expression>,
+    pub condition: Arc<Expression>,
     /// Its reason.
     pub because: Option<String>,
     /// The whole entry.

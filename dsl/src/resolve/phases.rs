@@ -4,7 +4,7 @@
 //! In the first row, and where there is no such column, the value is the one outside of the table. A learning rate that is kept goes on:
 //! what it was falling to is reached at the end of the last phase that keeps it.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{Content, NodeId, Resolver};
 use crate::evaluate::{Stop, Value};
@@ -37,7 +37,7 @@ impl Resolver<'_> {
         node: NodeId,
         field: &'static Field,
         columns: &'static Section,
-        value: &Rc<Expression>,
+        value: &Arc<Expression>,
         at: (Layer, Place),
     ) {
         let value = self.follow_constants(node, value);
@@ -93,7 +93,7 @@ impl Resolver<'_> {
             for (field, cell) in header.iter().zip(&row.cells) {
                 match (cell, order.last()) {
                     (Some(cell), _) => {
-                        let value = Rc::new(cell.clone());
+                        let value = Arc::new(cell.clone());
                         self.set_field(node, field, &value, (layer, cell.place), false);
                     }
                     (None, Some(above)) => self.keep_from(node, *above, field),

@@ -1,6 +1,6 @@
 //! `--set path=value`: the last word, with an origin of its own. Parsed once for all runs of a file, laid over each.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::Resolver;
 use crate::origin::Layer;
@@ -13,7 +13,7 @@ use crate::syntax::{Expression, Path, Place};
 #[derive(Clone, Debug)]
 pub struct Setting {
     path: Path,
-    value: Rc<Expression>,
+    value: Arc<Expression>,
     place: Place,
 }
 
@@ -59,7 +59,7 @@ fn read_setting(
     };
     (problems.len() == before).then_some(Setting {
         path,
-        value: Rc::new(value),
+        value: Arc::new(value),
         place,
     })
 }

@@ -4,7 +4,7 @@
 //! This happens when everything has been laid over one another, so that `layer(attention, mlp)` means the `mlp` that won. A part is a kind
 //! (`attention`), a kind with changes, a `let` that holds one, or a section further out (`mlp`), which is then the same section and not a copy.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use num_traits::ToPrimitive;
 
@@ -28,7 +28,7 @@ pub enum Pattern {
     /// One after another.
     Sequence(Vec<Pattern>),
     /// So many times.
-    Repeat(Rc<Expression>, Box<Pattern>),
+    Repeat(Arc<Expression>, Box<Pattern>),
 }
 
 /// A section whose children are layers.
@@ -126,7 +126,7 @@ impl Resolver<'_> {
     }
 
     /// How often a part of the stack is repeated.
-    pub fn repeats(&mut self, times: &Rc<Expression>, model: NodeId) -> Option<usize> {
+    pub fn repeats(&mut self, times: &Arc<Expression>, model: NodeId) -> Option<usize> {
         let standing = Standing {
             section: model,
             itself: None,
@@ -172,7 +172,10 @@ impl Resolver<'_> {
                     (right, left)
                 };
                 let inner = self.pattern(reading, inner, depth + 1)?;
-                Some(Pattern::Repeat(Rc::new((**times).clone()), Box::new(inner)))
+                Some(Pattern::Repeat(
+                    Arc::new((**times).clone()),
+                    Box::new(inner),
+                ))
             }
             ExpressionKind::Binary(Operator::Add, _, left, right) => {
                 let first = self.pattern(reading, left, depth + 1);
@@ -239,7 +242,7 @@ impl Resolver<'_> {
         let node = self.new_layer(reading, place);
         for (field, argument) in parts.into_iter().zip(arguments) {
             let at = (reading.layer, argument.place);
-            self.set_field(node, field, &Rc::new(argument.clone()), at, false);
+            self.set_field(node, field, &Arc::new(argument.clone()), at, false);
         }
         Some(Pattern::Layer(node))
     }

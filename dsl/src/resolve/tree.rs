@@ -1,7 +1,7 @@
 //! The tree of cells: the experiment as composed, before anything is computed.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::phases::Rows;
 use super::stack::Pattern;
@@ -39,7 +39,7 @@ pub enum Content {
     /// A formula.
     Cell {
         /// The formula.
-        value: Rc<Expression>,
+        value: Arc<Expression>,
         /// The field it sets; none for a `let`.
         field: Option<&'static Field>,
         /// Whether it was set by `in`.

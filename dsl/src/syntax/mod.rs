@@ -3,7 +3,7 @@
 mod expression;
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 pub use expression::{Amount, Expression, ExpressionKind, Operator, Path, Row, Table};
 
@@ -149,7 +149,7 @@ pub enum Entry {
         /// The field.
         path: Path,
         /// Its formula.
-        value: Rc<Expression>,
+        value: Arc<Expression>,
         /// The whole entry.
         place: Place,
     },
@@ -158,7 +158,7 @@ pub enum Entry {
         /// The field.
         path: Path,
         /// The choices.
-        value: Rc<Expression>,
+        value: Arc<Expression>,
         /// The whole entry.
         place: Place,
     },
@@ -167,12 +167,12 @@ pub enum Entry {
         /// The name.
         name: Name,
         /// Its formula.
-        value: Rc<Expression>,
+        value: Arc<Expression>,
     },
     /// `require condition because "…"`.
     Require {
         /// The law.
-        condition: Rc<Expression>,
+        condition: Arc<Expression>,
         /// Its reason.
         because: Option<String>,
         /// The whole entry.

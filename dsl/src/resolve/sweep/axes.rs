@@ -1,7 +1,7 @@
 //! The axes of a sweep, read from the syntax: a list, a range or a table to choices with their labels.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use num_traits::ToPrimitive;
 
@@ -91,7 +91,7 @@ fn list_choices(path: &Path, items: Vec<Expression>, problems: &mut Vec<Problem>
         label,
         bindings: vec![Binding {
             path: path.clone(),
-            value: Rc::new(value),
+            value: Arc::new(value),
         }],
     };
     labels.into_iter().zip(items).map(choice).collect()
@@ -181,7 +181,7 @@ fn table_choices(table: &Table, problems: &mut Vec<Problem>) -> Vec<Choice> {
         let bound = |(column, cell): (&Path, &Option<Expression>)| match cell {
             Some(value) => Some(Binding {
                 path: column.clone(),
-                value: Rc::new(value.clone()),
+                value: Arc::new(value.clone()),
             }),
             None => above
                 .iter()

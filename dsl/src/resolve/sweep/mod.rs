@@ -10,7 +10,7 @@ mod axes;
 pub use axes::LONGEST_AXIS;
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use num_rational::BigRational;
 use num_traits::ToPrimitive;
@@ -71,7 +71,7 @@ pub struct Choice {
 #[derive(Clone, Debug)]
 struct Binding {
     path: Path,
-    value: Rc<Expression>,
+    value: Arc<Expression>,
 }
 
 impl Sweep {
