@@ -3,7 +3,9 @@
 //! Contestants alternate inside one run, so that a noisy machine is noisy for both; medians are printed with their spread.
 
 mod shape;
+mod spec;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -11,7 +13,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::demo::{fresh, only_run, steps};
-use crate::process::{Failure, capture, cargo, run as finish};
+use crate::process::{Doing, Failure, capture, cargo, run as finish};
 use crate::{places, setup};
 
 const QUICKSTART: &str = "examples/quickstart.pleach";
@@ -40,6 +42,7 @@ pub fn run() -> Result<(), Failure> {
         "pleach-executor",
     ]))?;
     cold_processes()?;
+    checking()?;
     match setup::python::ensure() {
         Ok(python) => training(&python),
         Err(why) => {
@@ -91,6 +94,41 @@ fn cold_processes() -> Result<(), Failure> {
         let (median, [low, high]) = (times.median(), times.range());
         println!(
             "  pleach {name:<6} median {median:6.1} ms   ({low:.1} to {high:.1}; goal {goal:.0} ms)"
+        );
+    }
+    Ok(())
+}
+
+/// Checking as a cold process: the largest example, and a file of many lines.
+fn checking() -> Result<(), Failure> {
+    let folder = fresh("bench-check")?;
+    let long = folder.join("long.pleach");
+    fs::write(&long, spec::long()).doing(|| format!("could not write {}", long.display()))?;
+    let examples = places::root().join("examples");
+    let size = |path: &PathBuf| fs::metadata(path).map_or(0, |found| found.len());
+    let largest = fs::read_dir(&examples)
+        .doing(|| format!("could not read {}", examples.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .max_by_key(size)
+        .ok_or_else(|| Failure::new("there are no examples"))?;
+    println!("\nchecking, {COLD_RUNS} cold processes of each");
+    let lines = format!("{} lines", spec::LINES);
+    for (what, file, goal) in [
+        ("the largest example", &largest, 15.0),
+        (&lines, &long, 300.0),
+    ] {
+        let mut times = Times(Vec::new());
+        for _ in 0..COLD_RUNS {
+            let mut command = Command::new(places::binaries("release").join("pleach"));
+            command.arg("check").arg(file).stdin(Stdio::null());
+            command.stdout(Stdio::null()).stderr(Stdio::null());
+            let begin = Instant::now();
+            finish(&mut command)?;
+            times.0.push(begin.elapsed().as_secs_f64() * 1e3);
+        }
+        let (median, [low, high]) = (times.median(), times.range());
+        println!(
+            "  {what:<20} median {median:6.1} ms   ({low:.1} to {high:.1}; goal {goal:.0} ms)"
         );
     }
     Ok(())
