@@ -7,6 +7,7 @@
 #include <ATen/OpMathType.h>
 #include <ATen/Parallel.h>
 
+#include <cmath>
 #include <cstring>
 
 #include "common.hpp"
@@ -79,7 +80,28 @@ double sum_squares(const Scalar* values, int64_t count) {
   return sum;
 }
 
+// The sum of products of two rows, in lanes that a vector register holds.
+template <class Scalar, class Sum>
+Sum dot(const Scalar* left, const Sum* weight, const Scalar* right, int64_t count) {
+  constexpr int64_t width = 16;
+  Sum lanes[width] = {};
+  auto term = [&](int64_t i) {
+    Sum product = static_cast<Sum>(left[i]) * static_cast<Sum>(right[i]);
+    return weight ? product * weight[i] : product;
+  };
+  int64_t i = 0;
+  for (; i + width <= count; i += width) {
+    for (int64_t lane = 0; lane < width; lane++) lanes[lane] += term(i + lane);
+  }
+  for (; i < count; i++) lanes[i % width] += term(i);
+  for (int64_t step = width / 2; step > 0; step /= 2) {
+    for (int64_t lane = 0; lane < step; lane++) lanes[lane] += lanes[lane + step];
+  }
+  return lanes[0];
+}
+
 // Adds sum(dy * (x - mean) * rstd) and sum(dy) over rows to columns `begin..end` of the gradients of weight and bias.
+// Without `mean` it is 0; without `dbias` that sum is dropped.
 template <class Scalar, class Sum>
 void norm_columns(
     const Scalar* dy, const Scalar* x, const Sum* mean, const Sum* rstd, Sum* dweight, Sum* dbias, int64_t rows, int64_t width,
@@ -91,7 +113,7 @@ void norm_columns(
     for (int64_t row = first; row < std::min(rows, first + stretch); row++) {
       const Scalar* gradient = dy + row * width + begin;
       const Scalar* value = x + row * width + begin;
-      Sum middle = mean[row], scale = rstd[row];
+      Sum middle = mean ? mean[row] : Sum(0), scale = rstd[row];
       for (int64_t c = 0; c < end - begin; c++) {
         Sum g = static_cast<Sum>(gradient[c]);
         weight[c] += g * ((static_cast<Sum>(value[c]) - middle) * scale);
@@ -100,7 +122,7 @@ void norm_columns(
     }
     for (int64_t c = 0; c < end - begin; c++) {
       dweight[begin + c] += weight[c];
-      dbias[begin + c] += bias[c];
+      if (dbias) dbias[begin + c] += bias[c];
     }
   }
 }
@@ -109,22 +131,72 @@ void norm_columns(
 
 extern "C" {
 
-// Adds the gradients of LayerNorm's weight and bias, in the type of the statistics.
-int pleach_layer_norm_parameters(
+// Adds the gradients of a norm's weight and bias, in the type of the statistics. RMSNorm has neither `mean` nor `dbias`.
+int pleach_norm_parameters(
     at::Tensor* dy, at::Tensor* x, at::Tensor* mean, at::Tensor* rstd, at::Tensor* dweight, at::Tensor* dbias) {
   return guarded([&] {
-    check_dense(*dy, "dy"), check_dense(*x, "x"), check_dense(*mean, "mean"), check_dense(*rstd, "rstd");
+    check_dense(*dy, "dy"), check_dense(*x, "x"), check_dense(*rstd, "rstd");
+    if (mean) check_dense(*mean, "mean");
     int64_t width = x->size(-1), rows = x->numel() / width;
-    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "layer_norm_parameters", [&] {
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "norm_parameters", [&] {
       using Sum = at::opmath_type<scalar_t>;
       const auto *gradient = dy->const_data_ptr<scalar_t>(), *value = x->const_data_ptr<scalar_t>();
-      const auto *middle = mean->const_data_ptr<Sum>(), *scale = rstd->const_data_ptr<Sum>();
-      auto *weight = dweight->mutable_data_ptr<Sum>(), *bias = dbias->mutable_data_ptr<Sum>();
+      const Sum *middle = mean ? mean->const_data_ptr<Sum>() : nullptr, *scale = rstd->const_data_ptr<Sum>();
+      Sum *weight = dweight->mutable_data_ptr<Sum>(), *bias = dbias ? dbias->mutable_data_ptr<Sum>() : nullptr;
       constexpr int64_t block = 64;
       at::parallel_for(0, (width + block - 1) / block, 1, [&](int64_t begin, int64_t end) {
         for (int64_t at = begin; at < end; at++) {
           int64_t stop = std::min(width, (at + 1) * block);
           norm_columns<scalar_t, Sum>(gradient, value, middle, scale, weight, bias, rows, width, at * block, stop);
+        }
+      });
+    });
+  });
+}
+
+// y = x * rstd * weight with rstd = 1 / sqrt(mean(x²) + eps); weight and rstd are of the wider type.
+int pleach_rms_norm(at::Tensor* x, at::Tensor* weight, at::Tensor* y, at::Tensor* rstd, double eps) {
+  return guarded([&] {
+    check_dense(*x, "x"), check_dense(*weight, "weight"), check_dense(*y, "y"), check_dense(*rstd, "rstd");
+    int64_t width = x->size(-1), rows = x->numel() / width;
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "rms_norm", [&] {
+      using Sum = at::opmath_type<scalar_t>;
+      const auto* from = x->const_data_ptr<scalar_t>();
+      const auto* factor = weight->const_data_ptr<Sum>();
+      auto* to = y->mutable_data_ptr<scalar_t>();
+      auto* scale = rstd->mutable_data_ptr<Sum>();
+      at::parallel_for(0, rows, 8, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; row++) {
+          const scalar_t* own = from + row * width;
+          Sum square = dot<scalar_t, Sum>(own, nullptr, own, width) / static_cast<Sum>(width);
+          Sum inverse = Sum(1) / std::sqrt(square + static_cast<Sum>(eps));
+          scale[row] = inverse;
+          for (int64_t c = 0; c < width; c++) to[row * width + c] = static_cast<Sum>(own[c]) * inverse * factor[c];
+        }
+      });
+    });
+  });
+}
+
+// dx = rstd * (weight * dy - x * rstd² * mean(weight * dy * x)).
+int pleach_rms_norm_backward(at::Tensor* dy, at::Tensor* x, at::Tensor* weight, at::Tensor* rstd, at::Tensor* dx) {
+  return guarded([&] {
+    check_dense(*dy, "dy"), check_dense(*x, "x"), check_dense(*weight, "weight"), check_dense(*rstd, "rstd");
+    int64_t width = x->size(-1), rows = x->numel() / width;
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "rms_norm_backward", [&] {
+      using Sum = at::opmath_type<scalar_t>;
+      const auto *gradient = dy->const_data_ptr<scalar_t>(), *from = x->const_data_ptr<scalar_t>();
+      const auto *factor = weight->const_data_ptr<Sum>(), *scale = rstd->const_data_ptr<Sum>();
+      auto* to = dx->mutable_data_ptr<scalar_t>();
+      at::parallel_for(0, rows, 8, [&](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; row++) {
+          const scalar_t *g = gradient + row * width, *own = from + row * width;
+          Sum inverse = scale[row];
+          Sum along = dot<scalar_t, Sum>(g, factor, own, width) / static_cast<Sum>(width) * inverse * inverse;
+          for (int64_t c = 0; c < width; c++) {
+            Sum inner = static_cast<Sum>(g[c]) * factor[c] - static_cast<Sum>(own[c]) * along;
+            to[row * width + c] = inverse * inner;
+          }
         }
       });
     });

@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use pleach_executor::ops::{
-    add, attention, bias, cross_entropy, embedding, gelu, layer_norm, linear, norm, slice,
-    split_heads,
+    activation, add, attention, bias, cross_entropy, embedding, gated, layer_norm, linear, norm,
+    rms_norm, slice, split_heads,
 };
+use pleach_plan::Activation;
 use tch::{Device, Kind, Tensor};
 
 const B: i64 = 3;
@@ -117,13 +118,77 @@ fn layer_norm_and_its_statistics() {
 }
 
 #[test]
-fn gelu_also_in_place() {
+fn rms_norm_and_its_statistic() {
     seeded();
-    let (x, dy) = (random(&[B, S, H]), random(&[B, S, H]));
-    let wanted = judge(&[&x], |leaf| leaf[0].gelu("none"), &dy);
-    assert_close(&gelu::forward(&x, false).unwrap(), &x.gelu("none"));
-    assert_close(&gelu::backward(&dy, &x, false).unwrap(), &wanted[0]);
-    assert_close(&gelu::backward(&dy, &x, true).unwrap(), &wanted[0]);
+    let (x, weight, dy) = (random(&[B, S, H]), random(&[H]), random(&[B, S, H]));
+    let eps = 1e-2;
+    let inverse =
+        |x: &Tensor| (x.square().mean_dim([-1i64].as_slice(), true, Kind::Double) + eps).rsqrt();
+    let reference = |leaf: &[Tensor]| &leaf[0] * inverse(&leaf[0]) * &leaf[1];
+    let [y, rstd] = rms_norm::forward(&x, &weight, eps).unwrap();
+    assert_close(&y, &reference(&[x.copy(), weight.copy()]));
+    assert_close(&rstd, &inverse(&x).squeeze_dim(-1));
+    let dweight = weight.zeros_like();
+    let wanted = judge(&[&x, &weight], reference, &dy);
+    for round in 1..=2 {
+        let dx = rms_norm::backward(&dy, &x, &weight, &rstd, &dweight).unwrap();
+        assert_close(&dx, &wanted[0]);
+        assert_close(&dweight, &(&wanted[1] * round));
+    }
+}
+
+/// Nonlinearities as libtorch's own differentiable functions.
+fn bent(kind: Activation, x: &Tensor) -> Tensor {
+    match kind {
+        Activation::Gelu => x.gelu("none"),
+        Activation::GeluTanh => x.gelu("tanh"),
+        Activation::Relu => x.relu(),
+        Activation::Silu => x.silu(),
+    }
+}
+
+const KINDS: [Activation; 4] = [
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Relu,
+    Activation::Silu,
+];
+
+#[test]
+fn nonlinearities_also_in_place() {
+    seeded();
+    for kind in KINDS {
+        let (x, dy) = (random(&[B, S, H]), random(&[B, S, H]));
+        let wanted = judge(&[&x], |leaf| bent(kind, &leaf[0]), &dy);
+        let y = bent(kind, &x);
+        assert_close(&activation::forward(kind, &x, false).unwrap(), &y);
+        assert_close(
+            &activation::backward(kind, &dy, &x, false).unwrap(),
+            &wanted[0],
+        );
+        assert_close(
+            &activation::backward(kind, &dy, &x, true).unwrap(),
+            &wanted[0],
+        );
+        let own = activation::forward(kind, &x, true).unwrap();
+        assert_close(&own, &y);
+        assert_eq!(own.data_ptr(), x.data_ptr());
+    }
+}
+
+#[test]
+fn gated_products() {
+    seeded();
+    for kind in KINDS {
+        let [gate, up, dy] = [(); 3].map(|()| random(&[B, S, H]));
+        let reference = |leaf: &[Tensor]| bent(kind, &leaf[0]) * &leaf[1];
+        let wanted = judge(&[&gate, &up], reference, &dy);
+        let y = gated::forward(kind, &gate, &up).unwrap();
+        assert_close(&y, &reference(&[gate.copy(), up.copy()]));
+        let [dgate, dup] = gated::backward(kind, &dy, &gate, &up).unwrap();
+        assert_close(&dgate, &wanted[0]);
+        assert_close(&dup, &wanted[1]);
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! 16-bit operands against the same computation in f64: each result is as near as its own rounding allows, and statistics and
 //! accumulators are in f32.
 
-use pleach_executor::ops::{attention, bias, cross_entropy, embedding, gelu, layer_norm, linear};
+use pleach_executor::ops::{
+    activation, attention, bias, cross_entropy, embedding, layer_norm, linear, rms_norm,
+};
+use pleach_plan::Activation;
 use tch::{Device, Kind, Tensor};
 
 /// Half the distance of two neighbours in bf16, relative, and a little for sums.
@@ -68,6 +71,33 @@ fn products_round_once_and_gradients_accumulate_in_f32() {
 }
 
 #[test]
+fn rms_norm_rounds_once_and_its_weight_gradient_accumulates_in_f32() {
+    tch::manual_seed(3);
+    let (x, dy) = (random(&[2, 2000, 40]), random(&[2, 2000, 40]) + 1);
+    let weight = Tensor::randn([40], (Kind::Float, Device::Cpu));
+    let [y, rstd] = rms_norm::forward(&x, &weight, 1e-5).unwrap();
+    let wide = exact(&x);
+    let inverse = (wide
+        .square()
+        .mean_dim([-1i64].as_slice(), true, Kind::Double)
+        + 1e-5)
+        .rsqrt();
+    assert_near(
+        &y,
+        &(&wide * &inverse * exact(&weight)),
+        Kind::BFloat16,
+        ROUNDING,
+    );
+    assert_near(&rstd, &inverse.squeeze_dim(-1), Kind::Float, 1e-6);
+    let sum = Tensor::zeros([40], (Kind::Float, Device::Cpu));
+    let dx = rms_norm::backward(&dy, &x, &weight, &rstd, &sum).unwrap();
+    assert_eq!(dx.kind(), Kind::BFloat16);
+    let wanted =
+        (exact(&dy) * wide * inverse).sum_dim_intlist([0i64, 1].as_slice(), false, Kind::Double);
+    assert_near(&sum, &wanted, Kind::Float, 1e-4);
+}
+
+#[test]
 fn norms_keep_their_statistics_wide() {
     tch::manual_seed(2);
     // Many rows: libtorch's own kernel sums these gradients in bf16 and loses most of them.
@@ -92,7 +122,7 @@ fn norms_keep_their_statistics_wide() {
         1e-5,
     );
     assert_near(
-        &gelu::forward(&x, false).unwrap(),
+        &activation::forward(Activation::Gelu, &x, false).unwrap(),
         &exact(&x).gelu("none"),
         Kind::BFloat16,
         ROUNDING,

@@ -29,6 +29,38 @@ pub enum Tokens {
     Targets,
 }
 
+/// A nonlinearity that works entry by entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// `x Φ(x)`, by the error function.
+    Gelu,
+    /// GELU's approximation by tanh.
+    GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+    /// `x / (1 + exp(-x))`.
+    Silu,
+}
+
+impl Activation {
+    /// The operation that applies it; exact GELU is one of its own.
+    pub fn forward(self) -> Op {
+        match self {
+            Activation::Gelu => Op::Gelu {},
+            kind => Op::Activation { kind },
+        }
+    }
+
+    /// The operation of its derivative.
+    pub fn backward(self) -> Op {
+        match self {
+            Activation::Gelu => Op::GeluBackward {},
+            kind => Op::ActivationBackward { kind },
+        }
+    }
+}
+
 /// One operation with its attributes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
@@ -58,6 +90,13 @@ pub enum Op {
     },
     /// `(dy, x, weight, mean, rstd; dweight[H], dbias[H]) -> dx`.
     LayerNormBackward {},
+    /// `(x[B, S, H], weight[H]) -> (y[B, S, H], rstd[B, S])`: rows over the root of their mean square.
+    RmsNorm {
+        /// Added to the mean square.
+        eps: f64,
+    },
+    /// `(dy, x, weight, rstd; dweight[H]) -> dx`.
+    RmsNormBackward {},
     /// `(x[B, S, K], weight[N, K]) -> y[B, S, N]`, or with a third input `bias[N]` added.
     Linear {},
     /// `(dy[B, S, N], weight[N, K]) -> dx[B, S, K]`.
@@ -95,6 +134,26 @@ pub enum Op {
     Gelu {},
     /// `(dy, x) -> dx`.
     GeluBackward {},
+    /// `(x) -> y`: a nonlinearity other than exact GELU, which is [`Op::Gelu`].
+    Activation {
+        /// Which one.
+        kind: Activation,
+    },
+    /// `(dy, x) -> dx`.
+    ActivationBackward {
+        /// Which one.
+        kind: Activation,
+    },
+    /// `(gate, up) -> y`: `f(gate) * up`, entry by entry.
+    Gated {
+        /// The nonlinearity of the gate.
+        kind: Activation,
+    },
+    /// `(dy, gate, up) -> (dgate, dup)`.
+    GatedBackward {
+        /// The nonlinearity of the gate.
+        kind: Activation,
+    },
     /// `(a, b, …) -> y`: the sum of two or more tensors of one shape.
     Add {},
     /// `(logits[B, S, V]) -> max[B, S]`: the largest logit of this rank's rows.
@@ -197,6 +256,8 @@ impl Op {
             Op::EmbeddingBackward { .. } => "embedding_backward",
             Op::LayerNorm { .. } => "layer_norm",
             Op::LayerNormBackward {} => "layer_norm_backward",
+            Op::RmsNorm { .. } => "rms_norm",
+            Op::RmsNormBackward {} => "rms_norm_backward",
             Op::Linear {} => "linear",
             Op::LinearBackwardInput {} => "linear_backward_input",
             Op::LinearBackwardWeight {} => "linear_backward_weight",
@@ -208,6 +269,10 @@ impl Op {
             Op::AttentionBackward {} => "attention_backward",
             Op::Gelu {} => "gelu",
             Op::GeluBackward {} => "gelu_backward",
+            Op::Activation { .. } => "activation",
+            Op::ActivationBackward { .. } => "activation_backward",
+            Op::Gated { .. } => "gated",
+            Op::GatedBackward { .. } => "gated_backward",
             Op::Add {} => "add",
             Op::CrossEntropyMax {} => "cross_entropy_max",
             Op::CrossEntropyTerms { .. } => "cross_entropy_terms",

@@ -110,6 +110,42 @@ fn a_parallel_layer_sums_its_halves_together() {
 }
 
 #[test]
+fn a_gated_half_splits_both_its_front_matrices_by_columns() {
+    let changes = [
+        ("model.residual", "sequential"),
+        ("model.biases", "false"),
+        ("model.norm", "rmsnorm"),
+        ("model.mlp", "swiglu { width = 2816 }"),
+    ];
+    let plain = plan(&changes, false);
+    for name in ["mlp.up", "mlp.gate"] {
+        let name = format!("layers.{{layer}}.{name}.weight");
+        assert_eq!(layout(&plain, &name), Layout::Shard(0), "{name}");
+    }
+    let down = layout(&plain, "layers.{layer}.mlp.down.weight");
+    assert_eq!(down, Layout::Shard(1));
+    assert_eq!(collectives(&plain, "layer.forward"), ["all_reduce"; 2]);
+    assert_eq!(collectives(&plain, "layer.backward"), ["all_reduce"; 2]);
+    let cut = plan(&changes, true);
+    let around = ["all_gather", "reduce_scatter"];
+    assert_eq!(
+        collectives(&cut, "layer.forward"),
+        [around, around].concat()
+    );
+    assert!(!collectives(&cut, "layer.backward").contains(&"all_reduce"));
+}
+
+#[test]
+fn a_gated_half_saves_its_three_widths_and_nothing_else_of_them() {
+    let plan = plan(&[("model.mlp", "swiglu { width = 2816 }")], false);
+    let forward = plan.bodies.iter().find(|body| body.name == "layer.forward");
+    let wide =
+        |id: &&pleach_plan::TensorId| plan.tensors[id.0 as usize].dims.last() == Some(&(2816 / 2));
+    let saved = &forward.expect("there is a layer").saves;
+    assert_eq!(saved.iter().filter(wide).count(), 3);
+}
+
+#[test]
 fn sequence_parallelism_gathers_before_and_scatters_behind() {
     let plan = plan(&[("model.residual", "sequential")], true);
     assert_eq!(

@@ -64,6 +64,15 @@ fn all() -> Vec<Placement> {
     found
 }
 
+/// What makes the small model a LLaMA.
+const LLAMA: [(&str, &str); 5] = [
+    ("model.biases", "false"),
+    ("model.norm", "rmsnorm"),
+    ("model.positions", "rotary"),
+    ("model.residual", "sequential"),
+    ("model.mlp", "swiglu { width = 24 }"),
+];
+
 #[test]
 fn every_placement_is_accepted_and_means_the_same() {
     for (index, changes) in [
@@ -71,6 +80,8 @@ fn every_placement_is_accepted_and_means_the_same() {
         &[("model.residual", "sequential")],
         &[("train.precision", "bf16")],
         &[("model.biases", "false")],
+        &[("model.mlp", "relu"), ("model.norm", "rmsnorm")],
+        &LLAMA,
     ]
     .into_iter()
     .enumerate()

@@ -44,6 +44,11 @@ fn what_runs_is_not_refused() {
         ("plan.engine", "megatron"),
         ("plan.gpus", "4"),
         ("model.biases", "false"),
+        ("model.norm", "rmsnorm"),
+        ("model.mlp", "relu"),
+        ("model.mlp", "gelu { form = tanh }"),
+        ("model.mlp", "swiglu"),
+        ("model.mlp", "geglu"),
     ] {
         assert_eq!(refused(&[setting]), Vec::<&str>::new(), "{setting:?}");
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pleach_plan::{Axis, Dtype, Mesh, Op, Rank};
+use pleach_plan::{Activation, Axis, Dtype, Mesh, Op, Rank};
 use tch::{Device, Kind, Tensor};
 
 use super::probe::{median, times};
@@ -166,6 +166,8 @@ impl Make {
         let norm = vec![self.x()?, self.row()?, self.row()?];
         let back = vec![self.x()?, self.x()?, self.row()?, mean, rstd];
         let shift = self.row()?.f_to_kind(self.kind)?;
+        let kind = Activation::Silu;
+        let (gated, gated_back) = (Op::Gated { kind }, Op::GatedBackward { kind });
         let slice = Op::Slice {
             axis: Axis::Tp,
             dim: 1,
@@ -179,6 +181,18 @@ impl Make {
             ),
             Case::new(Op::Gelu {}, vec![self.x()?], vec![]),
             Case::new(Op::GeluBackward {}, vec![self.x()?, self.x()?], vec![]),
+            Case::new(
+                Op::RmsNorm { eps: 1e-5 },
+                vec![self.x()?, self.row()?],
+                vec![],
+            ),
+            Case::new(
+                Op::RmsNormBackward {},
+                vec![self.x()?, self.x()?, self.row()?, self.each_token()?],
+                vec![self.row()?],
+            ),
+            Case::new(gated, vec![self.x()?, self.x()?], vec![]),
+            Case::new(gated_back, vec![self.x()?, self.x()?, self.x()?], vec![]),
             Case::sum(self.x()?, self.x()?),
             Case::new(Op::Bias {}, vec![self.x()?, shift], vec![]),
             Case::new(Op::BiasBackward {}, vec![self.x()?], vec![self.row()?]),

@@ -16,13 +16,27 @@ unsafe extern "C" {
         weight: *mut C_tensor,
         dx: *mut *mut C_tensor,
     ) -> c_int;
-    fn pleach_layer_norm_parameters(
+    fn pleach_norm_parameters(
         dy: *mut C_tensor,
         x: *mut C_tensor,
         mean: *mut C_tensor,
         rstd: *mut C_tensor,
         dweight: *mut C_tensor,
         dbias: *mut C_tensor,
+    ) -> c_int;
+    fn pleach_rms_norm(
+        x: *mut C_tensor,
+        weight: *mut C_tensor,
+        y: *mut C_tensor,
+        rstd: *mut C_tensor,
+        eps: f64,
+    ) -> c_int;
+    fn pleach_rms_norm_backward(
+        dy: *mut C_tensor,
+        x: *mut C_tensor,
+        weight: *mut C_tensor,
+        rstd: *mut C_tensor,
+        dx: *mut C_tensor,
     ) -> c_int;
     fn pleach_adam_w(
         weight: *mut C_tensor,
@@ -89,26 +103,48 @@ pub fn layer_norm_backward(
     Ok(unsafe { Tensor::from_ptr(dx) })
 }
 
-/// Adds the gradients of a LayerNorm's weight and bias to accumulators of the statistics' type.
+/// Adds the gradients of a norm's weight and bias to accumulators of the statistics' type, over `[mean, rstd]`. A norm without
+/// a mean has no bias either.
 ///
 /// # Errors
 /// A tensor is not contiguous or of another type.
-pub fn layer_norm_parameters(
+pub fn norm_parameters(
     [dy, x]: [&Tensor; 2],
-    [mean, rstd]: [&Tensor; 2],
-    [dweight, dbias]: [&Tensor; 2],
+    mean: Option<&Tensor>,
+    rstd: &Tensor,
+    dweight: &Tensor,
+    dbias: Option<&Tensor>,
 ) -> Result<()> {
-    // SAFETY: all tensors outlive the call; the caller has compared their sizes.
+    let perhaps = |tensor: Option<&Tensor>| tensor.map_or(std::ptr::null_mut(), raw);
+    // SAFETY: all tensors outlive the call; the caller has compared their sizes; the shim takes null for what is not there.
     check(unsafe {
-        pleach_layer_norm_parameters(
+        pleach_norm_parameters(
             raw(dy),
             raw(x),
-            raw(mean),
+            perhaps(mean),
             raw(rstd),
             raw(dweight),
-            raw(dbias),
+            perhaps(dbias),
         )
     })
+}
+
+/// RMSNorm of the rows of `x` into `y` and the statistic.
+///
+/// # Errors
+/// A tensor is not contiguous or of another type.
+pub fn rms_norm(x: &Tensor, weight: &Tensor, [y, rstd]: [&Tensor; 2], eps: f64) -> Result<()> {
+    // SAFETY: all tensors outlive the call; the caller has compared or made their sizes.
+    check(unsafe { pleach_rms_norm(raw(x), raw(weight), raw(y), raw(rstd), eps) })
+}
+
+/// The gradient of an RMSNorm's input into `dx`, from `[dy, x, weight, rstd]`.
+///
+/// # Errors
+/// A tensor is not contiguous or of another type.
+pub fn rms_norm_backward([dy, x, weight, rstd]: [&Tensor; 4], dx: &Tensor) -> Result<()> {
+    // SAFETY: as above.
+    check(unsafe { pleach_rms_norm_backward(raw(dy), raw(x), raw(weight), raw(rstd), raw(dx)) })
 }
 
 /// The constants of an AdamW update.

@@ -31,7 +31,9 @@ pub fn backward(
             x.size()
         )));
     }
-    kernels::layer_norm_parameters([dy, x], statistics, accumulators)?;
+    let [mean, rstd] = statistics;
+    let [dweight, dbias] = accumulators;
+    kernels::norm_parameters([dy, x], Some(mean), rstd, dweight, Some(dbias))?;
     let [mean, rstd] = [
         statistics[0].f_unsqueeze(-1)?,
         statistics[1].f_unsqueeze(-1)?,

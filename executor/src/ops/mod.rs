@@ -3,6 +3,7 @@
 //! In come an operation and its operands, out come its results, each in a storage of its own of exactly its size. Nothing
 //! here looks at the plan: what an operation needs beside its operands stands in [`Context`].
 
+pub mod activation;
 pub mod adam_w;
 pub mod add;
 pub mod attention;
@@ -11,16 +12,17 @@ pub mod cast;
 pub mod collective;
 pub mod cross_entropy;
 pub mod embedding;
-pub mod gelu;
+pub mod gated;
 pub mod layer_norm;
 pub mod linear;
 pub mod norm;
+pub mod rms_norm;
 pub mod slice;
 pub mod split_heads;
 pub mod tokens;
 pub mod zero;
 
-use pleach_plan::{Axis, Mesh, Op, Rank};
+use pleach_plan::{Activation, Axis, Mesh, Op, Rank};
 use tch::{Kind, Tensor};
 
 use crate::collectives::Collectives;
@@ -127,8 +129,6 @@ pub fn run(
         (Op::AttentionBackward {}, [dout, q, k, v, out, lse], []) => {
             attention::backward(dout, [q, k, v], out, lse)?.into()
         }
-        (Op::Gelu {}, [x], []) => one(gelu::forward(x, ends(0))?),
-        (Op::GeluBackward {}, [dy, x], []) => one(gelu::backward(dy, x, ends(0))?),
         (Op::Add {}, [first, rest @ ..], []) if !rest.is_empty() => {
             one(add::run(first, rest, ends(0))?)
         }
@@ -140,6 +140,32 @@ pub fn run(
         )?),
         (Op::Cast {}, [source], [target]) => none(cast::run(source, target)?),
         (Op::Zero {}, [], [x]) => none(zero::run(x)?),
+        _ => return run_bent(op, operands, context),
+    })
+}
+
+/// RMSNorm and nonlinearities.
+fn run_bent(
+    op: &Op,
+    operands: Operands<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Tensor>, Cause> {
+    let (exact, ends) = (Activation::Gelu, operands.ends(0));
+    Ok(match (op, operands.ins, operands.updates) {
+        (Op::RmsNorm { eps }, [x, weight], []) => rms_norm::forward(x, weight, *eps)?.into(),
+        (Op::RmsNormBackward {}, [dy, x, weight, rstd], [dweight]) => {
+            one(rms_norm::backward(dy, x, weight, rstd, dweight)?)
+        }
+        (Op::Gelu {}, [x], []) => one(activation::forward(exact, x, ends)?),
+        (Op::GeluBackward {}, [dy, x], []) => one(activation::backward(exact, dy, x, ends)?),
+        (Op::Activation { kind }, [x], []) => one(activation::forward(*kind, x, ends)?),
+        (Op::ActivationBackward { kind }, [dy, x], []) => {
+            one(activation::backward(*kind, dy, x, ends)?)
+        }
+        (Op::Gated { kind }, [gate, up], []) => one(gated::forward(*kind, gate, up)?),
+        (Op::GatedBackward { kind }, [dy, gate, up], []) => {
+            gated::backward(*kind, dy, gate, up)?.into()
+        }
         _ => return run_rest(op, operands, context),
     })
 }

@@ -196,11 +196,12 @@ impl<'a> Costs<'a> {
     fn streaming(&self, instr: &Instr, work: &Work) -> f64 {
         let bytes = (work.bytes_read + work.bytes_written) as f64;
         let dtype = self.dtype(instr);
-        let own = self
-            .hardware
-            .elementwise
-            .iter()
-            .find(|own| own.op == instr.op.name() && own.dtype == dtype);
+        let measured = |name: &str| {
+            let own = self.hardware.elementwise.iter();
+            own.clone().find(|own| own.op == name && own.dtype == dtype)
+        };
+        let name = instr.op.name();
+        let own = measured(name).or_else(|| relative(name).and_then(measured));
         let rate = own.map_or(self.hardware.memory.bandwidth.value, |own| own.rate.value);
         let (passes, launches) = self.passes(instr);
         self.hardware.launch.value * launches + bytes * passes / rate
@@ -232,6 +233,17 @@ impl<'a> Costs<'a> {
             .map(|tensor| tensor.dtype)
             .find(floating)
             .unwrap_or(Dtype::F32)
+    }
+}
+
+/// The operation whose rate holds where a table has none of its own: the same work on as many operands or fewer.
+fn relative(name: &str) -> Option<&'static str> {
+    match name {
+        "rms_norm" => Some("layer_norm"),
+        "rms_norm_backward" => Some("layer_norm_backward"),
+        "activation" | "gated" => Some("gelu"),
+        "activation_backward" | "gated_backward" => Some("gelu_backward"),
+        _ => None,
     }
 }
 

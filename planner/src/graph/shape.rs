@@ -190,8 +190,13 @@ impl Beyond {
     }
 
     fn layer(&mut self, layer: &Layer) {
-        let plain = matches!(layer.norm, Norm::LayerNorm { bias: true, .. });
-        self.when(!plain, "model.norm", "a norm other than `layernorm`");
+        let plain = matches!(layer.norm, Norm::LayerNorm { bias: false, .. });
+        self.when(plain, "model.norm.bias", "a layer norm without a bias");
+        self.when(
+            layer.norm == Norm::None,
+            "model.norm",
+            "layers without norms",
+        );
         let in_front = matches!(
             layer.residual,
             Residual::Sequential | Residual::ParallelSeparate | Residual::ParallelShared
@@ -228,12 +233,6 @@ impl Beyond {
     }
 
     fn dense(&mut self, dense: &Dense) {
-        let gelu = dense.activation == Activation::Gelu;
-        self.when(
-            !gelu,
-            "model.mlp",
-            "a nonlinearity other than the exact GELU",
-        );
         self.when(dense.share.is_some(), "model.stack", "shared weights");
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! In comes the experiment's model with the size of a micro-batch, out come the forward operations of embedding, layer and head.
 
-use pleach_dsl::experiment::{Attention, Model, Norm, Positions, Residual};
+use pleach_dsl::experiment::{self, Attention, Model, Norm, Positions, Residual};
 use pleach_plan::op::Tokens;
-use pleach_plan::{Init, Op};
+use pleach_plan::{Activation, Init, Op};
 
 use super::shape::Shape;
 use super::{Block, Dim, Kind, ModelGraph, ValueId};
@@ -175,30 +175,33 @@ fn head(model: &Shape, sizes: &Sizes, scale: f64) -> Block {
 
 fn norm(block: &mut Block, model: &Shape, sizes: &Sizes, name: &str, input: ValueId) -> ValueId {
     let weight = block.parameter(&format!("{name}.weight"), &[sizes.hidden], Init::Ones);
-    let bias = block.parameter(&format!("{name}.bias"), &[sizes.hidden], Init::Zeros);
+    let bias = match model.norm {
+        Norm::LayerNorm { .. } => {
+            Some(block.parameter(&format!("{name}.bias"), &[sizes.hidden], Init::Zeros))
+        }
+        _ => None,
+    };
     let out = block.declare(
         format!("{name}.out"),
         &sizes.rows(sizes.hidden),
         Kind::Activation,
     );
-    let mean = block.declare(
-        format!("{name}.mean"),
-        &[sizes.batch, sizes.sequence],
-        Kind::Statistic,
-    );
-    let rstd = block.declare(
-        format!("{name}.rstd"),
-        &[sizes.batch, sizes.sequence],
-        Kind::Statistic,
-    );
-    block.forward_into(
-        Op::LayerNorm {
-            eps: eps(model.norm),
-        },
-        &[input, weight, bias],
-        &[],
-        &[out, mean, rstd],
-    );
+    let mut statistic = |what: &str| {
+        let dims = [sizes.batch, sizes.sequence];
+        block.declare(format!("{name}.{what}"), &dims, Kind::Statistic)
+    };
+    match (model.norm, bias) {
+        (Norm::LayerNorm { eps, .. }, Some(bias)) => {
+            let (mean, rstd) = (statistic("mean"), statistic("rstd"));
+            let outs = [out, mean, rstd];
+            block.forward_into(Op::LayerNorm { eps }, &[input, weight, bias], &[], &outs);
+        }
+        (norm, _) => {
+            let rstd = statistic("rstd");
+            let op = Op::RmsNorm { eps: eps(norm) };
+            block.forward_into(op, &[input, weight], &[], &[out, rstd]);
+        }
+    }
     out
 }
 
@@ -343,17 +346,17 @@ impl Layer<'_> {
 
     fn mlp(&mut self, input: ValueId) -> ValueId {
         let (sizes, init) = (self.sizes, self.model.init);
-        let weight = self.weight("mlp.up.weight", sizes.ffn, sizes.hidden, init.weights);
-        let up = self.block.forward(
-            Op::Linear {},
-            &[input, weight],
-            "mlp.product",
-            &sizes.rows(sizes.ffn),
-        );
-        let up = self.bias(self.model.dense.bias, "mlp.up.bias", up, "mlp.up");
+        let up = self.column("mlp.up", input);
+        let (kind, gated) = nonlinearity(self.model.dense.activation);
+        let (op, ins) = if gated {
+            let gate = self.column("mlp.gate", input);
+            (Op::Gated { kind }, vec![gate, up])
+        } else {
+            (kind.forward(), vec![up])
+        };
         let active = self
             .block
-            .forward(Op::Gelu {}, &[up], "mlp.active", &sizes.rows(sizes.ffn));
+            .forward(op, &ins, "mlp.active", &sizes.rows(sizes.ffn));
         let weight = self.weight("mlp.down.weight", sizes.hidden, sizes.ffn, init.output);
         self.block.forward(
             Op::Linear {},
@@ -361,5 +364,34 @@ impl Layer<'_> {
             "mlp.out",
             &sizes.rows(sizes.hidden),
         )
+    }
+
+    /// A matrix in front of the nonlinearity, with its bias where there is one.
+    fn column(&mut self, name: &str, input: ValueId) -> ValueId {
+        let (sizes, init) = (self.sizes, self.model.init);
+        let matrix = format!("{name}.weight");
+        let weight = self.weight(&matrix, sizes.ffn, sizes.hidden, init.weights);
+        let product = if name == "mlp.up" {
+            "mlp.product".to_owned()
+        } else {
+            format!("{name}.product")
+        };
+        let rows = sizes.rows(sizes.ffn);
+        let product = self
+            .block
+            .forward(Op::Linear {}, &[input, weight], &product, &rows);
+        let there = self.model.dense.bias;
+        self.bias(there, &format!("{name}.bias"), product, name)
+    }
+}
+
+/// The nonlinearity of a feed-forward half, and whether it is one operand of a product.
+fn nonlinearity(activation: experiment::Activation) -> (Activation, bool) {
+    match activation {
+        experiment::Activation::Gelu => (Activation::Gelu, false),
+        experiment::Activation::GeluTanh => (Activation::GeluTanh, false),
+        experiment::Activation::Relu => (Activation::Relu, false),
+        experiment::Activation::Swiglu => (Activation::Silu, true),
+        experiment::Activation::Geglu => (Activation::Gelu, true),
     }
 }

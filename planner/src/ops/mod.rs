@@ -3,14 +3,16 @@
 //! One file for each family, named as in `plan` and `executor`. Shapes are checked in `plan`, work and time stand in
 //! [`crate::cost`]; a new operation is a file here and an arm in each table below.
 
+pub mod activation;
 pub mod add;
 pub mod attention;
 pub mod bias;
 pub mod cross_entropy;
 pub mod embedding;
-pub mod gelu;
+pub mod gated;
 pub mod layer_norm;
 pub mod linear;
+pub mod rms_norm;
 pub mod split_heads;
 pub mod tokens;
 pub mod workspace;
@@ -26,11 +28,13 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
     match node.op {
         Op::Embedding { .. } => embedding::derivative(node, tape),
         Op::LayerNorm { .. } => layer_norm::derivative(node, tape),
+        Op::RmsNorm { .. } => rms_norm::derivative(node, tape),
         Op::Linear {} => linear::derivative(node, tape),
         Op::Bias {} => bias::derivative(node, tape),
         Op::SplitHeads { .. } => split_heads::derivative(node, tape),
         Op::Attention {} => attention::derivative(node, tape),
-        Op::Gelu {} => gelu::derivative(node, tape),
+        Op::Gelu {} | Op::Activation { .. } => activation::derivative(node, tape),
+        Op::Gated { .. } => gated::derivative(node, tape),
         Op::Add {} => add::derivative(node, tape),
         Op::CrossEntropyLoss { .. } => cross_entropy::derivative(node, tape),
         _ => {}
@@ -45,6 +49,8 @@ pub fn strategies(node: &Node, block: &Block) -> Vec<Strategy> {
         Op::EmbeddingBackward { .. } => embedding::backward_strategies(),
         Op::LayerNorm { .. } => layer_norm::strategies(),
         Op::LayerNormBackward {} => layer_norm::backward_strategies(),
+        Op::RmsNorm { .. } => rms_norm::strategies(),
+        Op::RmsNormBackward {} => rms_norm::backward_strategies(),
         Op::Linear {} => linear::strategies(),
         Op::LinearBackwardInput {} => linear::backward_input_strategies(),
         Op::LinearBackwardWeight {} => linear::backward_weight_strategies(),
@@ -54,8 +60,10 @@ pub fn strategies(node: &Node, block: &Block) -> Vec<Strategy> {
         Op::SplitHeadsBackward { .. } => split_heads::backward_strategies(),
         Op::Attention {} => attention::strategies(),
         Op::AttentionBackward {} => attention::backward_strategies(),
-        Op::Gelu {} => gelu::strategies(1),
-        Op::GeluBackward {} => gelu::strategies(2),
+        Op::Gelu {} | Op::Activation { .. } => activation::strategies(1),
+        Op::GeluBackward {} | Op::ActivationBackward { .. } => activation::strategies(2),
+        Op::Gated { .. } => gated::strategies(2, 1),
+        Op::GatedBackward { .. } => gated::strategies(3, 2),
         Op::Add {} => add::strategies(node, block),
         Op::CrossEntropyMax {} => cross_entropy::max_strategies(),
         Op::CrossEntropyTerms { .. } => cross_entropy::terms_strategies(),

@@ -33,7 +33,12 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
     let own = match op {
         Op::Tokens { .. } => 2 * all(outs),
         Op::EmbeddingBackward { .. } => all(updates) + 2 * all(ins),
-        Op::Embedding { .. } | Op::GeluBackward {} | Op::Gelu {} => 2 * all(outs) + all(ins),
+        Op::Embedding { .. }
+        | Op::GeluBackward {}
+        | Op::Gelu {}
+        | Op::ActivationBackward { .. }
+        | Op::Activation { .. } => 2 * all(outs) + all(ins),
+        Op::Gated { .. } | Op::GatedBackward { .. } => all(outs),
         Op::Linear {} | Op::LinearBackwardInput {} => narrow(ins) + narrow(outs),
         Op::LinearBackwardWeight {} => narrow(ins) + widened(ins, updates),
         Op::LayerNorm { .. } => 2 * all(&ins[1..]) + all(&outs[1..]),

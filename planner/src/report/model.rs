@@ -29,8 +29,16 @@ pub fn parameters(evaluated: &Evaluated) -> u64 {
 fn forward(experiment: &Experiment) -> [f64; 2] {
     let model = Shape::known(&experiment.model);
     let width = model.dense.width;
+    let fronts = if model.dense.activation.is_gated() {
+        2
+    } else {
+        1
+    };
     let heads = model.attention.heads * model.attention.head_dim;
-    let matrices = model.hidden * 3 * heads + heads * model.hidden + 2 * model.hidden * width;
+    let matrices = model.hidden * 3 * heads
+        + heads * model.hidden
+        + fronts * model.hidden * width
+        + width * model.hidden;
     let attention = 2 * model.context * heads;
     let layers = model.layers * 2 * (matrices + attention);
     [layers as f64, (2 * model.hidden * model.vocab) as f64]

@@ -385,6 +385,7 @@ fn gains(instr: &Instr, ins: &[Held], updates: &[Held], site: &Site) -> Vec<(Ten
         instr.op,
         Op::EmbeddingBackward { .. }
             | Op::LayerNormBackward {}
+            | Op::RmsNormBackward {}
             | Op::LinearBackwardWeight {}
             | Op::BiasBackward {}
     );

@@ -1,7 +1,7 @@
 //! Mutations of code: a body is shared by all ranks of its stages, so each of these happens on all of them.
 
 use pleach_plan::op::Tokens;
-use pleach_plan::{Axis, Body, GroupId, Instr, Op, Plan, Reduce, TensorId};
+use pleach_plan::{Activation, Axis, Body, GroupId, Instr, Op, Plan, Reduce, TensorId};
 
 use crate::random::Random;
 
@@ -261,7 +261,13 @@ fn change_attribute(plan: &mut Plan, random: &mut Random) -> Option<()> {
             true => other_axis(vocab, random),
             false => *scale *= 2.0,
         },
-        Op::LayerNorm { eps } => *eps *= 2.0,
+        Op::LayerNorm { eps } | Op::RmsNorm { eps } => *eps *= 2.0,
+        Op::Activation { kind }
+        | Op::ActivationBackward { kind }
+        | Op::Gated { kind }
+        | Op::GatedBackward { kind } => {
+            *kind = random.pick(&[Activation::GeluTanh, Activation::Relu, Activation::Silu]);
+        }
         Op::SplitHeads { rotary, base, .. } | Op::SplitHeadsBackward { rotary, base, .. } => {
             match random.coin() {
                 true => *rotary = random.pick(&[0, 2, 4]),
@@ -286,18 +292,24 @@ fn change_attribute(plan: &mut Plan, random: &mut Random) -> Option<()> {
                 Reduce::Sum
             };
         }
-        Op::AdamW {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        } => {
-            let attribute = random.pick(&[0, 1, 2, 3]);
-            *[beta1, beta2, eps, weight_decay][attribute] *= 0.5;
-        }
-        _ => return None,
+        _ => change_rate(op, random)?,
     }
     (*op != before).then_some(())
+}
+
+fn change_rate(op: &mut Op, random: &mut Random) -> Option<()> {
+    if let Op::AdamW {
+        beta1,
+        beta2,
+        eps,
+        weight_decay,
+    } = op
+    {
+        let attribute = random.pick(&[0, 1, 2, 3]);
+        *[beta1, beta2, eps, weight_decay][attribute] *= 0.5;
+        return Some(());
+    }
+    None
 }
 
 fn change_frees(plan: &mut Plan, random: &mut Random) -> Option<()> {

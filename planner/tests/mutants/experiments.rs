@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Evaluate, Experiment, Init,
-    Log, Model, Norm, Optimizer, Positions, Precision, Residual, Train, Wishes,
+    Activation, AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Evaluate,
+    Experiment, Init, Log, Model, Norm, Optimizer, Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -59,11 +59,21 @@ fn model(random: &mut Random, layers: u64) -> Model {
             Residual::ParallelSeparate,
             Residual::ParallelShared,
         ]),
-        norm: Norm::LayerNorm {
-            eps: 1e-3,
-            bias: true,
-        },
+        norm: random.pick(&[
+            Norm::LayerNorm {
+                eps: 1e-3,
+                bias: true,
+            },
+            Norm::RmsNorm { eps: 1e-3 },
+        ]),
         dense: Dense {
+            activation: random.pick(&[
+                Activation::Gelu,
+                Activation::GeluTanh,
+                Activation::Relu,
+                Activation::Swiglu,
+                Activation::Geglu,
+            ]),
             width: random.pick(&[4, 6]),
             bias: random.coin(),
             ..plain.dense

@@ -1,5 +1,6 @@
 //! The signature of every operation: one file for each family, as in `reference/ops`.
 
+mod activation;
 mod adam_w;
 mod add;
 mod attention;
@@ -8,17 +9,18 @@ mod cast;
 mod collective;
 mod cross_entropy;
 mod embedding;
-mod gelu;
+mod gated;
 mod layer_norm;
 mod linear;
 mod norm;
+mod rms_norm;
 mod slice;
 mod split_heads;
 mod tokens;
 mod zero;
 
 use crate::check::signature::{Misfit, Signature};
-use crate::{Axis, Instr, Op, Plan};
+use crate::{Activation, Axis, Instr, Op, Plan};
 
 /// What an instruction's operation wants, given how many operands it has (some take a variable number).
 ///
@@ -32,6 +34,8 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::EmbeddingBackward { vocab } => inside(*vocab, embedding::backward()),
         Op::LayerNorm { eps } => layer_norm::forward(*eps),
         Op::LayerNormBackward {} => Ok(layer_norm::backward()),
+        Op::RmsNorm { eps } => rms_norm::forward(*eps),
+        Op::RmsNormBackward {} => Ok(rms_norm::backward()),
         Op::Linear {} => Ok(linear::forward(reads)),
         Op::LinearBackwardInput {} => Ok(linear::backward_input()),
         Op::LinearBackwardWeight {} => Ok(linear::backward_weight()),
@@ -49,8 +53,12 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         } => split_heads::backward(*head_dim, *rotary, *base),
         Op::Attention {} => Ok(attention::forward()),
         Op::AttentionBackward {} => Ok(attention::backward()),
-        Op::Gelu {} => Ok(gelu::forward()),
-        Op::GeluBackward {} => Ok(gelu::backward()),
+        Op::Gelu {} => Ok(activation::forward()),
+        Op::GeluBackward {} => Ok(activation::backward()),
+        Op::Activation { kind } => named(*kind, activation::forward()),
+        Op::ActivationBackward { kind } => named(*kind, activation::backward()),
+        Op::Gated { .. } => Ok(gated::forward()),
+        Op::GatedBackward { .. } => Ok(gated::backward()),
         Op::Add {} => Ok(add::add(reads)),
         Op::CrossEntropyMax {} => Ok(cross_entropy::max()),
         Op::CrossEntropyTerms { vocab } => inside(*vocab, cross_entropy::terms()),
@@ -82,6 +90,13 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
 fn inside(axis: Option<Axis>, signature: Signature) -> Result<Signature, Misfit> {
     let rule = "tensors are spread inside a stage: it must be dp or tp";
     law(axis != Some(Axis::Pp), "axis", "pp", rule)?;
+    Ok(signature)
+}
+
+/// Refuses exact GELU, which has one way to be written.
+fn named(kind: Activation, signature: Signature) -> Result<Signature, Misfit> {
+    let rule = "exact GELU is the operation `gelu`";
+    law(kind != Activation::Gelu, "kind", "gelu", rule)?;
     Ok(signature)
 }
 

@@ -3,6 +3,7 @@
 //! In come operand values of one rank, out come results; updates change in place. Each function checks the dimensions and
 //! types that it relies on by itself, so that the interpreter does not lean on the structural check.
 
+pub mod activation;
 pub mod adam_w;
 pub mod add;
 pub mod attention;
@@ -13,17 +14,18 @@ pub mod cross_entropy;
 #[cfg(test)]
 mod differences;
 pub mod embedding;
-pub mod gelu;
+pub mod gated;
 pub mod layer_norm;
 pub mod linear;
 pub mod norm;
+pub mod rms_norm;
 pub mod slice;
 pub mod split_heads;
 pub mod tokens;
 pub mod zero;
 
 use super::value::{Unfit, Value};
-use crate::{Axis, Mesh, Op, Rank, Training};
+use crate::{Activation, Axis, Mesh, Op, Rank, Training};
 
 /// Everything but operands that a result may depend on.
 pub struct Context<'c> {
@@ -84,6 +86,10 @@ pub fn run(
         (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => one(
             layer_norm::backward(dy, x, weight, [mean, rstd], [dweight, dbias]),
         ),
+        (Op::RmsNorm { eps }, [x, weight], []) => many(rms_norm::forward(x, weight, *eps)),
+        (Op::RmsNormBackward {}, [dy, x, weight, rstd], [dweight]) => {
+            one(rms_norm::backward(dy, x, weight, rstd, dweight))
+        }
         (Op::Linear {}, [x, weight], []) => one(linear::forward(x, weight)),
         (Op::Linear {}, [x, weight, bias], []) => {
             one(linear::forward(x, weight).and_then(|y| bias::forward(&y, bias)))
@@ -94,8 +100,14 @@ pub fn run(
         }
         (Op::Bias {}, [x, bias], []) => one(bias::forward(x, bias)),
         (Op::BiasBackward {}, [dy], [dbias]) => none(bias::backward(dy, dbias)),
-        (Op::Gelu {}, [x], []) => Ok(vec![gelu::forward(x)]),
-        (Op::GeluBackward {}, [dy, x], []) => one(gelu::backward(dy, x)),
+        (Op::Gelu {}, [x], []) => Ok(vec![activation::forward(Activation::Gelu, x)]),
+        (Op::GeluBackward {}, [dy, x], []) => one(activation::backward(Activation::Gelu, dy, x)),
+        (Op::Activation { kind }, [x], []) => Ok(vec![activation::forward(*kind, x)]),
+        (Op::ActivationBackward { kind }, [dy, x], []) => one(activation::backward(*kind, dy, x)),
+        (Op::Gated { kind }, [gate, up], []) => one(gated::forward(*kind, gate, up)),
+        (Op::GatedBackward { kind }, [dy, gate, up], []) => {
+            many(gated::backward(*kind, dy, gate, up))
+        }
         (Op::Add {}, terms, []) => one(add::add(terms)),
         (Op::Slice { axis, dim }, [x], []) => one(slice::slice(
             x,

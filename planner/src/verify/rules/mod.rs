@@ -4,6 +4,7 @@
 //! operands are right and what state follows; whatever it does not list has no meaning ([`State::Odd`]). Axes are independent:
 //! each rule is asked once for dp and once for tp. Along an axis of one rank everything is whole.
 
+mod activation;
 mod adam_w;
 mod attention;
 mod bias;
@@ -11,10 +12,11 @@ mod collective;
 mod cross_entropy;
 mod embedding;
 mod flat;
-mod gelu;
+mod gated;
 mod layer_norm;
 mod linear;
 mod norm;
+mod rms_norm;
 mod slice;
 mod split_heads;
 mod tokens;
@@ -22,7 +24,7 @@ mod tokens;
 pub use collective::{Reach, reduce_over};
 pub use flat::apply_flat;
 
-use pleach_plan::{Axis, Op};
+use pleach_plan::{Activation, Axis, Op};
 
 use super::held::{Item, Sizes, State};
 use super::number::Number;
@@ -126,6 +128,16 @@ pub fn apply(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Eff
                 outs: vec![dx],
             }
         }
+        (Op::RmsNorm { eps }, [x, weight], []) => {
+            Effect::outs(rms_norm::forward([x, weight], *eps, site))
+        }
+        (Op::RmsNormBackward {}, [dy, x, weight, rstd], [dweight]) => {
+            let [dx, gain] = rms_norm::backward([dy, x, weight, rstd], site);
+            Effect {
+                updates: vec![site.accumulate(dweight, gain)],
+                outs: vec![dx],
+            }
+        }
         (Op::Linear {}, [x, weight], []) => Effect::outs(linear::forward(x, weight, site)),
         (Op::Linear {}, [x, weight, row], []) => {
             let [product] = linear::forward(x, weight, site);
@@ -141,14 +153,32 @@ pub fn apply(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Eff
         (Op::BiasBackward {}, [dy], [sum]) => {
             Effect::updates([site.accumulate(sum, bias::backward(dy, site))])
         }
-        (Op::Gelu {}, [x], []) => Effect::outs(gelu::forward(x, site)),
-        (Op::GeluBackward {}, [dy, x], []) => Effect::outs(gelu::backward(dy, x, site)),
         (Op::Add {}, [first, others @ ..], []) => Effect::outs([others
             .iter()
             .fold(*first, |sum, term| sum.plus(*term, site.sizes))]),
         (Op::Cast {}, [source], [_]) => Effect::updates([*source]),
         (Op::Zero {}, [], [_]) => Effect::updates([Item::whole(Number::ZERO)]),
         (op, ins, updates) => return apply_larger(op, ins, updates, site),
+    })
+}
+
+/// Nonlinearities.
+fn apply_bent(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Effect> {
+    let exact = Activation::Gelu;
+    Some(match (op, ins, updates) {
+        (Op::Gelu {}, [x], []) => Effect::outs(activation::forward(exact, x, site)),
+        (Op::GeluBackward {}, [dy, x], []) => {
+            Effect::outs(activation::backward(exact, dy, x, site))
+        }
+        (Op::Activation { kind }, [x], []) => Effect::outs(activation::forward(*kind, x, site)),
+        (Op::ActivationBackward { kind }, [dy, x], []) => {
+            Effect::outs(activation::backward(*kind, dy, x, site))
+        }
+        (Op::Gated { kind }, [gate, up], []) => Effect::outs(gated::forward(*kind, gate, up, site)),
+        (Op::GatedBackward { kind }, [dy, gate, up], []) => {
+            Effect::outs(gated::backward(*kind, [dy, gate, up], site))
+        }
+        _ => return None,
     })
 }
 
@@ -209,6 +239,6 @@ fn apply_larger(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<
         (Op::AdamW { .. }, [factor], [weight, m, v, gradient]) => {
             Effect::updates(adam_w::adam_w(op, factor, [weight, m, v, gradient], site))
         }
-        _ => return None,
+        (op, ins, updates) => return apply_bent(op, ins, updates, site),
     })
 }

@@ -61,6 +61,7 @@ impl HfModel {
         let forward = forward(plan)?;
         let (norms, heads) = (norms(forward)?, heads(forward)?);
         biases(plan)?;
+        nonlinearity(forward)?;
         let embedding = matrix(plan, "embedding.weight")?;
         let attended = matrix(plan, "layers.{layer}.attention.output.weight")?[1];
         let [vocab, hidden] = embedding;
@@ -91,6 +92,21 @@ impl HfModel {
                 .iter()
                 .any(|parameter| parameter.name == "head.weight"),
         })
+    }
+}
+
+/// GPT-NeoX's feed-forward half has an exact GELU.
+fn nonlinearity(forward: &Body) -> Result<(), ExportError> {
+    let other = forward
+        .code
+        .iter()
+        .find(|instr| matches!(instr.op, Op::Activation { .. } | Op::Gated { .. }));
+    match other {
+        Some(other) => inexpressible(format!(
+            "its nonlinearity is `{}`, not `gelu`",
+            other.op.name()
+        )),
+        None => Ok(()),
     }
 }
 
@@ -226,6 +242,18 @@ mod tests {
         let error = kind(&[(1e-5, 1), (1e-6, 1)]).unwrap_err().to_string();
         assert!(error.contains("0.00001 and 0.000001"), "{error}");
         assert!(kind(&[]).unwrap_err().to_string().contains("0 layer norms"));
+    }
+
+    #[test]
+    fn another_nonlinearity_is_refused() {
+        assert!(nonlinearity(&layer(&[])).is_ok());
+        let kind = pleach_plan::Activation::Silu;
+        let gated = Body {
+            code: vec![instr(Op::Gated { kind }, 1)],
+            ..layer(&[])
+        };
+        let error = nonlinearity(&gated).unwrap_err().to_string();
+        assert!(error.contains("`gated`"), "{error}");
     }
 
     #[test]

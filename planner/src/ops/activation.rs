@@ -1,6 +1,6 @@
-//! GELU, element by element.
+//! Nonlinearities, entry by entry.
 
-use pleach_plan::Op;
+use pleach_plan::{Activation, Op};
 
 use crate::differentiate::Tape;
 use crate::graph::Node;
@@ -8,8 +8,12 @@ use crate::shard::strategy::{R, Strategy, shard};
 
 /// From the saved input.
 pub fn derivative(node: &Node, tape: &mut Tape) {
+    let kind = match node.op {
+        Op::Activation { kind } => kind,
+        _ => Activation::Gelu,
+    };
     if let Some(dy) = tape.gradient(node.outs[0]) {
-        tape.back(Op::GeluBackward {}, &[dy, node.ins[0]], node.ins[0]);
+        tape.back(kind.backward(), &[dy, node.ins[0]], node.ins[0]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Signatures of GELU: any shape, the same on both sides.
+//! Signatures of nonlinearities: any shape, the same on both sides.
 
 use crate::check::signature::Signature;
 
