@@ -156,6 +156,13 @@ fn helps(planned: &Planned) -> Vec<String> {
     let changes = [
         (
             Placement {
+                recompute: Recompute::Selective,
+                ..nearest.clone()
+            },
+            "`recompute = selective`",
+        ),
+        (
+            Placement {
                 recompute: Recompute::Full,
                 ..nearest.clone()
             },
@@ -225,6 +232,7 @@ fn more_nodes(planned: &Planned, times: u64) -> Option<String> {
 fn fits(planned: &Planned, experiment: &Experiment, placement: &Placement) -> Option<u64> {
     let recompute = match placement.recompute {
         Recompute::None => "none",
+        Recompute::Selective => "selective",
         Recompute::Full => "full",
     };
     let pins = [

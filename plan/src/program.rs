@@ -65,6 +65,8 @@ pub struct Hashes {
 pub enum Recompute {
     /// Everything that backward reads.
     None,
+    /// All but what costs little to compute again beside the room it takes; what that is, the engine says.
+    Selective,
     /// Only each layer's input; backward computes the rest again.
     Full,
 }

@@ -21,6 +21,15 @@ pub enum Partition {
     NamedModules,
 }
 
+/// What an engine computes again under selective recomputation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selective {
+    /// Scores and probabilities of attention, which are never kept then (arXiv 2205.05198).
+    AttentionCore,
+    /// What norms and nonlinearities give.
+    CheapOperations,
+}
+
 /// One engine's choices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Engine {
@@ -30,6 +39,8 @@ pub struct Engine {
     pub supported: &'static str,
     /// The attention kernel.
     pub attention: AttentionKernel,
+    /// What it computes again where recomputation is selective.
+    pub selective: Selective,
     /// Whether dropout runs on scores and residual branches.
     pub dropout: bool,
     /// Whether recomputing a layer runs its whole forward again, collectives included; else only what backward reads.
@@ -65,6 +76,7 @@ pub const PLEACH: Engine = Engine {
     name: "pleach",
     supported: "run",
     attention: AttentionKernel::Flash,
+    selective: Selective::CheapOperations,
     dropout: false,
     reruns_forward: false,
     blocking_transfers: false,
@@ -89,6 +101,7 @@ pub const NEOX: Engine = Engine {
     name: "neox",
     supported: "plan",
     attention: AttentionKernel::StoredScores,
+    selective: Selective::AttentionCore,
     dropout: false,
     reruns_forward: true,
     blocking_transfers: true,

@@ -286,10 +286,20 @@ impl Costs<'_> {
     /// What of the scores backward needs: probabilities; with dropout also those that are left, and the mask.
     fn kept_scores(&self, instr: &Instr) -> u64 {
         let scores = self.scores(instr);
-        if self.engine().dropout {
-            scores * 5 / 2
-        } else {
-            scores
+        match self.engine().dropout {
+            _ if self.recomputes_scores() => 0,
+            true => scores * 5 / 2,
+            false => scores,
+        }
+    }
+
+    /// What of the scores is made again for one layer's backward.
+    fn scores_again(&self, instr: &Instr) -> u64 {
+        let again = self.scores(instr);
+        match self.engine().dropout {
+            _ if !self.recomputes_scores() => 0,
+            true => again * 5 / 2,
+            false => again,
         }
     }
 
@@ -315,7 +325,7 @@ impl Costs<'_> {
         }
         match instr.op {
             Op::Attention {} => self.scores(instr),
-            Op::AttentionBackward {} => 2 * self.scores(instr),
+            Op::AttentionBackward {} => 2 * self.scores(instr) + self.scores_again(instr),
             Op::CrossEntropyBackward { .. } => self.wide_logits(instr),
             Op::LinearBackwardWeight {} if !self.engine().fused_weight_gradient => {
                 instr.updates.iter().map(|&id| self.size(id)).sum()

@@ -48,7 +48,7 @@ fn all() -> Vec<Placement> {
         (1, 4, 1),
         (1, 1, 4),
     ] {
-        for recompute in [Recompute::None, Recompute::Full] {
+        for recompute in [Recompute::None, Recompute::Selective, Recompute::Full] {
             for (zero, sequence_parallel) in [(0, false), (1, false), (0, true), (1, true)] {
                 if (zero == 0 || dp > 1) && (!sequence_parallel || tp > 1) {
                     found.push(Placement {
@@ -121,12 +121,14 @@ fn recomputing_and_sharding_save_memory() {
         ledger::summary(&plan, &plan.roles[0]).named_peak
     };
     let plain = placement(1, 1, 2);
-    assert!(
+    let recompute = |recompute| {
         peak(&Placement {
-            recompute: Recompute::Full,
+            recompute,
             ..plain.clone()
-        }) < peak(&plain)
-    );
+        })
+    };
+    assert!(recompute(Recompute::Selective) < peak(&plain));
+    assert!(recompute(Recompute::Full) < recompute(Recompute::Selective));
     assert!(
         peak(&Placement {
             sequence_parallel: true,

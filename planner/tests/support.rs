@@ -82,7 +82,6 @@ fn what_would_be_left_out_is_refused() {
         ("plan.schedule", "zero_bubble", ""),
         ("plan.stages", "even", ""),
         ("plan.zero", "3", ""),
-        ("plan.recompute", "selective", ""),
         ("plan.offload", "optimizer", ""),
         ("plan.engine", "torchtitan", ""),
     ] {

@@ -88,6 +88,7 @@ fn placement(row: &Row, engine: &str) -> Result<Placement, String> {
     };
     let recompute = match row.text("recompute") {
         "full" => Recompute::Full,
+        "selective" => Recompute::Selective,
         "none" => Recompute::None,
         "" => return lacks("recompute"),
         other => return Err(format!("recompute {other} is not planned yet")),

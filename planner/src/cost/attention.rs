@@ -1,11 +1,11 @@
 //! Attention: one kernel at its measured rate, or an engine's batched products around a softmax over stored scores.
 
 use pleach_plan::hardware::{Direction, Form};
-use pleach_plan::{Instr, Op};
+use pleach_plan::{Instr, Op, Recompute};
 
 use super::Costs;
 use super::work::Work;
-use crate::engine::AttentionKernel;
+use crate::engine::{AttentionKernel, Selective};
 
 /// Dimensions of an attention: sequences, heads of this rank, positions, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +51,12 @@ impl Costs<'_> {
             }),
             _ => None,
         }
+    }
+
+    /// Whether the engine computes scores again in backward, instead of keeping them.
+    pub fn recomputes_scores(&self) -> bool {
+        self.plan.recompute == Recompute::Selective
+            && self.engine.selective == Selective::AttentionCore
     }
 
     pub(super) fn attention(&self, instr: &Instr, work: &Work) -> f64 {
@@ -116,7 +122,14 @@ impl Costs<'_> {
         };
         match direction {
             Direction::Forward => wide + deep + kernels * launch + 2.0 * pass + dropout,
-            Direction::Backward => wide + 3.0 * deep + kernels * launch + 3.0 * pass + dropout,
+            Direction::Backward => {
+                let again = if self.recomputes_scores() {
+                    self.stored(instr, shape, Direction::Forward)
+                } else {
+                    0.0
+                };
+                again + wide + 3.0 * deep + kernels * launch + 3.0 * pass + dropout
+            }
         }
     }
 }

@@ -41,6 +41,18 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
     }
 }
 
+/// Whether an operation costs little beside the room its results take, so that selective recomputation makes them again.
+pub fn is_cheap(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Gelu {}
+            | Op::Activation { .. }
+            | Op::Gated { .. }
+            | Op::LayerNorm { .. }
+            | Op::RmsNorm { .. }
+    )
+}
+
 /// The ways in which an operation can be computed on shards; the first is the replicated one.
 pub fn strategies(node: &Node, block: &Block) -> Vec<Strategy> {
     match node.op {

@@ -7,9 +7,9 @@ use pleach_plan::{
     Axis, Body, BodyId, BodyKind, Dtype, Instr, Layout, Lives, Port, Reduce, TensorId, Wire,
 };
 
-use super::{Emitter, Piece};
+use super::{Again, Emitter, Piece};
 use crate::graph::{Block, Kind, Node, ValueId};
-use crate::ops::workspace::{self, Operand};
+use crate::ops::{self, workspace};
 use crate::shard::Step;
 use crate::shard::strategy::{Form, MAX, P, R, Strategy};
 
@@ -18,7 +18,7 @@ type Version = (ValueId, Form);
 
 impl Emitter<'_> {
     /// The forward and backward bodies of a block.
-    pub(super) fn forward_backward(&mut self, piece: &Piece<'_>, recompute: bool) -> [BodyId; 2] {
+    pub(super) fn forward_backward(&mut self, piece: &Piece<'_>, again: Again) -> [BodyId; 2] {
         let (block, wire) = (piece.block, piece.sharded.wire);
         let all: Vec<&Step> = piece.sharded.steps.iter().collect();
         let boundary = all
@@ -37,11 +37,15 @@ impl Emitter<'_> {
             .into_iter()
             .collect();
         let entry = block.input.map(|value| (value, wire));
-        let again = if recompute {
-            needed(&all, &ends, boundary)
-        } else {
-            backward.to_vec()
+        let kept: Vec<&Step> = match again {
+            Again::Nothing => backward.to_vec(),
+            Again::Cheap => {
+                let cheap = forward.iter().copied().filter(|step| is_cheap(step));
+                cheap.chain(backward.iter().copied()).collect()
+            }
+            Again::Everything => all.clone(),
         };
+        let again = needed(&kept, &ends, kept.len() - backward.len());
         let arrives = block.gradient_in.map(|value| (value, wire));
         let saved: Vec<Version> = open(block, &again)
             .into_iter()
@@ -233,11 +237,11 @@ impl Emitter<'_> {
         updates: Vec<TensorId>,
         outs: Vec<TensorId>,
     ) -> Instr {
-        let operands = |ids: &[TensorId]| -> Vec<Operand> {
+        let operands = |ids: &[TensorId]| -> Vec<workspace::Operand> {
             let tensor = |id: &TensorId| &self.table.tensors[id.0 as usize];
             ids.iter()
                 .map(tensor)
-                .map(|tensor| Operand {
+                .map(|tensor| workspace::Operand {
                     dims: tensor.dims.clone(),
                     dtype: tensor.dtype,
                 })
@@ -287,6 +291,11 @@ fn read(step: &Step) -> Vec<Version> {
             .zip(strategy.ins.iter().copied())
             .collect(),
     }
+}
+
+/// Whether a step may run again under selective recomputation.
+fn is_cheap(step: &Step) -> bool {
+    matches!(step, Step::Run { node, .. } if ops::is_cheap(&node.op))
 }
 
 /// The steps that `roots`, or an update at or behind `effects`, depend on.

@@ -21,6 +21,7 @@ use pleach_plan::{
 };
 
 use crate::differentiate::differentiate;
+use crate::engine::{self, Selective};
 use crate::graph::{Block, ModelGraph, transformer};
 use crate::placement::Placement;
 use crate::shard::{Rules, Sharded, shard_block};
@@ -126,6 +127,16 @@ pub fn emit_cut(
     Ok(emitter.finish(roles))
 }
 
+/// What of forward backward computes again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Nothing,
+    /// Operations that are cheap.
+    Cheap,
+    /// All that backward reads.
+    Everything,
+}
+
 /// The bodies of one block.
 struct BlockBodies {
     begin: BodyId,
@@ -182,10 +193,11 @@ impl<'e> Emitter<'e> {
     }
 
     fn all_bodies(&mut self, pieces: &[Piece<'_>; 3]) -> Bodies {
-        let recompute = self.placement.recompute == Recompute::Full;
+        let again = self.again();
         let blocks = pieces.each_ref().map(|piece| {
+            let layer = piece.block.name == "layer";
             let [forward, backward] =
-                self.forward_backward(piece, recompute && piece.block.name == "layer");
+                self.forward_backward(piece, if layer { again } else { Again::Nothing });
             BlockBodies {
                 begin: self.begin(piece),
                 forward,
@@ -198,6 +210,16 @@ impl<'e> Emitter<'e> {
             blocks,
             begin: self.step_begin(),
             reduce: self.step_reduce(),
+        }
+    }
+
+    /// What the placement computes again in a layer; what an engine's kernels do inside of themselves is not in the program.
+    fn again(&self) -> Again {
+        let selective = engine::find(&self.placement.engine).map(|engine| engine.selective);
+        match (self.placement.recompute, selective) {
+            (Recompute::Full, _) => Again::Everything,
+            (Recompute::Selective, Some(Selective::CheapOperations)) => Again::Cheap,
+            (Recompute::None | Recompute::Selective, _) => Again::Nothing,
         }
     }
 

@@ -3,6 +3,7 @@
 use pleach_dsl::experiment::{Experiment, Precision};
 use pleach_plan::{Dtype, Lives, Recompute};
 
+use crate::engine::{self, Selective};
 use crate::graph::shape::Shape;
 use crate::search::Evaluated;
 
@@ -39,9 +40,14 @@ fn forward(experiment: &Experiment) -> [f64; 2] {
         + heads * model.hidden
         + fronts * model.hidden * width
         + width * model.hidden;
-    let attention = 2 * model.context * heads;
-    let layers = model.layers * 2 * (matrices + attention);
-    [layers as f64, (2 * model.hidden * model.vocab) as f64]
+    let layers = (model.layers * 2 * matrices) as f64 + scores(experiment);
+    [layers, (2 * model.hidden * model.vocab) as f64]
+}
+
+/// FLOPs of one forward pass over a token in the products of scores and values: the whole square.
+fn scores(experiment: &Experiment) -> f64 {
+    let model = Shape::known(&experiment.model);
+    (model.layers * 4 * model.context * model.attention.heads * model.attention.head_dim) as f64
 }
 
 /// FLOPs of a step's matrix products, once forward and twice backward: no recompute, full attention, the head, no embedding.
@@ -53,10 +59,11 @@ pub fn model_flops(experiment: &Experiment) -> f64 {
 /// The same with what is computed again.
 pub fn hardware_flops(experiment: &Experiment, recompute: Recompute) -> f64 {
     let [layers, _] = forward(experiment);
-    let again = if recompute == Recompute::Full {
-        layers
-    } else {
-        0.0
+    let selective = engine::find(&experiment.plan.engine).map(|engine| engine.selective);
+    let again = match (recompute, selective) {
+        (Recompute::Full, _) => layers,
+        (Recompute::Selective, Some(Selective::AttentionCore)) => scores(experiment),
+        (Recompute::None | Recompute::Selective, _) => 0.0,
     };
     model_flops(experiment) + again * tokens(experiment)
 }

@@ -109,6 +109,7 @@ impl<'e> Scoped<'e> {
 pub fn word(recompute: Recompute) -> &'static str {
     match recompute {
         Recompute::None => "none",
+        Recompute::Selective => "selective",
         Recompute::Full => "full",
     }
 }

@@ -163,7 +163,7 @@ impl Builder<'_> {
     fn leaves(&mut self, scope: &mut Scoped<'_>) {
         let wishes = &self.experiment.plan;
         let tp = scope.tp.unwrap_or(1);
-        let words = || vec!["none".to_owned(), "full".to_owned()];
+        let words = || ["none", "selective", "full"].map(str::to_owned).to_vec();
         let able = engine::find(&wishes.engine).is_none_or(|engine| engine.sequence_parallel);
         let switches = || {
             if tp > 1 && able {
@@ -186,11 +186,12 @@ impl Builder<'_> {
     fn leaf(&mut self, scope: &Scoped<'_>, word: &str, sequence_parallel: bool) {
         let recompute = match word {
             "none" => Recompute::None,
+            "selective" => Recompute::Selective,
             "full" => Recompute::Full,
             _ => {
                 return self.reject(
                     format!("recompute {word}"),
-                    "only `none` and `full` are planned so far".to_owned(),
+                    "it is `none`, `selective` or `full`".to_owned(),
                 );
             }
         };

@@ -246,8 +246,9 @@ fn what_cannot_be_says_why() {
 fn random() -> impl Strategy<Value = Experiment> {
     let devices = prop::sample::select(vec!["a100_40g", "v100_32g", "this_machine"]);
     let shape = (1u64..=2, 0u32..=1, 2u64..=5, 1u64..=4, 0u32..=3);
-    (devices, shape, 2500u64..5000, any::<bool>()).prop_map(
-        |(device, (nodes, ranks, layers, width, batch), memory, full)| {
+    let words = prop::sample::select(vec!["none", "selective", "full"]);
+    (devices, shape, 2500u64..5000, words).prop_map(
+        |(device, (nodes, ranks, layers, width, batch), memory, recompute)| {
             let mut experiment = experiment(
                 device,
                 [nodes, 2 << ranks],
@@ -255,7 +256,7 @@ fn random() -> impl Strategy<Value = Experiment> {
             );
             experiment.cluster.memory = Some(memory << 20);
             experiment.plan.tp = Choice::OneOf(vec![1, 2]);
-            experiment.plan.recompute = Choice::Fixed(if full { "full" } else { "none" }.into());
+            experiment.plan.recompute = Choice::Fixed(recompute.into());
             experiment
         },
     )

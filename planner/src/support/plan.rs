@@ -12,10 +12,6 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
     let word = |choice: &Choice<String>, planned: &str| only(choice, &planned.to_owned());
     let beyond =
         |choice: &Choice<u64>, most: u64| choice.fixed().is_some_and(|value| *value > most);
-    let selective = plan
-        .recompute
-        .fixed()
-        .is_some_and(|word| word == "selective");
     let refused = [
         (!only(&plan.cp, &1), "plan.cp", "context parallelism"),
         (!only(&plan.ep, &1), "plan.ep", "expert parallelism"),
@@ -35,7 +31,6 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
             "a cut into stages that is not by work",
         ),
         (beyond(&plan.zero, 1), "plan.zero", "ZeRO beyond stage 1"),
-        (selective, "plan.recompute", "selective recomputation"),
         (
             plan.recompute_budget.is_some(),
             "plan.recompute_budget",

@@ -13,45 +13,87 @@ use super::compare::{Trained, loss_difference, state_difference};
 struct Placement {
     name: &'static str,
     ranks: u32,
-    pins: [&'static str; 4],
+    pins: [&'static str; 5],
 }
 
 const ONE: Placement = Placement {
     name: "one rank",
     ranks: 1,
-    pins: ["plan.tp=1", "plan.pp=1", "plan.dp=1", "plan.zero=0"],
+    pins: [
+        "plan.tp=1",
+        "plan.pp=1",
+        "plan.dp=1",
+        "plan.zero=0",
+        "plan.recompute=none",
+    ],
 };
 
 const OTHERS: [Placement; 6] = [
     Placement {
         name: "tp2",
         ranks: 2,
-        pins: ["plan.tp=2", "plan.pp=1", "plan.dp=1", "plan.zero=0"],
+        pins: [
+            "plan.tp=2",
+            "plan.pp=1",
+            "plan.dp=1",
+            "plan.zero=0",
+            "plan.recompute=selective",
+        ],
     },
     Placement {
         name: "pp2",
         ranks: 2,
-        pins: ["plan.tp=1", "plan.pp=2", "plan.dp=1", "plan.zero=0"],
+        pins: [
+            "plan.tp=1",
+            "plan.pp=2",
+            "plan.dp=1",
+            "plan.zero=0",
+            "plan.recompute=full",
+        ],
     },
     Placement {
         name: "dp2+zero1",
         ranks: 2,
-        pins: ["plan.tp=1", "plan.pp=1", "plan.dp=2", "plan.zero=1"],
+        pins: [
+            "plan.tp=1",
+            "plan.pp=1",
+            "plan.dp=2",
+            "plan.zero=1",
+            "plan.recompute=none",
+        ],
     },
     Placement {
         name: "tp2×pp2",
         ranks: 4,
-        pins: ["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.zero=0"],
+        pins: [
+            "plan.tp=2",
+            "plan.pp=2",
+            "plan.dp=1",
+            "plan.zero=0",
+            "plan.recompute=full",
+        ],
     },
     Placement {
         name: "tp2×dp2",
         ranks: 4,
-        pins: ["plan.tp=2", "plan.pp=1", "plan.dp=2", "plan.zero=0"],
+        pins: [
+            "plan.tp=2",
+            "plan.pp=1",
+            "plan.dp=2",
+            "plan.zero=0",
+            "plan.recompute=none",
+        ],
     },
     Placement {
         name: "pp2×dp2",
         ranks: 4,
-        pins: ["plan.tp=1", "plan.pp=2", "plan.dp=2", "plan.zero=0"],
+        pins: [
+            "plan.tp=1",
+            "plan.pp=2",
+            "plan.dp=2",
+            "plan.zero=0",
+            "plan.recompute=selective",
+        ],
     },
 ];
 
