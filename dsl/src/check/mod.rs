@@ -8,6 +8,7 @@ mod data;
 mod evaluation;
 mod experts;
 mod heads;
+mod independence;
 mod length;
 mod machines;
 pub mod phases;
@@ -173,6 +174,7 @@ pub fn check(resolver: &mut Resolver) {
     amount::check(resolver);
     vocabulary::check(resolver);
     support::check(resolver);
+    independence::check(resolver);
 }
 
 /// The divisors of a number, ascending.
