@@ -35,10 +35,11 @@ void rotate_head(
 }
 
 struct Heads {
-  int64_t positions, heads, width, half;
+  int64_t positions, heads, group, width, half;
 };
 
-// Forward (sign 1) reads joint[token, head, 3, width] and writes parts[token, head, width]; backward (sign -1) the reverse.
+// Forward (sign 1) reads joint[token, head, group + 2, width] and writes q[token, head * group, width] and k, v[token, head,
+// width]; backward (sign -1) the reverse.
 template <class Scalar>
 void split_or_join(
     Scalar* joint, Scalar* const* parts, const at::opmath_type<Scalar>* table, const Heads& shape, int64_t tokens, bool forward) {
@@ -47,9 +48,10 @@ void split_or_join(
     for (int64_t token = begin; token < end; token++) {
       const auto* cosine = table + token % shape.positions * shape.half;
       for (int64_t head = 0; head < shape.heads; head++) {
-        for (int64_t part = 0; part < 3; part++) {
-          Scalar* whole = joint + ((token * shape.heads + head) * 3 + part) * shape.width;
-          Scalar* own = parts[part] + (token * shape.heads + head) * shape.width;
+        for (int64_t slot = 0; slot < shape.group + 2; slot++) {
+          Scalar* whole = joint + ((token * shape.heads + head) * (shape.group + 2) + slot) * shape.width;
+          int64_t part = std::max<int64_t>(slot - shape.group + 1, 0), row = token * shape.heads + head;
+          Scalar* own = parts[part] + (part == 0 ? row * shape.group + slot : row) * shape.width;
           int64_t half = part < 2 ? shape.half : 0;
           rotate_head<Scalar>(
               forward ? whole : own, forward ? own : whole, shape.width, half, cosine, cosine + rows, forward ? 1 : -1);
@@ -244,14 +246,14 @@ int pleach_embedding_backward(at::Tensor* dtable, at::Tensor* dy, at::Tensor* id
   });
 }
 
-// `joint` is [tokens, heads, 3, width], each part [tokens, heads, width], the table [2, positions, half]: cosines, sines.
+// `joint` is [tokens, heads, group + 2, width], q [tokens, heads * group, width], k and v [tokens, heads, width], the table [2, positions, half]: cosines, sines.
 int pleach_split_heads(
     at::Tensor* joint, at::Tensor* q, at::Tensor* k, at::Tensor* v, at::Tensor* table, int64_t positions, int64_t heads,
-    int64_t width, int forward) {
+    int64_t group, int64_t width, int forward) {
   return guarded([&] {
     check_dense(*joint, "qkv"), check_dense(*q, "q"), check_dense(*k, "k"), check_dense(*v, "v");
-    Heads shape{positions, heads, width, table->size(2)};
-    int64_t tokens = joint->numel() / (heads * 3 * width);
+    Heads shape{positions, heads, group, width, table->size(2)};
+    int64_t tokens = joint->numel() / (heads * (group + 2) * width);
     AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, joint->scalar_type(), "split_heads", [&] {
       scalar_t* parts[3] = {
           q->mutable_data_ptr<scalar_t>(), k->mutable_data_ptr<scalar_t>(), v->mutable_data_ptr<scalar_t>()};

@@ -7,7 +7,7 @@ use pleach_executor::ops::{
     activation, add, attention, bias, cross_entropy, embedding, gated, layer_norm, linear, norm,
     rms_norm, slice, split_heads,
 };
-use pleach_plan::Activation;
+use pleach_plan::{Activation, Alibi, Scores, Split};
 use tch::{Device, Kind, Tensor};
 
 const B: i64 = 3;
@@ -221,11 +221,12 @@ fn embedding_of_a_piece_of_the_rows() {
 }
 
 /// Rotary positions as their definition reads: halves rotated against each other.
-fn rotated(x: &Tensor, rotary: i64, base: f64) -> Tensor {
-    let (half, width) = (rotary / 2, x.size()[3]);
+fn rotated(x: &Tensor, split: &Split) -> Tensor {
+    let (rotary, width) = (split.rotary as i64, x.size()[3]);
+    let half = rotary / 2;
     let exponents = Tensor::arange(half, (Kind::Double, Device::Cpu)) * (-2.0 / rotary as f64);
-    let angles =
-        Tensor::arange(S, (Kind::Double, Device::Cpu)).outer(&(exponents * base.ln()).exp());
+    let positions = Tensor::arange(S, (Kind::Double, Device::Cpu)) / split.scale;
+    let angles = positions.outer(&(exponents * split.base.ln()).exp());
     let (low, high) = (x.narrow(3, 0, half), x.narrow(3, half, half));
     let (cosine, sine) = (angles.cos(), angles.sin());
     let turned = [
@@ -237,65 +238,169 @@ fn rotated(x: &Tensor, rotary: i64, base: f64) -> Tensor {
 }
 
 /// q, k and v of the joint projection, by definition.
-fn heads(qkv: &Tensor, count: i64, width: i64, rotary: i64, base: f64) -> [Tensor; 3] {
-    let split = qkv.view([B, S, count, 3, width]).permute([3, 0, 2, 1, 4]);
-    let [q, k, v] = [0, 1, 2].map(|part| split.get(part));
-    [rotated(&q, rotary, base), rotated(&k, rotary, base), v]
+fn heads(qkv: &Tensor, count: i64, split: &Split) -> [Tensor; 3] {
+    let (group, width) = (split.group as i64, split.head_dim as i64);
+    let rows = qkv.view([B, S, count, group + 2, width]);
+    let part = |from, length| {
+        let own = rows.narrow(3, from, length);
+        own.reshape([B, S, count * length, width]).transpose(1, 2)
+    };
+    let (q, k, v) = (part(0, group), part(group, 1), part(group + 1, 1));
+    [rotated(&q, split), rotated(&k, split), v]
 }
+
+const PLAIN: Split = Split {
+    head_dim: 6,
+    rotary: 0,
+    base: 10_000.0,
+    scale: 1.0,
+    group: 1,
+};
 
 #[test]
 fn split_heads_with_rotary_positions() {
     seeded();
-    let (count, width, base) = (2, 6, 10_000.0);
-    for rotary in [0u64, 2, 6] {
+    let count = 2;
+    for (rotary, scale, group) in [
+        (0, 1.0, 1),
+        (2, 1.0, 1),
+        (6, 1.0, 1),
+        (4, 2.5, 1),
+        (6, 1.0, 3),
+    ] {
+        let split = Split {
+            rotary,
+            scale,
+            group,
+            ..PLAIN
+        };
         let mut tables = split_heads::Tables::default();
-        tables.add(rotary, base, S as u64, Kind::Double).unwrap();
+        tables.add(&split, S as u64, Kind::Double).unwrap();
+        let (group, width) = (group as i64, 6);
         let (qkv, dy) = (
-            random(&[B, S, count * 3 * width]),
-            random(&[3, B, count, S, width]),
+            random(&[B, S, count * (group + 2) * width]),
+            random(&[B, count * (group + 2), S, width]),
         );
-        let table = tables.get(rotary, base, &qkv).unwrap();
-        let reference =
-            |leaf: &[Tensor]| Tensor::stack(&heads(&leaf[0], count, width, rotary as i64, base), 0);
-        let parts = split_heads::forward(&qkv, width as u64, table).unwrap();
-        assert_close(&Tensor::stack(&parts, 0), &reference(&[qkv.copy()]));
+        let table = tables.get(&split, &qkv).unwrap();
+        let reference = |leaf: &[Tensor]| Tensor::cat(&heads(&leaf[0], count, &split), 1);
+        let parts = split_heads::forward(&qkv, &split, table).unwrap();
+        assert_close(&Tensor::cat(&parts, 1), &reference(&[qkv.copy()]));
         let wanted = judge(&[&qkv], reference, &dy);
-        let parts = [dy.get(0), dy.get(1), dy.get(2)];
+        let parts = dy.split_with_sizes([count * group, count, count], 1);
         assert_close(
-            &split_heads::backward(parts.each_ref(), table).unwrap(),
+            &split_heads::backward([&parts[0], &parts[1], &parts[2]], table).unwrap(),
             &wanted[0],
         );
     }
 }
 
+/// Attention by definition, over so many positions.
+struct Judge {
+    scores: Scores,
+    first: u64,
+    positions: i64,
+}
+
+impl Judge {
+    fn logits(&self, q: &Tensor, k: &Tensor) -> Tensor {
+        let (group, width) = (self.scores.group as i64, q.size()[3] as f64);
+        let keys = k.repeat_interleave_self_int(group, 1, None);
+        let mut logits = q.matmul(&keys.transpose(2, 3)) / width.sqrt();
+        let options = (Kind::Double, Device::Cpu);
+        let places = Tensor::arange(self.positions, options);
+        if let Some(alibi) = self.scores.alibi {
+            let heads = self.first..self.first + q.size()[1] as u64;
+            let slopes: Vec<f64> = heads.map(|head| alibi.slope(head)).collect();
+            let rows = Tensor::from_slice(&slopes).outer(&places);
+            logits += rows.view([1, slopes.len() as i64, 1, self.positions]);
+        }
+        let square = [self.positions, self.positions];
+        let ones = Tensor::ones(square, (Kind::Bool, Device::Cpu));
+        let mut unseen = ones.triu(1);
+        if let Some(window) = self.scores.window {
+            unseen = unseen.logical_or(&ones.tril(-(window as i64)));
+        }
+        logits.masked_fill(&unseen, f64::NEG_INFINITY)
+    }
+
+    fn out(&self, leaf: &[Tensor]) -> Tensor {
+        let group = self.scores.group as i64;
+        let values = leaf[2].repeat_interleave_self_int(group, 1, None);
+        let weights = self.logits(&leaf[0], &leaf[1]).softmax(-1, Kind::Double);
+        weights.matmul(&values).transpose(1, 2).flatten(2, 3)
+    }
+}
+
+/// Operands that lie in memory as the split leaves them.
+fn part(heads: i64, positions: i64) -> Tensor {
+    random(&[2, positions, heads, 6]).transpose(1, 2)
+}
+
+fn attends(scores: Scores, first: u64, positions: i64) {
+    seeded();
+    let by = Judge {
+        scores,
+        first,
+        positions,
+    };
+    let group = scores.group as i64;
+    let (q, k, v) = (
+        part(2 * group, positions),
+        part(2, positions),
+        part(2, positions),
+    );
+    let dy = random(&[2, positions, 12 * group]);
+    let how = attention::How::new(&scores, &q, first).unwrap();
+    let [out, lse] = attention::forward([&q, &k, &v], &how).unwrap();
+    assert_close(&out, &by.out(&[q.copy(), k.copy(), v.copy()]));
+    let sums = by.logits(&q, &k).logsumexp([-1i64].as_slice(), false);
+    assert_close(&lse, &sums);
+    let wanted = judge(&[&q, &k, &v], |leaf| by.out(leaf), &dy);
+    let found = attention::backward(&dy, [&q, &k, &v], &out, &lse, &how).unwrap();
+    for (found, wanted) in found.iter().zip(&wanted) {
+        assert_close(found, wanted);
+    }
+}
+
 #[test]
 fn causal_attention() {
-    seeded();
-    let (count, width) = (2, 6);
-    let joint = random(&[B, S, count * 3 * width]);
-    let parts = heads(&joint, count, width, 0, 1.0);
-    let [q, k, v] = parts.each_ref();
-    let dy = random(&[B, S, count * width]);
-    let future = Tensor::ones([S, S], (Kind::Bool, Device::Cpu)).triu(1);
-    let scores = |q: &Tensor, k: &Tensor| {
-        (q.matmul(&k.transpose(2, 3)) / (width as f64).sqrt())
-            .masked_fill(&future, f64::NEG_INFINITY)
-    };
-    let reference = |leaf: &[Tensor]| {
-        let out = scores(&leaf[0], &leaf[1])
-            .softmax(-1, Kind::Double)
-            .matmul(&leaf[2]);
-        out.transpose(1, 2).reshape([B, S, count * width])
-    };
-    let [out, lse] = attention::forward(q, k, v).unwrap();
-    assert_close(&out, &reference(&[q.copy(), k.copy(), v.copy()]));
-    assert_close(&lse, &scores(q, k).logsumexp([-1i64].as_slice(), false));
-    let wanted = judge(&[q, k, v], reference, &dy);
-    let found = attention::backward(&dy, [q, k, v], &out, &lse).unwrap();
-    found
-        .iter()
-        .zip(&wanted)
-        .for_each(|(found, wanted)| assert_close(found, wanted));
+    attends(Scores::PLAIN, 0, S);
+}
+
+#[test]
+fn attention_of_heads_that_share_keys_and_values() {
+    for group in [2, 3] {
+        let scores = Scores {
+            group,
+            ..Scores::PLAIN
+        };
+        attends(scores, 0, S);
+    }
+}
+
+/// Also where whole blocks of the kernel are out of sight.
+#[test]
+fn attention_in_a_window() {
+    for (window, group, positions) in [(2, 1, S), (3, 1, S), (3, 2, S), (40, 1, 1100)] {
+        let scores = Scores {
+            group,
+            window: Some(window),
+            alibi: None,
+        };
+        attends(scores, 0, positions);
+    }
+}
+
+#[test]
+fn attention_with_slopes() {
+    for (group, heads, first) in [(1, 2, 0), (1, 6, 4), (2, 8, 4)] {
+        let scores = Scores {
+            group,
+            window: None,
+            alibi: Some(Alibi { heads, over: None }),
+        };
+        attends(scores, first, S);
+    }
 }
 
 /// Cross-entropy over `pieces` shards of the vocabulary, combined as the ranks would.

@@ -1,10 +1,12 @@
 //! 16-bit operands against the same computation in f64: each result is as near as its own rounding allows, and statistics and
 //! accumulators are in f32.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use pleach_executor::ops::{
     activation, attention, bias, cross_entropy, embedding, layer_norm, linear, rms_norm,
 };
-use pleach_plan::Activation;
+use pleach_plan::{Activation, Alibi, Scores};
 use tch::{Device, Kind, Tensor};
 
 /// Half the distance of two neighbours in bf16, relative, and a little for sums.
@@ -129,51 +131,44 @@ fn norms_keep_their_statistics_wide() {
     );
 }
 
+/// In bf16, with statistics in f32; masks are wide too.
 #[test]
-fn attention_and_loss_keep_theirs_wide_too() {
+fn attention_of_every_kind_rounds_once() {
+    let plain = Scores::PLAIN;
+    let (heads, over) = (2, None);
+    for scores in [
+        plain,
+        Scores { group: 2, ..plain },
+        Scores {
+            window: Some(3),
+            ..plain
+        },
+        Scores {
+            alibi: Some(Alibi { heads, over }),
+            ..plain
+        },
+    ] {
+        attends(&scores);
+    }
+}
+
+fn attends(scores: &Scores) {
     tch::manual_seed(4);
-    let [q, k, v] = [
-        random(&[1, 2, 9, 16]),
-        random(&[1, 2, 9, 16]),
-        random(&[1, 2, 9, 16]),
-    ];
-    let [out, lse] = attention::forward(&q, &k, &v).unwrap();
-    let [wanted, wanted_lse] = attention::forward(&exact(&q), &exact(&k), &exact(&v)).unwrap();
+    let keys = 2 / scores.group as i64;
+    let [q, k, v] = [2, keys, keys].map(|heads| random(&[1, heads, 9, 16]));
+    let how = attention::How::new(scores, &q, 0).unwrap();
+    let wide = attention::How::new(scores, &exact(&q), 0).unwrap();
+    let exactly = [&exact(&q), &exact(&k), &exact(&v)];
+    let [out, lse] = attention::forward([&q, &k, &v], &how).unwrap();
+    let [wanted, wanted_lse] = attention::forward(exactly, &wide).unwrap();
     assert_near(&out, &wanted, Kind::BFloat16, 2.0 * ROUNDING);
     assert_near(&lse, &wanted_lse, Kind::Float, 1e-5);
     let dout = random(&[1, 9, 32]);
-    let found = attention::backward(&dout, [&q, &k, &v], &out, &lse).unwrap();
-    let wanted = attention::backward(
-        &exact(&dout),
-        [&exact(&q), &exact(&k), &exact(&v)],
-        &wanted,
-        &wanted_lse,
-    )
-    .unwrap();
-    found
-        .iter()
-        .zip(&wanted)
-        .for_each(|(found, wanted)| assert_near(found, wanted, Kind::BFloat16, 4.0 * ROUNDING));
-
-    let targets = Tensor::from_slice(&[3i64, 0, 31, 7, 7, 2, 1, 30, 5]).view([1, 9]);
-    let logits = random(&[1, 9, 32]);
-    let max = cross_entropy::max(&logits).unwrap();
-    let terms = cross_entropy::terms(&logits, &targets, &max, 0).unwrap();
-    assert_eq!((max.kind(), terms.kind()), (Kind::Float, Kind::Float));
-    let wide = exact(&logits);
-    let wanted = (&wide - wide.amax([-1i64].as_slice(), true))
-        .exp()
-        .sum_dim_intlist([-1i64].as_slice(), false, Kind::Double);
-    assert_near(&terms.get(0), &wanted, Kind::Float, 1e-5);
-    let gradient =
-        cross_entropy::backward(&logits, &targets, [&max, &terms], 0.5, 0, true).unwrap();
-    let onehot = targets.one_hot(32).to_kind(Kind::Double);
-    assert_near(
-        &gradient,
-        &((wide.softmax(-1, Kind::Double) - onehot) * 0.5),
-        Kind::BFloat16,
-        ROUNDING,
-    );
+    let found = attention::backward(&dout, [&q, &k, &v], &out, &lse, &how).unwrap();
+    let wanted = attention::backward(&exact(&dout), exactly, &wanted, &wanted_lse, &wide).unwrap();
+    for (found, wanted) in found.iter().zip(&wanted) {
+        assert_near(found, wanted, Kind::BFloat16, 4.0 * ROUNDING);
+    }
 }
 
 #[test]
@@ -193,5 +188,29 @@ fn embeddings_add_up_in_f32() {
         &exact(&dy).sum_dim_intlist([0i64, 1].as_slice(), false, Kind::Double),
         Kind::Float,
         1e-5,
+    );
+}
+
+#[test]
+fn the_loss_keeps_its_parts_wide() {
+    tch::manual_seed(5);
+    let targets = Tensor::from_slice(&[3i64, 0, 31, 7, 7, 2, 1, 30, 5]).view([1, 9]);
+    let logits = random(&[1, 9, 32]);
+    let max = cross_entropy::max(&logits).unwrap();
+    let terms = cross_entropy::terms(&logits, &targets, &max, 0).unwrap();
+    assert_eq!((max.kind(), terms.kind()), (Kind::Float, Kind::Float));
+    let wide = exact(&logits);
+    let wanted = (&wide - wide.amax([-1i64].as_slice(), true))
+        .exp()
+        .sum_dim_intlist([-1i64].as_slice(), false, Kind::Double);
+    assert_near(&terms.get(0), &wanted, Kind::Float, 1e-5);
+    let gradient =
+        cross_entropy::backward(&logits, &targets, [&max, &terms], 0.5, 0, true).unwrap();
+    let onehot = targets.one_hot(32).to_kind(Kind::Double);
+    assert_near(
+        &gradient,
+        &((wide.softmax(-1, Kind::Double) - onehot) * 0.5),
+        Kind::BFloat16,
+        ROUNDING,
     );
 }

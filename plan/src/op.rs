@@ -61,6 +61,89 @@ impl Activation {
     }
 }
 
+/// How packed columns become heads. A row holds, for each head of keys and values, the heads of queries that share it, then that
+/// head's key and value.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// Width `D` of a head.
+    pub head_dim: u64,
+    /// Rotated entries of a head, even; 0 for none.
+    pub rotary: u64,
+    /// Base of the rotation frequencies.
+    pub base: f64,
+    /// What positions are divided by before they rotate.
+    #[serde(default = "unit", skip_serializing_if = "is_unit")]
+    pub scale: f64,
+    /// Heads of queries that share a head of keys and values.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub group: u64,
+}
+
+/// What attention looks at, beside that it is causal.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Heads of queries that share a head of keys and values.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub group: u64,
+    /// How many positions a query looks at, its own and those just before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+    /// Scores that fall with distance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alibi: Option<Alibi>,
+}
+
+impl Scores {
+    /// Heads that share nothing, no window, no slopes.
+    pub const PLAIN: Scores = Scores {
+        group: 1,
+        window: None,
+        alibi: None,
+    };
+}
+
+/// ALiBi (arXiv:2108.12409): a head's slope times the key's position is added to its scores, which falls with the distance from the
+/// query but for a number that is the same over a row, and so nothing to a softmax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alibi {
+    /// Heads of queries on all ranks together.
+    pub heads: u64,
+    /// The axis over which heads are sharded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Axis>,
+}
+
+impl Alibi {
+    /// The slope of a head, counted over all ranks: powers of one root, by the paper's rule where the heads are no power of two.
+    pub fn slope(&self, head: u64) -> f64 {
+        let whole = match self.heads.is_power_of_two() {
+            true => self.heads,
+            false => self.heads.next_power_of_two() / 2,
+        };
+        let (step, of) = match head < whole {
+            true => (head + 1, whole),
+            false => (2 * (head - whole) + 1, 2 * whole),
+        };
+        libm::exp2(-8.0 * step as f64 / of as f64)
+    }
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn is_one(number: &u64) -> bool {
+    *number == 1
+}
+
+fn unit() -> f64 {
+    1.0
+}
+
+fn is_unit(number: &f64) -> bool {
+    *number == 1.0
+}
+
 /// One operation with its attributes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
@@ -107,29 +190,15 @@ pub enum Op {
     Bias {},
     /// `(dy[B, S, N]; dbias[N]) -> ()`: adds the sum over `B` and `S`.
     BiasBackward {},
-    /// `(qkv[B, S, A * 3 * D]) -> (q[B, A, S, D], k[B, A, S, D], v[B, A, S, D])`. `qkv` holds `[q, k, v]` per head; the first
-    /// `rotary` entries of each q and k row are rotated by their position, half against half (GPT-NeoX's convention).
-    SplitHeads {
-        /// Width `D` of a head.
-        head_dim: u64,
-        /// Rotated entries of a head, even; 0 for none.
-        rotary: u64,
-        /// Base of the rotation frequencies.
-        base: f64,
-    },
+    /// `(qkv[B, S, G * (group + 2) * D]) -> (q[B, A, S, D], k[B, G, S, D], v[B, G, S, D])` with `A = G * group`. The first `rotary`
+    /// entries of each q and k row are rotated by their position, half against half (GPT-NeoX's convention).
+    SplitHeads(Split),
     /// `(dq, dk, dv) -> dqkv`: the transpose of [`Op::SplitHeads`].
-    SplitHeadsBackward {
-        /// Width `D` of a head.
-        head_dim: u64,
-        /// Rotated entries of a head.
-        rotary: u64,
-        /// Base of the rotation frequencies.
-        base: f64,
-    },
+    SplitHeadsBackward(Split),
     /// `(q, k, v) -> (o[B, S, A * D], lse[B, A, S])`: causal softmax attention scaled by `1 / sqrt(D)`.
-    Attention {},
+    Attention(Scores),
     /// `(do[B, S, A * D], q, k, v, o, lse) -> (dq, dk, dv)`.
-    AttentionBackward {},
+    AttentionBackward(Scores),
     /// `(x) -> y`, exact (erf) GELU.
     Gelu {},
     /// `(dy, x) -> dx`.
@@ -263,10 +332,10 @@ impl Op {
             Op::LinearBackwardWeight {} => "linear_backward_weight",
             Op::Bias {} => "bias",
             Op::BiasBackward {} => "bias_backward",
-            Op::SplitHeads { .. } => "split_heads",
-            Op::SplitHeadsBackward { .. } => "split_heads_backward",
-            Op::Attention {} => "attention",
-            Op::AttentionBackward {} => "attention_backward",
+            Op::SplitHeads(_) => "split_heads",
+            Op::SplitHeadsBackward(_) => "split_heads_backward",
+            Op::Attention(_) => "attention",
+            Op::AttentionBackward(_) => "attention_backward",
             Op::Gelu {} => "gelu",
             Op::GeluBackward {} => "gelu_backward",
             Op::Activation { .. } => "activation",
@@ -287,6 +356,53 @@ impl Op {
             Op::AllReduce { .. } => "all_reduce",
             Op::AllGather { .. } => "all_gather",
             Op::ReduceScatter { .. } => "reduce_scatter",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_are_those_of_the_paper_also_between_powers_of_two() {
+        let slopes = |heads| {
+            let alibi = Alibi { heads, over: None };
+            (0..heads).map(|head| alibi.slope(head)).collect::<Vec<_>>()
+        };
+        assert_eq!(slopes(2), [1.0 / 16.0, 1.0 / 256.0]);
+        assert_eq!(slopes(3), [1.0 / 16.0, 1.0 / 256.0, 0.25]);
+    }
+
+    #[test]
+    fn what_is_usual_is_not_written() {
+        let split = Split {
+            head_dim: 64,
+            rotary: 16,
+            base: 1e4,
+            scale: 1.0,
+            group: 1,
+        };
+        let text = |op: &Op| serde_json::to_string(op).expect("operations are plain data");
+        let plain = Op::SplitHeads(split);
+        assert_eq!(
+            text(&plain),
+            r#"{"op":"split_heads","head_dim":64,"rotary":16,"base":10000.0}"#
+        );
+        assert_eq!(text(&Op::Attention(Scores::PLAIN)), r#"{"op":"attention"}"#);
+        let grouped = Op::SplitHeads(Split {
+            scale: 4.0,
+            group: 8,
+            ..split
+        });
+        let (heads, over) = (16, Some(Axis::Tp));
+        let sloped = Op::Attention(Scores {
+            group: 8,
+            window: Some(7),
+            alibi: Some(Alibi { heads, over }),
+        });
+        for op in [plain, grouped, sloped, Op::Attention(Scores::PLAIN)] {
+            assert_eq!(serde_json::from_str::<Op>(&text(&op)).ok(), Some(op));
         }
     }
 }

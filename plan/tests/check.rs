@@ -130,11 +130,13 @@ fn bodies_are_checked() {
         "{group}"
     );
     let rotary = message(|plan| {
-        body(plan, "layer.forward").code[1].op = Op::SplitHeads {
+        body(plan, "layer.forward").code[1].op = Op::SplitHeads(Split {
             head_dim: 0,
             rotary: 0,
             base: 1.0,
-        };
+            scale: 1.0,
+            group: 1,
+        });
     });
     assert!(rotary.contains("its head_dim is 0"), "{rotary}");
 }

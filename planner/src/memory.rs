@@ -91,7 +91,7 @@ fn sizes(costs: &Costs<'_>) -> Vec<u64> {
     let mut sizes: Vec<u64> = plan.tensors.iter().map(own).collect();
     for instr in plan.bodies.iter().flat_map(|body| &body.code) {
         let (companion, extra) = match instr.op {
-            Op::Attention {} => (instr.outs.get(1), costs.kept_scores(instr)),
+            Op::Attention(_) => (instr.outs.get(1), costs.kept_scores(instr)),
             Op::CrossEntropyTerms { .. } => (instr.outs.first(), costs.wide_logits(instr)),
             _ => (None, 0),
         };
@@ -324,8 +324,8 @@ impl Costs<'_> {
             return instr.workspace;
         }
         match instr.op {
-            Op::Attention {} => self.scores(instr),
-            Op::AttentionBackward {} => 2 * self.scores(instr) + self.scores_again(instr),
+            Op::Attention(_) => self.scores(instr),
+            Op::AttentionBackward(_) => 2 * self.scores(instr) + self.scores_again(instr),
             Op::CrossEntropyBackward { .. } => self.wide_logits(instr),
             Op::LinearBackwardWeight {} if !self.engine().fused_weight_gradient => {
                 instr.updates.iter().map(|&id| self.size(id)).sum()

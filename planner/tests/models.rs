@@ -98,7 +98,13 @@ fn total(line: &str) -> Option<u64> {
 
 #[test]
 fn parts_and_graph_have_the_same_parameters() {
-    for name in ["pythia_70m", "gpt_neox_20b", "llama_7b", "llama_65b"] {
+    for name in [
+        "pythia_70m",
+        "gpt_neox_20b",
+        "llama_7b",
+        "llama_65b",
+        "falcon_40b",
+    ] {
         let model = model(name);
         let graph = transformer::lower(&model, 1, 1.0);
         let declared = |block: &pleach_planner::graph::Block| {

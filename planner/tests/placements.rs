@@ -3,8 +3,10 @@
 mod common;
 
 use common::{experiment, placement};
+use pleach_dsl::experiment::Experiment;
 use pleach_plan::reference::{Inputs, Outcome, distance, run};
 use pleach_plan::{Plan, Recompute, check, ledger};
+use pleach_planner::graph::shape::Shape;
 use pleach_planner::placement::Placement;
 use pleach_planner::{program, verify};
 
@@ -65,13 +67,28 @@ fn all() -> Vec<Placement> {
 }
 
 /// What makes the small model a LLaMA.
-const LLAMA: [(&str, &str); 5] = [
+const LLAMA: [(&str, &str); 6] = [
+    ("model.kv_heads", "2"),
     ("model.biases", "false"),
     ("model.norm", "rmsnorm"),
     ("model.positions", "rotary"),
     ("model.residual", "sequential"),
     ("model.mlp", "swiglu { width = 24 }"),
 ];
+
+/// The plan, but where tensor-parallel ranks outnumber heads of keys and values, which is refused.
+fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
+    let shape = Shape::known(&experiment.model);
+    let shared = shape.attention.kv_heads;
+    let plan = program::emit(experiment, placement);
+    if shared.is_multiple_of(u64::from(placement.tp)) {
+        return Some(plan.expect("the small model divides"));
+    }
+    let why = plan.expect_err("heads of keys and values are not replicated");
+    let text = format!("{shared} heads of keys and values cannot be shared by");
+    assert!(why.to_string().starts_with(&text), "{why}");
+    None
+}
 
 #[test]
 fn every_placement_is_accepted_and_means_the_same() {
@@ -82,6 +99,13 @@ fn every_placement_is_accepted_and_means_the_same() {
         &[("model.biases", "false")],
         &[("model.mlp", "relu"), ("model.norm", "rmsnorm")],
         &LLAMA,
+        &[("model.kv_heads", "1"), ("model.norm", "rmsnorm")],
+        &[("model.kv_heads", "2"), ("model.positions", "alibi")],
+        &[
+            ("model.window", "3 tokens"),
+            ("model.positions.scale", "2"),
+            ("model.norm", "rmsnorm"),
+        ],
     ]
     .into_iter()
     .enumerate()
@@ -95,7 +119,9 @@ fn every_placement_is_accepted_and_means_the_same() {
             .skip(index)
             .step_by(if index == 0 { 1 } else { 3 })
         {
-            let plan = program::emit(&experiment, &placement).expect("the small model divides");
+            let Some(plan) = emit(&experiment, &placement) else {
+                continue;
+            };
             check::check(&plan).unwrap_or_else(|faults| panic!("{placement:?}: {faults:#?}"));
             if let Err(faults) = verify::verify(&plan, &experiment) {
                 panic!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pleach_plan::{Activation, Axis, Dtype, Mesh, Op, Rank};
+use pleach_plan::{Activation, Axis, Dtype, Mesh, Op, Rank, Split};
 use tch::{Device, Kind, Tensor};
 
 use super::probe::{median, times};
@@ -202,7 +202,13 @@ impl Make {
 
     fn heads(self) -> Result<Vec<Case>, Cause> {
         let width = WIDTH / HEADS;
-        let (head_dim, rotary, base) = (width as u64, width as u64 / 4, 10_000.0);
+        let how = Split {
+            head_dim: width as u64,
+            rotary: width as u64 / 4,
+            base: 10_000.0,
+            scale: 1.0,
+            group: 1,
+        };
         let dims = [1, self.tokens, HEADS, width];
         let part = || {
             random(&dims, self.kind)?
@@ -210,28 +216,11 @@ impl Make {
                 .map_err(Cause::from)
         };
         let joint = random(&[1, self.tokens, 3 * WIDTH], self.kind)?;
-        let mut split = Case::new(
-            Op::SplitHeads {
-                head_dim,
-                rotary,
-                base,
-            },
-            vec![joint],
-            vec![],
-        );
+        let mut split = Case::new(Op::SplitHeads(how), vec![joint], vec![]);
         let parts = vec![part()?, part()?, part()?];
-        let mut join = Case::new(
-            Op::SplitHeadsBackward {
-                head_dim,
-                rotary,
-                base,
-            },
-            parts,
-            vec![],
-        );
+        let mut join = Case::new(Op::SplitHeadsBackward(how), parts, vec![]);
         for case in [&mut split, &mut join] {
-            case.tables
-                .add(rotary, base, self.tokens as u64, self.wide)?;
+            case.tables.add(&how, self.tokens as u64, self.wide)?;
         }
         Ok(vec![split, join])
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pleach_plan::Dtype;
 use pleach_plan::hardware::{Attention, Direction, Elementwise, Form, Gemm, GemmPoint};
+use pleach_plan::{Dtype, Scores};
 use tch::Kind;
 
 use super::cases::{Case, HEADS, TOKENS, all, random};
@@ -179,11 +179,14 @@ fn attentions(dtype: Dtype) -> Result<[Attention; 2], Cause> {
             .map_err(Cause::from)
     };
     let [q, k, v] = [heads()?, heads()?, heads()?];
-    let [out, lse] = attention::forward(&q, &k, &v)?;
+    let how = attention::How::new(&Scores::PLAIN, &q, 0)?;
+    let [out, lse] = attention::forward([&q, &k, &v], &how)?;
     let product = 2.0 * (batch * HEADS * positions * positions * width) as f64;
-    let forward = median(&times(BUDGET, || attention::forward(&q, &k, &v).map(drop))?);
+    let forward = median(&times(BUDGET, || {
+        attention::forward([&q, &k, &v], &how).map(drop)
+    })?);
     let backward = median(&times(BUDGET, || {
-        attention::backward(&out, [&q, &k, &v], &out, &lse).map(drop)
+        attention::backward(&out, [&q, &k, &v], &out, &lse, &how).map(drop)
     })?);
     let rate = |direction, flops: f64, seconds: f64| Attention {
         dtype,

@@ -70,6 +70,7 @@ unsafe extern "C" {
         table: *mut C_tensor,
         positions: i64,
         heads: i64,
+        group: i64,
         width: i64,
         forward: c_int,
     ) -> c_int;
@@ -222,13 +223,15 @@ pub fn embedding_backward(dtable: &Tensor, dy: &Tensor, ids: &Tensor, first: i64
 pub struct Heads {
     /// Positions of a sequence.
     pub positions: i64,
-    /// Heads on this rank.
+    /// Heads of keys and values on this rank.
     pub heads: i64,
+    /// Heads of queries for each of them.
+    pub group: i64,
     /// Width of a head.
     pub width: i64,
 }
 
-/// Splits `[tokens, heads, 3, width]` into three `[tokens, heads, width]`, rotating q and k by the table
+/// Splits `[tokens, heads, group + 2, width]` into queries, keys and values, rotating q and k by the table
 /// `[2, positions, half]` of cosines and sines; or, with `forward` false, the transpose.
 ///
 /// # Errors
@@ -244,6 +247,7 @@ pub fn split_heads(
     let Heads {
         positions,
         heads,
+        group,
         width,
     } = shape;
     // SAFETY: the callers made all tensors of these sizes themselves.
@@ -256,6 +260,7 @@ pub fn split_heads(
             raw(table),
             positions,
             heads,
+            group,
             width,
             c_int::from(forward),
         )

@@ -22,7 +22,7 @@ pub mod split_heads;
 pub mod tokens;
 pub mod zero;
 
-use pleach_plan::{Activation, Axis, Mesh, Op, Rank};
+use pleach_plan::{Activation, Axis, Mesh, Op, Rank, Scores};
 use tch::{Kind, Tensor};
 
 use crate::collectives::Collectives;
@@ -70,6 +70,13 @@ impl Context<'_> {
         axis.map_or(0, |axis| i64::from(self.place.on(axis)))
     }
 
+    /// The first of this rank's heads, of as many as `queries` has on each.
+    fn first_head(&self, scores: &Scores, queries: &Tensor) -> u64 {
+        let over = scores.alibi.and_then(|alibi| alibi.over);
+        let own = queries.size().get(1).copied().unwrap_or(0);
+        self.first_row(over, own).unsigned_abs()
+    }
+
     /// The first of this rank's rows, of `rows` on each rank.
     fn first_row(&self, axis: Option<Axis>, rows: i64) -> i64 {
         self.coordinate(axis) * rows
@@ -113,21 +120,20 @@ pub fn run(
         }
         (Op::Bias {}, [x, bias], []) => one(bias::forward(x, bias, ends(0))?),
         (Op::BiasBackward {}, [dy], [dbias]) => none(bias::backward(dy, dbias)?),
-        (
-            Op::SplitHeads {
-                head_dim,
-                rotary,
-                base,
-            },
-            [qkv],
-            [],
-        ) => split_heads::forward(qkv, *head_dim, context.tables.get(*rotary, *base, qkv)?)?.into(),
-        (Op::SplitHeadsBackward { rotary, base, .. }, [dq, dk, dv], []) => one(
-            split_heads::backward([dq, dk, dv], context.tables.get(*rotary, *base, dq)?)?,
-        ),
-        (Op::Attention {}, [q, k, v], []) => attention::forward(q, k, v)?.into(),
-        (Op::AttentionBackward {}, [dout, q, k, v, out, lse], []) => {
-            attention::backward(dout, [q, k, v], out, lse)?.into()
+        (Op::SplitHeads(split), [qkv], []) => {
+            split_heads::forward(qkv, split, context.tables.get(split, qkv)?)?.into()
+        }
+        (Op::SplitHeadsBackward(split), [dq, dk, dv], []) => one(split_heads::backward(
+            [dq, dk, dv],
+            context.tables.get(split, dq)?,
+        )?),
+        (Op::Attention(scores), [q, k, v], []) => {
+            let how = attention::How::new(scores, q, context.first_head(scores, q))?;
+            attention::forward([q, k, v], &how)?.into()
+        }
+        (Op::AttentionBackward(scores), [dout, q, k, v, out, lse], []) => {
+            let how = attention::How::new(scores, q, context.first_head(scores, q))?;
+            attention::backward(dout, [q, k, v], out, lse, &how)?.into()
         }
         (Op::Add {}, [first, rest @ ..], []) if !rest.is_empty() => {
             one(add::run(first, rest, ends(0))?)

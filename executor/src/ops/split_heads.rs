@@ -3,7 +3,7 @@
 //! q, k and v are `[B, A, S, D]` by shape and lie as `[B, S, A, D]` in memory: the layout that the flash kernels read without
 //! a copy and that the projection's rows have already.
 
-use pleach_plan::{Dtype, Op, Plan};
+use pleach_plan::{Dtype, Op, Plan, Split};
 use tch::{Device, Kind, Tensor};
 
 use super::wide;
@@ -17,7 +17,19 @@ pub struct Tables(Vec<(Key, Tensor)>);
 struct Key {
     rotary: u64,
     base: f64,
+    scale: f64,
     kind: Kind,
+}
+
+impl Key {
+    fn new(split: &Split, kind: Kind) -> Self {
+        Key {
+            rotary: split.rotary,
+            base: split.base,
+            scale: split.scale,
+            kind,
+        }
+    }
 }
 
 impl Tables {
@@ -33,10 +45,8 @@ impl Tables {
         };
         let mut tables = Tables::default();
         for instr in plan.bodies.iter().flat_map(|body| &body.code) {
-            if let Op::SplitHeads { rotary, base, .. }
-            | Op::SplitHeadsBackward { rotary, base, .. } = instr.op
-            {
-                tables.add(rotary, base, plan.training.sequence, kind)?;
+            if let Op::SplitHeads(split) | Op::SplitHeadsBackward(split) = &instr.op {
+                tables.add(split, plan.training.sequence, kind)?;
             }
         }
         Ok(tables)
@@ -46,10 +56,10 @@ impl Tables {
     ///
     /// # Errors
     /// libtorch's text.
-    pub fn add(&mut self, rotary: u64, base: f64, positions: u64, kind: Kind) -> Result<()> {
-        let key = Key { rotary, base, kind };
+    pub fn add(&mut self, split: &Split, positions: u64, kind: Kind) -> Result<()> {
+        let key = Key::new(split, kind);
         if self.0.iter().all(|(known, _)| *known != key) {
-            self.0.push((key, table(rotary, base, positions, kind)?));
+            self.0.push((key, table(&key, positions)?));
         }
         Ok(())
     }
@@ -58,48 +68,52 @@ impl Tables {
     ///
     /// # Errors
     /// It was not made before.
-    pub fn get(&self, rotary: u64, base: f64, operand: &Tensor) -> Result<&Tensor> {
-        let key = Key {
-            rotary,
-            base,
-            kind: wide(operand.kind()),
-        };
+    pub fn get(&self, split: &Split, operand: &Tensor) -> Result<&Tensor> {
+        let key = Key::new(split, wide(operand.kind()));
         self.0
             .iter()
             .find(|(known, _)| *known == key)
             .map(|(_, table)| table)
-            .ok_or_else(|| {
-                tch::TchError::Shape(format!(
-                    "no rotation table for {rotary} entries, base {base}, {:?}",
-                    key.kind
-                ))
-            })
+            .ok_or_else(|| tch::TchError::Shape(format!("no rotation table for {key:?}")))
     }
 }
 
-/// `[2, positions, rotary / 2]`: cosines, then sines, of `position * base^(-2 i / rotary)`.
-fn table(rotary: u64, base: f64, positions: u64, kind: Kind) -> Result<Tensor> {
+/// `[2, positions, rotary / 2]`: cosines, then sines, of `position / scale * base^(-2 i / rotary)`.
+fn table(key: &Key, positions: u64) -> Result<Tensor> {
+    let &Key {
+        rotary,
+        base,
+        scale,
+        kind,
+    } = key;
     let (half, positions) = ((rotary / 2) as i64, positions as i64);
     let exact = (Kind::Double, Device::Cpu);
     let exponents = Tensor::f_arange(half, exact)?.f_mul_scalar(-2.0 / rotary.max(1) as f64)?;
     let frequencies = Tensor::f_full(half, base, exact)?.f_pow(&exponents)?;
-    let angles = Tensor::f_arange(positions, exact)?.f_outer(&frequencies)?;
+    let angles = Tensor::f_arange(positions, exact)?
+        .f_div_scalar(scale)?
+        .f_outer(&frequencies)?;
     Tensor::f_stack(&[angles.f_cos()?, angles.f_sin()?], 0)?.f_to_kind(kind)
 }
 
-/// `(q, k, v)` of `qkv[B, S, A * 3 * D]`.
-pub fn forward(qkv: &Tensor, head_dim: u64, table: &Tensor) -> Result<[Tensor; 3]> {
+/// `(q, k, v)` of `qkv[B, S, G * (group + 2) * D]`.
+pub fn forward(qkv: &Tensor, split: &Split, table: &Tensor) -> Result<[Tensor; 3]> {
     let (batch, positions, joint) = qkv.size3()?;
-    let width = head_dim as i64;
+    let (width, group) = (split.head_dim as i64, split.group as i64);
     let shape = kernels::Heads {
         positions,
-        heads: joint / (3 * width),
+        heads: joint / ((group + 2) * width),
+        group,
         width,
     };
     check_table(table, shape)?;
-    let dims = [batch, positions, shape.heads, width];
-    let empty = || Tensor::f_empty(dims, (qkv.kind(), qkv.device()));
-    let parts = [empty()?, empty()?, empty()?];
+    let empty =
+        |heads| Tensor::f_empty([batch, positions, heads, width], (qkv.kind(), qkv.device()));
+    let parts = [
+        empty(shape.heads * group)?,
+        empty(shape.heads)?,
+        empty(shape.heads)?,
+    ];
     kernels::split_heads(qkv, parts.each_ref(), table, shape, true)?;
     let [q, k, v] = parts;
     Ok([
@@ -111,17 +125,19 @@ pub fn forward(qkv: &Tensor, head_dim: u64, table: &Tensor) -> Result<[Tensor; 3
 
 /// `dqkv` of `(dq, dk, dv)`.
 pub fn backward(parts: [&Tensor; 3], table: &Tensor) -> Result<Tensor> {
-    let (batch, heads, positions, width) = parts[0].size4()?;
+    let (batch, heads, positions, width) = parts[1].size4()?;
+    let group = parts[0].size4()?.1 / heads.max(1);
     let shape = kernels::Heads {
         positions,
         heads,
+        group,
         width,
     };
     check_table(table, shape)?;
     let dense = |part: &Tensor| part.f_transpose(1, 2)?.f_contiguous();
     let [q, k, v] = [dense(parts[0])?, dense(parts[1])?, dense(parts[2])?];
     let joint = Tensor::f_empty(
-        [batch, positions, heads * 3 * width],
+        [batch, positions, heads * (group + 2) * width],
         (q.kind(), q.device()),
     )?;
     kernels::split_heads(&joint, [&q, &k, &v], table, shape, false)?;

@@ -17,8 +17,8 @@ enum Size {
     Exactly(u64),
     /// A letter's size times a number.
     Times(String, u64),
-    /// A letter's size times another letter's.
-    Product(String, String),
+    /// A letter's size times another letter's times a number.
+    Product(String, String, u64),
 }
 
 /// The pattern of an operand's dimensions.
@@ -172,7 +172,7 @@ impl Signature {
         Signature::default()
     }
 
-    /// Adds an input, by its pattern: letters, numbers, `A*12` or `A*D`, separated by blanks.
+    /// Adds an input, by its pattern: letters, numbers, `A*12`, `A*D` or `A*D*2`, separated by blanks.
     pub fn read(mut self, name: &'static str, pattern: &str, kind: &'static str) -> Self {
         self.ins.push(Operand {
             name,
@@ -305,9 +305,14 @@ fn size(entry: &str) -> Size {
         (_, None) => Size::Letter(entry.to_owned()),
         (_, Some((letter, by))) => match by.parse() {
             Ok(number) => Size::Times(letter.to_owned(), number),
-            Err(_) => Size::Product(letter.to_owned(), by.to_owned()),
+            Err(_) => product(letter, by),
         },
     }
+}
+
+fn product(left: &str, rest: &str) -> Size {
+    let (right, by) = rest.split_once('*').unwrap_or((rest, "1"));
+    Size::Product(left.to_owned(), right.to_owned(), by.parse().unwrap_or(0))
 }
 
 /// What the operands seen so far have fixed, with the operand that fixed it.
@@ -426,8 +431,9 @@ impl<'s> Known<'s> {
         for (dim, (size, &found)) in sizes.iter().zip(dims).enumerate() {
             let (wanted, source_name) = match size {
                 Size::Times(letter, by) => (known(letter).0.saturating_mul(*by), known(letter).1),
-                Size::Product(left, right) => {
-                    (known(left).0.saturating_mul(known(right).0), known(left).1)
+                Size::Product(left, right, by) => {
+                    let both = known(left).0.saturating_mul(known(right).0);
+                    (both.saturating_mul(*by), known(left).1)
                 }
                 Size::Letter(_) | Size::Exactly(_) => continue,
             };
@@ -494,6 +500,7 @@ fn spell(size: &Size) -> String {
         Size::Letter(letter) => letter.clone(),
         Size::Exactly(number) => number.to_string(),
         Size::Times(letter, by) => format!("{letter} × {by}"),
-        Size::Product(left, right) => format!("{left} × {right}"),
+        Size::Product(left, right, 1) => format!("{left} × {right}"),
+        Size::Product(left, right, by) => format!("{left} × {right} × {by}"),
     }
 }

@@ -1,6 +1,6 @@
 //! Attention: one kernel at its measured rate, or an engine's batched products around a softmax over stored scores.
 
-use pleach_plan::hardware::{Direction, Form};
+use pleach_plan::hardware::{Direction, Form, Kind};
 use pleach_plan::{Instr, Op, Recompute};
 
 use super::Costs;
@@ -16,13 +16,16 @@ pub struct Shape {
     pub sequence: u64,
     /// Width of a head.
     pub width: u64,
+    /// Positions that a query looks at.
+    pub window: u64,
 }
 
 impl Shape {
-    /// FLOPs of the whole square: two products forward; backward five, of which one computes the scores again.
+    /// FLOPs of the whole square, or of as much of it as there is on both sides of the diagonal in a window: two products forward; backward five, of which one computes the scores again.
     pub fn flops(self, direction: Direction) -> f64 {
-        let product =
-            2.0 * self.matrices as f64 * (self.sequence * self.sequence * self.width) as f64;
+        let hidden = self.sequence - self.window;
+        let pairs = self.sequence * self.sequence - hidden * hidden;
+        let product = 2.0 * self.matrices as f64 * (pairs * self.width) as f64;
         match direction {
             Direction::Forward => 2.0 * product,
             Direction::Backward => 5.0 * product,
@@ -38,16 +41,22 @@ impl Shape {
 impl Costs<'_> {
     /// The dimensions of an attention instruction, from its queries `[B, A, S, D]`.
     pub fn attention_shape(&self, instr: &Instr) -> Option<Shape> {
-        let queries = match instr.op {
-            Op::Attention {} => instr.ins.first(),
-            Op::AttentionBackward {} => instr.ins.get(1),
-            _ => None,
-        }?;
+        let (queries, scores) = match instr.op {
+            Op::Attention(scores) => (instr.ins.first()?, scores),
+            Op::AttentionBackward(scores) => (instr.ins.get(1)?, scores),
+            _ => return None,
+        };
+        // Kernels of a GPU leave out what a window hides; the one of a CPU computes and masks it.
+        let window = match self.hardware.kind {
+            Kind::Gpu => scores.window,
+            Kind::Cpu => None,
+        };
         match self.plan.tensors[queries.0 as usize].dims[..] {
             [batch, heads, sequence, width] => Some(Shape {
                 matrices: batch * heads,
                 sequence,
                 width,
+                window: window.unwrap_or(sequence).min(sequence),
             }),
             _ => None,
         }
@@ -60,7 +69,7 @@ impl Costs<'_> {
     }
 
     pub(super) fn attention(&self, instr: &Instr, work: &Work) -> f64 {
-        let direction = if matches!(instr.op, Op::Attention {}) {
+        let direction = if matches!(instr.op, Op::Attention(_)) {
             Direction::Forward
         } else {
             Direction::Backward
@@ -94,6 +103,7 @@ impl Costs<'_> {
             matrices,
             sequence,
             width,
+            ..
         } = shape;
         let dtype = self.dtype(instr);
         let rows = 2.0 * (matrices * sequence * width) as f64;

@@ -176,7 +176,7 @@ impl<'a> Costs<'a> {
                 self.products.seconds(instr, &work, self.dtype(instr))
             }
             Op::LinearBackwardWeight {} => self.weight_gradient(instr, &work),
-            Op::Attention {} | Op::AttentionBackward {} => self.attention(instr, &work),
+            Op::Attention(_) | Op::AttentionBackward(_) => self.attention(instr, &work),
             _ => self.streaming(instr, &work),
         }
     }
@@ -209,9 +209,7 @@ impl<'a> Costs<'a> {
 
     fn passes(&self, instr: &Instr) -> (f64, f64) {
         match &instr.op {
-            Op::SplitHeads { rotary, .. } | Op::SplitHeadsBackward { rotary, .. }
-                if *rotary > 0 =>
-            {
+            Op::SplitHeads(split) | Op::SplitHeadsBackward(split) if split.rotary > 0 => {
                 (self.engine.rotary_passes, self.engine.rotary_passes)
             }
             // Residual branches pass through dropout: a mask forward, a pass backward.

@@ -216,17 +216,8 @@ impl Beyond {
     }
 
     fn attention(&mut self, attention: &Attention) {
-        let grouped = attention.kv_heads != attention.heads;
-        self.when(grouped, "model.kv_heads", "grouped-query attention");
-        let alibi = attention.positions == Positions::Alibi;
-        self.when(alibi, "model.positions", "ALiBi");
-        let scaled = matches!(attention.positions, Positions::Rotary { scale, .. } if scale != 1.0);
-        self.when(scaled, "model.positions.scale", "scaled rotary positions");
-        self.when(
-            attention.window.is_some(),
-            "model.window",
-            "attention in a window",
-        );
+        let sloped = attention.positions == Positions::Alibi && attention.window.is_some();
+        self.when(sloped, "model.window", "ALiBi in a window");
         let normed = attention.qk_norm != Norm::None;
         self.when(normed, "model.qk_norm", "a norm of queries and keys");
         self.when(attention.share.is_some(), "model.stack", "shared weights");

@@ -4,7 +4,7 @@
 
 use pleach_dsl::experiment::{self, Attention, Model, Norm, Positions, Residual};
 use pleach_plan::op::Tokens;
-use pleach_plan::{Activation, Init, Op};
+use pleach_plan::{Activation, Alibi, Init, Op, Scores, Split};
 
 use super::shape::Shape;
 use super::{Block, Dim, Kind, ModelGraph, ValueId};
@@ -20,6 +20,8 @@ pub struct Sizes {
     pub hidden: Dim,
     /// Attention heads.
     pub heads: Dim,
+    /// Heads of keys and values.
+    pub kv_heads: Dim,
     /// Width of a head.
     pub head: Dim,
     /// Width of all heads together.
@@ -37,7 +39,10 @@ impl Sizes {
     pub fn of(model: &Shape, micro_batch: u64) -> Sizes {
         let dim = |name, size| Dim { name, size };
         let Attention {
-            heads, head_dim, ..
+            heads,
+            kv_heads,
+            head_dim,
+            ..
         } = model.attention;
         let attention = heads * head_dim;
         Sizes {
@@ -45,9 +50,10 @@ impl Sizes {
             sequence: dim("sequence", model.context),
             hidden: dim("hidden", model.hidden),
             heads: dim("heads", heads),
+            kv_heads: dim("kv_heads", kv_heads),
             head: dim("head", head_dim),
             attention: dim("attention", attention),
-            qkv: dim("qkv", 3 * attention),
+            qkv: dim("qkv", attention + 2 * kv_heads * head_dim),
             ffn: dim("ffn", model.dense.width),
             vocab: dim("vocab", model.vocab),
         }
@@ -212,14 +218,47 @@ fn eps(norm: Norm) -> f64 {
     }
 }
 
-/// Entries of a head that are rotated, and the base of their frequencies.
-pub fn rotary(model: &Shape) -> (u64, f64) {
-    match model.attention.positions {
-        Positions::None | Positions::Alibi => (0, 10_000.0),
-        Positions::Rotary { fraction, base, .. } => (
-            libm::round(fraction * model.attention.head_dim as f64) as u64,
+/// Heads of queries that share a head of keys and values.
+fn group(model: &Shape) -> u64 {
+    let Attention {
+        heads, kv_heads, ..
+    } = model.attention;
+    heads / kv_heads.max(1)
+}
+
+/// How packed queries, keys and values become heads.
+pub fn split(model: &Shape) -> Split {
+    let head_dim = model.attention.head_dim;
+    let (rotary, base, scale) = match model.attention.positions {
+        Positions::None | Positions::Alibi => (0, 10_000.0, 1.0),
+        Positions::Rotary {
+            fraction,
             base,
-        ),
+            scale,
+        } => (libm::round(fraction * head_dim as f64) as u64, base, scale),
+    };
+    Split {
+        head_dim,
+        rotary,
+        base,
+        scale,
+        group: group(model),
+    }
+}
+
+/// What attention looks at. A window of the whole sequence is none.
+fn scores(model: &Shape) -> Scores {
+    let Attention {
+        heads,
+        positions,
+        window,
+        ..
+    } = model.attention;
+    let sloped = positions == Positions::Alibi;
+    Scores {
+        group: group(model),
+        window: window.filter(|window| *window < model.context),
+        alibi: sloped.then_some(Alibi { heads, over: None }),
     }
 }
 
@@ -312,15 +351,11 @@ impl Layer<'_> {
             &sizes.rows(sizes.qkv),
         );
         let qkv = self.bias(self.model.attention.bias, "attention.qkv.bias", qkv, "qkv");
-        let heads = [sizes.batch, sizes.heads, sizes.sequence, sizes.head];
-        let [q, k, v] =
-            ["q", "k", "v"].map(|name| self.block.declare(name, &heads, Kind::Activation));
-        let (rotary, base) = rotary(self.model);
-        let split = Op::SplitHeads {
-            head_dim: self.model.attention.head_dim,
-            rotary,
-            base,
-        };
+        let [heads, keys] = [sizes.heads, sizes.kv_heads]
+            .map(|heads| [sizes.batch, heads, sizes.sequence, sizes.head]);
+        let [q, k, v] = [("q", &heads), ("k", &keys), ("v", &keys)]
+            .map(|(name, dims)| self.block.declare(name, dims, Kind::Activation));
+        let split = Op::SplitHeads(split(self.model));
         self.block.forward_into(split, &[qkv], &[], &[q, k, v]);
         let mixed = self
             .block
@@ -328,8 +363,12 @@ impl Layer<'_> {
         let lse = self
             .block
             .declare("attention.lse", &heads[..3], Kind::Statistic);
-        self.block
-            .forward_into(Op::Attention {}, &[q, k, v], &[], &[mixed, lse]);
+        self.block.forward_into(
+            Op::Attention(scores(self.model)),
+            &[q, k, v],
+            &[],
+            &[mixed, lse],
+        );
         let weight = self.weight(
             "attention.output.weight",
             sizes.hidden,

@@ -8,10 +8,13 @@ use crate::shard::strategy::{R, Strategy, shard};
 
 /// From queries, keys, values, the output and the saved log-sum-exp.
 pub fn derivative(node: &Node, tape: &mut Tape) {
+    let Op::Attention(scores) = node.op else {
+        return;
+    };
     if let Some(dy) = tape.gradient(node.outs[0]) {
         let (q, k, v) = (node.ins[0], node.ins[1], node.ins[2]);
         let ins = [dy, q, k, v, node.outs[0], node.outs[1]];
-        tape.back_all(Op::AttentionBackward {}, &ins, &[], &[q, k, v]);
+        tape.back_all(Op::AttentionBackward(scores), &ins, &[], &[q, k, v]);
     }
 }
 

@@ -8,25 +8,12 @@ use crate::shard::strategy::{R, Strategy, shard};
 
 /// The transpose, which needs nothing saved.
 pub fn derivative(node: &Node, tape: &mut Tape) {
-    let Op::SplitHeads {
-        head_dim,
-        rotary,
-        base,
-    } = node.op
-    else {
+    let Op::SplitHeads(split) = node.op else {
         return;
     };
     let gradients: Option<Vec<_>> = node.outs.iter().map(|&out| tape.gradient(out)).collect();
     if let Some(gradients) = gradients {
-        tape.back(
-            Op::SplitHeadsBackward {
-                head_dim,
-                rotary,
-                base,
-            },
-            &gradients,
-            node.ins[0],
-        );
+        tape.back(Op::SplitHeadsBackward(split), &gradients, node.ins[0]);
     }
 }
 

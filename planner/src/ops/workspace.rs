@@ -2,7 +2,7 @@
 //!
 //! The bounds are for libtorch's CPU kernels as the worker calls them and are checked against its counting allocator.
 
-use pleach_plan::{Dtype, Op};
+use pleach_plan::{Dtype, Op, Scores};
 
 /// An operand as a kernel sees it.
 #[derive(Clone, Debug)]
@@ -44,10 +44,20 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
         Op::LayerNorm { .. } => 2 * all(&ins[1..]) + all(&outs[1..]),
         Op::LayerNormBackward {} => all(&ins[3..]) + 16 * all(updates),
         Op::BiasBackward {} => 2 * all(updates) + narrow(ins) * 2,
-        Op::SplitHeads { .. } => 3 * all(ins),
-        Op::SplitHeadsBackward { .. } => 3 * all(outs),
-        Op::Attention {} => attention(ins, outs) + all(&outs[..1]),
-        Op::AttentionBackward {} => attention(ins, outs) + all(outs) + 2 * all(&ins[..1]),
+        Op::SplitHeads(_) => 3 * all(ins),
+        Op::SplitHeadsBackward(_) => 3 * all(outs),
+        Op::Attention(scores) => {
+            attention(ins, outs) + all(&outs[..1]) + masks(scores, &ins[0], &outs[1])
+        }
+        Op::AttentionBackward(scores) => {
+            let sums = if scores.group > 1 {
+                wide(&outs[1..])
+            } else {
+                0
+            };
+            let masks = masks(scores, &ins[1], &ins[5]);
+            attention(ins, outs) + all(outs) + 2 * all(&ins[..1]) + sums + masks
+        }
         Op::CrossEntropyTerms { .. } | Op::CrossEntropyMax {} => 3 * wide(ins),
         Op::CrossEntropyLoss { .. } => 2 * all(ins),
         Op::CrossEntropyBackward { .. } => 3 * wide(ins),
@@ -84,6 +94,15 @@ fn wide(operands: &[Operand]) -> u64 {
         .iter()
         .map(|operand| operand.elements() * operand.dtype.bytes().max(4))
         .sum()
+}
+
+/// What is added to scores: a row for each head under ALiBi, a square for a window; twice while it is made.
+fn masks(scores: &Scores, queries: &Operand, statistic: &Operand) -> u64 {
+    let [heads, positions] = [1, 2].map(|dim| queries.dims.get(dim).copied().unwrap_or(1));
+    let size = statistic.dtype.bytes();
+    let rows = scores.alibi.map_or(0, |_| heads * positions * size);
+    let square = scores.window.map_or(0, |_| positions * positions * size);
+    3 * (rows + square)
 }
 
 /// Blocks of scores, and partial sums, of flash attention: at most 512 queries by 1024 keys for each of a few threads.

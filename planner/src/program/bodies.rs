@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_plan::op::Op;
 use pleach_plan::{
-    Axis, Body, BodyId, BodyKind, Dtype, Instr, Layout, Lives, Port, Reduce, TensorId, Wire,
+    Alibi, Axis, Body, BodyId, BodyKind, Dtype, Instr, Layout, Lives, Port, Reduce, Scores,
+    TensorId, Wire,
 };
 
 use super::{Again, Emitter, Piece};
@@ -189,6 +190,8 @@ impl Emitter<'_> {
             Op::EmbeddingBackward { .. } => Op::EmbeddingBackward {
                 vocab: over(strategy.updates.first()),
             },
+            Op::Attention(scores) => Op::Attention(spread(scores, strategy.ins[0])),
+            Op::AttentionBackward(scores) => Op::AttentionBackward(spread(scores, strategy.ins[1])),
             Op::CrossEntropyTerms { .. } => Op::CrossEntropyTerms {
                 vocab: over(strategy.ins.first()),
             },
@@ -266,6 +269,15 @@ impl Emitter<'_> {
             _ => self.accumulate,
         };
         self.table.of(block, value, form, dtype)
+    }
+}
+
+/// Attention with the axis over which its queries' heads are spread, where they are told apart.
+fn spread(scores: Scores, queries: Form) -> Scores {
+    let over = queries.cut().map(|_| Axis::Tp);
+    Scores {
+        alibi: scores.alibi.map(|alibi| Alibi { over, ..alibi }),
+        ..scores
     }
 }
 

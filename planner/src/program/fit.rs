@@ -67,6 +67,7 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
     let tp = u64::from(placement.tp);
     let shares = [
         ("attention heads", model.attention.heads),
+        ("heads of keys and values", model.attention.kv_heads),
         ("feed-forward columns", model.dense.width),
         ("vocabulary rows", model.vocab),
     ];

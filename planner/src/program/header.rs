@@ -6,7 +6,7 @@ use pleach_dsl::experiment::{Experiment, Precision};
 use pleach_plan::{Component, DataPlan, Dtype, Training};
 
 use crate::graph::shape::Shape;
-use crate::graph::transformer::{Sizes, rotary};
+use crate::graph::transformer::{Sizes, split};
 use crate::placement::Placement;
 use crate::rate;
 use crate::support::{self, Unsupported};
@@ -36,9 +36,11 @@ pub fn dims(experiment: &Experiment, placement: &Placement) -> BTreeMap<String, 
     let own = [
         ("head_dim", model.attention.head_dim),
         ("layers", model.layers),
-        ("rotary", rotary(model).0),
+        ("rotary", split(model).rotary),
     ];
-    let named = named.into_iter().map(|dim| (dim.name, dim.size));
+    let shared = sizes.kv_heads.size != sizes.heads.size;
+    let named = named.into_iter().chain(shared.then_some(sizes.kv_heads));
+    let named = named.map(|dim| (dim.name, dim.size));
     named
         .chain(own)
         .map(|(name, size)| (name.to_owned(), size))

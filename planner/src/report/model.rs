@@ -36,7 +36,8 @@ fn forward(experiment: &Experiment) -> [f64; 2] {
         1
     };
     let heads = model.attention.heads * model.attention.head_dim;
-    let matrices = model.hidden * 3 * heads
+    let keys = model.attention.kv_heads * model.attention.head_dim;
+    let matrices = model.hidden * (heads + 2 * keys)
         + heads * model.hidden
         + fronts * model.hidden * width
         + width * model.hidden;

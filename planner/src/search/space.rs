@@ -105,6 +105,12 @@ impl Builder<'_> {
         if !heads.is_multiple_of(tp) {
             return Some(format!("{heads} attention heads do not divide by it"));
         }
+        let shared = model.attention.kv_heads;
+        if !shared.is_multiple_of(tp) {
+            return Some(format!(
+                "{shared} heads of keys and values do not divide by it"
+            ));
+        }
         (!width.is_multiple_of(tp))
             .then(|| format!("the MLP's width of {width} does not divide by it"))
     }

@@ -268,12 +268,16 @@ fn change_attribute(plan: &mut Plan, random: &mut Random) -> Option<()> {
         | Op::GatedBackward { kind } => {
             *kind = random.pick(&[Activation::GeluTanh, Activation::Relu, Activation::Silu]);
         }
-        Op::SplitHeads { rotary, base, .. } | Op::SplitHeadsBackward { rotary, base, .. } => {
-            match random.coin() {
-                true => *rotary = random.pick(&[0, 2, 4]),
-                false => *base *= 2.0,
-            }
-        }
+        Op::SplitHeads(split) | Op::SplitHeadsBackward(split) => match random.below(3) {
+            0 => split.rotary = random.pick(&[0, 2, 4]),
+            1 => split.base *= 2.0,
+            _ => split.scale *= 2.0,
+        },
+        Op::Attention(scores) | Op::AttentionBackward(scores) => match &mut scores.alibi {
+            Some(alibi) if random.coin() => other_axis(&mut alibi.over, random),
+            Some(_) => scores.alibi = None,
+            None => scores.window = random.pick(&[None, Some(1), Some(2), Some(3)]),
+        },
         Op::CrossEntropyLoss { scale, replicas } => match random.coin() {
             true => *scale *= 2.0,
             false => *replicas = random.pick(&[1, 2, 4]),

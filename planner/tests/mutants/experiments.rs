@@ -51,7 +51,7 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
 }
 
 fn model(random: &mut Random, layers: u64) -> Model {
-    let plain = Shape::neox([layers, 8, 2, 4, 6]);
+    let plain = Shape::neox([layers, 8, 4, 4, 6]);
     Shape {
         attention: attention(random, plain.attention),
         residual: random.pick(&[
@@ -88,13 +88,24 @@ fn model(random: &mut Random, layers: u64) -> Model {
 }
 
 fn attention(random: &mut Random, plain: Attention) -> Attention {
-    let rotary = |fraction| Positions::Rotary {
+    let rotary = |fraction, scale| Positions::Rotary {
         fraction,
         base: 100.0,
-        scale: 1.0,
+        scale,
     };
+    let positions = random.pick(&[
+        Positions::None,
+        Positions::Alibi,
+        rotary(0.5, 1.0),
+        rotary(1.0, 1.0),
+        rotary(1.0, 2.0),
+    ]);
+    let sloped = positions == Positions::Alibi;
     Attention {
-        positions: random.pick(&[Positions::None, rotary(0.5), rotary(1.0)]),
+        positions,
+        window: random.pick(&[None, Some(2), Some(3)]).filter(|_| !sloped),
+        kv_heads: random.pick(&[2, 4]),
+        head_dim: 4,
         bias: random.coin(),
         output_bias: random.coin(),
         ..plain

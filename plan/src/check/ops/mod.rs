@@ -20,7 +20,7 @@ mod tokens;
 mod zero;
 
 use crate::check::signature::{Misfit, Signature};
-use crate::{Activation, Axis, Instr, Op, Plan};
+use crate::{Activation, Axis, Instr, Op, Plan, Scores};
 
 /// What an instruction's operation wants, given how many operands it has (some take a variable number).
 ///
@@ -41,18 +41,10 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::LinearBackwardWeight {} => Ok(linear::backward_weight()),
         Op::Bias {} => Ok(bias::forward()),
         Op::BiasBackward {} => Ok(bias::backward()),
-        Op::SplitHeads {
-            head_dim,
-            rotary,
-            base,
-        } => split_heads::forward(*head_dim, *rotary, *base),
-        Op::SplitHeadsBackward {
-            head_dim,
-            rotary,
-            base,
-        } => split_heads::backward(*head_dim, *rotary, *base),
-        Op::Attention {} => Ok(attention::forward()),
-        Op::AttentionBackward {} => Ok(attention::backward()),
+        Op::SplitHeads(split) => split_heads::forward(split),
+        Op::SplitHeadsBackward(split) => split_heads::backward(split),
+        Op::Attention(scores) => inside(over(scores), attention::forward(plan, scores)?),
+        Op::AttentionBackward(scores) => inside(over(scores), attention::backward(plan, scores)?),
         Op::Gelu {} => Ok(activation::forward()),
         Op::GeluBackward {} => Ok(activation::backward()),
         Op::Activation { kind } => named(*kind, activation::forward()),
@@ -91,6 +83,19 @@ fn inside(axis: Option<Axis>, signature: Signature) -> Result<Signature, Misfit>
     let rule = "tensors are spread inside a stage: it must be dp or tp";
     law(axis != Some(Axis::Pp), "axis", "pp", rule)?;
     Ok(signature)
+}
+
+/// The axis over which an attention's heads are told apart.
+fn over(scores: &Scores) -> Option<Axis> {
+    scores.alibi.and_then(|alibi| alibi.over)
+}
+
+/// `letter * by` as a pattern.
+fn times(letter: &str, by: u64) -> String {
+    match by {
+        1 => letter.to_owned(),
+        by => format!("{letter}*{by}"),
+    }
 }
 
 /// Refuses exact GELU, which has one way to be written.

@@ -25,7 +25,7 @@ pub mod tokens;
 pub mod zero;
 
 use super::value::{Unfit, Value};
-use crate::{Activation, Axis, Mesh, Op, Rank, Training};
+use crate::{Activation, Axis, Mesh, Op, Rank, Scores, Training};
 
 /// Everything but operands that a result may depend on.
 pub struct Context<'c> {
@@ -48,6 +48,24 @@ impl Context<'_> {
     fn first_row(&self, vocab: Option<Axis>, rows: usize) -> Result<Option<usize>, Unfit> {
         let coordinate = vocab.map(|axis| self.coordinate(axis)).transpose()?;
         Ok(coordinate.map(|coordinate| coordinate as usize * rows))
+    }
+
+    /// What this rank's heads of queries look at.
+    fn heads(&self, scores: &Scores, queries: &Value) -> Result<attention::Heads, Unfit> {
+        let own = queries.shape::<4>()?[1] as u64;
+        let slopes = match scores.alibi {
+            None => vec![0.0; own as usize],
+            Some(alibi) => {
+                let coordinate = alibi.over.map(|axis| self.coordinate(axis)).transpose()?;
+                let first = u64::from(coordinate.unwrap_or(0)) * own;
+                (first..first + own).map(|head| alibi.slope(head)).collect()
+            }
+        };
+        Ok(attention::Heads {
+            group: scores.group as usize,
+            window: scores.window.map_or(usize::MAX, |window| window as usize),
+            slopes,
+        })
     }
 
     /// The coordinate on an axis inside the stage: all ranks of a stage hold tensors of one kind.
@@ -134,37 +152,17 @@ fn heads_and_loss(
     let shard =
         |vocab: &Option<Axis>, logits: &Value| at.first_row(*vocab, logits.shape::<3>()?[2]);
     match (op, ins, updates) {
-        (
-            Op::SplitHeads {
-                head_dim,
-                rotary,
-                base,
-            },
-            [qkv],
-            [],
-        ) => many(split_heads::forward(
-            qkv,
-            *head_dim as usize,
-            *rotary as usize,
-            *base,
-        )),
-        (
-            Op::SplitHeadsBackward {
-                head_dim,
-                rotary,
-                base,
-            },
-            [dq, dk, dv],
-            [],
-        ) => one(split_heads::backward(
-            [dq, dk, dv],
-            *head_dim as usize,
-            *rotary as usize,
-            *base,
-        )),
-        (Op::Attention {}, [q, k, v], []) => many(attention::forward(q, k, v)),
-        (Op::AttentionBackward {}, [grad, q, k, v, out, lse], []) => {
-            many(attention::backward(grad, [q, k, v], out, lse))
+        (Op::SplitHeads(split), [qkv], []) => many(split_heads::forward(qkv, split)),
+        (Op::SplitHeadsBackward(split), [dq, dk, dv], []) => {
+            one(split_heads::backward([dq, dk, dv], split))
+        }
+        (Op::Attention(scores), [q, k, v], []) => {
+            let heads = at.heads(scores, q)?;
+            many(attention::forward(q, k, v, &heads))
+        }
+        (Op::AttentionBackward(scores), [grad, q, k, v, out, lse], []) => {
+            let heads = at.heads(scores, q)?;
+            many(attention::backward(grad, [q, k, v], out, lse, &heads))
         }
         (Op::CrossEntropyMax {}, [logits], []) => one(cross_entropy::max(logits)),
         (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => one(cross_entropy::terms(

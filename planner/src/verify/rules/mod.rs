@@ -184,35 +184,16 @@ fn apply_bent(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Ef
 
 fn apply_larger(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Effect> {
     Some(match (op, ins, updates) {
-        (
-            Op::SplitHeads {
-                head_dim,
-                rotary,
-                base,
-            },
-            [qkv],
-            [],
-        ) => Effect::outs(split_heads::forward(
-            qkv,
-            &split_heads::Split::new(*head_dim, *rotary, *base),
-            site,
-        )),
-        (
-            Op::SplitHeadsBackward {
-                head_dim,
-                rotary,
-                base,
-            },
-            [dq, dk, dv],
-            [],
-        ) => Effect::outs(split_heads::backward(
-            [dq, dk, dv],
-            &split_heads::Split::new(*head_dim, *rotary, *base),
-            site,
-        )),
-        (Op::Attention {}, [q, k, v], []) => Effect::outs(attention::forward([q, k, v], site)),
-        (Op::AttentionBackward {}, [grad, q, k, v, out, lse], []) => {
-            Effect::outs(attention::backward([grad, q, k, v, out, lse], site))
+        (Op::SplitHeads(split), [qkv], []) => Effect::outs(split_heads::forward(qkv, split, site)),
+        (Op::SplitHeadsBackward(split), [dq, dk, dv], []) => {
+            Effect::outs(split_heads::backward([dq, dk, dv], split, site))
+        }
+        (Op::Attention(scores), [q, k, v], []) => {
+            Effect::outs(attention::forward([q, k, v], scores, site))
+        }
+        (Op::AttentionBackward(scores), [grad, q, k, v, out, lse], []) => {
+            let operands = [grad, q, k, v, out, lse];
+            Effect::outs(attention::backward(operands, scores, site))
         }
         (Op::CrossEntropyMax {}, [logits], []) => Effect::outs(cross_entropy::max(logits, site)),
         (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => {

@@ -3,7 +3,7 @@
 //! In comes a plan; out come its model's dimensions and choices: shapes from the parameters, the rest from the instructions that
 //! will run, so that the exported model is the one that was trained and not the one that somebody meant.
 
-use pleach_plan::{Body, BodyKind, Op, Plan};
+use pleach_plan::{Body, BodyKind, Op, Plan, Scores, Split};
 
 use crate::export::ExportError;
 
@@ -161,20 +161,32 @@ fn norms(forward: &Body) -> Result<Norms, ExportError> {
 
 fn heads(forward: &Body) -> Result<Heads, ExportError> {
     let heads = forward.code.iter().find_map(|instr| match instr.op {
-        Op::SplitHeads {
-            head_dim,
-            rotary,
-            base,
-        } if head_dim > 0 => Some(Heads {
-            width: head_dim,
-            rotary,
-            base,
-        }),
+        Op::SplitHeads(split) if split.head_dim > 0 => Some(split),
         _ => None,
     });
+    plain(forward)?;
     match heads {
-        Some(heads) => Ok(heads),
+        Some(Split { group, .. }) if group > 1 => {
+            inexpressible(format!("{group} of its heads share keys and values"))
+        }
+        Some(Split { scale, .. }) if scale != 1.0 => {
+            inexpressible(format!("its positions are divided by {scale}"))
+        }
+        Some(split) => Ok(Heads {
+            width: split.head_dim,
+            rotary: split.rotary,
+            base: split.base,
+        }),
         None => inexpressible("its layers have no attention".into()),
+    }
+}
+
+/// GPT-NeoX's attention sees the whole sequence, and positions by rotation only.
+fn plain(forward: &Body) -> Result<(), ExportError> {
+    let other = |instr: &pleach_plan::Instr| matches!(instr.op, Op::Attention(scores) if scores != Scores::PLAIN);
+    match forward.code.iter().any(other) {
+        true => inexpressible("its attention is grouped, in a window or sloped".into()),
+        false => Ok(()),
     }
 }
 
@@ -195,6 +207,14 @@ mod tests {
     use super::*;
     use pleach_plan::{BodyId, Instr, TensorId};
 
+    const SPLIT: Split = Split {
+        head_dim: 64,
+        rotary: 16,
+        base: 1e4,
+        scale: 1.0,
+        group: 1,
+    };
+
     fn instr(op: Op, input: u32) -> Instr {
         let ins = vec![TensorId(input)];
         Instr {
@@ -211,14 +231,7 @@ mod tests {
         let norms = norms
             .iter()
             .map(|&(eps, input)| instr(Op::LayerNorm { eps }, input));
-        let split = instr(
-            Op::SplitHeads {
-                head_dim: 64,
-                rotary: 16,
-                base: 1e4,
-            },
-            9,
-        );
+        let split = instr(Op::SplitHeads(SPLIT), 9);
         Body {
             id: BodyId(0),
             name: "layer.forward".into(),
@@ -242,6 +255,24 @@ mod tests {
         let error = kind(&[(1e-5, 1), (1e-6, 1)]).unwrap_err().to_string();
         assert!(error.contains("0.00001 and 0.000001"), "{error}");
         assert!(kind(&[]).unwrap_err().to_string().contains("0 layer norms"));
+    }
+
+    #[test]
+    fn shared_keys_and_windows_are_refused() {
+        let with = |op| Body {
+            code: vec![instr(op, 1)],
+            ..layer(&[])
+        };
+        let grouped = with(Op::SplitHeads(Split { group: 4, ..SPLIT }));
+        let error = heads(&grouped).err().unwrap().to_string();
+        assert!(error.contains("4 of its heads share"), "{error}");
+        let window = Some(128);
+        let near = with(Op::Attention(Scores {
+            window,
+            ..Scores::PLAIN
+        }));
+        let error = plain(&near).unwrap_err().to_string();
+        assert!(error.contains("in a window"), "{error}");
     }
 
     #[test]

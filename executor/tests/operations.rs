@@ -1,0 +1,173 @@
+//! Norms, nonlinearities and every kind of attention as the worker runs them, against what the reference interpreter says they mean:
+//! same operands on the second of two tensor-parallel ranks, same results in f64.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../../plan/tests/sample/mod.rs"]
+#[allow(dead_code, reason = "one plan of many is asked for")]
+mod sample;
+
+use pleach_executor::collectives::solo::Solo;
+use pleach_executor::data::Given;
+use pleach_executor::ops::{self, Operands, adam_w, split_heads, tokens};
+use pleach_plan::reference::ops as meaning;
+use pleach_plan::reference::value::Value;
+use pleach_plan::{Activation, Alibi, Axis, Mesh, Op, Rank, Scores, Split};
+use tch::{Kind, Tensor};
+
+const MESH: Mesh = Mesh {
+    dp: 1,
+    cp: 1,
+    pp: 1,
+    tp: 2,
+};
+const SECOND: Rank = Rank {
+    dp: 0,
+    pp: 0,
+    tp: 1,
+};
+const B: usize = 2;
+const S: usize = 5;
+
+/// Numbers between -1 and 1 that depend on place and seed alone.
+fn numbers(dims: &[usize], seed: usize) -> Value {
+    let count: usize = dims.iter().product();
+    let number = |index: usize| ((index * 12_989 + seed * 78_233) as f64 * 0.001).sin();
+    Value::free(dims, (0..count).map(number).collect())
+}
+
+fn tensor(value: &Value) -> Tensor {
+    let dims: Vec<i64> = value.dims.iter().map(|&size| size as i64).collect();
+    Tensor::from_slice(&value.data).view(dims.as_slice())
+}
+
+/// What the worker makes of operands: results, then updates.
+fn worked(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Tensor> {
+    let [ins, updates] = [ins, updates].map(|all| all.iter().map(tensor).collect::<Vec<_>>());
+    let mut tables = split_heads::Tables::default();
+    if let Op::SplitHeads(split) | Op::SplitHeadsBackward(split) = op {
+        tables.add(split, S as u64, Kind::Double).unwrap();
+    }
+    let mut context = ops::Context {
+        mesh: MESH,
+        place: SECOND,
+        samples: &mut Given::default(),
+        collectives: &mut Solo,
+        tables: &tables,
+        batch: tokens::Batch {
+            first: 0,
+            sequences: B as u64,
+            positions: S as u64,
+        },
+        update: adam_w::Step {
+            number: 0,
+            rate: 0.0,
+        },
+    };
+    let [read, changed] = [&ins, &updates].map(|all| all.iter().collect::<Vec<_>>());
+    let operands = Operands {
+        ins: &read,
+        updates: &changed,
+        ends: &[],
+    };
+    let mut made = ops::run(op, operands, &mut context).unwrap();
+    made.extend(updates);
+    made
+}
+
+fn meant(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Value> {
+    let plan = sample::plan(sample::ONE);
+    let context = meaning::Context {
+        mesh: MESH,
+        place: SECOND,
+        step: 0,
+        micro_batch: 0,
+        training: &plan.training,
+        tokens: &|_| Vec::new(),
+    };
+    let mut updates = updates.to_vec();
+    let mut made = meaning::run(op, ins, &mut updates, &context).unwrap();
+    made.extend(updates);
+    made
+}
+
+/// Compares, and gives what is meant.
+#[track_caller]
+fn agree(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Value> {
+    let (worked, meant) = (worked(op, ins, updates), meant(op, ins, updates));
+    assert_eq!(worked.len(), meant.len(), "{op:?}");
+    for (index, (found, wanted)) in worked.iter().zip(&meant).enumerate() {
+        let wanted = tensor(wanted);
+        assert_eq!(found.size(), wanted.size(), "result {index} of {op:?}");
+        let gap = (found - wanted).abs().max().double_value(&[]);
+        assert!(gap < 1e-12, "result {index} of {op:?} is {gap:e} away");
+    }
+    meant
+}
+
+#[test]
+fn root_mean_square_norms() {
+    let (x, weight, dy) = (
+        numbers(&[B, S, 20], 1),
+        numbers(&[20], 2),
+        numbers(&[B, S, 20], 3),
+    );
+    let op = Op::RmsNorm { eps: 1e-3 };
+    let rstd = agree(&op, &[x.clone(), weight.clone()], &[]).remove(1);
+    let gradient = numbers(&[20], 4);
+    agree(&Op::RmsNormBackward {}, &[dy, x, weight, rstd], &[gradient]);
+}
+
+#[test]
+fn nonlinearities_and_gated_products() {
+    let [dy, gate, up] = [1, 2, 3].map(|seed| numbers(&[B, S, 7], seed));
+    for kind in [
+        Activation::Gelu,
+        Activation::GeluTanh,
+        Activation::Relu,
+        Activation::Silu,
+    ] {
+        agree(&kind.forward(), std::slice::from_ref(&gate), &[]);
+        agree(&kind.backward(), &[dy.clone(), gate.clone()], &[]);
+        agree(&Op::Gated { kind }, &[gate.clone(), up.clone()], &[]);
+        let operands = [dy.clone(), gate.clone(), up.clone()];
+        agree(&Op::GatedBackward { kind }, &operands, &[]);
+    }
+}
+
+/// From packed columns to heads, through attention, and back.
+fn attention(split: Split, scores: Scores) {
+    let group = split.group as usize;
+    let qkv = numbers(&[B, S, 2 * (group + 2) * 4], 1);
+    let parts = agree(&Op::SplitHeads(split), &[qkv], &[]);
+    let mixed = agree(&Op::Attention(scores), &parts, &[]);
+    let grad = numbers(&mixed[0].dims, 2);
+    let operands = [&[grad], &parts[..], &mixed[..]].concat();
+    let gradients = agree(&Op::AttentionBackward(scores), &operands, &[]);
+    agree(&Op::SplitHeadsBackward(split), &gradients, &[]);
+}
+
+#[test]
+fn attention_in_groups_windows_and_on_slopes() {
+    for group in [1, 2, 3] {
+        let split = Split {
+            head_dim: 4,
+            rotary: 2,
+            base: 100.0,
+            scale: 2.0,
+            group,
+        };
+        let plain = Scores {
+            group,
+            ..Scores::PLAIN
+        };
+        attention(split, plain);
+        let window = Some(2);
+        attention(split, Scores { window, ..plain });
+        let alibi = Some(Alibi {
+            heads: 4 * group,
+            over: Some(Axis::Tp),
+        });
+        attention(split, Scores { alibi, ..plain });
+    }
+}
