@@ -49,6 +49,9 @@ fn summary(file: &Path, checked: &Checked) -> String {
         let plural = if checked.experiments == 1 { "" } else { "s" };
         what.push(format!("{} experiment{plural}", checked.experiments));
     }
+    if checked.experiments == 0 && checked.sweeps.is_empty() {
+        what.push("declarations without an experiment".to_owned());
+    }
     let runs = |runs: u64| {
         let plural = if runs == 1 { "" } else { "s" };
         format!("{} run{plural}", count(runs))

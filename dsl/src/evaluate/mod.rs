@@ -68,6 +68,10 @@ pub fn evaluate(expression: &Expression, around: &mut dyn Surroundings) -> Resul
         }
         ExpressionKind::Negate(inner) => operators::negate(inner, around),
         ExpressionKind::Not(inner) => Ok(Value::Truth(!evaluate_truth(inner, around)?)),
+        ExpressionKind::Binary(Operator::Of, _, left, _) if is_plain_amount(left) => {
+            around.report(no_share(left.place));
+            Err(Stop::Poisoned)
+        }
         ExpressionKind::Binary(operator, at, left, right) => {
             let value = evaluate_binary(*operator, *at, left, right, around)?;
             if let Value::Number(number) = &value
@@ -213,4 +217,15 @@ fn misplaced(around: &mut dyn Surroundings, place: Place, what: &str) -> Stop {
     );
     around.report(problem.help("bind it to a field on a line of its own: `field = …`"));
     Stop::Poisoned
+}
+/// A number without a percent sign.
+fn is_plain_amount(expression: &Expression) -> bool {
+    matches!(&expression.kind, ExpressionKind::Amount(amount) if amount.magnitude != "%")
+}
+
+/// `1/7 of peak`, in which only the 7 would belong to `of`.
+fn no_share(place: Place) -> Problem {
+    let title = "`of` takes a percentage on its left";
+    Problem::error("pleach::share::percent", title, place, "a plain number")
+        .help("write a percentage, as in `10% of peak`, or multiply: `1 / 7 * peak`")
 }

@@ -327,7 +327,8 @@ impl Builder<'_> {
         let kind = match pair.as_rule() {
             Rule::paren => {
                 let inner = inside(pair).next();
-                return self.expression(inner.expect("parentheses hold one expression"));
+                let inner = self.expression(inner.expect("parentheses hold one expression"));
+                return Expression { place, ..inner };
             }
             Rule::choose => return self.choose(pair),
             Rule::quantity => return self.quantity(pair),

@@ -416,7 +416,7 @@ impl Resolver<'_> {
     }
 
     /// A name that no cell, figure or word answers.
-    fn unknown_name(&self, path: &Path, standing: Standing) -> Problem {
+    pub(super) fn unknown_name(&self, path: &Path, standing: Standing) -> Problem {
         let title = format!("there is nothing called `{}` here", path.text);
         let problem = Problem::error("pleach::name::unknown", title, path.place, "unknown name");
         let mut names: Vec<&str> = WORDS

@@ -55,6 +55,11 @@ impl<'files> Resolver<'files> {
                 Found::Nothing
             }
             Lookup::Silent => Found::Nothing,
+            Lookup::Several(one, other) => {
+                let problem = self.ambiguous(path, [one, other]);
+                self.report(problem);
+                Found::Nothing
+            }
             Lookup::None if kind == Kind::Model && family(&path.text).is_some() => Found::Family,
             Lookup::None if kind == Kind::Schedule && is_schedule(&path.text) => Found::Family,
             Lookup::None if self.is_full() => Found::Nothing,
@@ -83,7 +88,7 @@ impl<'files> Resolver<'files> {
                 .map(|file| self.lookup(*file, &name))
                 .find_map(|found| match found {
                     Lookup::Found(declaration) => Some(declaration),
-                    Lookup::Silent | Lookup::None => None,
+                    Lookup::Several(..) | Lookup::Silent | Lookup::None => None,
                 });
             let Some(declaration) = found else { break };
             chain.push(declaration);
@@ -110,16 +115,22 @@ impl<'files> Resolver<'files> {
             return Lookup::Found(own);
         }
         let mut lost = scope.tree.incomplete;
+        let mut first: Option<&'files Declaration> = None;
         for target in &scope.plain {
             match target {
                 Some(file) => {
-                    if let Some(found) = declared(&self.files[*file], name) {
-                        return Lookup::Found(found);
+                    match (declared(&self.files[*file], name), first) {
+                        (Some(found), Some(first)) => return Lookup::Several(first, found),
+                        (Some(found), None) => first = Some(found),
+                        (None, _) => {}
                     }
                     lost |= self.files[*file].tree.incomplete;
                 }
                 None => lost = true,
             }
+        }
+        if let Some(found) = first {
+            return Lookup::Found(found);
         }
         if lost && family(name).is_none() && !is_schedule(name) {
             Lookup::Silent
@@ -139,6 +150,22 @@ impl<'files> Resolver<'files> {
             Some(None) => Lookup::Silent,
             None => Lookup::None,
         }
+    }
+
+    /// A name that two imports declare.
+    fn ambiguous(&self, path: &Path, found: [&Declaration; 2]) -> Problem {
+        let name = &path.text;
+        let title = format!("`{name}` is declared by two imports");
+        let label = "it may mean either";
+        let mut problem = Problem::error("pleach::name::ambiguous", title, path.place, label);
+        for declaration in found {
+            problem = problem.and(declaration.name.place, "declared here");
+        }
+        let file = &self.sources.get(found[1].name.place.file).name;
+        let file = file.rsplit('/').next().unwrap_or(file);
+        problem.help(format!(
+            "give one import a name, `import \"{file}\" as other`, and write `other.{name}` where that one is meant"
+        ))
     }
 
     /// There is no cluster named `a100_40gb`.
@@ -246,6 +273,8 @@ fn family(name: &str) -> Option<&'static Section> {
 /// What a look-up gave.
 enum Lookup<'files> {
     Found(&'files Declaration),
+    /// Two imports declare it.
+    Several(&'files Declaration, &'files Declaration),
     /// Not found, but a part of what is visible could not be read.
     Silent,
     None,

@@ -38,6 +38,16 @@ impl Resolver<'_> {
         })
     }
 
+    /// The formula of a cell that waits for the planner.
+    pub fn formula(&mut self, cell: NodeId, expression: &Arc<Expression>) -> Option<Formula> {
+        let section = self.tree.node(cell).parent.unwrap_or(0);
+        let standing = Standing {
+            section,
+            itself: Some(cell),
+        };
+        self.defer(expression, standing)
+    }
+
     /// What one name of a deferred formula means.
     fn settle(&mut self, path: &Path, standing: Standing) -> Option<Binding> {
         match self.find(path, standing).ok()? {
@@ -379,7 +389,7 @@ fn is_about_lengths(condition: &Expression) -> bool {
 }
 
 /// Every path of a formula, once.
-fn gather_paths(expression: &Expression, paths: &mut Vec<Path>) {
+pub(super) fn gather_paths(expression: &Expression, paths: &mut Vec<Path>) {
     match &expression.kind {
         ExpressionKind::Path(path) if paths.iter().any(|known| known.text == path.text) => {}
         ExpressionKind::Path(path) => paths.push(path.clone()),

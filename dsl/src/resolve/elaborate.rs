@@ -137,8 +137,17 @@ impl<'files> Resolver<'files> {
 
     /// Lays the entries of a block over a section.
     pub(super) fn apply_block(&mut self, node: NodeId, block: &Block, layer: Layer) {
+        self.check_across(block);
         let mut seen: Seen = BTreeMap::new();
+        let mut wish: Option<Place> = None;
         for entry in &block.entries {
+            if let Entry::Objective { place, .. } = entry {
+                if let Some(first) = wish {
+                    self.report(wished_twice(*place, first));
+                    continue;
+                }
+                wish = Some(*place);
+            }
             if let Some((name, binds)) = target(entry) {
                 if let Some(first) = clashing(&seen, name, binds) {
                     self.report(set_twice(name, entry.place(), first));
@@ -147,6 +156,35 @@ impl<'files> Resolver<'files> {
                 seen.insert(name, (entry.place(), binds));
             }
             self.apply_entry(node, entry, layer);
+        }
+    }
+
+    /// Reports what a dotted name and a section of one block both set: `plan.tp = 2` beside `plan { tp = 4 }`.
+    fn check_across(&mut self, block: &Block) {
+        let mut inside = Vec::new();
+        for entry in &block.entries {
+            if let Entry::Section { name, block } = entry {
+                leaves(block, &name.text, &mut inside);
+            }
+        }
+        if inside.is_empty() {
+            return;
+        }
+        for entry in &block.entries {
+            let Some((name, binds)) = target(entry).filter(|(name, _)| name.contains('.')) else {
+                continue;
+            };
+            let other = inside
+                .iter()
+                .find(|(path, _)| clash((name, binds), (path, true)));
+            if let Some((path, place)) = other {
+                let [first, again] = match entry.place().start < place.start {
+                    true => [entry.place(), *place],
+                    false => [*place, entry.place()],
+                };
+                let longer = if path.len() > name.len() { path } else { name };
+                self.report(set_twice(longer, again, first));
+            }
         }
     }
 
@@ -416,6 +454,21 @@ pub(super) fn target(entry: &Entry) -> Option<(&str, bool)> {
     }
 }
 
+/// The dotted names that the entries of a section set, each with its entry.
+fn leaves(block: &Block, prefix: &str, found: &mut Vec<(String, Place)>) {
+    for entry in &block.entries {
+        match (entry, target(entry)) {
+            (Entry::Section { name, block }, _) => {
+                leaves(block, &format!("{prefix}.{}", name.text), found);
+            }
+            (Entry::Binding { .. } | Entry::Domain { .. }, Some((name, _))) => {
+                found.push((format!("{prefix}.{name}"), entry.place()));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Whether two entries of one block set the same thing: the same name, or one replaces a section the other reaches into.
 pub(super) fn clash(new: (&str, bool), old: (&str, bool)) -> bool {
     let inside = |inner: &str, outer: &str| {
@@ -446,6 +499,14 @@ pub(super) fn set_twice(name: &str, again: Place, first: Place) -> Problem {
     Problem::error("pleach::block::twice", title, again, "set again")
         .and(first, "first here")
         .help("keep one")
+}
+
+/// Two wishes in one block.
+fn wished_twice(again: Place, first: Place) -> Problem {
+    let title = "a placement is chosen by one wish, and this is another";
+    Problem::error("pleach::objective::twice", title, again, "wished again")
+        .and(first, "first here")
+        .help("put them in order: `minimize time within 2% then cost`")
 }
 
 /// `in` where nothing is left open.

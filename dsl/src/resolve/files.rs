@@ -121,9 +121,16 @@ impl Reader<'_> {
             let alias = import.alias.as_ref().map(|alias| alias.text.clone());
             let scope = &mut self.scopes[file];
             match &alias {
-                Some(alias) => {
-                    scope.aliases.entry(alias.clone()).or_insert(target);
-                }
+                Some(alias) => match scope.aliases.get(alias) {
+                    Some(known) if *known != target => {
+                        let problem = alias_twice(alias, import, &imports);
+                        take(problem, self.problems);
+                    }
+                    Some(_) => {}
+                    None => {
+                        scope.aliases.insert(alias.clone(), target);
+                    }
+                },
                 None if plain.insert(target) => scope.plain.push(target),
                 None => {}
             }
@@ -187,6 +194,22 @@ impl Reader<'_> {
     }
 }
 
+/// A name that two imports take.
+fn alias_twice(alias: &str, again: &Import, imports: &[Import]) -> Problem {
+    let place = |import: &Import| {
+        import
+            .alias
+            .as_ref()
+            .map_or(import.place, |name| name.place)
+    };
+    let same = |import: &&Import| import.alias.as_ref().is_some_and(|name| name.text == alias);
+    let first = imports.iter().find(same).unwrap_or(again);
+    let title = format!("`{alias}` is already the name of an import");
+    Problem::error("pleach::import::twice", title, place(again), "again")
+        .and(place(first), "first here")
+        .help("give one of them another name")
+}
+
 /// The text of a shipped file.
 fn preset(path: &str) -> Result<String, Failure> {
     let found = SHIPPED.iter().find(|(name, _)| *name == path);
@@ -213,8 +236,10 @@ fn refused(import: &Import) -> Option<Problem> {
         "an import is relative to its file, not absolute"
     } else if path.contains('\\') {
         "an import separates folders with `/`"
-    } else if path.split('/').any(|part| part == ".." || part == ".") {
+    } else if path.split('/').any(|part| part == "..") {
         "an import does not climb out of its folder"
+    } else if path.split('/').any(|part| part == ".") {
+        "an import names its folders without `.`"
     } else {
         return None;
     };

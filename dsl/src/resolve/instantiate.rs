@@ -9,7 +9,7 @@ use super::{Body, Content, Node, NodeId, Resolver, meant_by_neighbour, not_yet};
 use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
-use crate::schema::{Field, Need, Section, Type};
+use crate::schema::{Field, Need, RIVALS, Section, Type};
 use crate::syntax::{Block, Entry, Expression, ExpressionKind, Kind, Path, Place};
 
 impl Resolver<'_> {
@@ -211,6 +211,24 @@ impl Resolver<'_> {
     }
 
     /// A new cell.
+    /// Takes away what says the same in another way and was said further off: `tokens` over a base's `steps`.
+    fn displace(&mut self, section: NodeId, name: &str, layer: Layer) {
+        let path = self.tree.path_of(section, name);
+        let rival = RIVALS.iter().find_map(|[one, other]| {
+            let own = |known: &str| known == path;
+            let rival = if own(one) { Some(other) } else { None };
+            rival.or(if own(other) { Some(one) } else { None })
+        });
+        let Some(found) = rival.and_then(|rival| self.tree.find(rival)) else {
+            return;
+        };
+        let node = self.tree.node(found);
+        if node.layer < layer {
+            let rival = node.name.clone();
+            self.tree.detach(section, &rival);
+        }
+    }
+
     pub(super) fn add_cell(
         &mut self,
         section: NodeId,
@@ -225,6 +243,7 @@ impl Resolver<'_> {
         } else {
             layer
         };
+        self.displace(section, name, layer);
         let node = Node {
             name: name.to_string(),
             path: self.tree.path_of(section, name),

@@ -7,6 +7,7 @@
 //!
 //! A mistake is reported where it is made. The cell it spoils becomes poisoned and silences whatever depends on it.
 
+mod alone;
 mod cells;
 mod coerce;
 mod declarations;

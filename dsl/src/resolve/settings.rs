@@ -23,10 +23,22 @@ pub fn read_settings(
     sources: &mut Sources,
     problems: &mut Vec<Problem>,
 ) -> Vec<Setting> {
-    settings
-        .iter()
-        .filter_map(|(path, value)| read_setting(path.trim(), value, sources, problems))
-        .collect()
+    let mut read: Vec<Setting> = Vec::new();
+    for (path, value) in settings {
+        let Some(setting) = read_setting(path.trim(), value, sources, problems) else {
+            continue;
+        };
+        let first = read
+            .iter()
+            .find(|first| first.path.text == setting.path.text);
+        if let Some(first) = first {
+            let title = format!("`--set {}` is given twice", setting.path.text);
+            let problem = Problem::error("pleach::setting::twice", title, setting.place, "again");
+            problems.push(problem.and(first.place, "first here").help("keep one"));
+        }
+        read.push(setting);
+    }
+    read
 }
 
 fn read_setting(

@@ -143,6 +143,13 @@ impl Tree {
         }
     }
 
+    /// Takes a child out of its section.
+    pub fn detach(&mut self, parent: NodeId, name: &str) {
+        if let Some(body) = self.body_mut(parent) {
+            body.children.remove(name);
+        }
+    }
+
     /// Lets a section have a node of another as its own, under the name of a field.
     pub fn attach_as(&mut self, parent: NodeId, name: &str, id: NodeId) {
         if let Some(body) = self.body_mut(parent) {

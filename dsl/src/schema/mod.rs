@@ -270,6 +270,12 @@ pub static EXPERIMENT: Section = Section {
     later: &[],
 };
 
+/// Fields that say the same in two ways; the one that was said nearer stands.
+pub const RIVALS: [[&str; 2]; 2] = [
+    ["train.steps", "train.tokens"],
+    ["cluster.nodes", "cluster.gpus"],
+];
+
 /// Fields of the cluster that `in` may leave to the planner: how large it is.
 pub const SIZES: [&str; 2] = ["cluster.nodes", "cluster.gpus"];
 
@@ -294,6 +300,34 @@ pub static WORDS: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
         .for_each(|family| gather(family, &mut words));
     words
 });
+
+/// Every name that a formula can begin with: fields of all sections, and the words of a placement's figures.
+pub static NAMES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+    let figures = FIGURES
+        .iter()
+        .filter_map(|(name, _)| name.split('.').next());
+    let mut names: BTreeSet<&'static str> = figures.collect();
+    gather_names(&EXPERIMENT, &mut names);
+    FAMILIES
+        .iter()
+        .for_each(|family| gather_names(family, &mut names));
+    names
+});
+
+/// Adds the fields of a section and of those below it.
+fn gather_names(section: &'static Section, names: &mut BTreeSet<&'static str>) {
+    for field in section.fields {
+        names.insert(field.name);
+        match field.holds {
+            Type::Section(inner)
+            | Type::Declared(_, inner)
+            | Type::Stack(inner)
+            | Type::Rows(inner) => gather_names(inner, names),
+            Type::Variant(kinds) => kinds.iter().for_each(|kind| gather_names(kind, names)),
+            _ => {}
+        }
+    }
+}
 
 /// The words of a cut into stages.
 pub const STAGES: &[&str] = &["even", "uneven"];

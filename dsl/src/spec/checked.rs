@@ -123,8 +123,12 @@ impl Spec {
 
     fn check_those(&mut self, experiments: Vec<usize>, sweeps: Vec<usize>) -> Checked {
         if experiments.is_empty() && sweeps.is_empty() {
+            let problems = match self.declarations().is_empty() {
+                true => self.load(None).problems,
+                false => self.unloaded(None).problems,
+            };
             return Checked {
-                problems: self.load(None).problems,
+                problems,
                 experiments: 0,
                 sweeps: Vec::new(),
             };

@@ -195,19 +195,24 @@ impl Spec {
         }
     }
 
-    /// Problems of names in any declaration of the root file, used or not.
+    /// Problems of names in any declaration of the root file and its imports, used or not.
     fn names(&mut self) -> &[Problem] {
         if self.names.is_none() {
             let mut problems = Vec::new();
             let Files {
                 sources, scopes, ..
             } = &mut self.files;
-            for declaration in &scopes[0].tree.declarations {
+            let own: Vec<usize> = (0..scopes.len())
+                .filter(|file| !sources.get(*file).shipped)
+                .collect();
+            let declared = own.iter().flat_map(|file| &scopes[*file].tree.declarations);
+            for declaration in declared {
                 if problems.len() >= MOST_PROBLEMS {
                     break;
                 }
                 let mut alone = Resolver::new(scopes, sources, &mut self.defaults);
                 alone.elaborate_alone(declaration);
+                alone.check_alone(declaration.kind);
                 problems.append(&mut alone.problems);
             }
             let samples = self.sweeps.iter().flat_map(|sweep| {

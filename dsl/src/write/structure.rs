@@ -1,11 +1,11 @@
 //! What is written over several lines in brackets of its own: tables, phases, and the layers of a model.
 
-use super::literal::literal;
-use super::{Line, Writer};
+use super::literal::{literal, quoted};
+use super::{Line, Writer, identifier};
 use crate::evaluate::Value;
 use crate::resolve::{NodeId, Pattern};
 use crate::schema::{Field, Section};
-use crate::syntax::Table;
+use crate::syntax::{KEYWORDS, Table};
 
 impl Writer<'_, '_> {
     /// A table of values; a dash stays, since it keeps a value and not a formula.
@@ -20,7 +20,7 @@ impl Writer<'_, '_> {
             Line::plain(header.join(" | ")),
         ];
         for row in &table.rows {
-            let mut cells = vec![row.name.text.clone()];
+            let mut cells = vec![row_name(&row.name.text)];
             for cell in &row.cells {
                 let value = cell
                     .as_ref()
@@ -76,7 +76,7 @@ impl Writer<'_, '_> {
     fn phase(&mut self, row: NodeId, columns: &[&'static Field]) -> Line {
         let node = self.resolver.tree.node(row);
         let (name, path) = (node.name.clone(), node.path.clone());
-        let mut cells = vec![name];
+        let mut cells = vec![row_name(&name)];
         for field in columns {
             let lines = match self.resolver.tree.child(row, field.name) {
                 Some(child) => self.field(row, field, child),
@@ -136,6 +136,16 @@ impl Writer<'_, '_> {
                 lines
             }
         }
+    }
+}
+
+/// A row's name, quoted where it is no plain one.
+fn row_name(name: &str) -> String {
+    let plain = identifier(name) == name && !KEYWORDS.contains(&name);
+    if plain {
+        name.to_string()
+    } else {
+        quoted(name)
     }
 }
 

@@ -305,6 +305,16 @@ fn wording_leaves_the_placement() {
         ),
         reference
     );
+    for same in [
+        "plan { tp in [2, 1], zero = 1\n require memory.peak <= 40_960 MiB }",
+        "plan { tp in [1, 2], zero = 1\n require memory.peak <= 40 GiB\n require memory.peak <= 40 GiB }",
+    ] {
+        assert_eq!(hashes(same), reference, "{same}");
+    }
+    assert_eq!(
+        hashes("plan { zero = 1\n require memory.peak <= 40 GiB\n require tp <= 8 }"),
+        hashes("plan { zero = 1 }\n require plan.tp <= 4 * 2\n require memory.peak <= 40 GiB"),
+    );
     assert_ne!(
         hashes("plan { tp in [1, 4], zero = 1\n require memory.peak <= 40 GiB }"),
         reference

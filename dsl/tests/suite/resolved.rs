@@ -134,8 +134,8 @@ fn what_is_written_by_hand_survives() {
         small("", "plan { let most = 4\n tp in [1, 2, 4]\n require tp <= most because \"a \\\"reason\\\"\"\n maximize tp within 1.5% then minimize time }"),
         small("", "").replace("nodes = 1", "nodes in 1..4, price = 2.5 usd/hour, price_source = \"https://a.b\", price_date = \"2026-11-09\""),
         small("init = small_init { output = wang_init }", "train.optimizer.betas = [1 / 3, 0.95]"),
-        small("", "train.lr = mine { peak = sqrt(2) * 1e-3 }")
-            + "schedule mine extends cosine { warmup = 1% of steps }\n",
+        small("", "")
+            .replace("cosine { peak = 1e-3 }", "mine { peak = sqrt(2) * 1e-3 }") + "schedule mine extends cosine { warmup = 1% of steps }\n",
         small("", "train { phases = table {\n name | lasts | context | lr\n a | 50 steps | 128 tokens | linear { to = 1e-4 }\n b | 60 steps | - | -\n} }")
             .replace("train { steps = 100 steps, global_batch = 16 sequences, lr = cosine { peak = 1e-3 } }", "train.global_batch = 16 sequences"),
         small("positions = none\nlet odd = 3\nwindow = odd * 16 tokens", "about = \"tab\\t \\\\ end\""),

@@ -4,10 +4,14 @@
 //! The model goes in as its parts, so that two spellings of the same layers are the same experiment. Names, comments, `about`, order, unit spelling, cluster, placement and checkpoints do not. Equal hashes promise the same experiment, not the
 //! same bits: the order of sums differs between placements.
 
+mod placement;
+
+pub use placement::placement_hash;
+
 use num_rational::BigRational;
 use serde_json::{Map, Value as Json, json};
 
-use crate::evaluate::{Stop, Value};
+use crate::evaluate::Value;
 use crate::origin::Layer;
 use crate::resolve::{Content, NodeId, Resolver, Share};
 use crate::schema::Need;
@@ -25,31 +29,6 @@ pub fn experiment_hash(resolver: &mut Resolver, mix: &[Share]) -> String {
     blake3::hash(json.to_string().as_bytes())
         .to_hex()
         .to_string()
-}
-
-/// The identity of what a spec says, leaves open and wishes of machines and placement, in hexadecimal: cluster and plan.
-pub fn placement_hash(resolver: &mut Resolver) -> String {
-    let laws: Vec<Json> = resolver
-        .laws
-        .iter()
-        .map(|law| Json::String(resolver.sources.text(law.condition.place).to_string()))
-        .collect();
-    let goals = resolver.goals.as_ref().map(|(_, goals)| goals.as_slice());
-    let goals: Vec<Json> = goals
-        .unwrap_or_default()
-        .iter()
-        .map(|goal| {
-            let text = |place| resolver.sources.text(place);
-            let within = goal.within.as_ref().map(|within| text(within.place));
-            json!([goal.maximize, text(goal.metric.place), within])
-        })
-        .collect();
-    let mut object = json!({ "goals": goals, "laws": laws });
-    for name in ["cluster", "plan"] {
-        object[name] = section(resolver, name);
-    }
-    let text = object.to_string();
-    blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
 /// The canonical form that is hashed.
@@ -125,11 +104,9 @@ fn section(resolver: &mut Resolver, path: &str) -> Json {
 /// A node: sections by their sorted fields, with the kind where it was chosen among several; constants are only names.
 fn node(resolver: &mut Resolver, id: NodeId, with_kind: bool) -> Json {
     let Some(body) = resolver.tree.body(id) else {
-        return match resolver.value(id) {
-            Ok(value) => value_of(&value),
-            Err(Stop::Open(_)) => json!({ "formula": resolver.formula_text(id) }),
-            Err(Stop::Poisoned) => Json::Null,
-        };
+        return resolver
+            .value(id)
+            .map_or(Json::Null, |value| value_of(&value));
     };
     let children: Vec<(String, NodeId)> = body
         .children
