@@ -57,7 +57,14 @@ pub fn evaluate(expression: &Expression, around: &mut dyn Surroundings) -> Resul
             around.note(name.place, &value);
             Ok(value)
         }
-        ExpressionKind::List(items) => evaluate_list(items, around),
+        ExpressionKind::List(items) => {
+            let value = evaluate_list(items, around)?;
+            if depth(&value) > DEEPEST_LIST {
+                around.report(too_deep(place));
+                return Err(Stop::Poisoned);
+            }
+            Ok(value)
+        }
         ExpressionKind::Choose(condition, yes, no) => {
             let chosen = if evaluate_truth(condition, around)? {
                 yes
@@ -91,6 +98,23 @@ pub fn evaluate(expression: &Expression, around: &mut dyn Surroundings) -> Resul
         ExpressionKind::Table(_) => Err(misplaced(around, place, "a table")),
         ExpressionKind::Broken => Err(Stop::Poisoned),
     }
+}
+
+/// How deep lists may lie in one another: a choice among lists.
+const DEEPEST_LIST: usize = 2;
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// A list of lists of lists, which no field takes.
+fn too_deep(place: Place) -> Problem {
+    let title = "no field takes lists in lists in a list";
+    Problem::error("pleach::list::depth", title, place, "holds lists of lists")
+        .help("a list holds values, as in `[1, 2, 4]`; a choice among lists holds lists, as in `[[0.9, 0.95], [0.9, 0.99]]`")
 }
 
 /// A result that is too long to go on with.

@@ -48,6 +48,10 @@ const OF_TRAINING: &[(&str, &str)] = &[
         "train_samples",
         "write the product instead: `train { steps = … }` is samples / global batch",
     ),
+    (
+        "gradient_checkpointing",
+        "write `plan { recompute = full }` for every layer, `selective` for what is cheap",
+    ),
     ("beta1", "write both together: `betas = [0.9, 0.95]`"),
     ("beta2", "write both together: `betas = [0.9, 0.95]`"),
     (

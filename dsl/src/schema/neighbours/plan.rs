@@ -66,7 +66,7 @@ pub const NAMES: &[Neighbour] = &[
     ("use_distributed_optimizer", "plan.zero", "Megatron"),
     ("stage", "plan.zero", "DeepSpeed"),
     ("checkpoint_num_layers", "plan.recompute", "GPT-NeoX"),
-    ("gradient_checkpointing", "plan.recompute", "Hugging Face"),
+    ("sp", "plan.sequence_parallel", "Megatron's own tools"),
     ("activation_checkpointing", "plan.recompute", "DeepSpeed"),
     ("gradient_checkpoint", "plan.recompute", "Colossal-AI"),
     ("selective_ac_option", "plan.recompute", "torchtitan"),

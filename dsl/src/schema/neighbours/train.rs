@@ -28,6 +28,12 @@ pub const NAMES: &[Neighbour] = &[
         "train.lr.warmup",
         "Hugging Face and torchtitan",
     ),
+    ("warmup", "train.lr.warmup", "many programs"),
+    (
+        "weight_decay",
+        "train.optimizer.weight_decay",
+        "many programs",
+    ),
     ("warmup_iters", "train.lr.warmup", "nanoGPT"),
     ("lr_warmup_iters", "train.lr.warmup", "Megatron"),
     ("gradient_clipping", "train.clip", "GPT-NeoX and DeepSpeed"),
