@@ -102,6 +102,10 @@ fn every_placement_is_accepted_and_means_the_same() {
         &[("model.kv_heads", "1"), ("model.norm", "rmsnorm")],
         &[("model.kv_heads", "2"), ("model.positions", "alibi")],
         &[
+            ("model.embedding.norm", "layernorm"),
+            ("model.positions", "alibi"),
+        ],
+        &[
             ("model.window", "3 tokens"),
             ("model.positions.scale", "2"),
             ("model.norm", "rmsnorm"),

@@ -45,6 +45,7 @@ fn what_runs_is_not_refused() {
         ("plan.gpus", "4"),
         ("model.biases", "false"),
         ("model.norm", "rmsnorm"),
+        ("model.embedding.norm", "layernorm"),
         ("model.kv_heads", "2"),
         ("model.positions", "alibi"),
         ("model.positions.scale", "2"),
@@ -94,6 +95,29 @@ fn what_would_be_left_out_is_refused() {
     }
     let narrow = [("train.precision", "bf16"), ("train.accumulate", "bf16")];
     assert_eq!(refused(&narrow), ["train.accumulate", "train.reduce"]);
+}
+
+#[test]
+fn models_beyond_this_version_are_refused() {
+    for (path, value) in [
+        ("model.positions", "learned"),
+        ("model.embedding.scale", "4"),
+        ("model.tied", "true"),
+        ("model.dropout", "10%"),
+        ("model.head.bias", "true"),
+        ("model.qk_norm", "rmsnorm"),
+        ("model.norm", "none"),
+        ("model.norm.bias", "false"),
+        ("model.residual", "sequential { norms = both }"),
+        (
+            "model.mlp",
+            "moe { experts = 4, active = 2, expert = swiglu }",
+        ),
+    ] {
+        assert_eq!(refused(&[(path, value)])[..1], [path], "{path} = {value}");
+    }
+    let sloped = [("model.positions", "alibi"), ("model.window", "4 tokens")];
+    assert_eq!(refused(&sloped), ["model.window"]);
 }
 
 #[test]

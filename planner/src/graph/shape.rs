@@ -1,5 +1,5 @@
-//! What of a model the operations of this version can express: layers that are all alike, attention with as many heads of keys and values as of
-//! queries, a GELU between two matrices, norms in front.
+//! What of a model the operations of this version can express: layers that are all alike, attention of every kind of head, position and
+//! window that the language has (but not ALiBi in a window), a feed-forward half with or without a gate, norms in front.
 //!
 //! The language says more than that; [`Shape::of`] lists what of a model is beyond it, so that planning refuses it by name.
 
@@ -27,8 +27,10 @@ pub struct Shape {
     pub dense: Dense,
     /// How the two halves meet.
     pub residual: Residual,
-    /// Every norm.
+    /// Every norm of layers and head.
     pub norm: Norm,
+    /// The norm behind the embedding.
+    pub embedding_norm: Norm,
     /// Standard deviations of the initial weights.
     pub init: Init,
 }
@@ -69,6 +71,7 @@ impl Shape {
                 eps: 1e-5,
                 bias: true,
             },
+            embedding_norm: Norm::None,
             init: Init {
                 weights: small,
                 output: 2.0 / (layers as f64 * libm::sqrt(hidden as f64)),
@@ -103,6 +106,7 @@ impl Shape {
                 dense: dense.clone(),
                 residual: layer.residual,
                 norm: layer.norm,
+                embedding_norm: model.embedding.norm,
                 init: model.init,
             }),
             _ => Err(beyond.found),
@@ -125,7 +129,7 @@ impl Shape {
             vocab: self.vocab,
             embedding: Embedding {
                 positions: None,
-                norm: Norm::None,
+                norm: self.embedding_norm,
                 scale: 1.0,
             },
             kinds: vec![Layer {
@@ -170,10 +174,11 @@ impl Beyond {
             scale,
         } = model.embedding;
         self.when(positions.is_some(), "model.positions", "learned positions");
+        let bare = matches!(norm, Norm::LayerNorm { bias: false, .. });
         self.when(
-            norm != Norm::None,
-            "model.embedding.norm",
-            "a norm behind the embedding",
+            bare,
+            "model.embedding.norm.bias",
+            "a layer norm without a bias",
         );
         self.when(scale != 1.0, "model.embedding.scale", "a scaled embedding");
         self.when(model.tied, "model.tied", "a head tied to the embedding");

@@ -100,6 +100,7 @@ fn embedding(model: &Shape, sizes: &Sizes) -> Block {
         "hidden",
         &sizes.rows(sizes.hidden),
     );
+    let out = norm(&mut block, model.embedding_norm, sizes, "norm", out);
     block.output = Some(out);
     block
 }
@@ -129,7 +130,7 @@ fn head(model: &Shape, sizes: &Sizes, scale: f64) -> Block {
     let mut block = Block::new("head");
     let input = block.declare("input", &sizes.rows(sizes.hidden), Kind::Activation);
     block.input = Some(input);
-    let normed = norm(&mut block, model, sizes, "norm", input);
+    let normed = norm(&mut block, model.norm, sizes, "norm", input);
     let weight = block.parameter(
         "weight",
         &[sizes.vocab, sizes.hidden],
@@ -179,24 +180,27 @@ fn head(model: &Shape, sizes: &Sizes, scale: f64) -> Block {
     block
 }
 
-fn norm(block: &mut Block, model: &Shape, sizes: &Sizes, name: &str, input: ValueId) -> ValueId {
-    let weight = block.parameter(&format!("{name}.weight"), &[sizes.hidden], Init::Ones);
-    let bias = match model.norm {
-        Norm::LayerNorm { .. } => {
-            Some(block.parameter(&format!("{name}.bias"), &[sizes.hidden], Init::Zeros))
-        }
+/// A norm of rows; where there is none, the rows themselves.
+fn norm(block: &mut Block, kind: Norm, sizes: &Sizes, name: &str, input: ValueId) -> ValueId {
+    if kind == Norm::None {
+        return input;
+    }
+    let mut vector = |what: &str, init| {
+        let name = format!("{name}.{what}");
+        block.parameter(&name, &[sizes.hidden], init)
+    };
+    let weight = vector("weight", Init::Ones);
+    let bias = match kind {
+        Norm::LayerNorm { .. } => Some(vector("bias", Init::Zeros)),
         _ => None,
     };
-    let out = block.declare(
-        format!("{name}.out"),
-        &sizes.rows(sizes.hidden),
-        Kind::Activation,
-    );
+    let rows = sizes.rows(sizes.hidden);
+    let out = block.declare(format!("{name}.out"), &rows, Kind::Activation);
     let mut statistic = |what: &str| {
         let dims = [sizes.batch, sizes.sequence];
         block.declare(format!("{name}.{what}"), &dims, Kind::Statistic)
     };
-    match (model.norm, bias) {
+    match (kind, bias) {
         (Norm::LayerNorm { eps, .. }, Some(bias)) => {
             let (mean, rstd) = (statistic("mean"), statistic("rstd"));
             let outs = [out, mean, rstd];
@@ -308,7 +312,7 @@ impl Layer<'_> {
     }
 
     fn norm(&mut self, name: &str, input: ValueId) -> ValueId {
-        norm(self.block, self.model, self.sizes, name, input)
+        norm(self.block, self.model.norm, self.sizes, name, input)
     }
 
     fn weight(&mut self, name: &str, rows: Dim, columns: Dim, std: f64) -> ValueId {

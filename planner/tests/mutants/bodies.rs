@@ -175,7 +175,8 @@ fn operands(instr: &mut Instr) -> Vec<&mut TensorId> {
         .collect()
 }
 
-/// Another tensor of the same shape, mostly one that the body also uses.
+/// Another tensor of the same shape, mostly one that the body also uses. A bucket with one member and that member's view are one
+/// tensor under two names.
 fn retarget(plan: &mut Plan, random: &mut Random) -> Option<()> {
     let (body, index) = place(plan, random)?;
     let mut code = plan.bodies[body].code.clone();
@@ -191,13 +192,17 @@ fn retarget(plan: &mut Plan, random: &mut Random) -> Option<()> {
             plan.tensors[id.0 as usize].dtype,
         )
     };
+    let place_of = |id: TensorId| match plan.tensors[id.0 as usize].view {
+        Some(view) => (view.base, view.offset),
+        None => (id, 0),
+    };
     let all = plan
         .tensors
         .iter()
         .map(|tensor| tensor.id)
         .filter(|id| !own || used.contains(id));
     let alike: Vec<TensorId> = all
-        .filter(|&other| other != old && shape(other) == shape(old))
+        .filter(|&other| place_of(other) != place_of(old) && shape(other) == shape(old))
         .collect();
     if alike.is_empty() {
         return None;

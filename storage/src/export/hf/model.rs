@@ -110,9 +110,12 @@ fn nonlinearity(forward: &Body) -> Result<(), ExportError> {
     }
 }
 
-/// GPT-NeoX has a bias behind every matrix of a layer.
+/// GPT-NeoX has a bias behind every matrix of a layer, and no norm behind its embedding.
 fn biases(plan: &Plan) -> Result<(), ExportError> {
     let there = |name: &str| plan.parameters.iter().any(|found| found.name == name);
+    if there("embedding.norm.weight") {
+        return inexpressible("it has a norm behind its embedding".into());
+    }
     for matrix in ["attention.qkv", "attention.output", "mlp.up", "mlp.down"] {
         if !there(&format!("layers.{{layer}}.{matrix}.bias")) {
             return inexpressible(format!("its `{matrix}` has no bias"));
