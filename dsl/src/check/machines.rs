@@ -70,10 +70,17 @@ fn full_nodes(resolver: &mut Resolver) -> Option<()> {
     let nodes = resolver.known("cluster.nodes")?;
     if nodes.count()? * each != all {
         let (count, filled) = (nodes.count()?, nodes.count()? * each);
-        let title = format!("{count} nodes of {each} are {filled} GPUs, not {all}");
+        let nodes_of = format!(
+            "{count} node{} of {each}",
+            if count == 1 { "" } else { "s" }
+        );
+        let title = format!(
+            "{nodes_of} {} {filled} GPUs, not {all}",
+            if count == 1 { "is" } else { "are" }
+        );
         let label = format!("{all} GPUs");
         let problem = Problem::error("pleach::cluster::nodes", title, gpus.place, label);
-        let problem = problem.and(nodes.place, format!("{count} nodes of {each}"));
+        let problem = problem.and(nodes.place, nodes_of);
         let idle = if all < filled {
             format!("; to leave GPUs idle, write `plan {{ gpus = {all} }}`")
         } else {

@@ -33,19 +33,34 @@ fn rotated_part(resolver: &mut Resolver, attention: &str) -> Option<()> {
         show(&width),
         show(&rotated)
     );
+    let written = head_dim.layer != Layer::Default;
+    let cut = match written {
+        true => head_dim,
+        false => resolver.source(&format!("{attention}.heads"))?,
+    };
+    let wide = format!("heads are {} wide", show(&width));
+    let whole = width.to_u64()?;
+    if fraction.layer == Layer::Default {
+        let problem = Problem::error("pleach::rotary::odd", title, cut.place, wide);
+        resolver.report(problem.help(match (written, whole) {
+            (true, 1) => "use `head_dim = 2`".to_string(),
+            (true, _) => format!(
+                "use `head_dim = {}` or `head_dim = {}`",
+                whole - 1,
+                whole + 1
+            ),
+            (false, _) => "choose heads that are an even number wide".to_string(),
+        }));
+        return None;
+    }
     let problem = Problem::error(
         "pleach::rotary::odd",
         title,
         fraction.place,
         format!("{percent}% of {} = {}", show(&width), show(&rotated)),
     );
-    let cut = if head_dim.layer == Layer::Default {
-        resolver.source(&format!("{attention}.heads"))?
-    } else {
-        head_dim
-    };
-    let problem = problem.and(cut.place, format!("heads are {} wide", show(&width)));
-    let width = width.to_u64()?;
+    let problem = problem.and(cut.place, wide);
+    let width = whole;
     let below = pairs.floor().to_u64()? * 2;
     let choices: Vec<String> = [below, below + 2]
         .into_iter()

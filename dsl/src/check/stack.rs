@@ -140,10 +140,14 @@ fn parts_that_no_layer_uses(resolver: &mut Resolver) -> Option<()> {
         return None;
     }
     let place = node.place;
-    let used = resolver
+    if resolver.tree.is_broken(mlp) {
+        return None;
+    }
+    let mut parts = resolver
         .layers(stack)?
         .into_iter()
-        .any(|layer| resolver.tree.child(layer, "mlp") == Some(mlp));
+        .filter_map(|layer| resolver.tree.child(layer, "mlp"));
+    let used = parts.any(|part| part == mlp || resolver.tree.is_broken(part));
     if used {
         return None;
     }

@@ -159,10 +159,17 @@ impl Builder<'_> {
 
     fn block(&mut self, pair: Pair<Rule>) -> Block {
         let place = self.place(&pair);
-        Block {
-            entries: inside(pair).map(|part| self.entry(part)).collect(),
-            place,
+        let mut entries: Vec<Entry> = Vec::new();
+        for part in inside(pair) {
+            let before = self.problems.len();
+            let entry = self.entry(part);
+            let slip = self.problems.get(before);
+            if slip.is_some_and(|slip| slip.code == slips::THOUSANDS) {
+                entries.last_mut().into_iter().for_each(cut_in_two);
+            }
+            entries.push(entry);
         }
+        Block { entries, place }
     }
 
     fn entry(&mut self, pair: Pair<Rule>) -> Entry {
@@ -548,6 +555,20 @@ fn magnified(value: BigRational, magnitude: &str) -> BigRational {
         _ => return value,
     };
     product(&value, &whole(factor))
+}
+
+/// An entry whose value is only the half of a number says nothing.
+fn cut_in_two(entry: &mut Entry) {
+    let (Entry::Binding { value, .. }
+    | Entry::Domain { value, .. }
+    | Entry::Constant { value, .. }) = entry
+    else {
+        return;
+    };
+    *value = Arc::new(Expression {
+        kind: ExpressionKind::Broken,
+        place: value.place,
+    });
 }
 
 /// A decimal literal times a power of ten as an exact rational; none where its exponent is out of bounds.

@@ -12,7 +12,7 @@ use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
 use crate::quantity::Quantity;
-use crate::schema::{EXPERIMENT, FIGURES, Field, SIZED, STAGES, Type, WORDS};
+use crate::schema::{EXPERIMENT, FIGURES, Field, Need, SIZED, STAGES, Type, WORDS};
 use crate::syntax::{Expression, ExpressionKind, Path, Place, Table};
 
 /// The longest chain of cells that may wait for one another.
@@ -141,6 +141,11 @@ impl Resolver<'_> {
                 Err(Stop::Poisoned)
             }
             Err(stop) => Err(stop),
+            Ok(Value::List(items)) if domain && items.is_empty() => {
+                let problem = no_choice(field, value.place);
+                self.report(problem);
+                Err(Stop::Poisoned)
+            }
             Ok(Value::List(items)) if domain => self.coerce_choices(id, field, items, &value),
             Ok(_) if domain => {
                 let problem = single_choice(field, self.sources.text(value.place), value.place);
@@ -231,7 +236,7 @@ impl Resolver<'_> {
             {
                 return self.walk(child, &rest, path);
             }
-            lost |= self.tree.body(at).is_some_and(|body| body.incomplete);
+            lost |= self.tree.body(at).is_some_and(|body| body.may_hold(first));
             section = self.tree.node(at).parent;
         }
         if let Some(figure) = self.figure(path) {
@@ -272,13 +277,13 @@ impl Resolver<'_> {
                         return Ok(Target::Rows(id, (*part).to_string()));
                     }
                     None => {
-                        let (schema, incomplete, at) =
-                            (body.schema, body.incomplete, node.path.clone());
+                        let (schema, lost, at) =
+                            (body.schema, body.may_hold(part), node.path.clone());
                         let problem = match schema.field(part) {
                             Some(_) => unset(&path.text, path.place),
                             None => unknown_field(schema, &at, part, path.place),
                         };
-                        if !incomplete {
+                        if !lost {
                             self.report(problem);
                         }
                         return Err(Stop::Poisoned);
@@ -400,7 +405,15 @@ impl Resolver<'_> {
         }
         let own = |id: &NodeId| self.tree.node(*id).layer != Layer::Default;
         let first = circle.iter().copied().find(own).unwrap_or(id);
-        let label = |id: NodeId| self.sources.line_text(self.tree.node(id).place);
+        let label = |id: NodeId| {
+            let node = self.tree.node(id);
+            self.sources.line_text(match &node.content {
+                Content::Cell {
+                    value, field: None, ..
+                } => node.place.to(value.place),
+                _ => node.place,
+            })
+        };
         let name = self.tree.node(first).path.clone();
         let title = format!("`{name}` depends on itself");
         let mut problem = Problem::error(
@@ -423,11 +436,17 @@ impl Resolver<'_> {
             .iter()
             .copied()
             .chain(FIGURES.iter().map(|(name, _)| *name))
+            .chain(["true", "false"])
             .collect();
         let mut section = Some(standing.section);
         while let Some(at) = section {
+            if standing.itself.is_some() && self.tree.child(at, &path.text) == standing.itself {
+                return mentions_itself(&path.text, path.place);
+            }
             if let Some(body) = self.tree.body(at) {
-                names.extend(body.children.keys().map(String::as_str));
+                let others = body.children.iter();
+                let others = others.filter(|(_, child)| Some(**child) != standing.itself);
+                names.extend(others.map(|(name, _)| name.as_str()));
                 if let Some(field) = body.schema.field(&path.text) {
                     return unset(field.name, path.place);
                 }
@@ -510,6 +529,25 @@ fn single_choice(field: &Field, text: &str, place: Place) -> Problem {
     problem.help(format!(
         "write `{name} = {text}`, or a list: `{name} in [1, 2, 4]`"
     ))
+}
+
+/// `tp in []`.
+fn no_choice(field: &Field, place: Place) -> Problem {
+    let name = field.name;
+    let title = format!("`{name}` has no choices");
+    let problem = Problem::error("pleach::choice::list", title, place, "nothing in it");
+    problem.help(if matches!(field.need, Need::Default("auto")) {
+        format!("name at least one, or write `{name} = auto`")
+    } else {
+        "name at least one".to_string()
+    })
+}
+
+/// `pp = pp + 1`.
+fn mentions_itself(name: &str, place: Place) -> Problem {
+    let title = format!("`{name}` is computed from itself");
+    Problem::error("pleach::cell::circle", title, place, "its own value")
+        .help("write a number here, or the name of another field")
 }
 
 /// A field that exists and that nobody set.

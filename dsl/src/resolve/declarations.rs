@@ -43,15 +43,15 @@ impl<'files> Resolver<'files> {
         match found {
             Lookup::Found(declaration) if declaration.kind == kind => Found::Declared(declaration),
             Lookup::Found(declaration) => {
-                let (is, wanted) = (declaration.kind.word(), kind.word());
-                let title = format!("`{}` is a {is}, not a {wanted}", path.text);
+                let (is, wanted) = (with_article(declaration.kind), with_article(kind));
+                let title = format!("`{}` is {is}, not {wanted}", path.text);
                 let problem = Problem::error(
                     "pleach::declaration::kind",
                     title,
                     path.place,
-                    format!("a {wanted} is wanted here"),
+                    format!("{wanted} is wanted here"),
                 );
-                self.report(problem.and(declaration.name.place, format!("declared as a {is}")));
+                self.report(problem.and(declaration.name.place, format!("declared as {is}")));
                 Found::Nothing
             }
             Lookup::Silent => Found::Nothing,
@@ -263,6 +263,12 @@ impl<'files> Resolver<'files> {
         let found = nearest(name, named.iter().map(|(_, name)| *name))?;
         named.into_iter().find(|(_, name)| *name == found)
     }
+}
+
+/// A kind as a sentence names it: `a model`, `an experiment`.
+fn with_article(kind: Kind) -> String {
+    let article = if kind == Kind::Experiment { "an" } else { "a" };
+    format!("{article} {}", kind.word())
 }
 
 /// The family of a name.

@@ -146,7 +146,7 @@ impl Resolver<'_> {
     pub(super) fn unnamed_machines(&mut self, root: NodeId, at: (Layer, Place)) -> NodeId {
         let node = self.section_node(Some(root), MACHINES, &CLUSTER, "", at);
         if let Some(body) = self.tree.body_mut(node) {
-            body.incomplete = true;
+            (body.incomplete, body.torn) = (true, true);
         }
         self.tree.attach(root, node);
         node
@@ -264,7 +264,11 @@ pub fn example(field: &Field) -> String {
         Type::Length => "10B tokens",
         Type::MicroBatch => "4 sequences",
         Type::Fraction => "25%",
-        Type::Plain | Type::Number(Dimension::NONE) => "3e-4",
+        Type::Plain | Type::Number(Dimension::NONE) => match (field.name, field.need) {
+            ("clip", _) => "1.0",
+            (_, Need::Default(text)) if text.parse::<f64>().is_ok() => text,
+            _ => "3e-4",
+        },
         Type::Numbers => "[0.9, 0.95]",
         Type::Text if field.name == "tokenizer" => "\"bytes\"",
         Type::Text if field.name == "device" => "\"a100_40g\"",

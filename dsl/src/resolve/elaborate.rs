@@ -128,7 +128,7 @@ impl<'files> Resolver<'files> {
         let Some(body) = self.tree.body_mut(node) else {
             return;
         };
-        body.incomplete = true;
+        (body.incomplete, body.torn) = (true, true);
         let children: Vec<NodeId> = body.children.values().copied().collect();
         for child in children {
             self.mark_incomplete(child);
@@ -150,6 +150,7 @@ impl<'files> Resolver<'files> {
             }
             if let Some((name, binds)) = target(entry) {
                 if let Some(first) = clashing(&seen, name, binds) {
+                    self.forget_unset(first);
                     self.report(set_twice(name, entry.place(), first));
                     continue;
                 }
@@ -188,6 +189,15 @@ impl<'files> Resolver<'files> {
         }
     }
 
+    /// An entry that clashes with another is wrong for that alone, and not because it came before there was something to edit.
+    fn forget_unset(&mut self, entry: Place) {
+        let within =
+            |at: Place| at.file == entry.file && entry.start <= at.start && at.end <= entry.end;
+        let unset = "pleach::section::unset";
+        self.problems
+            .retain(|problem| problem.code != unset || !within(problem.at.place));
+    }
+
     fn apply_entry(&mut self, node: NodeId, entry: &Entry, layer: Layer) {
         match entry {
             Entry::Section { name, block } => {
@@ -218,9 +228,7 @@ impl<'files> Resolver<'files> {
             }
             Entry::Objective { goals, place } => self.objective(node, goals, *place),
             Entry::Broken { path, place } => {
-                if let Some(body) = self.tree.body_mut(node) {
-                    body.incomplete = true;
-                }
+                self.unread(node, *place);
                 if let Some(path) = path {
                     let broken = Expression {
                         kind: ExpressionKind::Broken,
@@ -320,7 +328,8 @@ impl<'files> Resolver<'files> {
             return self.unknown_is_silent(section, name);
         }
         let (problem, meant) = unknown_and_meant(body.schema, &path, &name.text, name.place, value);
-        body.incomplete |= body.schema.later.contains(&name.text.as_str());
+        let later = body.schema.later.contains(&name.text.as_str());
+        (body.incomplete, body.torn) = (body.incomplete | later, body.torn | later);
         let inner = meant.and_then(|meant| body.children.get(meant).copied());
         body.meant.extend(meant);
         inner
@@ -526,7 +535,10 @@ fn closed_choice(field: &Field, path: &str, value: &Expression, place: Place) ->
             "write `{name} = …`; how many `nodes` there are can be left open: `nodes in 4..16`"
         ));
     }
-    let title = format!("`{name}` belongs to the experiment and cannot be left to the planner");
+    let title = match path.starts_with("plan.") {
+        true => format!("`{name}` of a plan is said, and cannot be left to the planner"),
+        false => format!("`{name}` belongs to the experiment and cannot be left to the planner"),
+    };
     let problem = Problem::error(code, title, place, "`in` leaves a choice open");
     problem.help(format!(
         "write `{name} = …`; or take every choice by a sweep: `sweep NAME extends EXPERIMENT {{ {path} in … }}`"

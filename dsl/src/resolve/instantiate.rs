@@ -1,6 +1,6 @@
 //! Sections and cells as nodes of the tree: a field's value becomes a cell, or the section that its word or declaration stands for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::declarations::Found;
@@ -101,7 +101,7 @@ impl Resolver<'_> {
             ExpressionKind::Amend(path, block) => (path, Some(block)),
             ExpressionKind::Broken => return self.poison(parent, field.name, at),
             _ => {
-                self.report(not_a_section(field, value.place));
+                self.report_not_a_section(field, value);
                 return self.poison(parent, field.name, at);
             }
         };
@@ -115,6 +115,9 @@ impl Resolver<'_> {
                 }
                 None if self.instantiate_schedule(parent, (field, kinds), path, block, at) => {
                     return;
+                }
+                None if self.is_lost_further_out(parent, &path.text) => {
+                    return self.poison(parent, field.name, at);
                 }
                 None => {
                     let outer = self.section_further_out(parent, &path.text, kinds);
@@ -192,6 +195,24 @@ impl Resolver<'_> {
         if let Some(body) = self.tree.body_mut(section) {
             body.children.retain(|name, _| !gone.contains(name));
         }
+    }
+
+    fn report_not_a_section(&mut self, field: &Field, value: &Expression) {
+        let written = self.sources.text(value.place);
+        let problem = not_a_section(field, value, written);
+        self.report(problem);
+    }
+
+    /// Whether the section that a name means was reported where it is set.
+    fn is_lost_further_out(&self, from: NodeId, name: &str) -> bool {
+        let mut section = self.tree.node(from).parent;
+        while let Some(at) = section {
+            if let Some(child) = self.tree.child(at, name) {
+                return self.tree.is_broken(child);
+            }
+            section = self.tree.node(at).parent;
+        }
+        false
     }
 
     /// Whether a name is that of a `let` that holds a section.
@@ -285,6 +306,8 @@ impl Resolver<'_> {
             kind: kind.to_string(),
             children: BTreeMap::new(),
             incomplete: false,
+            torn: false,
+            unread: BTreeSet::new(),
             meant: Vec::new(),
             pattern: None,
             rows: None,
@@ -328,14 +351,46 @@ pub(super) fn example_kind(field: &Field) -> &'static str {
 }
 
 /// A value where a section is wanted.
-fn not_a_section(field: &Field, place: Place) -> Problem {
-    let title = format!("`{}` is a section, and this is not one", field.name);
-    let problem = Problem::error("pleach::section::wanted", title, place, "not a section");
-    problem.help(format!(
-        "write `{} = {} {{ … }}`",
-        field.name,
-        example_kind(field)
-    ))
+fn not_a_section(field: &Field, value: &Expression, written: &str) -> Problem {
+    let name = field.name;
+    let title = format!("`{name}` is a section, and this is not one");
+    let problem = Problem::error(
+        "pleach::section::wanted",
+        title,
+        value.place,
+        "not a section",
+    );
+    let quoted = match (&value.kind, field.holds) {
+        (ExpressionKind::Text(text), Type::Variant(kinds)) => {
+            nearest(text, kinds.iter().map(|kind| kind.name))
+        }
+        (ExpressionKind::Text(text), Type::Declared(..)) if is_name(text) => Some(text.as_str()),
+        _ => None,
+    };
+    let number = !matches!(value.kind, ExpressionKind::Text(_));
+    problem.help(match (quoted, constant_rate(field)) {
+        (Some(meant), _) => format!("write `{name} = {meant}`, without quotes"),
+        (None, Some(rate)) if number => {
+            format!("write `{name} = {} {{ {} = {written} }}`", rate.0, rate.1)
+        }
+        (None, _) => format!("write `{name} = {} {{ … }}`", example_kind(field)),
+    })
+}
+
+/// The kind that only holds a number, and the field that it holds it in: `lr = 3e-4` means `lr = constant { peak = 3e-4 }`.
+pub(super) fn constant_rate(field: &Field) -> Option<(&'static str, &'static str)> {
+    let Type::Variant(kinds) = field.holds else {
+        return None;
+    };
+    let kind = kinds.iter().find(|kind| kind.name == "constant")?;
+    let required = |field: &&Field| matches!(field.need, Need::Required);
+    Some((kind.name, kind.fields.iter().find(required)?.name))
+}
+
+/// Whether a text could be the name of a declaration, with or without an alias.
+fn is_name(text: &str) -> bool {
+    let inside = |character: char| character.is_ascii_alphanumeric() || "_.".contains(character);
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.chars().all(inside)
 }
 
 /// A kind nobody knows.

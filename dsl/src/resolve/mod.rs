@@ -26,6 +26,7 @@ mod sweep;
 mod table;
 mod tree;
 mod unknown;
+mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The tree of cells: the experiment as composed, before anything is computed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::phases::Rows;
@@ -58,12 +58,23 @@ pub struct Body {
     pub children: BTreeMap<String, NodeId>,
     /// Whether a line of it could not be read, so that a field that seems missing may be there.
     pub incomplete: bool,
+    /// Whether what it is made from could not be read, so that it may hold any name.
+    pub torn: bool,
+    /// Names that its lines that could not be read may have set.
+    pub unread: BTreeSet<String>,
     /// Fields that a misspelt name probably meant, and that are therefore not missing.
     pub meant: Vec<&'static str>,
     /// The order of its children, where they are layers.
     pub pattern: Option<Pattern>,
     /// The order of its children, where they are rows of a table.
     pub rows: Option<Rows>,
+}
+
+impl Body {
+    /// Whether a name that seems missing may stand in what could not be read.
+    pub fn may_hold(&self, name: &str) -> bool {
+        self.torn || self.unread.contains(name)
+    }
 }
 
 /// All nodes; the first is the experiment.

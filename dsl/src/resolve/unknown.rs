@@ -1,5 +1,6 @@
 //! Names nobody knows: what was probably meant, from this language's own names and from those of its neighbours.
 
+use super::instantiate::constant_rate;
 use crate::names::nearest;
 use crate::problem::Problem;
 use crate::schema::{
@@ -45,7 +46,7 @@ pub fn unknown_and_meant(
             let as_theirs = whose.map_or(String::new(), |whose| {
                 format!(" (`{name}` is its name in {whose})")
             });
-            let entry = moved(&owner, &field, value.unwrap_or("…"));
+            let entry = moved(&owner, &field, &fitting(&owner, &field, value));
             (problem.help(format!("move it: `{entry}`{as_theirs}")), None)
         }
         None if section.fields.len() <= 8 => (
@@ -182,6 +183,27 @@ fn belongs(owner: &str) -> String {
         "" => "it belongs to the experiment".to_string(),
         "plan" => "the placement belongs to `plan`".to_string(),
         owner => format!("it belongs to `{owner}`"),
+    }
+}
+
+/// A value as the field it is moved to takes it: a bare rate is a schedule that stays where it is.
+fn fitting(owner: &str, field: &str, value: Option<&str>) -> String {
+    let value = value.unwrap_or("…");
+    let mut section = Some(&EXPERIMENT);
+    for part in owner.split('.').filter(|part| !part.is_empty()) {
+        section = section
+            .and_then(|section| section.field(part))
+            .and_then(|field| match field.holds {
+                Type::Section(inner) | Type::Declared(_, inner) => Some(inner),
+                _ => None,
+            });
+    }
+    let rate = section
+        .and_then(|section| section.field(field))
+        .and_then(constant_rate);
+    match rate.filter(|_| value.starts_with(|first: char| first.is_ascii_digit())) {
+        Some((kind, peak)) => format!("{kind} {{ {peak} = {value} }}"),
+        None => value.to_string(),
     }
 }
 

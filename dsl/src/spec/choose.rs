@@ -99,6 +99,16 @@ impl Spec {
                 return Chosen::Run(number, picks);
             }
         }
+        let family = name.split_once('/').map_or(name, |(family, _)| family);
+        let named = |sweep: &&Sweep| sweep.name.text == family;
+        if self
+            .sweeps
+            .iter()
+            .find(named)
+            .is_some_and(|sweep| sweep.broken)
+        {
+            return Chosen::Nothing(None);
+        }
         nothing(self.unknown(name))
     }
 

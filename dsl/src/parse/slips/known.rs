@@ -75,7 +75,7 @@ pub(super) fn thousands(before: &str, line: &str) -> Option<Finding> {
     let help = format!("write `{first}_{}`", &line[..digits]);
     finding(
         0..digits,
-        "pleach::syntax::thousands",
+        super::THOUSANDS,
         "a `,` ends an entry, so this number is cut in two",
         "not a field",
         help,
@@ -170,6 +170,39 @@ pub(super) fn bare_condition(line: &str) -> Option<Finding> {
         &format!("`{sign}` compares"),
         format!("write `require {}`", single_spaced(line)),
     )
+}
+
+/// `train = {`: a block without the kind that it changes.
+pub(super) fn bare_block(line: &str) -> Option<Finding> {
+    let end = path_length(line);
+    let name = line.get(..end).filter(|_| end > 0)?;
+    let rest = line[end..].trim_start();
+    let block = rest.strip_prefix('=')?.trim_start();
+    let at = line.len() - block.len();
+    let title = "a block changes something, and nothing stands before this one";
+    let help = format!("write `{name} {{ … }}` to edit it, or `{name} = KIND {{ … }}`");
+    finding(
+        at..at + 1,
+        "pleach::syntax::value",
+        title,
+        "a block of what?",
+        help,
+    )
+    .filter(|_| block.starts_with('{'))
+}
+
+/// `train.lr { … }`.
+pub(super) fn dotted_section(line: &str) -> Option<Finding> {
+    let end = path_length(line);
+    let (outer, inner) = line.get(..end)?.split_once('.')?;
+    finding(
+        0..end,
+        "pleach::syntax::value",
+        "a section is opened by its own name",
+        "a path",
+        format!("write `{outer} {{ {inner} {{ … }} }}`"),
+    )
+    .filter(|_| line[end..].trim_start().starts_with('{'))
 }
 
 /// `layers =`.
@@ -314,6 +347,38 @@ pub(super) fn leading_point(line: &str) -> Option<Finding> {
     )
     .filter(|_| digits > 0)
 }
+
+/// `300 B tokens`, `10 % of peak`.
+pub(super) fn apart_magnitude(line: &str) -> Option<Finding> {
+    let mut at = 0;
+    for number in line.split(' ') {
+        let after = at + number.len();
+        let rest = line.get(after..)?.trim_start();
+        let word = rest.split([' ', ',', ')', ']', '}']).next()?;
+        let digit = |letter: char| letter.is_ascii_digit();
+        let behind = rest[word.len()..].trim_start();
+        let magnitude = MAGNITUDES.contains(&word)
+            && behind.starts_with(|next: char| next.is_ascii_alphabetic());
+        let percent = word == "%" && behind.starts_with("of ");
+        let bare = number.trim_start_matches(['(', '[', '{']);
+        if bare.starts_with(digit) && bare.ends_with(digit) && (magnitude || percent) {
+            let from = after - bare.len();
+            let title = format!("`{word}` touches its number");
+            return finding(
+                from..line.len() - rest.len() + word.len(),
+                "pleach::syntax::number",
+                &title,
+                "a space between them",
+                format!("write `{bare}{word}`"),
+            );
+        }
+        at = after + 1;
+    }
+    None
+}
+
+/// What multiplies the number that it touches.
+const MAGNITUDES: [&str; 6] = ["K", "M", "B", "T", "Ki", "Mi"];
 
 /// `context = 2048 tokens tokens`.
 pub(super) fn long_unit(line: &str) -> Option<Finding> {

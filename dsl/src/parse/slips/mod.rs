@@ -11,6 +11,9 @@ use crate::problem::Problem;
 use crate::syntax::{KEYWORDS, Path, Place};
 use expected::expected;
 
+/// The code of a number that a comma cuts in two: what stands before the comma is half of it.
+pub const THOUSANDS: &str = "pleach::syntax::thousands";
+
 /// Where the broken line stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Where {
@@ -52,12 +55,15 @@ pub fn diagnose(text: &str, place: Place, position: Where) -> Problem {
             known::spelling,
             known::bare_condition,
             known::missing_value,
+            known::bare_block,
+            known::dotted_section,
             known::missing_comma,
             known::touching_unit,
             known::unquoted_text,
             known::keyword_as_name,
             known::foreign_logic,
             known::leading_point,
+            known::apart_magnitude,
             known::long_unit,
         ],
     };

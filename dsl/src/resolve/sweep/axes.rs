@@ -6,9 +6,12 @@ use std::sync::Arc;
 use num_traits::ToPrimitive;
 
 use super::super::elaborate::{clash, set_twice};
+use super::constant::{constant, sameness};
 use super::{Axis, Binding, Choice};
+use crate::evaluate::Value;
 use crate::problem::Problem;
 use crate::quantity::{show, whole};
+use crate::schema::EXPERIMENT;
 use crate::syntax::{
     Amount, Block, Entry, Expression, ExpressionKind, Operator, Path, Place, Table,
 };
@@ -48,7 +51,10 @@ pub(super) fn axis(
     let before = problems.len();
     let choices = match &value.kind {
         ExpressionKind::List(items) => list_choices(path, items.clone(), problems),
-        ExpressionKind::Table(table) => table_choices(table, problems),
+        ExpressionKind::Table(table) => {
+            problems.extend(named_like_a_field(path, table));
+            table_choices(table, problems)
+        }
         ExpressionKind::Binary(Operator::Range, at, from, to) => list_choices(
             path,
             range_items((*at, room), from, to, problems)?,
@@ -77,14 +83,16 @@ fn list_choices(path: &Path, items: Vec<Expression>, problems: &mut Vec<Problem>
     let mut labels: Vec<String> = Vec::with_capacity(items.len());
     let mut first: BTreeMap<String, Place> = BTreeMap::new();
     for (index, item) in items.iter().enumerate() {
-        let label = label(path, item, index);
-        if let (Some(known), true) = (first.get(&label), is_plain(item)) {
+        labels.push(label(path, item, index));
+        let Some(same) = sameness(item) else {
+            continue;
+        };
+        if let Some(known) = first.get(&same) {
             let title = format!("the axis `{}` has this choice twice", path.text);
             let problem = Problem::error("pleach::sweep::twice", title, item.place, "again");
             problems.push(problem.and(*known, "first here").help("keep one"));
         }
-        first.entry(label.clone()).or_insert(item.place);
-        labels.push(label);
+        first.entry(same).or_insert(item.place);
     }
     number_alike(&mut labels);
     let choice = |(label, value): (String, Expression)| Choice {
@@ -105,20 +113,19 @@ fn number_alike(labels: &mut [String]) {
     }
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
     for label in labels {
-        if counts[label] > 1 {
-            let number = used.entry(label.clone()).or_default();
-            *number += 1;
-            *label = format!("{label}_{number}");
+        if counts[label.as_str()] == 1 {
+            continue;
         }
+        let number = used.entry(label.clone()).or_default();
+        let numbered = loop {
+            *number += 1;
+            let numbered = format!("{label}_{number}");
+            if !counts.contains_key(&numbered) {
+                break numbered;
+            }
+        };
+        *label = numbered;
     }
-}
-
-/// Whether equal labels mean equal values: names and numbers, but not amended sections and formulas.
-fn is_plain(value: &Expression) -> bool {
-    matches!(
-        value.kind,
-        ExpressionKind::Path(_) | ExpressionKind::Amount(Amount { unit: None, .. })
-    )
 }
 
 /// A choice's part of the run's name: names as they are, numbers with what they are.
@@ -131,7 +138,12 @@ fn label(path: &Path, value: &Expression, index: usize) -> String {
         ExpressionKind::Text(text) => text.clone(),
         ExpressionKind::Amount(amount) => format!("{last}_{}", amount.text),
         ExpressionKind::Truth(truth) => format!("{last}_{truth}"),
-        _ => format!("{last}_{}", index + 1),
+        _ => match constant(value) {
+            Some(Value::Number(number)) => {
+                format!("{last}_{}", show(&number.value).replace(',', ""))
+            }
+            _ => format!("{last}_{}", index + 1),
+        },
     };
     let fair = |character: char| {
         character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '-' | '+')
@@ -260,4 +272,27 @@ fn not_choices(path: &Path, place: Place) -> Problem {
     problem.help(format!(
         "write `{name} in [a, b]`, `{name} in 4..16` or `{name} in table {{ … }}`"
     ))
+}
+
+/// An axis over a table that is called like a field which none of its columns sets.
+fn named_like_a_field(path: &Path, table: &Table) -> Option<Problem> {
+    let name = &path.text;
+    let inside = |column: &Path| {
+        let rest = column.text.strip_prefix(name.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let field = name.contains('.') || EXPERIMENT.field(name).is_some();
+    if !field || table.header.iter().skip(1).any(inside) {
+        return None;
+    }
+    let title = format!("the axis `{name}` does not set `{name}`");
+    let problem = Problem::error(
+        "pleach::sweep::axis",
+        title,
+        path.place,
+        "only the name of a table",
+    );
+    Some(problem.help(format!(
+        "add a column `{name}`, or give the axis a name of its own: `case in table {{ … }}`"
+    )))
 }

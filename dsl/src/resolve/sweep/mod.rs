@@ -5,7 +5,9 @@
 //! then built as an experiment is: the base, the sweep's other entries, and over them the chosen values as entries of the layer "sweep case".
 //! A choice is a formula of the run's own cells. The order of axes and entries does not matter, as nothing may be set twice in one block.
 
+mod alike;
 mod axes;
+mod constant;
 
 pub use axes::LONGEST_AXIS;
 
@@ -17,9 +19,10 @@ use num_traits::ToPrimitive;
 
 use super::elaborate::{Seen, clashing, set_twice, target};
 use super::{NodeId, Resolver};
+use crate::evaluate::Value;
 use crate::origin::Layer;
 use crate::problem::{Problem, take};
-use crate::quantity::{show, whole};
+use crate::quantity::{Dimension, show, whole};
 use crate::syntax::{Block, Declaration, Entry, Expression, ExpressionKind, Name, Path, Place};
 
 /// Runs that need no leave. A thousand plans are looked through in minutes; what is more was probably not counted.
@@ -45,6 +48,8 @@ pub struct Sweep {
     pub allowed: bool,
     /// The number of runs that is allowed.
     limit: u64,
+    /// Where that is written.
+    limit_place: Option<Place>,
 }
 
 /// One axis.
@@ -94,6 +99,7 @@ impl Sweep {
             },
             allowed: false,
             limit: LIMIT,
+            limit_place: None,
         };
         let before = problems.len();
         let constants = axes::constants(&declaration.block);
@@ -109,6 +115,11 @@ impl Sweep {
                 Entry::Binding { path, value, .. } if path.text == "limit" => {
                     sweep.allowed = true;
                     sweep.limit = limit(value, problems).unwrap_or(u64::MAX);
+                    sweep.limit_place = Some(value.place);
+                }
+                Entry::Section { name, block } if alike::has_axis(name, block) => {
+                    sweep.broken = true;
+                    problems.extend(alike::misplaced_axes(&name.text, block));
                 }
                 other => {
                     // A line that cannot be read may have been an axis.
@@ -120,6 +131,10 @@ impl Sweep {
         sweep.report_twice(&declaration.block, problems);
         if sweep.axes.is_empty() && !sweep.broken && problems.len() == before {
             problems.push(no_axis(&declaration.name));
+            sweep.broken = true;
+        }
+        if let (false, Some(problem)) = (problems.len() > before, sweep.runs_of_one_name()) {
+            problems.push(problem);
             sweep.broken = true;
         }
         sweep
@@ -152,6 +167,10 @@ impl Sweep {
             sizes => format!("{} axes: {}", sizes.len(), sizes.join(" × ")),
         };
         let problem = Problem::error("pleach::sweep::limit", title, self.name.place, label);
+        let problem = match self.limit_place {
+            Some(place) => problem.and(place, format!("at most {}", show(&whole(self.limit)))),
+            None => problem,
+        };
         Some(problem.help(format!(
             "narrow an axis, or allow it: `limit = {written} runs`"
         )))
@@ -298,6 +317,9 @@ fn limit(value: &Expression, problems: &mut Vec<Problem>) -> Option<u64> {
         }
         ExpressionKind::Broken => {}
         _ => {
+            if let Some(runs) = constant::constant(value).and_then(whole_runs) {
+                return Some(runs);
+            }
             let title = "`limit` is a number of runs";
             let problem = Problem::error(
                 "pleach::value::kind",
@@ -309,6 +331,18 @@ fn limit(value: &Expression, problems: &mut Vec<Problem>) -> Option<u64> {
         }
     }
     None
+}
+
+/// A plain number of runs that was computed.
+fn whole_runs(value: Value) -> Option<u64> {
+    match value {
+        Value::Number(number) if number.dimension == Dimension::NONE => number
+            .value
+            .is_integer()
+            .then(|| number.value.to_integer().to_u64())?
+            .filter(|runs| *runs > 0),
+        _ => None,
+    }
 }
 
 /// A number as the language takes it: `12_288`.
