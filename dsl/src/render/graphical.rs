@@ -75,7 +75,7 @@ impl<'report> Report<'report> {
             text: Text::of(sources.get(file)),
             labels: own
                 .enumerate()
-                .map(|(index, label)| span(label, index == 0))
+                .map(|(index, label)| span(label, index == 0, sources))
                 .collect(),
             notes: Vec::new(),
         };
@@ -102,7 +102,7 @@ impl<'report> Report<'report> {
             labels: labels
                 .iter()
                 .enumerate()
-                .map(|(index, label)| span(label, index == 0))
+                .map(|(index, label)| span(label, index == 0, sources))
                 .collect(),
             notes: Vec::new(),
         }
@@ -110,15 +110,50 @@ impl<'report> Report<'report> {
 }
 
 /// A label as miette wants it; a place over several lines shows its first.
-fn span(label: &Label, primary: bool) -> LabeledSpan {
+fn span(label: &Label, primary: bool, sources: &Sources) -> LabeledSpan {
     let Place { start, end, .. } = label.place;
-    let text = (!label.text.is_empty()).then(|| label.text.clone());
+    let text = (!label.text.is_empty()).then(|| wrapped(&label.text, room(label.place, sources)));
     let span = SourceSpan::new(start.into(), end - start);
     if primary {
         LabeledSpan::new_primary_with_span(text, span)
     } else {
         LabeledSpan::new_with_span(text, span)
     }
+}
+
+/// The columns that a label has beside its place: what the number of the line, the text before and the hook leave.
+fn room(place: Place, sources: &Sources) -> usize {
+    const BESIDE: usize = 8;
+    let text = &sources.get(place.file).text;
+    let before = text.get(..place.start).unwrap_or_default();
+    let line = before.rfind('\n').map_or(0, |end| end + 1);
+    let inside = text.get(place.start..place.end).unwrap_or_default();
+    let first = inside.lines().next().unwrap_or_default().chars().count();
+    let number = before.matches('\n').count() + 3;
+    let digits = number.to_string().len();
+    let column = before[line..].chars().count() + first / 2;
+    WIDTH
+        .saturating_sub(column + digits + BESIDE)
+        .max(WIDTH / 3)
+}
+
+/// A text in lines of at most so many columns, where its words allow.
+fn wrapped(text: &str, room: usize) -> String {
+    let mut lines = String::new();
+    let mut used = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > room {
+            lines.push('\n');
+            used = 0;
+        } else if used > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += length;
+    }
+    lines
 }
 
 impl fmt::Display for Report<'_> {

@@ -472,10 +472,14 @@ fn counts(field: &Field) -> &'static str {
 }
 
 /// A literal with the unit its field wants.
-fn with_unit(field: &Field, text: &str) -> String {
+pub(super) fn with_unit(field: &Field, text: &str) -> String {
     let example = example(field);
-    let unit = example.split_once(' ').map_or("", |(_, unit)| unit);
-    format!("{text} {unit}")
+    match example.split_once(' ').map(|(_, unit)| unit) {
+        Some(unit) if unit.starts_with(|first: char| first.is_ascii_alphabetic()) => {
+            format!("{text} {unit}")
+        }
+        _ => text.to_string(),
+    }
 }
 
 /// A dimension in as few words as a label has room for.

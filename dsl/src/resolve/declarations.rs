@@ -180,6 +180,13 @@ impl<'files> Resolver<'files> {
         let families = families.filter(|_| kind == Kind::Model);
         let rates = RATES.iter().map(|rate| rate.name);
         let families = families.chain(rates.filter(|_| kind == Kind::Schedule));
+        let behind = |name: &&str| {
+            name.rsplit_once('.')
+                .is_some_and(|(_, name)| name == path.text)
+        };
+        if let Some(found) = names.clone().find(behind) {
+            return problem.help(format!("did you mean `{found}`?"));
+        }
         if let Some(found) = nearest(&path.text, names.chain(families)) {
             return problem.help(format!("did you mean `{found}`?"));
         }

@@ -264,8 +264,14 @@ fn missing(path: &str, failure: &Failure, place: Place) -> Problem {
         return problem;
     }
     let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-    problem.help(match nearest(path, names.iter().copied()) {
-        Some(found) => format!("did you mean `{found}`?"),
+    let name = |path: &'static str| path.trim_start_matches("presets/");
+    let written = path.trim_start_matches("presets/");
+    let wanted = written.trim_end_matches(".pleach");
+    let stems = names
+        .iter()
+        .map(|path| name(path).trim_end_matches(".pleach"));
+    problem.help(match nearest(wanted, stems) {
+        Some(found) => format!("did you mean `presets/{found}.pleach`?"),
         None => format!("the shipped presets are {}", names.join(", ")),
     })
 }

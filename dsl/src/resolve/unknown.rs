@@ -1,5 +1,6 @@
 //! Names nobody knows: what was probably meant, from this language's own names and from those of its neighbours.
 
+use super::coerce::with_unit;
 use super::instantiate::constant_rate;
 use crate::names::nearest;
 use crate::problem::Problem;
@@ -198,12 +199,14 @@ fn fitting(owner: &str, field: &str, value: Option<&str>) -> String {
                 _ => None,
             });
     }
-    let rate = section
-        .and_then(|section| section.field(field))
-        .and_then(constant_rate);
-    match rate.filter(|_| value.starts_with(|first: char| first.is_ascii_digit())) {
-        Some((kind, peak)) => format!("{kind} {{ {peak} = {value} }}"),
-        None => value.to_string(),
+    let field = section.and_then(|section| section.field(field));
+    let rate = field.and_then(constant_rate);
+    let number = value.parse::<f64>().is_ok();
+    match (field.map(|field| field.holds), rate) {
+        (_, Some((kind, peak))) if number => format!("{kind} {{ {peak} = {value} }}"),
+        (Some(Type::Words(words)), _) if !words.contains(&value) => "…".to_string(),
+        (Some(_), _) if number => field.map_or(String::new(), |field| with_unit(field, value)),
+        _ => value.to_string(),
     }
 }
 

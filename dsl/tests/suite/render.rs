@@ -58,6 +58,18 @@ fn a_law_shows_its_values() {
 }
 
 #[test]
+fn labels_are_no_wider_than_the_screen() {
+    let reason = "a group of this many ranks would leave the node, and what joins nodes here is an order of magnitude slower than what joins its GPUs";
+    let law = format!("plan {{\n  tp = 8\n  require tp < 8\n    because \"{reason}\"\n}}");
+    let shown = load_text(&small("", &law)).problems.render(false);
+    assert!(shown.contains("magnitude"), "{shown}");
+    let labels = shown.lines().filter(|line| !line.contains("because"));
+    for line in labels {
+        assert!(line.chars().count() <= 80, "{shown}");
+    }
+}
+
+#[test]
 fn a_batch_and_its_replicas() {
     let text = small(
         "",

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::Repository;
-use pleach_dsl::Spec;
+use crate::common::{Repository, small};
 use pleach_dsl::origin::Layer;
+use pleach_dsl::{Spec, load};
 
 fn pythia() -> Spec {
     Spec::read("examples/pythia.pleach", &Repository, &[])
@@ -77,7 +77,7 @@ fn runs_differ_in_what_the_cases_say() {
 /// A thousand runs in the time of a few: parsing and defaults are shared. Unoptimised and with room for a slow machine.
 #[test]
 fn a_thousand_runs_are_checked_at_once() {
-    let text = crate::common::small("", "").replace("experiment small", "experiment start")
+    let text = small("", "").replace("experiment small", "experiment start")
         + "sweep many extends start { seed in 1..250, train.lr.peak in [1e-4, 2e-4, 3e-4, 4e-4] }";
     let files = BTreeMap::from([("main.pleach".to_string(), text)]);
     let begun = std::time::Instant::now();
@@ -87,4 +87,17 @@ fn a_thousand_runs_are_checked_at_once() {
     assert!(checked.problems.is_empty());
     assert!(seconds < 10.0, "{seconds} s");
     println!("{seconds} s");
+}
+
+#[test]
+fn a_run_of_a_broken_sweep_is_not_unknown_besides() {
+    let text = format!(
+        "{}sweep suite extends small {{ seed in [1, 1] }}\n",
+        small("", "")
+    );
+    for name in ["suite", "suite/seed_1"] {
+        let files = BTreeMap::from([("main.pleach".to_string(), text.clone())]);
+        let problems = load("main.pleach", &files, &[], Some(name)).problems;
+        assert_eq!(problems.errors(), 1, "{}", problems.render(false));
+    }
 }

@@ -205,12 +205,45 @@ pub(super) fn dotted_section(line: &str) -> Option<Finding> {
     .filter(|_| line[end..].trim_start().starts_with('{'))
 }
 
+/// `table {` with a header and nothing under it, or with a single column.
+pub(super) fn bare_table(line: &str) -> Option<Finding> {
+    let (front, rest) = line.split_once('{')?;
+    let body = rest.trim_end().strip_suffix('}')?;
+    let lines: Vec<&str> = body
+        .lines()
+        .map(str::trim)
+        .filter(|row| !row.is_empty())
+        .collect();
+    let (header, rows) = lines.split_first()?;
+    let at = front.len() + 1 + rest.find(header)?;
+    let range = at..at + header.len();
+    let table = front.trim_end().ends_with("table") && !header.contains(['{', '}', '=']);
+    let found = match (header.contains('|'), rows) {
+        (true, []) => finding(
+            range,
+            "pleach::syntax::row",
+            "this table has a header and no row",
+            "names of columns",
+            "add a row under it: a name, then `|` and a value for each column".into(),
+        ),
+        (false, _) => finding(
+            range,
+            "pleach::syntax::row",
+            "this table has one column, so its rows say nothing",
+            "only their names",
+            format!("add what they set: `{header} | …`"),
+        ),
+        _ => None,
+    };
+    found.filter(|_| table)
+}
+
 /// `layers =`.
 pub(super) fn missing_value(line: &str) -> Option<Finding> {
     let name = line.strip_suffix('=').map(str::trim_end)?;
     let end = path_length(name);
     let title = format!("`{name}` has no value");
-    let help = format!("write `{name} = …`, or remove the line to keep the default");
+    let help = format!("write `{name} = …`, or remove the line");
     finding(
         0..end,
         "pleach::syntax::value",

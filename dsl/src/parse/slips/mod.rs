@@ -56,6 +56,7 @@ pub fn diagnose(text: &str, place: Place, position: Where) -> Problem {
             known::bare_condition,
             known::missing_value,
             known::bare_block,
+            known::bare_table,
             known::dotted_section,
             known::missing_comma,
             known::touching_unit,
