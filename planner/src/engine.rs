@@ -146,9 +146,38 @@ pub const MEGATRON: Engine = Engine {
     ..NEOX
 };
 
+/// Stacks of 2023 in Megatron's layout around FlashAttention, planned for comparison with their published grids.
+pub const MEGATRON_FLASH: Engine = Engine {
+    name: "megatron_flash",
+    attention: AttentionKernel::Flash,
+    selective: Selective::CheapOperations,
+    dropout: false,
+    narrow_gradients: false,
+    sequence_parallel: true,
+    facts: &[
+        "FlashAttention-2 and a fused RMSNorm; no dropout (LLaMA's recipe)",
+        "a checkpointed layer runs its whole forward again; logits copied to 32 bits for the loss",
+        "weight gradients added in 32 bits by a kernel of their own; stages by layers, 1F1B, a part each between stages",
+    ],
+    ..MEGATRON
+};
+
+/// nanotron, as Hugging Face measured it in 2024 and 2025.
+pub const NANOTRON: Engine = Engine {
+    name: "nanotron",
+    scattered_transfers: false,
+    blocking_transfers: true,
+    facts: &[
+        "FlashAttention-2, RMSNorm and rotary positions as fused kernels (nanotron's own LLaMA)",
+        "gradients added in 32 bits by a kernel of their own (accumulate_grad_in_fp32)",
+        "stages by layers, 1F1B, sending and receiving in line with computation; logits copied to 32 bits for the loss",
+    ],
+    ..MEGATRON_FLASH
+};
+
 /// The engine of that name.
 pub fn find(name: &str) -> Option<&'static Engine> {
-    [&PLEACH, &NEOX, &MEGATRON]
+    [&PLEACH, &NEOX, &MEGATRON, &MEGATRON_FLASH, &NANOTRON]
         .into_iter()
         .find(|engine| engine.name == name)
 }

@@ -49,7 +49,7 @@ pub fn learn(priced: &[Priced]) -> Shipped {
 fn ratio((row, predicted): &Priced) -> Option<Ratio<'_>> {
     let predicted = predicted.as_ref().ok()?;
     let group = row.group();
-    if !COUNTED.contains(&group) || row.is_out_of_memory() {
+    if !COUNTED.contains(&group) || !row.is_measured() {
         return None;
     }
     let measured = row.step()?;

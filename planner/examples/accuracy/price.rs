@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    Attention, Checkpoints, Cluster, Dataset, Dense, Evaluate, Experiment, Log, LossScale, Model,
-    Positions, Precision, Residual, Train, Wishes,
+    Activation, Attention, Checkpoints, Cluster, Dataset, Dense, Evaluate, Experiment, Log,
+    LossScale, Model, Norm, Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -61,6 +61,13 @@ fn engine(row: &Row) -> Result<&'static str, String> {
         _ if fully_sharded => Err("no profile of DeepSpeed ZeRO-3".to_owned()),
         "narayanan-2021" | "korthikanti-2022" | "vtrain-multi" | "vtrain-single" => Ok("megatron"),
         "gpt-neox" | "bloom-grid" | "bigscience-v100" => Ok("neox"),
+        "aleph-alpha" => match row.text("notes") {
+            notes if notes.starts_with("attention kernel: flash_attention2 + RMS kernel") => {
+                Ok("megatron_flash")
+            }
+            _ => Err("no profile of Aleph Alpha's other kernels".to_owned()),
+        },
+        "nanotron" => Ok("nanotron"),
         _ => Err(format!("no profile of {}", short(system))),
     }
 }
@@ -138,11 +145,9 @@ fn experiment(row: &Row, placement: &Placement) -> Result<Experiment, String> {
 
 fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
     let count = |name: &str| row.count(name).ok_or_else(|| format!("not said: {name}"));
-    if row.text("gated_mlp") != "n" {
-        return Err("a gated feed-forward half has no operations yet".to_owned());
-    }
-    if count("n_heads")? != count("n_kv_heads")? {
-        return Err("grouped-query attention has no operations yet".to_owned());
+    let tied = row.text("notes").contains("1B/3B tie embeddings") && count("hidden")? < 4096;
+    if tied {
+        return Err("tied embeddings have no operations yet".to_owned());
     }
     if !matches!(row.text("experts"), "" | "0") {
         return Err("experts have no operations yet".to_owned());
@@ -152,6 +157,13 @@ fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
     let neox = row.group() == "gpt-neox";
     let vocab = count("vocab")?.div_ceil(rows) * rows;
     let plain = Shape::neox([count("n_layers")?, hidden, heads, count("seq_len")?, vocab]);
+    if row.text("gated_mlp") == "y" {
+        return Ok(llama(
+            row,
+            plain,
+            [count("n_kv_heads")?, count("ffn_hidden")?],
+        ));
+    }
     Ok(Shape {
         attention: Attention {
             positions: if neox {
@@ -175,12 +187,41 @@ fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
     .model())
 }
 
+/// The same in LLaMA's arrangement: gates, norms without a mean, whole rotary positions, no biases.
+fn llama(row: &Row, plain: Shape, [kv_heads, width]: [u64; 2]) -> Model {
+    let theta = if row.group() == "nanotron" { 5e5 } else { 1e4 };
+    Shape {
+        attention: Attention {
+            kv_heads,
+            positions: Positions::Rotary {
+                fraction: 1.0,
+                base: theta,
+                scale: 1.0,
+            },
+            bias: false,
+            output_bias: false,
+            ..plain.attention
+        },
+        dense: Dense {
+            activation: Activation::Swiglu,
+            width,
+            bias: false,
+            ..plain.dense
+        },
+        residual: Residual::Sequential,
+        norm: Norm::RmsNorm { eps: 1e-5 },
+        ..plain
+    }
+    .model()
+}
+
 /// The machines of a row, where their network is known.
 fn cluster(row: &Row) -> Result<Cluster, String> {
     let device = match row.text("gpu") {
         name if name.starts_with("A100-40") => "a100_40g",
         name if name.starts_with("A100-80") => "a100_80g",
         "V100-32GB" => "v100_32g",
+        "H100-80GB" => "h100_80g",
         other => return Err(format!("no table of {other}")),
     };
     let count = |name: &str| row.count(name).ok_or_else(|| format!("not said: {name}"));
@@ -188,6 +229,9 @@ fn cluster(row: &Row) -> Result<Cluster, String> {
     let network = row.number("internode_gbps_per_node").or(match row.group() {
         // Four Omni-Path links of 100 Gbit/s on each node, says the runs' log.
         "bloom-grid" => Some(400.0),
+        // A DGX A100 has eight HDR ports (its data sheet), a p5.48xlarge 3,200 Gbit/s of EFA (its page).
+        "aleph-alpha" => Some(1600.0),
+        "nanotron" => Some(3200.0),
         // Four HDR ports on each server (arXiv 2204.06745, section 2.3).
         "gpt-neox" => Some(800.0),
         _ => None,
@@ -215,6 +259,7 @@ fn by_sheet(cluster: &Cluster) -> Cluster {
     let (memory, peak, bandwidth, links) = match cluster.device.as_str() {
         "a100_40g" => (40, 312e12, 1.555e12, 300e9),
         "a100_80g" => (80, 312e12, 2.039e12, 300e9),
+        "h100_80g" => (80, 989e12, 3.35e12, 450e9),
         _ => (32, 125e12, 0.9e12, 150e9),
     };
     Cluster {

@@ -59,6 +59,11 @@ impl Row {
         self.text("status") == "oom"
     }
 
+    /// Whether the run trained; of some it is only known that they did not.
+    pub fn is_measured(&self) -> bool {
+        self.text("status") == "ok"
+    }
+
     /// Seconds of a step as measured: published, or following from published hardware TFLOP/s, counted as
     /// `96 B s l h² (1 + s / 6h + V / 16lh)` (arXiv 2104.04473).
     pub fn step(&self) -> Option<f64> {

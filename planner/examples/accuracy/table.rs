@@ -43,7 +43,7 @@ pub fn table(priced: &[Priced], bands: impl Fn(&str) -> Option<Band>) -> String 
 fn members<'p>(set: &Set, priced: &'p [Priced]) -> Vec<&'p Priced> {
     let mut members: Vec<&Priced> = priced
         .iter()
-        .filter(|(row, _)| set.groups.contains(&row.group()) && !row.is_out_of_memory())
+        .filter(|(row, _)| set.groups.contains(&row.group()) && row.is_measured())
         .collect();
     members.retain(|(row, _)| {
         let system = row.text("system");
@@ -110,6 +110,9 @@ fn memory(priced: &[Priced]) -> Vec<String> {
         if let Some(measured) = row.number("peak_mem_gib_per_gpu") {
             let error = (gibibytes(predicted.peak) / measured - 1.0) * 100.0;
             errors.entry(row.group()).or_default().push(error);
+        }
+        if !row.is_measured() && !row.is_out_of_memory() {
+            continue;
         }
         let call = match (row.is_out_of_memory(), predicted.peak > predicted.capacity) {
             (true, true) => 0,
