@@ -277,16 +277,11 @@ fn unknown(name: &Name) -> Problem {
 /// The longest list that repeating may make.
 const LONGEST_LIST: usize = 100_000;
 
-/// `n * [a, b]` repeats the list; the count is bounded so that a slip cannot fill the memory.
-pub fn repeat(count: &Quantity, items: &[Value]) -> Option<Value> {
+/// How often `n * [a, b]` repeats the list, where it may; the count is bounded so that a slip cannot fill the memory.
+pub fn repeats(count: &Quantity, items: &[Value]) -> Option<usize> {
     let largest = whole(10_000);
     let fits = count.dimension == Dimension::NONE && count.value <= largest;
     let times = count.to_u64().filter(|_| fits)? as usize;
     let length = items.len().saturating_mul(times);
-    if length > LONGEST_LIST {
-        return None;
-    }
-    Some(Value::List(
-        items.iter().cycle().take(length).cloned().collect(),
-    ))
+    (length <= LONGEST_LIST).then_some(times)
 }

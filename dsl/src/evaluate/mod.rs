@@ -35,6 +35,11 @@ pub trait Surroundings {
     fn sequence(&mut self) -> Result<Quantity, Stop>;
     /// Takes a mistake.
     fn report(&mut self, problem: Problem);
+    /// Whether there is room for so many values of a list, which it takes; where there is none, that was reported. A formula that was
+    /// evaluated before has room.
+    fn make_room(&mut self, _values: usize, _place: Place) -> bool {
+        true
+    }
     /// Sees the value of each part, for the picture under a failed requirement.
     fn note(&mut self, _place: Place, _value: &Value) {}
 }
@@ -49,6 +54,7 @@ pub fn evaluate(expression: &Expression, around: &mut dyn Surroundings) -> Resul
         ExpressionKind::Auto => Ok(Value::Auto),
         ExpressionKind::Path(path) => {
             let value = around.look_up(path)?;
+            room_for(&value, place, around)?;
             around.note(last_part(path), &value);
             Ok(value)
         }
@@ -98,6 +104,33 @@ pub fn evaluate(expression: &Expression, around: &mut dyn Surroundings) -> Resul
         ExpressionKind::Table(_) => Err(misplaced(around, place, "a table")),
         ExpressionKind::Broken => Err(Stop::Poisoned),
     }
+}
+
+/// Holds a list that is copied or made against the room for lists, so that formulas which repeat one another's lists cannot fill the memory.
+fn room_for(value: &Value, place: Place, around: &mut dyn Surroundings) -> Result<(), Stop> {
+    match length(value) {
+        0 => Ok(()),
+        values if around.make_room(values, place) => Ok(()),
+        _ => Err(Stop::Poisoned),
+    }
+}
+
+/// The values in a list and in the lists within it.
+fn length(value: &Value) -> usize {
+    match value {
+        Value::List(items) => items.iter().map(|item| length(item).max(1)).sum(),
+        _ => 0,
+    }
+}
+
+/// The most values of lists that the formulas of one experiment make.
+pub const MOST_VALUES: usize = 1_000_000;
+
+/// Lists that are too many and too long.
+pub fn too_many_values(place: Place) -> Problem {
+    let title = "lists of this experiment hold more than a million values";
+    let problem = Problem::error("pleach::list::size", title, place, "no room for this one");
+    problem.help("write shorter ranges, and repeat shorter lists")
 }
 
 /// How deep lists may lie in one another: a choice among lists.

@@ -3,8 +3,8 @@
 use num_rational::BigRational;
 use num_traits::{ToPrimitive, Zero};
 
-use super::builtins::repeat;
-use super::{Stop, Surroundings, Value, evaluate};
+use super::builtins::repeats;
+use super::{Stop, Surroundings, Value, evaluate, length};
 use crate::problem::Problem;
 use crate::quantity::{self, Dimension, Quantity, quotient, show, sum};
 use crate::syntax::{Expression, Operator, Place};
@@ -40,9 +40,14 @@ pub fn apply(
     }
     if let (Operator::Multiply, Value::Number(count), Value::List(items)) =
         (operator, left.0, right.0)
-        && let Some(list) = repeat(count, items)
+        && let Some(times) = repeats(count, items)
     {
-        return Ok(list);
+        let values = length(right.0).saturating_mul(times);
+        if !around.make_room(values, at) {
+            return Err(Stop::Poisoned);
+        }
+        let items = items.iter().cycle().take(items.len() * times);
+        return Ok(Value::List(items.cloned().collect()));
     }
     let first = number(operator, left, around)?;
     let second = number(operator, right, around)?;
@@ -165,6 +170,9 @@ fn range(at: Place, (left, right): Sides, around: &mut dyn Surroundings) -> Resu
             Problem::error("pleach::range::ends", title, at, "both ends are included")
                 .help("write the smaller end first"),
         );
+        return Err(Stop::Poisoned);
+    }
+    if !around.make_room((last - first + 1) as usize, at) {
         return Err(Stop::Poisoned);
     }
     let dimension = left.0.dimension;

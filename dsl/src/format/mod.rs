@@ -27,7 +27,7 @@ mod layout;
 mod lines;
 mod table;
 
-use crate::parse::{Concrete, Node, Shape, parse_written};
+use crate::parse::{Concrete, Node, Shape, parse_again, parse_written};
 use crate::render::Problems;
 use crate::sources::Sources;
 use layout::Layout;
@@ -54,7 +54,7 @@ pub fn format(name: &str, text: &str) -> Result<String, Problems> {
         return Err(Problems::new(problems, sources));
     };
     let formatted = Layout::new(&lines, &written).file();
-    let Some(read) = parse_written(&formatted, &mut problems) else {
+    let Some(read) = parse_again(&formatted, &mut problems) else {
         // Lined up, a line can become longer than the longest.
         let mut sources = Sources::default();
         sources.add(name, formatted, false);

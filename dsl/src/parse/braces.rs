@@ -3,6 +3,7 @@
 //! On imbalance the blame goes to the opener whose block's indentation is first undercut; the missing `}` is inserted there, on a line of its
 //! own. A closer that closes nothing is blanked. [`Balanced`] maps places of the patched text back to what the user wrote.
 
+use super::budget::over_budget;
 use crate::problem::{Problem, take};
 use crate::syntax::Place;
 
@@ -55,34 +56,12 @@ struct Mark {
 
 /// Balances the braces of a file.
 pub fn balance(file: usize, text: &str, problems: &mut Vec<Problem>) -> Balanced {
-    if let Some(place) = too_long(file, text) {
-        let title = "this line is longer than a reader follows";
-        let label =
-            format!("more than {LONGEST_LINE} bytes, or more than {MOST_CHOICES} times `if`");
-        problems.push(
-            Problem::error("pleach::syntax::long", title, place, label)
-                .help("name its parts: `let part = …`"),
-        );
-        return Balanced {
-            text: String::new(),
-            inserted: Vec::new(),
-            length: text.len(),
-        };
-    }
     let marks = scan(text);
-    if let Some(offset) = too_deep(&marks) {
-        let place = Place {
-            file,
-            start: offset,
-            end: offset + 1,
-        };
-        let title = format!("this is nested more than {DEEPEST} levels deep");
-        problems.push(Problem::error(
-            "pleach::syntax::depth",
-            title,
-            place,
-            "one level too many",
-        ));
+    let refused = over_budget(file, text)
+        .or_else(|| too_long(file, text))
+        .or_else(|| too_deep(file, &marks));
+    if let Some(problem) = refused {
+        problems.push(problem);
         return Balanced {
             text: String::new(),
             inserted: Vec::new(),
@@ -106,8 +85,8 @@ pub fn balance(file: usize, text: &str, problems: &mut Vec<Problem>) -> Balanced
     repair(file, text, &marks, total, problems)
 }
 
-/// The first line that is out of bounds.
-fn too_long(file: usize, text: &str) -> Option<Place> {
+/// The problem of the first line that is out of bounds.
+fn too_long(file: usize, text: &str) -> Option<Problem> {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let choices = line
@@ -121,27 +100,37 @@ fn too_long(file: usize, text: &str) -> Option<Place> {
                     .char_indices()
                     .nth(20)
                     .map_or(line.trim_end().len(), |(end, _)| end);
-            return Some(Place { file, start, end });
+            let title = "this line is longer than a reader follows";
+            let label =
+                format!("more than {LONGEST_LINE} bytes, or more than {MOST_CHOICES} times `if`");
+            let place = Place { file, start, end };
+            let problem = Problem::error("pleach::syntax::long", title, place, label);
+            return Some(problem.help("name its parts: `let part = …`"));
         }
         start += line.len();
     }
     None
 }
 
-/// The first character that opens one level too many.
-fn too_deep(marks: &[Mark]) -> Option<usize> {
+/// The problem of the first character that opens one level too many.
+fn too_deep(file: usize, marks: &[Mark]) -> Option<Problem> {
     let mut depth = 0usize;
-    for mark in marks {
+    let deepest = marks.iter().find(|mark| {
         match mark.character {
             '{' | '[' | '(' => depth += 1,
             '}' | ']' | ')' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > DEEPEST {
-            return Some(mark.offset);
-        }
-    }
-    None
+        depth > DEEPEST
+    })?;
+    let (start, end) = (deepest.offset, deepest.offset + 1);
+    let title = format!("this is nested more than {DEEPEST} levels deep");
+    Some(Problem::error(
+        "pleach::syntax::depth",
+        title,
+        Place { file, start, end },
+        "one level too many",
+    ))
 }
 
 /// Inserts missing closers and blanks those that close nothing.

@@ -1,10 +1,11 @@
 //! Text to tree: a string in, a [`File`] and problems out. Parsing never fails.
 //!
-//! Three steps: [`braces`] makes the braces balance, the pest grammar in `grammars/experiment.pest` gives pairs, [`build`] turns them into the
+//! Four steps: [`budget`] refuses a file of too many words, [`braces`] makes the braces balance, the pest grammar in `grammars/experiment.pest` gives pairs, [`build`] turns them into the
 //! tree of [`crate::syntax`]. What the grammar calls broken goes to [`slips`], which knows what people usually meant. Nothing outside this
 //! module sees pest, so another parser can take its place.
 
 mod braces;
+mod budget;
 mod build;
 mod concrete;
 mod slips;
@@ -45,6 +46,13 @@ pub(crate) fn parse_written(text: &str, problems: &mut Vec<Problem>) -> Option<C
     let mut written = None;
     parse_pairs(0, text, problems, |pairs| written = concrete(pairs));
     written.filter(|_| problems.is_empty())
+}
+
+/// Reads a text again that has the words of one without problems.
+pub(crate) fn parse_again(text: &str, problems: &mut Vec<Problem>) -> Option<Concrete> {
+    let balanced = balance(0, text, problems);
+    let pairs = Grammar::parse(Rule::file, &balanced.text).ok()?;
+    concrete(pairs).filter(|_| problems.is_empty())
 }
 
 /// Parses a file and shows its pairs to whoever wants more of it than the tree.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::unknown::unknown_field;
 use super::{Content, NodeId, Resolver, is_structure, meant_by_neighbour};
-use crate::evaluate::{Stop, Surroundings, Value, evaluate};
+use crate::evaluate::{MOST_VALUES, Stop, Surroundings, Value, evaluate, too_many_values};
 use crate::names::nearest;
 use crate::origin::Layer;
 use crate::problem::Problem;
@@ -70,6 +70,16 @@ impl Surroundings for Here<'_, '_> {
 
     fn report(&mut self, problem: Problem) {
         self.resolver.report(problem);
+    }
+
+    fn make_room(&mut self, values: usize, place: Place) -> bool {
+        let listed = self.resolver.listed.saturating_add(values);
+        if listed > MOST_VALUES {
+            self.report(too_many_values(place));
+            return false;
+        }
+        self.resolver.listed = listed;
+        true
     }
 
     fn note(&mut self, place: Place, value: &Value) {

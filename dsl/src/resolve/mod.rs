@@ -81,6 +81,8 @@ pub struct Resolver<'files> {
     mixes: BTreeMap<NodeId, Option<Vec<Share>>>,
     /// Whether the lengths of phases contradict that of the run, which is reported.
     pub disagreeing: bool,
+    /// Values of lists that formulas made.
+    pub listed: usize,
     /// Shipped files that only settings see.
     pub beside: &'files [usize],
 }
@@ -124,6 +126,7 @@ impl<'files> Resolver<'files> {
             kept: BTreeMap::new(),
             mixes: BTreeMap::new(),
             disagreeing: false,
+            listed: 0,
             beside: &[],
         }
     }

@@ -10,6 +10,7 @@ use super::{Content, NodeId, Resolver};
 use crate::evaluate::{Stop, Value};
 use crate::origin::Layer;
 use crate::problem::Problem;
+use crate::quantity::{show, whole};
 use crate::schema::{Field, Need, PHASE_STEPS, Section};
 use crate::syntax::{Expression, ExpressionKind, Name, Place, Table};
 
@@ -20,6 +21,17 @@ pub static ROWS: Section = Section {
     fields: &[],
     later: &[],
 };
+
+/// The most rows of such a table: each of them is a whole section.
+const MOST_ROWS: usize = 1_000;
+
+/// A table of more phases than a run has.
+fn too_many(rows: usize, place: Place) -> Problem {
+    let title = format!("`{}` has {} rows", ROWS.name, show(&whole(rows as u64)));
+    let label = format!("at most {} are read", show(&whole(MOST_ROWS as u64)));
+    let problem = Problem::error("pleach::phases::size", title, place, label);
+    problem.help("join phases: a rate that falls and a batch that stays need one")
+}
 
 /// The rows of a table that became sections.
 #[derive(Clone, Debug)]
@@ -55,6 +67,9 @@ impl Resolver<'_> {
         };
         let path = self.tree.path_of(node, field.name);
         let before = self.problems.len();
+        if table.rows.len() > MOST_ROWS {
+            self.report(too_many(table.rows.len(), table.header[0].place));
+        }
         let header = self.columns(columns, &path, table).unwrap_or_default();
         if self.problems.len() > before {
             self.poison(node, field.name, at);

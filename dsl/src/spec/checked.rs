@@ -42,9 +42,24 @@ struct Group {
 #[derive(Default)]
 struct Found {
     groups: BTreeMap<Key, Group>,
+    /// The work of all that was checked.
+    work: usize,
 }
 
+/// The most cells and values of lists of all that is checked at once, some seconds of work.
+const MOST_WORK: usize = 3_000_000;
+
 impl Found {
+    /// Experiments that are too large to be checked all at once.
+    fn too_much(&self) -> Option<Problem> {
+        let title = "the experiments and runs of this file are too many for their size";
+        let most = show(&whole(MOST_WORK as u64));
+        let label = format!("at most {most} cells are checked at once");
+        let problem = Problem::error("pleach::check::size", title, BEGINNING, label)
+            .help("check one by its name, or spread them over several files");
+        (self.work > MOST_WORK).then_some(problem)
+    }
+
     fn add(&mut self, problems: Vec<Problem>, sweep: Option<usize>, name: &str) {
         let mut seen: BTreeMap<(&'static str, Place), usize> = BTreeMap::new();
         for problem in problems {
@@ -153,6 +168,7 @@ impl Spec {
                 None => self.check_runs(*number, &known, &mut found),
             }
         }
+        problems.extend(found.too_much());
         problems.extend(found.problems(&self.sweeps));
         let counted = |number: &usize| {
             let sweep = &self.sweeps[*number];
@@ -192,10 +208,12 @@ impl Spec {
     }
 
     fn check_target(&mut self, target: Target, known: &[Problem], found: &mut Found) {
-        if known.len() + found.groups.len() >= MOST_PROBLEMS {
+        if known.len() + found.groups.len() >= MOST_PROBLEMS || found.work > MOST_WORK {
             return;
         }
-        let mut problems = self.build(target, false).problems;
+        let built = self.build(target, false);
+        found.work += built.work;
+        let mut problems = built.problems;
         if problems.is_empty() {
             return;
         }

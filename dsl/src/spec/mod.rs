@@ -94,6 +94,8 @@ struct Built {
     problems: Vec<Problem>,
     cells: BTreeMap<String, Cell>,
     lines: Vec<Line>,
+    /// How much was computed: its cells, and the values of its lists.
+    work: usize,
 }
 
 impl Spec {
@@ -284,6 +286,7 @@ impl Spec {
             hash,
             placement_hash,
             lacking: std::mem::take(&mut resolver.lacking),
+            work: resolver.tree.count() + resolver.listed,
             problems: std::mem::take(&mut resolver.problems),
             cells,
             lines,

@@ -108,8 +108,9 @@ fn damaged_specs_are_laid_out_once_and_for_all() {
     damaged_specs(0xc2b2_ae35, checks::format);
 }
 
-/// What a hostile file may take, optimised.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(2);
+/// What a hostile file may take: two seconds, optimised. Elsewhere so long that only what explodes takes longer, on a busy machine too.
+const LONGEST: std::time::Duration =
+    std::time::Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 2 });
 
 fn end_in_time(shapes: Vec<Shape>) {
     let checks: [fn(&str); 4] = [
@@ -123,8 +124,7 @@ fn end_in_time(shapes: Vec<Shape>) {
             let begun = std::time::Instant::now();
             check(&text);
             let took = begun.elapsed();
-            let in_time = cfg!(debug_assertions) || took < LONGEST;
-            assert!(in_time, "{name}: {took:?}");
+            assert!(took < LONGEST, "{name}: {took:?}");
         }
     }
 }

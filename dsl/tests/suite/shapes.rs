@@ -417,6 +417,22 @@ pub fn growing() -> Vec<Shape> {
             ),
         ),
         (
+            "long lists",
+            numbered(
+                "experiment a {\n",
+                |n| format!("let x{n} = 10_000 * [1]\n"),
+                "}",
+            ),
+        ),
+        (
+            "copies of a list",
+            numbered(
+                "experiment a {\nlet x = 10_000 * [1]\n",
+                |n| format!("let x{n} = x\n"),
+                "}",
+            ),
+        ),
+        (
             "lists that grow",
             numbered(
                 "experiment a {\nlet x0 = [1]\n",
@@ -470,6 +486,19 @@ pub fn runs() -> Vec<Shape> {
             numbered(
                 WHOLE,
                 |n| format!("experiment x{n} extends e {{ seed = {n} }}\n"),
+                "",
+            ),
+        ),
+        (
+            "experiments of a large base",
+            numbered(
+                &WHOLE.replace(
+                    " cluster = c\n",
+                    &(0..SIZE / 128).fold(" cluster = c\n".to_string(), |text, n| {
+                        text + &format!(" let y{n} = 1\n")
+                    }),
+                ),
+                |n| format!("experiment x{n} extends e {{}}\n"),
                 "",
             ),
         ),

@@ -5,6 +5,7 @@
 //! - `pleach`: the spec. Without an `experiment` of its own it is laid over `tests/spec/base.pleach`, and lines count from the block.
 //! - `sample`: the name of a file in `tests/spec/samples`, which is the spec; every case may import these files.
 //! - `pleach NAME`: a file it imports; `pleach mended`: the same spec put right, which must load without a word.
+//! - `repeated`: a number and a line, which stands as often where the spec says `# repeated`.
 //! - `formatted`: the spec laid out; `outline`, `offers`, `withheld`: what an editor is told. `format.rs` and `editor.rs` read such cases; they are not loaded.
 //! - `runs`: names of the runs that the file's sweeps have; the whole file is then checked, and `name` chooses the run for `values`.
 //! - `planned`: what is reported to whoever wants to plan it, beyond the problems.
@@ -268,6 +269,18 @@ fn values(loaded: &Loaded, expected: &str) -> String {
     text
 }
 
+/// A spec with the line that its case repeats.
+fn repeated(case: &Case, text: &str) -> String {
+    let Some((times, line)) = case
+        .block("repeated")
+        .and_then(|block| block.split_once(' '))
+    else {
+        return text.to_string();
+    };
+    let times = times.parse().expect("a number, then a line");
+    text.replace("# repeated\n", &line.repeat(times))
+}
+
 /// What is wrong with a case; and its blocks as they came out.
 fn check(case: &Case) -> (Vec<String>, BTreeMap<String, String>) {
     let mut wrong = Vec::new();
@@ -275,7 +288,7 @@ fn check(case: &Case) -> (Vec<String>, BTreeMap<String, String>) {
     let Some(text) = case.block("pleach") else {
         return (vec!["no `pleach` block".to_string()], actual);
     };
-    let mut read = read(case, text);
+    let mut read = read(case, &repeated(case, text));
     let above = read.above;
     let found = if case.block("runs").is_some() {
         actual.insert("runs".to_string(), runs(&read.spec));

@@ -9,7 +9,7 @@ use super::super::elaborate::{clash, set_twice};
 use super::constant::{constant, sameness};
 use super::{Axis, Binding, Choice};
 use crate::evaluate::Value;
-use crate::problem::Problem;
+use crate::problem::{Problem, take};
 use crate::quantity::{show, whole};
 use crate::schema::EXPERIMENT;
 use crate::syntax::{
@@ -17,7 +17,7 @@ use crate::syntax::{
 };
 
 /// The most choices of one axis, so that a slip in a range cannot fill the memory.
-pub const LONGEST_AXIS: u64 = 1_000_000;
+pub const LONGEST_AXIS: u64 = 100_000;
 
 /// The `let` of a block, by name.
 pub(super) fn constants(block: &Block) -> BTreeMap<&str, &Expression> {
@@ -238,10 +238,11 @@ fn range_items(
     if length > *room {
         let title = format!("this axis has {} choices", show(&whole(length)));
         let problem = Problem::error("pleach::sweep::axis", title, place, "too many to list");
-        problems.push(problem.help(format!(
+        let help = format!(
             "an axis has at most {}: list some, `[4, 8, 16]`",
             show(&whole(LONGEST_AXIS))
-        )));
+        );
+        take(problem.help(help), problems);
         return None;
     }
     *room -= length;
