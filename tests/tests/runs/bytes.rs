@@ -9,36 +9,72 @@ use pleach_tests::have;
 use pleach_tests::job::{self, Answer, QUICKSTART, SHORT, Workspace, succeed};
 use serde_json::Value;
 
+/// What makes the quickstart a LLaMA whose heads share keys and values.
+const LLAMA: [&str; 9] = [
+    "plan.tp=2",
+    "plan.pp=1",
+    "plan.sequence_parallel=true",
+    "model.norm=rmsnorm",
+    "model.mlp=swiglu",
+    "model.biases=false",
+    "model.kv_heads=2",
+    "model.positions=rotary",
+    "model.residual=sequential",
+];
+
 /// What is pinned, and on how many ranks.
-const PLACED: [(&str, u32, [&str; 4]); 5] = [
+const PLACED: [(&str, u32, &[&str]); 8] = [
     (
         "one rank",
         1,
-        ["plan.tp=1", "plan.pp=1", "plan.dp=1", "plan.zero=0"],
+        &["plan.tp=1", "plan.pp=1", "plan.dp=1", "plan.zero=0"],
     ),
     (
         "dp2+zero1",
         2,
-        ["plan.tp=1", "plan.pp=1", "plan.dp=2", "plan.zero=1"],
+        &["plan.tp=1", "plan.pp=1", "plan.dp=2", "plan.zero=1"],
     ),
     (
         "tp2×pp2",
         4,
-        ["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.zero=0"],
+        &["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.zero=0"],
     ),
     (
         "tp2×pp2, recomputed",
         4,
-        ["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.recompute=full"],
+        &["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.recompute=full"],
     ),
     (
         "pp2×dp2 in bf16",
         4,
-        [
+        &[
             "plan.tp=1",
             "plan.pp=2",
             "plan.dp=2",
             "train.precision=bf16",
+        ],
+    ),
+    ("LLaMA on tp2", 2, &LLAMA),
+    (
+        "LLaMA in a window, in bf16",
+        1,
+        &[
+            "plan.tp=1",
+            "plan.pp=1",
+            "model.norm=rmsnorm",
+            "model.mlp=geglu",
+            "model.window=16 tokens",
+            "train.precision=bf16",
+        ],
+    ),
+    (
+        "slopes on tp2",
+        2,
+        &[
+            "plan.tp=2",
+            "plan.pp=1",
+            "model.positions=alibi",
+            "model.mlp=gelu { form = tanh }",
         ],
     ),
 ];
@@ -86,7 +122,7 @@ fn live_bytes_are_exact_and_transients_within_their_bound() {
     for (name, ranks, pins) in PLACED {
         let home = turn.beside();
         let count = format!("cluster.gpus_per_node={ranks}");
-        succeed(&mut home.run(QUICKSTART, &[&SHORT[..], &pins[..], &[&count]].concat()));
+        succeed(&mut home.run(QUICKSTART, &[&SHORT[..], pins, &[&count]].concat()));
         let made = home.only_run().join("plan.json");
         let run = home.path().join("counted");
         std::fs::create_dir(&run).expect("a folder can be made");
