@@ -3,7 +3,10 @@
 use crate::evaluate::{Stop, Surroundings, Value, evaluate};
 use crate::problem::Problem;
 use crate::quantity::Quantity;
-use crate::syntax::{Expression, ExpressionKind, Path};
+use crate::syntax::{Expression, ExpressionKind, Path, Place};
+
+/// The longest list that choices are compared by.
+const LONGEST: usize = 100;
 
 /// Surroundings without names. What is wrong in a formula is reported when its run is built.
 struct Nowhere;
@@ -18,6 +21,10 @@ impl Surroundings for Nowhere {
     }
 
     fn report(&mut self, _problem: Problem) {}
+
+    fn make_room(&mut self, values: usize, _place: Place) -> bool {
+        values <= LONGEST
+    }
 }
 
 /// The value of a formula without names.
