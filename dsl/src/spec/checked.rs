@@ -49,17 +49,18 @@ struct Found {
 /// The most cells and values of lists of all that is checked at once, some seconds of work.
 const MOST_WORK: usize = 3_000_000;
 
-impl Found {
-    /// Experiments that are too large to be checked all at once.
-    fn too_much(&self) -> Option<Problem> {
-        let title = "the experiments and runs of this file are too many for their size";
-        let most = show(&whole(MOST_WORK as u64));
-        let label = format!("at most {most} cells are checked at once");
-        let problem = Problem::error("pleach::check::size", title, BEGINNING, label)
-            .help("check one by its name, or spread them over several files");
-        (self.work > MOST_WORK).then_some(problem)
-    }
+/// Experiments that are too large to be checked all at once.
+pub(super) fn too_much(most: usize) -> Problem {
+    let title = "the experiments and runs of this file are too many for their size";
+    let label = format!(
+        "at most {} cells are checked at once",
+        show(&whole(most as u64))
+    );
+    Problem::error("pleach::check::size", title, BEGINNING, label)
+        .help("check one by its name, or spread them over several files")
+}
 
+impl Found {
     fn add(&mut self, problems: Vec<Problem>, sweep: Option<usize>, name: &str) {
         let mut seen: BTreeMap<(&'static str, Place), usize> = BTreeMap::new();
         for problem in problems {
@@ -168,7 +169,7 @@ impl Spec {
                 None => self.check_runs(*number, &known, &mut found),
             }
         }
-        problems.extend(found.too_much());
+        problems.extend((found.work > MOST_WORK).then(|| too_much(MOST_WORK)));
         problems.extend(found.problems(&self.sweeps));
         let counted = |number: &usize| {
             let sweep = &self.sweeps[*number];

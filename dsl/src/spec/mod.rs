@@ -26,6 +26,7 @@ use crate::write::{self, Line};
 use crate::{check, hash, typed};
 
 pub use checked::Checked;
+use checked::too_much;
 use choose::Chosen;
 pub use rests::{Rest, RestKind};
 
@@ -41,6 +42,9 @@ pub struct Spec {
     /// Problems of names, found once when they are first asked for.
     names: Option<Vec<Problem>>,
 }
+
+/// The most cells of all declarations together, which are read before any of them is used.
+const MOST_NAMED: usize = 1_000_000;
 
 /// What came of loading an experiment.
 #[derive(Clone, Debug)]
@@ -208,13 +212,19 @@ impl Spec {
                 .filter(|file| !sources.get(*file).shipped)
                 .collect();
             let declared = own.iter().flat_map(|file| &scopes[*file].tree.declarations);
+            let mut work = 0;
             for declaration in declared {
+                if work > MOST_NAMED {
+                    problems.push(too_much(MOST_NAMED));
+                    break;
+                }
                 if problems.len() >= MOST_PROBLEMS {
                     break;
                 }
                 let mut alone = Resolver::new(scopes, sources, &mut self.defaults);
                 alone.elaborate_alone(declaration);
                 alone.check_alone(declaration.kind);
+                work += alone.tree.count();
                 problems.append(&mut alone.problems);
             }
             let samples = self.sweeps.iter().flat_map(|sweep| {
