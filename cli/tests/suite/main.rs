@@ -3,6 +3,7 @@
 mod command_line;
 mod format;
 mod identities;
+mod misfits;
 mod plans;
 mod running;
 mod specs;

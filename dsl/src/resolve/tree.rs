@@ -9,6 +9,9 @@ use crate::origin::Layer;
 use crate::schema::{Field, Section};
 use crate::syntax::{Expression, ExpressionKind, Place};
 
+/// How many values that were replaced, one after the other, a cell remembers.
+const LONGEST_HISTORY: usize = 32;
+
 /// Number of a node.
 pub type NodeId = usize;
 
@@ -149,7 +152,8 @@ impl Tree {
             .and_then(|body| body.children.insert(name, id));
         if let Some(old) = old.filter(|old| *old != id) {
             let mut before = vec![(self.nodes[old].layer, self.nodes[old].place)];
-            before.append(&mut self.nodes[old].before);
+            let older = self.nodes[old].before.iter().copied();
+            before.extend(older.take(LONGEST_HISTORY));
             self.nodes[id].before = before;
         }
     }

@@ -130,6 +130,10 @@ pub fn lines() -> Vec<Shape> {
         ("junk", filled("", "!!\n", "")),
         ("junk in a block", filled("experiment a {\n", "? 1\n", "}")),
         (
+            "one broken field again and again",
+            filled("experiment a {\n", "seed: 1\n", "}"),
+        ),
+        (
             "long junk",
             filled(
                 "experiment a {\n",
