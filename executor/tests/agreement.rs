@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "agreement/operations.rs"]
+mod operations;
 #[path = "../../plan/tests/sample/mod.rs"]
 mod sample;
 

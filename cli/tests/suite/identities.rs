@@ -60,7 +60,8 @@ pleach::lock::data
  4 │ dataset words {
  5 │   source    = "cargo:dependencies"
    ·               ──────────┬─────────
-   ·                         ╰── locked 6be3…, found 9bd3…; 1 of 2 packages differ
+   ·                         ╰─┤ locked 6be3…, found 9bd3…; 1 of 2 packages
+   ·                           │ differ
  6 │   tokenizer = "bytes"
    ╰────
   help: restore it, or accept it: `pleach lock spec.pleach words`

@@ -1,12 +1,6 @@
 //! Norms, nonlinearities and every kind of attention as the worker runs them, against what the reference interpreter says they mean:
 //! same operands on the second of two tensor-parallel ranks, same results in f64.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "../../plan/tests/sample/mod.rs"]
-#[allow(dead_code, reason = "one plan of many is asked for")]
-mod sample;
-
 use pleach_executor::collectives::solo::Solo;
 use pleach_executor::data::Given;
 use pleach_executor::ops::{self, Operands, adam_w, split_heads, tokens};
@@ -14,6 +8,8 @@ use pleach_plan::reference::ops as meaning;
 use pleach_plan::reference::value::Value;
 use pleach_plan::{Activation, Alibi, Axis, Mesh, Op, Rank, Scores, Split};
 use tch::{Kind, Tensor};
+
+use crate::sample;
 
 const MESH: Mesh = Mesh {
     dp: 1,
