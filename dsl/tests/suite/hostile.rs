@@ -108,6 +108,18 @@ fn damaged_specs_are_laid_out_once_and_for_all() {
     damaged_specs(0xc2b2_ae35, checks::format);
 }
 
+/// What fuzzing found: each text once broke one of the checks.
+#[test]
+fn found_texts_hold() {
+    // A place that ended inside of a character.
+    for text in [include_str!("found/sign_behind_a_break.pleach")] {
+        checks::parse(text);
+        checks::resolve(text);
+        checks::check(text);
+        checks::format(text);
+    }
+}
+
 /// What a hostile file may take: two seconds, optimised. Elsewhere so long that only what explodes takes longer, on a busy machine too.
 const LONGEST: std::time::Duration =
     std::time::Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 2 });

@@ -31,7 +31,8 @@ pub(super) fn expected(line: &str, position: Where) -> Finding {
         }
         Ok(_) => (0, Vec::new()),
     };
-    let rest = &line[at..];
+    let rest = line[at..].trim_start();
+    let at = line.len() - rest.len();
     let word = rest.split_whitespace().next().unwrap_or_default();
     let title = match word {
         "" => "this line ends too early".to_string(),
