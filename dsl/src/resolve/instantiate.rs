@@ -231,14 +231,13 @@ impl Resolver<'_> {
         }
     }
 
-    /// A new cell.
     /// Takes away what says the same in another way and was said further off: `tokens` over a base's `steps`.
     fn displace(&mut self, section: NodeId, name: &str, layer: Layer) {
         let path = self.tree.path_of(section, name);
-        let rival = RIVALS.iter().find_map(|[one, other]| {
-            let own = |known: &str| known == path;
-            let rival = if own(one) { Some(other) } else { None };
-            rival.or(if own(other) { Some(one) } else { None })
+        let rival = RIVALS.iter().find_map(|&[one, other]| match path.as_str() {
+            own if own == one => Some(other),
+            own if own == other => Some(one),
+            _ => None,
         });
         let Some(found) = rival.and_then(|rival| self.tree.find(rival)) else {
             return;
@@ -250,6 +249,7 @@ impl Resolver<'_> {
         }
     }
 
+    /// A new cell.
     pub(super) fn add_cell(
         &mut self,
         section: NodeId,

@@ -3,12 +3,9 @@
 //! A share is written as `weight`, or follows from an amount and `epochs`. Writing all three is saying it twice, which is checked. Of several amounts
 //! the one that is nearest to what a share counts decides: tokens, then size, then documents.
 
-use std::sync::Arc;
-
 use num_rational::BigRational;
 use num_traits::{One, Signed, Zero};
 
-use super::cells::Standing;
 use super::{Content, NodeId, Resolver};
 use crate::evaluate::Value;
 use crate::problem::Problem;
@@ -147,16 +144,7 @@ impl Resolver<'_> {
     }
 
     fn mix_cell(&mut self, id: NodeId, field: &'static Field, cell: &Expression) -> Option<Value> {
-        let parent = self.tree.node(id).parent.unwrap_or(0);
-        let value = self
-            .evaluate_at(
-                &Arc::new(cell.clone()),
-                Standing {
-                    section: parent,
-                    itself: Some(id),
-                },
-            )
-            .ok()?;
+        let value = self.table_value(id, cell)?;
         self.coerce(id, field, value, cell.place, cell.place).ok()
     }
 
