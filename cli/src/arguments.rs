@@ -187,6 +187,9 @@ pub struct PlanArguments {
     /// Show so many runners-up
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub top: usize,
+    /// Say why a field has its value, and what each other one gives: --why tp
+    #[arg(long, value_name = "FIELD")]
+    pub why: Option<String>,
     /// Say why a choice was not taken: --why-not "tp = 8"
     #[arg(long, value_name = "CHOICE")]
     pub why_not: Option<String>,

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::evaluate::{Note, Stop, Surroundings, Value, draw, evaluate};
 use crate::origin::Origin;
 use crate::problem::Problem;
-use crate::syntax::{Expression, Path, Place};
+use crate::syntax::{Expression, ExpressionKind, Path, Place};
 
 pub use crate::quantity::{Dimension, Quantity};
 
@@ -77,6 +77,29 @@ pub(crate) enum Binding {
 }
 
 impl Formula {
+    /// One figure of the placement: `memory.peak`.
+    pub fn figure(name: &str) -> Formula {
+        let place = Place {
+            file: 0,
+            start: 0,
+            end: name.len(),
+        };
+        let path = Path {
+            text: name.to_string(),
+            place,
+        };
+        let binding = Binding::Figure(name.to_string());
+        Formula {
+            text: name.to_string(),
+            expression: Expression {
+                kind: ExpressionKind::Path(path),
+                place,
+            },
+            bindings: BTreeMap::from([(name.to_string(), binding)]),
+            sequence: None,
+        }
+    }
+
     /// The value under a scope; none where a name is not settled or the arithmetic has no result.
     pub fn evaluate(&self, scope: &dyn Scope) -> Option<Figure> {
         match self.run(scope, &mut Vec::new()).ok()? {
@@ -372,6 +395,16 @@ pub struct Objective {
 }
 
 impl Objective {
+    /// The smallest of a figure of the placement.
+    pub fn minimize(name: &str) -> Objective {
+        Objective {
+            direction: Direction::Minimize,
+            metric: name.to_string(),
+            within: None,
+            formula: Formula::figure(name),
+        }
+    }
+
     /// The metric's value in base units; none where a name is not settled or it is no number.
     pub fn evaluate(&self, scope: &dyn Scope) -> Option<f64> {
         match self.formula.evaluate(scope)? {

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use pleach_plan::{json as plans, text};
 use pleach_planner::cost::Costs;
+use pleach_planner::report::why::{Answered, Explained};
 use pleach_planner::report::{Report, screen as screens};
-use pleach_planner::search::why::{WhyNot, why_not};
+use pleach_planner::search::why::{self, Field, NoPin, Pin};
 use pleach_planner::{differentiate, graph, trace};
 use pleach_storage::files;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::arguments::{Emit, Global, PlanArguments};
 use crate::compile::{self, Planned};
@@ -20,11 +21,7 @@ use crate::screen::Screen;
 /// Plans, verifies and shows. A placement that does not fit is shown with its figures, and the exit code is 1.
 pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outcome<Exit> {
     let planned = compile::plan(screen, global, &arguments.file, arguments.top)?;
-    let question = arguments
-        .why_not
-        .as_deref()
-        .map(|question| ask(&planned, question))
-        .transpose()?;
+    let asked = Asked::of(&planned, arguments)?;
     let verified = planned.verified()?;
     if let Some(path) = &arguments.out {
         write(path, &plans::write(&verified))?;
@@ -37,11 +34,11 @@ pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outc
             path.display()
         ));
     }
-    show(screen, arguments, &planned, question.as_ref());
+    show(screen, arguments, &planned, &asked);
     misfit::judge(&planned).map_or(Ok(Exit::Fine), Err)
 }
 
-fn show(screen: &Screen, arguments: &PlanArguments, planned: &Planned, question: Option<&WhyNot>) {
+fn show(screen: &Screen, arguments: &PlanArguments, planned: &Planned, asked: &Asked) {
     let report = report(planned);
     match arguments.emit {
         Some(Emit::Graph) => screen.data(&graphs(planned)),
@@ -49,20 +46,63 @@ fn show(screen: &Screen, arguments: &PlanArguments, planned: &Planned, question:
         Some(Emit::Placement) => screen.data_json(&json!(report.placement)),
         None if screen.json => {
             let mut object = json!(report);
-            if let Some(question) = question {
-                object["why_not"] = why_not_json(planned, question);
+            if let Some(why) = &asked.why {
+                object["why"] = json!(why);
+            }
+            if let Some(why_not) = &asked.why_not {
+                object["why_not"] = json!(why_not);
             }
             screen.data_json(&object);
         }
         None if arguments.memory => screen.data(&screens::memory_screen(&report)),
         None => screen.data(&screens::screen(&report)),
     }
-    if let (Some(question), false) = (question, screen.json || arguments.emit.is_some()) {
-        screen.data(&format!(
-            "\n  why not {}? {}",
-            question.question, question.verdict
-        ));
+    if screen.json || arguments.emit.is_some() {
+        return;
     }
+    let told = [
+        asked.why.as_ref().map(Explained::screen),
+        asked.why_not.as_ref().map(Answered::screen),
+    ];
+    for text in told.into_iter().flatten() {
+        screen.data(&format!("\n{}", text.trim_end()));
+    }
+}
+
+/// What was asked about the answer, and what there is to say.
+struct Asked {
+    why: Option<Explained>,
+    why_not: Option<Answered>,
+}
+
+impl Asked {
+    fn of(planned: &Planned, arguments: &PlanArguments) -> Outcome<Self> {
+        let why = arguments.why.as_deref().map(|field| ask(planned, field));
+        let why_not = arguments.why_not.as_deref();
+        let why_not = why_not.map(|question| ask_not(planned, question));
+        Ok(Self {
+            why: why.transpose()?,
+            why_not: why_not.transpose()?,
+        })
+    }
+}
+
+fn no_question(error: &NoPin) -> Failure {
+    Failure::wish("pleach::plan::question", error.to_string())
+}
+
+fn ask(planned: &Planned, field: &str) -> Outcome<Explained> {
+    let field = Field::parse(field).map_err(|error| no_question(&error))?;
+    let (experiment, hardware, answer) = (&planned.experiment, &planned.hardware, &planned.answer);
+    let why = why::why(experiment, hardware, answer, field);
+    Ok(Explained::of(experiment, hardware, &answer.chosen, &why))
+}
+
+fn ask_not(planned: &Planned, question: &str) -> Outcome<Answered> {
+    let pin = Pin::parse(question).map_err(|error| no_question(&error))?;
+    let (experiment, hardware, answer) = (&planned.experiment, &planned.hardware, &planned.answer);
+    let tried = why::why_not(experiment, hardware, answer, &pin);
+    Ok(Answered::of(hardware, pin.field(), &answer.chosen, &tried))
 }
 
 /// The report of an answer.
@@ -73,30 +113,6 @@ pub fn report(planned: &Planned) -> Report {
         &planned.answer,
         planned.seconds,
     )
-}
-
-fn ask(planned: &Planned, question: &str) -> Outcome<WhyNot> {
-    why_not(
-        &planned.experiment,
-        &planned.hardware,
-        &planned.answer,
-        question,
-    )
-    .map_err(|error| Failure::wish("pleach::plan::question", error.to_string()))
-}
-
-fn why_not_json(planned: &Planned, question: &WhyNot) -> Value {
-    let best = question.best.as_ref().map(|best| {
-        let alone = pleach_planner::search::Answer {
-            chosen: best.clone(),
-            alternatives: Vec::new(),
-            rejected: Vec::new(),
-            ..planned.answer.clone()
-        };
-        let report = Report::new(&planned.experiment, &planned.hardware, &alone, 0.0);
-        json!({"placement": report.placement, "time": report.time, "memory": report.memory})
-    });
-    json!({"question": question.question, "verdict": question.verdict, "best": best, "rejected": question.rejected})
 }
 
 /// The differentiated graph of the model, one block after the other.

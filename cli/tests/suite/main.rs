@@ -1,5 +1,6 @@
 //! The binary as its users meet it: command line, specs, supervisor, runs. One binary for all, because linking takes longest.
 
+mod answers;
 mod command_line;
 mod format;
 mod identities;

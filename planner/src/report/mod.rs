@@ -7,6 +7,7 @@ pub mod parts;
 pub mod screen;
 #[cfg(test)]
 mod tests;
+pub mod why;
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::Hardware;

@@ -205,7 +205,7 @@ fn alternatives(out: &mut String, report: &Report) {
     line(out, &format!("{INDENT}next best"));
     for other in &report.alternatives {
         let nodes = if several {
-            format!("{} nodes, ", other.nodes)
+            format!("{}, ", plural(other.nodes, "node"))
         } else {
             String::new()
         };
@@ -226,14 +226,20 @@ fn alternatives(out: &mut String, report: &Report) {
 fn rejected(out: &mut String, report: &Report) {
     line(out, "");
     let search = &report.search;
+    let fit = match search.feasible {
+        1 => "1 fits".to_owned(),
+        other => format!("{other} fit"),
+    };
     line(
         out,
         &format!(
-            "{INDENT}{} placements: {} fit of {} simulated",
-            search.candidates, search.feasible, search.simulated
+            "{INDENT}{}: {} of {} simulated",
+            plural(search.candidates, "placement"),
+            fit,
+            search.simulated
         ),
     );
-    let mut shown: Vec<&Rejected> = report.rejected.iter().collect();
+    let mut shown = grouped(&report.rejected);
     let hidden = shown.len().saturating_sub(REASONS);
     if hidden > 0 {
         shown.sort_by_key(|region| std::cmp::Reverse(region.count));
@@ -260,8 +266,36 @@ fn rejected(out: &mut String, report: &Report) {
     }
 }
 
+/// Regions of one field that have the same reason as one: `tp 3, 6, 12`.
+pub fn grouped(rejected: &[Rejected]) -> Vec<Rejected> {
+    let mut groups: Vec<Rejected> = Vec::new();
+    for region in rejected {
+        let Some((field, value)) = region.what.split_once(' ') else {
+            groups.push(region.clone());
+            continue;
+        };
+        let same = |group: &&mut Rejected| {
+            group.why == region.why && group.what.split(' ').next() == Some(field)
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => {
+                group.what = format!("{}, {value}", group.what);
+                group.count += region.count;
+            }
+            None => groups.push(region.clone()),
+        }
+    }
+    groups
+}
+
 /// Reasons that are shown; of more, those that say most.
 const REASONS: usize = 20;
+
+/// A number of things.
+pub fn plural(number: u64, thing: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{end}")
+}
 
 /// A placement in one line.
 pub fn placement(placed: &Placed) -> String {
@@ -322,7 +356,7 @@ fn line(out: &mut String, text: &str) {
 }
 
 /// Breaks at spaces, so that no line is longer than `width`.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = vec![String::new()];
     for word in text.split_inclusive(' ') {
         let last = lines.last_mut().expect("there is always a line");
@@ -416,6 +450,27 @@ mod tests {
         let lines = wrap("one two three four five", 9);
         assert_eq!(lines, ["one two ", "three ", "four five"]);
         assert!(lines.iter().all(|line| line.trim_end().len() <= 9));
+    }
+
+    #[test]
+    fn regions_with_one_reason_are_told_together() {
+        let region = |what: &str, why: &str| Rejected {
+            what: what.to_owned(),
+            why: why.to_owned(),
+            count: 2,
+        };
+        let all = [
+            region("tp 3", "heads"),
+            region("pp 3", "heads"),
+            region("tp 6", "heads"),
+            region("tp 7", "width"),
+        ];
+        let told: Vec<(String, u64)> = grouped(&all)
+            .into_iter()
+            .map(|group| (group.what, group.count))
+            .collect();
+        let expected = [("tp 3, 6", 4), ("pp 3", 2), ("tp 7", 2)];
+        assert_eq!(told, expected.map(|(what, count)| (what.to_owned(), count)));
     }
 
     #[test]

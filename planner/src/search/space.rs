@@ -11,6 +11,7 @@ use super::figures::Scoped;
 use crate::engine;
 use crate::graph::shape::Shape;
 use crate::placement::Placement;
+use crate::report::screen::plural;
 
 /// A part of the space that was left, why, and how many placements it held.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -64,12 +65,12 @@ impl Builder<'_> {
     fn meshes(&mut self) {
         let there = self.experiment.cluster.gpus();
         if self.experiment.ranks() > there {
-            let nodes = self.experiment.cluster.nodes;
+            let nodes = plural(self.experiment.cluster.nodes, "node");
             let why = format!(
                 "{} GPUs are wanted, there are {there}",
                 self.experiment.ranks()
             );
-            return self.reject(format!("{nodes} nodes"), why);
+            return self.reject(nodes, why);
         }
         let wishes = &self.experiment.plan;
         let gpus = self.experiment.ranks();

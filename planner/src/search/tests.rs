@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::bound::{Bound, Key, price};
 use super::evaluate::{Evaluated, evaluate_cut};
-use super::why::why_not;
+use super::why::{Pin, why_not};
 use super::{Options, plan, space};
 use crate::graph::shape::Shape;
 use crate::hardware;
@@ -25,7 +25,7 @@ fn model([layers, hidden, heads]: [u64; 3]) -> Model {
 }
 
 /// So many nodes and ranks of a device, and layers, width, heads and batch of a model.
-fn experiment(
+pub(super) fn experiment(
     device: &str,
     [nodes, ranks]: [u64; 2],
     [layers, hidden, heads, batch]: [u64; 4],
@@ -221,19 +221,18 @@ fn what_cannot_be_says_why() {
         .find(|region| region.what == "tp 3")
         .unwrap();
     assert!(three.why.contains("8 attention heads"), "{}", three.why);
-    let why = why_not(&experiment, &hardware, &answer, "tp = 3").unwrap();
+    let why = why_not(&experiment, &hardware, &answer, &Pin::Tp(3));
     assert!(
         why.best.is_none() && why.verdict.contains("8 attention heads"),
         "{}",
         why.verdict
     );
-    let why = why_not(&experiment, &hardware, &answer, "pp = 2").unwrap();
+    let why = why_not(&experiment, &hardware, &answer, &Pin::Pp(2));
     assert!(
         why.best.is_some() && why.verdict.contains("slower"),
         "{}",
         why.verdict
     );
-    assert!(why_not(&experiment, &hardware, &answer, "speed = high").is_err());
     experiment.plan.tp = Choice::Fixed(4);
     let nowhere = plan(&experiment, &hardware, Options::default()).unwrap_err();
     assert!(
@@ -315,7 +314,7 @@ fn the_size_of_the_cluster_is_one_more_choice() {
     assert_eq!(found.chosen.placement, fastest.chosen.placement);
     let candidates: u64 = alone.iter().map(|answer| answer.candidates).sum();
     assert_eq!(found.candidates, candidates);
-    let dearer = why_not(&open, &hardware, &found, "nodes = 1").unwrap();
+    let dearer = why_not(&open, &hardware, &found, &Pin::Nodes(1));
     assert_eq!(dearer.best.unwrap().nodes, 1);
 }
 

@@ -6,6 +6,7 @@
 use pleach_dsl::experiment::Experiment;
 use pleach_dsl::wish::{Direction, Objective};
 
+use super::Answer;
 use super::evaluate::Evaluated;
 use super::figures::Scoped;
 
@@ -49,15 +50,32 @@ impl<'e> Wish<'e> {
 
     /// Why a placement stands behind the best: by the first goal, its value and the best one, or by the time of a step.
     pub fn behind(&self, least: &str, values: [f64; 2], steps: [u64; 2]) -> String {
-        let metric = self.objectives.first().map(|goal| goal.metric.as_str());
-        let bytes = |value: f64| super::gibibytes(libm::floor(value.max(0.0)) as u64);
-        let (word, [value, best]) = match metric {
-            None | Some("step_time" | "time") => ("slower", steps.map(super::seconds)),
-            Some("cost") => ("dearer", values.map(|cost| format!("{cost:.0} usd"))),
-            Some("memory.peak") => ("larger", values.map(bytes)),
-            Some(other) => return format!("behind in `{other}`"),
-        };
-        format!("{word}: {least}{value} against {best}")
+        behind(self.objectives.first(), least, values, steps)
+    }
+
+    /// Why the best placement of another search is not the chosen one of an answer: the first goal in which it stands behind, or
+    /// that it is ahead and the spec does not leave it open.
+    pub fn against(&self, experiment: &Experiment, answer: &Answer, other: &Evaluated) -> String {
+        let chosen = &answer.chosen;
+        let steps = [other, chosen].map(|one| one.simulation.step);
+        let implied = [None];
+        let goals = self.objectives.iter().map(Some);
+        let goals: Vec<Option<&Objective>> = goals.chain(implied).collect();
+        for goal in goals {
+            let of = |one: &Evaluated| worth(goal, &one.scope(experiment));
+            let values = [of(other), of(chosen)];
+            let found = std::iter::once(chosen).chain(&answer.alternatives);
+            let best = found.map(of).fold(f64::INFINITY, f64::min);
+            let within = goal.and_then(|goal| goal.within);
+            if values[0] > slack(within, best).max(values[1]) {
+                return behind(goal, "", values, steps);
+            }
+            if values[0] < values[1] && within.is_none() {
+                let told = ahead(goal, values, steps);
+                return format!("{told}, but the spec does not leave it open");
+            }
+        }
+        "as good by every goal; of equals the first in order is taken".to_owned()
     }
 
     /// What still counts as best for the first goal.
@@ -105,6 +123,53 @@ impl<'e> Wish<'e> {
             .into_iter()
             .min_by_key(|&index| (found[index].simulation.step, index))
     }
+}
+
+/// A goal's value, or the time of a step where there is no goal; smaller is better.
+fn worth(goal: Option<&Objective>, scope: &Scoped<'_>) -> f64 {
+    goal.map_or_else(
+        || scope.step_seconds().unwrap_or(f64::INFINITY),
+        |goal| value(goal, scope),
+    )
+}
+
+/// One that stands behind another in a goal.
+fn behind(goal: Option<&Objective>, least: &str, values: [f64; 2], steps: [u64; 2]) -> String {
+    told(
+        goal,
+        ["slower", "dearer", "larger", "behind"],
+        least,
+        values,
+        steps,
+    )
+}
+
+/// One that is ahead of another in a goal.
+fn ahead(goal: Option<&Objective>, values: [f64; 2], steps: [u64; 2]) -> String {
+    told(
+        goal,
+        ["faster", "cheaper", "smaller", "ahead"],
+        "",
+        values,
+        steps,
+    )
+}
+
+fn told(
+    goal: Option<&Objective>,
+    [time, cost, memory, other]: [&str; 4],
+    least: &str,
+    values: [f64; 2],
+    steps: [u64; 2],
+) -> String {
+    let bytes = |value: f64| super::gibibytes(libm::floor(value.max(0.0)) as u64);
+    let (word, [value, best]) = match goal.map(|goal| goal.metric.as_str()) {
+        None | Some("step_time" | "time") => (time, steps.map(super::seconds)),
+        Some("cost") => (cost, values.map(|cost| format!("{cost:.0} usd"))),
+        Some("memory.peak") => (memory, values.map(bytes)),
+        Some(metric) => return format!("{other} in `{metric}`"),
+    };
+    format!("{word}: {least}{value} against {best}")
 }
 
 fn value(objective: &Objective, scope: &Scoped<'_>) -> f64 {
