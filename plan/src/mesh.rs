@@ -55,6 +55,16 @@ pub struct Group {
     pub name: String,
     /// The axes the members differ in, sorted.
     pub axes: Vec<Axis>,
+    /// Whether of all stages only the first and the last belong to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends: bool,
+}
+
+impl Group {
+    /// Whether ranks of different stages belong to it.
+    pub fn spans_stages(&self) -> bool {
+        self.axes.contains(&Axis::Pp)
+    }
 }
 
 impl Mesh {
@@ -86,10 +96,19 @@ impl Mesh {
         (place.pp * self.dp + place.dp) * self.tp + place.tp
     }
 
-    /// The ranks of `group` that `rank` belongs to, ascending (so a member's index is its coordinate on the group's axes).
+    /// Whether the ranks of a stage belong to a group.
+    pub fn takes_part(&self, group: &Group, stage: u32) -> bool {
+        !group.ends || stage == 0 || stage + 1 == self.pp
+    }
+
+    /// The ranks of `group` that `rank` belongs to, ascending; none where its stage does not take part.
     pub fn members(&self, group: &Group, rank: u32) -> Vec<u32> {
         let own = self.place(rank);
+        if !self.takes_part(group, own.pp) {
+            return Vec::new();
+        }
         (0..self.ranks())
+            .filter(|&other| self.takes_part(group, self.place(other).pp))
             .filter(|&other| {
                 let place = self.place(other);
                 let same = |axis| group.axes.contains(&axis) || own.on(axis) == place.on(axis);
@@ -100,7 +119,11 @@ impl Mesh {
 
     /// Number of members of a group.
     pub fn group_size(&self, group: &Group) -> u32 {
-        group.axes.iter().map(|&axis| self.size(axis)).product()
+        let size = |axis: Axis| match axis {
+            Axis::Pp if group.ends => self.pp.min(2),
+            axis => self.size(axis),
+        };
+        group.axes.iter().map(|&axis| size(axis)).product()
     }
 }
 
@@ -131,10 +154,31 @@ mod tests {
             id: GroupId(0),
             name: "tp".into(),
             axes: vec![Axis::Tp],
+            ends: false,
         };
         assert_eq!(mesh.members(&tp, 6), [4, 5, 6, 7]);
         for rank in 0..mesh.ranks() {
             assert_eq!(mesh.rank(mesh.place(rank)), rank);
         }
+    }
+
+    #[test]
+    fn a_group_of_the_ends_leaves_the_middle_out() {
+        let mesh = Mesh {
+            dp: 2,
+            cp: 1,
+            pp: 3,
+            tp: 2,
+        };
+        let ends = Group {
+            id: GroupId(0),
+            name: "ends".into(),
+            axes: vec![Axis::Pp],
+            ends: true,
+        };
+        assert_eq!(mesh.group_size(&ends), 2);
+        assert_eq!(mesh.members(&ends, 1), [1, 9]);
+        assert_eq!(mesh.members(&ends, 9), [1, 9]);
+        assert!(mesh.members(&ends, 5).is_empty());
     }
 }

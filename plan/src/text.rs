@@ -71,7 +71,10 @@ impl Text<'_> {
         let groups: Vec<String> = plan
             .groups
             .iter()
-            .map(|group| format!("{} ({})", group.name, axes(group)))
+            .map(|group| {
+                let ends = if group.ends { ", first and last" } else { "" };
+                format!("{} ({}{ends})", group.name, axes(group))
+            })
             .collect();
         self.line(0, &format!("groups {}", groups.join("  ")));
     }

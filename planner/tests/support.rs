@@ -44,6 +44,7 @@ fn what_runs_is_not_refused() {
         ("plan.engine", "megatron"),
         ("plan.gpus", "4"),
         ("model.biases", "false"),
+        ("model.tied", "true"),
         ("model.norm", "rmsnorm"),
         ("model.embedding.norm", "layernorm"),
         ("model.kv_heads", "2"),
@@ -102,7 +103,6 @@ fn models_beyond_this_version_are_refused() {
     for (path, value) in [
         ("model.positions", "learned"),
         ("model.embedding.scale", "4"),
-        ("model.tied", "true"),
         ("model.dropout", "10%"),
         ("model.head.bias", "true"),
         ("model.qk_norm", "rmsnorm"),

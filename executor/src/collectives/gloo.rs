@@ -62,6 +62,9 @@ impl Gloo {
         let mut groups = Vec::new();
         for group in &plan.groups {
             let members = plan.mesh.members(group, rank);
+            if members.is_empty() {
+                continue;
+            }
             let member = if members.len() == 1 {
                 Member::Solo(Solo)
             } else {

@@ -105,6 +105,9 @@ fn groups(plan: &Plan, faults: &mut Faults) {
                 },
             );
         }
+        let law = "a group of the first and the last stage must have the axis pp";
+        let ends = !group.ends || group.spans_stages();
+        number(faults, ends, "group.ends", group.ends, law);
         if !group.axes.is_sorted_by(|left, right| left < right) {
             faults.push(
                 Place::named(&group.name),

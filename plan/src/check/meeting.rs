@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::check::fault::{Faults, Place, What};
 use crate::walk::{Event, Visit, walk};
-use crate::{Axis, Dtype, GroupId, Instr, Plan, Transfer, TransferKind};
+use crate::{Dtype, Group, Instr, Plan, Transfer, TransferKind};
 
 /// Checks that all roles together reach the end of the step.
 pub fn meeting(plan: &Plan, faults: &mut Faults) {
@@ -129,29 +129,34 @@ impl<'p> Stage<'p> {
 
 /// Whether an instruction needs other stages.
 fn spans(plan: &Plan, instr: &Instr) -> bool {
-    instr.op.group().is_some_and(|group| {
-        plan.mesh.pp > 1 && plan.groups[group.0 as usize].axes.contains(&Axis::Pp)
-    })
+    instr
+        .op
+        .group()
+        .is_some_and(|group| plan.mesh.pp > 1 && plan.groups[group.0 as usize].spans_stages())
 }
 
-/// Lets all stages pass that stand at a collective of one group.
+/// Lets stages pass that stand at a collective of one group with all others that belong to it.
 fn meet<'p>(plan: &'p Plan, stages: &mut [Stage<'p>], faults: &mut Faults) -> bool {
-    let group = |stage: &Stage<'p>| match &stage.next {
-        Some(Point::Collective(_, _, instr)) => instr.op.group(),
-        _ => None,
-    };
-    let Some(first) = stages.first().and_then(group) else {
-        return false;
-    };
-    if !stages.iter().all(|stage| group(stage) == Some(first)) {
-        return false;
+    let mut met = false;
+    for group in plan.groups.iter().filter(|group| group.spans_stages()) {
+        let stands = |stage: &Stage<'p>| match &stage.next {
+            Some(Point::Collective(_, _, instr)) => instr.op.group() == Some(group.id),
+            _ => false,
+        };
+        let mut members: Vec<&mut Stage<'p>> = stages
+            .iter_mut()
+            .filter(|stage| plan.mesh.takes_part(group, stage.number))
+            .collect();
+        if members.iter().all(|stage| stands(stage)) {
+            compare(plan, &members, group, faults);
+            members.iter_mut().for_each(|stage| stage.step());
+            met = true;
+        }
     }
-    compare(plan, stages, first, faults);
-    stages.iter_mut().for_each(Stage::step);
-    true
+    met
 }
 
-fn compare<'p>(plan: &'p Plan, stages: &[Stage<'p>], group: GroupId, faults: &mut Faults) {
+fn compare<'p>(plan: &'p Plan, stages: &[&mut Stage<'p>], group: &Group, faults: &mut Faults) {
     let kinds: Vec<_> = stages
         .iter()
         .filter_map(|stage| kind(plan, stage))
@@ -161,7 +166,7 @@ fn compare<'p>(plan: &'p Plan, stages: &[Stage<'p>], group: GroupId, faults: &mu
             let say =
                 |kind: &(String, &[u64], Dtype)| format!("{} of {:?} {:?}", kind.0, kind.1, kind.2);
             let what = What::Collective {
-                group: plan.groups[group.0 as usize].name.clone(),
+                group: group.name.clone(),
                 first: stages[0].number,
                 left: say(&kinds[0]),
                 second: stage.number,

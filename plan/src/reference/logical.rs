@@ -312,11 +312,20 @@ pub fn gradients(plan: &Plan, memories: &[&Memory]) -> Result<Named, Stuck> {
                 }
                 let replicas: Vec<Value> =
                     (0..plan.mesh.dp).map(replica).collect::<Result<_, _>>()?;
-                all.insert(name.clone(), combine(&replicas, layout.dp, &name)?.data);
+                let own = combine(&replicas, layout.dp, &name)?.data;
+                add(&mut all, name, own);
             }
         }
     }
     Ok(all)
+}
+
+/// Sums what several stages hold of one gradient.
+fn add(all: &mut Named, name: String, own: Vec<f64>) {
+    match all.get_mut(&name) {
+        Some(sum) => sum.iter_mut().zip(&own).for_each(|(sum, own)| *sum += own),
+        None => drop(all.insert(name, own)),
+    }
 }
 
 /// The report, which all ranks must hold alike.

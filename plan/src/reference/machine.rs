@@ -217,6 +217,9 @@ impl<'p> Machine<'p> {
             .get(id.0 as usize)
             .ok_or_else(|| Why::Missing(format!("group {}", id.0)))?;
         let members = plan.mesh.members(group, rank as u32);
+        if members.is_empty() {
+            return Err(Why::Missing("its own group".to_owned()));
+        }
         let memory = &mut self.ranks[rank].memory;
         let met = self
             .exchange

@@ -122,6 +122,7 @@ fn groups() -> Vec<Group> {
         id: GroupId(index as u32),
         name: name.into(),
         axes,
+        ends: false,
     };
     axes.into_iter().enumerate().map(group).collect()
 }

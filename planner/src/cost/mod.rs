@@ -12,7 +12,7 @@ pub mod work;
 
 use pleach_dsl::experiment::Cluster;
 use pleach_plan::hardware::Hardware;
-use pleach_plan::{Axis, Dtype, GroupId, Instr, Op, Plan, TensorId, Transfer};
+use pleach_plan::{Dtype, GroupId, Instr, Op, Plan, TensorId, Transfer};
 
 use crate::engine::{self, Engine};
 use gemm::Products;
@@ -32,6 +32,17 @@ pub enum Class {
     Communication,
 }
 
+/// Which stages an instruction joins, so that it ends for them at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joins {
+    /// None: each goes its own way.
+    Nobody,
+    /// The first and the last.
+    Ends,
+    /// All of them.
+    All,
+}
+
 /// The cost of one instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
@@ -41,8 +52,8 @@ pub struct Cost {
     pub class: Class,
     /// Millionths of a core that it keeps busy, on machines whose ranks share cores.
     pub busy: u32,
-    /// Whether all stages take part, so that it ends for all at once.
-    pub world: bool,
+    /// Which stages it joins.
+    pub joins: Joins,
 }
 
 /// Prices the instructions of one plan.
@@ -113,7 +124,7 @@ impl<'a> Costs<'a> {
             ps,
             class: Class::Compute,
             busy: 1_000_000,
-            world: false,
+            joins: Joins::Nobody,
         }
     }
 
@@ -140,18 +151,19 @@ impl<'a> Costs<'a> {
         let tensor = instr.ins.iter().chain(&instr.updates).chain(&instr.outs);
         let bytes = tensor.map(|&id| self.size(id)).max().unwrap_or(0);
         let (seconds, busy) = self.links.collective(instr.op.name(), bytes, geometry);
-        let axes = self
-            .plan
-            .groups
-            .iter()
-            .find(|candidate| candidate.id == group)
-            .map(|found| &found.axes);
-        let world = self.plan.mesh.pp > 1 && axes.is_some_and(|axes| axes.contains(&Axis::Pp));
+        let mut groups = self.plan.groups.iter();
+        let joins = match groups.find(|candidate| candidate.id == group) {
+            Some(group) if self.plan.mesh.pp > 1 && group.spans_stages() => match group.ends {
+                true => Joins::Ends,
+                false => Joins::All,
+            },
+            _ => Joins::Nobody,
+        };
         Cost {
             ps: picoseconds(seconds),
             class: Class::Communication,
             busy: libm::round(busy.clamp(0.0, 1.0) * 1e6) as u32,
-            world,
+            joins,
         }
     }
 

@@ -58,13 +58,19 @@ impl Geometry {
 /// All instances of a group, each with its members ascending.
 fn instances(mesh: &Mesh, group: &Group) -> Vec<Vec<u32>> {
     let size = mesh.group_size(group).max(1);
-    let mut instances = vec![Vec::with_capacity(size as usize); (mesh.ranks() / size) as usize];
-    for rank in 0..mesh.ranks() {
-        let place = mesh.place(rank);
-        let index = [Axis::Pp, Axis::Dp, Axis::Tp]
+    let others = || {
+        [Axis::Pp, Axis::Dp, Axis::Tp]
             .into_iter()
             .filter(|axis| !group.axes.contains(axis))
-            .fold(0, |index, axis| index * mesh.size(axis) + place.on(axis));
+    };
+    let count: u32 = others().map(|axis| mesh.size(axis)).product();
+    let mut instances = vec![Vec::with_capacity(size as usize); count as usize];
+    for rank in 0..mesh.ranks() {
+        let place = mesh.place(rank);
+        if !mesh.takes_part(group, place.pp) {
+            continue;
+        }
+        let index = others().fold(0, |index, axis| index * mesh.size(axis) + place.on(axis));
         instances[index as usize].push(rank);
     }
     instances
@@ -96,6 +102,7 @@ mod tests {
             id: GroupId(0),
             name: "g".into(),
             axes: axes.to_vec(),
+            ends: false,
         };
         Geometry::of(&mesh, &group, 8)
     }

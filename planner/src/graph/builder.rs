@@ -16,6 +16,7 @@ impl Block {
             output: None,
             gradient_in: None,
             gradient_out: None,
+            tied: None,
         }
     }
 

@@ -38,6 +38,8 @@ pub enum Kind {
         /// Initial values.
         init: Init,
     },
+    /// The embedding's matrix where the head reads it: a parameter, but of the embedding.
+    Tied,
     /// The gradient accumulator of a parameter.
     Accumulator {
         /// Whose gradient it sums.
@@ -64,9 +66,9 @@ impl Value {
         self.dims.iter().map(|dim| dim.size).product()
     }
 
-    /// Whether it is a parameter.
+    /// Whether it is a parameter, of this block or another.
     pub fn is_parameter(&self) -> bool {
-        matches!(self.kind, Kind::Parameter { .. })
+        matches!(self.kind, Kind::Parameter { .. } | Kind::Tied)
     }
 }
 
@@ -102,6 +104,8 @@ pub struct Block {
     pub gradient_in: Option<ValueId>,
     /// The gradient of `input`, as it leaves backward.
     pub gradient_out: Option<ValueId>,
+    /// The matrix that embedding and head share.
+    pub tied: Option<ValueId>,
 }
 
 /// A whole model: three blocks, the middle one repeated.
@@ -135,12 +139,12 @@ impl Block {
             .find(|&index| self.graph[index].outs.contains(&value))
     }
 
-    /// Parameters in the order in which they were declared.
+    /// Its own parameters in the order in which they were declared.
     pub fn parameters(&self) -> impl Iterator<Item = (ValueId, &Value)> {
         self.values
             .iter()
             .enumerate()
-            .filter(|(_, value)| value.is_parameter())
+            .filter(|(_, value)| matches!(value.kind, Kind::Parameter { .. }))
             .map(|(index, value)| (ValueId(index), value))
     }
 

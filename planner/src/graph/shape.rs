@@ -31,6 +31,8 @@ pub struct Shape {
     pub norm: Norm,
     /// The norm behind the embedding.
     pub embedding_norm: Norm,
+    /// Whether the head reads the embedding's matrix.
+    pub tied: bool,
     /// Standard deviations of the initial weights.
     pub init: Init,
 }
@@ -72,6 +74,7 @@ impl Shape {
                 bias: true,
             },
             embedding_norm: Norm::None,
+            tied: false,
             init: Init {
                 weights: small,
                 output: 2.0 / (layers as f64 * libm::sqrt(hidden as f64)),
@@ -107,6 +110,7 @@ impl Shape {
                 residual: layer.residual,
                 norm: layer.norm,
                 embedding_norm: model.embedding.norm,
+                tied: model.tied,
                 init: model.init,
             }),
             _ => Err(beyond.found),
@@ -146,7 +150,7 @@ impl Shape {
                 cap: None,
             },
             dropout: 0.0,
-            tied: false,
+            tied: self.tied,
             init: self.init,
         }
     }
@@ -181,7 +185,6 @@ impl Beyond {
             "a layer norm without a bias",
         );
         self.when(scale != 1.0, "model.embedding.scale", "a scaled embedding");
-        self.when(model.tied, "model.tied", "a head tied to the embedding");
         self.when(model.dropout > 0.0, "model.dropout", "dropout");
         let Head { norm, bias, cap } = model.head;
         self.when(bias, "model.head.bias", "a bias of the logits");

@@ -85,6 +85,7 @@ fn embedding(model: &Shape, sizes: &Sizes) -> Block {
             std: model.init.weights,
         },
     );
+    block.tied = model.tied.then_some(table);
     let ids = block.declare("ids", &[sizes.batch, sizes.sequence], Kind::Ids);
     block.forward_into(
         Op::Tokens {
@@ -131,13 +132,14 @@ fn head(model: &Shape, sizes: &Sizes, scale: f64) -> Block {
     let input = block.declare("input", &sizes.rows(sizes.hidden), Kind::Activation);
     block.input = Some(input);
     let normed = norm(&mut block, model.norm, sizes, "norm", input);
-    let weight = block.parameter(
-        "weight",
-        &[sizes.vocab, sizes.hidden],
-        Init::Normal {
-            std: model.init.weights,
-        },
-    );
+    let dims = [sizes.vocab, sizes.hidden];
+    let weight = if model.tied {
+        block.declare("weight", &dims, Kind::Tied)
+    } else {
+        let std = model.init.weights;
+        block.parameter("weight", &dims, Init::Normal { std })
+    };
+    block.tied = model.tied.then_some(weight);
     let logits = block.forward(
         Op::Linear {},
         &[normed, weight],

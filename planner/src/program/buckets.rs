@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use pleach_plan::{Bucket, Dtype, Layout, Layouts, Lives, Parameter, View};
+use pleach_plan::{Bucket, Dtype, Layout, Layouts, Lives, Parameter, TensorId, View};
 
 use super::Emitter;
 use crate::graph::{Block, Kind, ValueId};
@@ -22,6 +22,8 @@ pub struct Traits {
     pub whole: bool,
     /// Gradients are partial sums over tensor-parallel ranks.
     pub partial: bool,
+    /// Embedding and head read it.
+    pub tied: bool,
     /// Type of the weights.
     pub dtype: Dtype,
 }
@@ -29,6 +31,7 @@ pub struct Traits {
 impl Traits {
     fn name(self, compute: Dtype) -> String {
         let what = match (self.vector, self.whole) {
+            _ if self.tied => "tied",
             (false, _) => "matrices",
             (true, false) => "split_vectors",
             (true, true) => "vectors",
@@ -37,6 +40,14 @@ impl Traits {
         let kept = if self.dtype == compute { "" } else { "_wide" };
         format!("{what}{partial}{kept}")
     }
+}
+
+/// The matrix that embedding and head share: its tensor, its gradient's, and the bucket that holds nothing else.
+pub struct Tied {
+    tensor: TensorId,
+    gradient: TensorId,
+    /// Its bucket.
+    pub bucket: usize,
 }
 
 /// A parameter on its way into a bucket.
@@ -60,6 +71,10 @@ impl Emitter<'_> {
         for (index, value) in block.values.iter().enumerate() {
             if let Kind::Accumulator { of } = value.kind {
                 let gradient = ValueId(index);
+                if block.value(of).kind == Kind::Tied {
+                    self.stand_tied(block, of, gradient);
+                    continue;
+                }
                 let (form, partial) = (sharded.statics[&of], sharded.statics[&gradient] == P);
                 let parameter = block.value(of);
                 let norm = parameter.name.contains("norm.");
@@ -67,6 +82,7 @@ impl Emitter<'_> {
                     vector: parameter.dims.len() == 1,
                     whole: form.cut().is_none(),
                     partial,
+                    tied: block.tied == Some(of),
                     dtype: if norm { self.accumulate } else { self.compute },
                 };
                 members.entry(traits).or_default().push(Member {
@@ -76,13 +92,21 @@ impl Emitter<'_> {
                 });
             }
         }
-        members
-            .into_iter()
-            .map(|(traits, mut members)| {
-                members.sort_by_key(|member| member.value);
-                self.bucket(block, traits, &members)
-            })
-            .collect()
+        let mut own = Vec::new();
+        for (traits, mut members) in members {
+            members.sort_by_key(|member| member.value);
+            let index = self.bucket(block, traits, &members);
+            own.extend((!traits.tied).then_some(index));
+        }
+        own
+    }
+
+    /// The head's names for what the embedding's bucket holds.
+    fn stand_tied(&mut self, block: &Block, value: ValueId, gradient: ValueId) {
+        let tied = self.tied.as_ref().map(|tied| [tied.tensor, tied.gradient]);
+        let [weights, sum] = tied.expect("the embedding is stored before the head");
+        self.table.stand(block, value, weights);
+        self.table.stand(block, gradient, sum);
     }
 
     /// Ranks among which optimizer states are divided.
@@ -211,6 +235,13 @@ impl Emitter<'_> {
                 bucket: index,
             });
             offset += self.table.tensors[tensor.0 as usize].elements();
+            if self.traits[index].tied {
+                self.tied = Some(Tied {
+                    tensor,
+                    gradient,
+                    bucket: index,
+                });
+            }
         }
     }
 }

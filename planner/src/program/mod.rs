@@ -24,6 +24,7 @@ use crate::differentiate::differentiate;
 use crate::engine::{self, Selective};
 use crate::graph::{Block, ModelGraph, transformer};
 use crate::placement::Placement;
+use crate::shard::strategy::Form;
 use crate::shard::{Rules, Sharded, shard_block};
 use tensors::Table;
 
@@ -49,6 +50,8 @@ struct Emitter<'e> {
     buckets: Vec<Bucket>,
     /// For each bucket: its block, whether its weights decay, and how its gradients relate over tensor-parallel ranks.
     traits: Vec<buckets::Traits>,
+    /// The matrix that embedding and head share.
+    tied: Option<buckets::Tied>,
     bodies: Vec<Body>,
     report: TensorId,
     factor: TensorId,
@@ -73,19 +76,23 @@ pub fn cut(experiment: &Experiment, placement: &Placement) -> Result<Cut, EmitEr
         placement.micro_batch,
         scale,
     ));
-    let shard = |block: &Block, recompute: bool| {
+    let shard = |block: &Block, recompute: bool, tied: Option<Form>| {
         let rules = Rules {
             tp: u64::from(placement.tp),
             sequence_parallel: placement.sequence_parallel && placement.tp > 1,
             recompute,
+            tied,
         };
         let (name, tp) = (block.name, placement.tp);
         shard_block(block, rules).ok_or(EmitError::NoSharding { block: name, tp })
     };
+    let embedding = shard(&graph.embedding, false, None)?;
+    let table = graph.embedding.tied;
+    let tied = table.and_then(|table| embedding.statics.get(&table).copied());
     let sharded = [
-        shard(&graph.embedding, false)?,
-        shard(&graph.layer, placement.recompute == Recompute::Full)?,
-        shard(&graph.head, false)?,
+        embedding,
+        shard(&graph.layer, placement.recompute == Recompute::Full, None)?,
+        shard(&graph.head, false, tied)?,
     ];
     Ok(Cut { graph, sharded })
 }
@@ -137,6 +144,13 @@ enum Again {
     Everything,
 }
 
+/// The bodies of parameters that more than one block reads.
+struct TiedBodies {
+    begin: BodyId,
+    reduce: BodyId,
+    update: BodyId,
+}
+
 /// The bodies of one block.
 struct BlockBodies {
     begin: BodyId,
@@ -150,6 +164,7 @@ struct BlockBodies {
 struct Bodies {
     /// Embedding, layer, head.
     blocks: [BlockBodies; 3],
+    tied: Option<TiedBodies>,
     begin: BodyId,
     reduce: BodyId,
 }
@@ -172,11 +187,12 @@ impl<'e> Emitter<'e> {
             mesh,
             compute,
             accumulate,
-            groups: groups(&mesh),
+            groups: groups(&mesh, experiment.model.tied),
             table,
             parameters: Vec::new(),
             buckets: Vec::new(),
             traits: Vec::new(),
+            tied: None,
             bodies: Vec::new(),
             report,
             factor,
@@ -199,15 +215,22 @@ impl<'e> Emitter<'e> {
             let [forward, backward] =
                 self.forward_backward(piece, if layer { again } else { Again::Nothing });
             BlockBodies {
-                begin: self.begin(piece),
+                begin: self.begin(piece.block.name, &piece.buckets),
                 forward,
                 backward,
-                reduce: self.reduce(piece),
-                update: self.update(piece),
+                reduce: self.reduce(piece.block.name, &piece.buckets),
+                update: self.update(piece.block.name, &piece.buckets),
             }
+        });
+        let shared = self.tied.as_ref().map(|tied| [tied.bucket]);
+        let tied = shared.map(|buckets| TiedBodies {
+            begin: self.begin("tied", &buckets),
+            reduce: self.reduce("tied", &buckets),
+            update: self.update("tied", &buckets),
         });
         Bodies {
             blocks,
+            tied,
             begin: self.step_begin(),
             reduce: self.step_reduce(),
         }
@@ -266,20 +289,22 @@ impl<'e> Emitter<'e> {
 }
 
 /// Groups over axes that have more than one rank.
-fn groups(mesh: &Mesh) -> Vec<Group> {
+fn groups(mesh: &Mesh, tied: bool) -> Vec<Group> {
     let wanted = [
-        ("tp", vec![Axis::Tp]),
-        ("dp", vec![Axis::Dp]),
-        ("world", vec![Axis::Dp, Axis::Pp, Axis::Tp]),
+        ("tp", vec![Axis::Tp], false),
+        ("dp", vec![Axis::Dp], false),
+        ("world", vec![Axis::Dp, Axis::Pp, Axis::Tp], false),
+        ("embedding", vec![Axis::Pp], true),
     ];
     let real = wanted
         .into_iter()
-        .filter(|(_, axes)| axes.iter().any(|&axis| mesh.size(axis) > 1));
+        .filter(|(_, axes, ends)| (tied || !ends) && axes.iter().any(|&axis| mesh.size(axis) > 1));
     real.zip(0..)
-        .map(|((name, axes), id)| Group {
+        .map(|((name, axes, ends), id)| Group {
             id: GroupId(id),
             name: name.to_owned(),
             axes,
+            ends,
         })
         .collect()
 }

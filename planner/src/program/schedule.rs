@@ -6,7 +6,7 @@
 
 use pleach_plan::{Body, Call, Mark, Role, Slot, Transfer, TransferKind, Wire};
 
-use super::{BlockBodies, Bodies, Emitter, Piece, stages};
+use super::{BlockBodies, Bodies, Emitter, Piece, TiedBodies, stages};
 use crate::engine::{self, Partition};
 use pleach_plan::BodyId;
 
@@ -22,11 +22,9 @@ pub(super) fn roles(emitter: &Emitter<'_>, pieces: &[Piece<'_>; 3], bodies: &Bod
     let stages = emitter.mesh.pp;
     let model = &emitter.experiment.model;
     let products = |index: usize| {
-        let matrices = pieces[index]
-            .block
-            .parameters()
-            .filter(|(_, value)| value.dims.len() > 1);
-        matrices.map(|(_, value)| value.elements()).sum::<u64>()
+        let values = pieces[index].block.values.iter();
+        let matrices = values.filter(|value| value.is_parameter() && value.dims.len() > 1);
+        matrices.map(|value| value.elements()).sum::<u64>()
     };
     let head = products(2) * 1000 / products(1).max(1);
     let partition =
@@ -36,7 +34,10 @@ pub(super) fn roles(emitter: &Emitter<'_>, pieces: &[Piece<'_>; 3], bodies: &Bod
         .zip(spans)
         .map(|(stage, layers)| {
             let blocks = held(stage, stages);
-            let buckets = blocks.iter().flat_map(|&index| &pieces[index].buckets);
+            let own = blocks.iter().flat_map(|&index| &pieces[index].buckets);
+            let shared = emitter.tied.as_ref().map(|tied| &tied.bucket);
+            let shared = shared.filter(|_| holds_tied(stage, stages));
+            let buckets = own.chain(shared);
             let mut statics = vec![emitter.report, emitter.factor];
             for &index in buckets {
                 let bucket = &emitter.buckets[index];
@@ -78,6 +79,11 @@ fn held(stage: u32, stages: u32) -> Vec<usize> {
     ends.into_iter().flatten().collect()
 }
 
+/// Whether a stage holds what embedding and head share.
+fn holds_tied(stage: u32, stages: u32) -> bool {
+    stage == 0 || stage + 1 == stages
+}
+
 impl Emitter<'_> {
     fn micro_steps(&self) -> u32 {
         let share = u64::from(self.mesh.dp) * self.placement.micro_batch;
@@ -101,11 +107,14 @@ impl Program<'_> {
         self.slots.push(Slot::Mark(Mark::StepBegin));
         self.call(self.bodies.begin, false, 0);
         self.each(blocks, |bodies| bodies.begin);
+        self.tied(|bodies| bodies.begin);
         self.passes();
         self.slots.push(Slot::Mark(Mark::Optimizer));
         self.each(blocks, |bodies| bodies.reduce);
+        self.tied(|bodies| bodies.reduce);
         self.call(self.bodies.reduce, false, 0);
         self.each(blocks, |bodies| bodies.update);
+        self.tied(|bodies| bodies.update);
         self.slots.push(Slot::Mark(Mark::StepEnd));
         self.slots
     }
@@ -113,6 +122,13 @@ impl Program<'_> {
     fn each(&mut self, blocks: &[usize], which: impl Fn(&BlockBodies) -> BodyId) {
         for &index in blocks {
             self.call(which(&self.bodies.blocks[index]), index == 1, 0);
+        }
+    }
+
+    fn tied(&mut self, which: impl Fn(&TiedBodies) -> BodyId) {
+        let shared = self.bodies.tied.as_ref().map(which);
+        if let Some(body) = shared.filter(|_| holds_tied(self.stage, self.stages)) {
+            self.call(body, false, 0);
         }
     }
 

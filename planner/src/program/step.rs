@@ -6,13 +6,12 @@
 use pleach_plan::op::Op;
 use pleach_plan::{Axis, Body, BodyId, BodyKind, Bucket, Instr, Layout, Layouts, Reduce, TensorId};
 
-use super::{Emitter, Piece};
+use super::Emitter;
 
 impl Emitter<'_> {
     /// Zeroes a block's gradients.
-    pub(super) fn begin(&mut self, piece: &Piece<'_>) -> BodyId {
-        let gradients: Vec<TensorId> = piece
-            .buckets
+    pub(super) fn begin(&mut self, block: &str, buckets: &[usize]) -> BodyId {
+        let gradients: Vec<TensorId> = buckets
             .iter()
             .map(|&index| self.buckets[index].gradients)
             .collect();
@@ -20,7 +19,7 @@ impl Emitter<'_> {
             .into_iter()
             .map(|id| self.instr(Op::Zero {}, vec![], vec![id], vec![]))
             .collect();
-        self.plain(piece.block.name, "begin", BodyKind::Begin, code)
+        self.plain(block, "begin", BodyKind::Begin, code)
     }
 
     /// Zeroes the report.
@@ -47,9 +46,9 @@ impl Emitter<'_> {
     }
 
     /// Sums a block's gradients over the ranks that share them, and adds to the squared norm.
-    pub(super) fn reduce(&mut self, piece: &Piece<'_>) -> BodyId {
+    pub(super) fn reduce(&mut self, block: &str, buckets: &[usize]) -> BodyId {
         let (mut code, mut saves) = (Vec::new(), Vec::new());
-        for &index in &piece.buckets {
+        for &index in buckets {
             let gradients = self.buckets[index].gradients;
             let traits = self.traits[index];
             if traits.partial {
@@ -82,6 +81,7 @@ impl Emitter<'_> {
                 };
                 code.push(self.instr(sum, vec![], vec![gradients], vec![]));
             }
+            let replicas = replicas * self.join_ends(traits.tied, measured, &mut code);
             code.push(self.instr(
                 Op::SumSquares { replicas },
                 vec![measured],
@@ -89,8 +89,7 @@ impl Emitter<'_> {
                 vec![],
             ));
         }
-        let name = format!("{}.reduce", piece.block.name);
-        let block = piece.block.name.to_owned();
+        let (name, block) = (format!("{block}.reduce"), block.to_owned());
         let make = |id, code| Body {
             saves,
             ..empty(id, name, BodyKind::Reduce, block, code)
@@ -98,10 +97,23 @@ impl Emitter<'_> {
         self.finish_body(make, code)
     }
 
+    /// Sums what the first and the last stage gathered for the matrix that both hold; how many stages then hold the sum.
+    fn join_ends(&self, tied: bool, gradients: TensorId, code: &mut Vec<Instr>) -> u64 {
+        if !tied || self.mesh.pp == 1 {
+            return 1;
+        }
+        let sum = Op::AllReduce {
+            group: self.group("embedding"),
+            reduce: Reduce::Sum,
+        };
+        code.push(self.instr(sum, vec![], vec![gradients], vec![]));
+        2
+    }
+
     /// Updates a block's parameters.
-    pub(super) fn update(&mut self, piece: &Piece<'_>) -> BodyId {
+    pub(super) fn update(&mut self, block: &str, buckets: &[usize]) -> BodyId {
         let (mut code, mut takes) = (Vec::new(), Vec::new());
-        for &index in &piece.buckets {
+        for &index in buckets {
             let bucket = self.buckets[index].clone();
             if self.slices() == 1 {
                 let weights = bucket.master.unwrap_or(bucket.weights);
@@ -115,8 +127,7 @@ impl Emitter<'_> {
                 self.update_slice(index, &bucket, gradients, &mut code);
             }
         }
-        let name = format!("{}.update", piece.block.name);
-        let block = piece.block.name.to_owned();
+        let (name, block) = (format!("{block}.update"), block.to_owned());
         let make = |id, code| Body {
             takes,
             ..empty(id, name, BodyKind::Update, block, code)

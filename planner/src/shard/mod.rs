@@ -25,6 +25,8 @@ pub struct Rules {
     pub sequence_parallel: bool,
     /// Whether backward runs right after a second forward, so that forms made in forward are still at hand.
     pub recompute: bool,
+    /// How the matrix that embedding and head share already lies.
+    pub tied: Option<Form>,
 }
 
 /// One step of a sharded block.
@@ -256,6 +258,10 @@ impl<'b> Search<'b> {
     fn settle(&self, state: &mut State, value: ValueId, form: Form) -> Option<()> {
         let matrix = self.block.value(value).dims.len() > 1;
         if self.rules.tp > 1 && matrix && form.cut().is_none() {
+            return None;
+        }
+        let tied = self.rules.tied.filter(|_| self.block.tied == Some(value));
+        if tied.is_some_and(|tied| tied != form) {
             return None;
         }
         let held = &mut state.forms[value.0];

@@ -12,15 +12,15 @@ use pleach_plan::{
 
 use super::inline::Inline;
 use super::{Detail, Place};
-use crate::cost::{Class, Cost, Costs};
+use crate::cost::{Class, Cost, Costs, Joins};
 
 /// One thing that a role does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Runs for a while.
     Work(Work),
-    /// Meets all other stages, then runs with them.
-    Meet(Work),
+    /// Meets the stages that it joins, then runs with them.
+    Meet(Work, Joins),
     /// Begins its side of a message.
     Start(Side),
     /// Waits for the end of its side of a message.
@@ -148,7 +148,7 @@ fn rerun(costs: &Costs<'_>, body: &Body) -> Vec<Cost> {
             ps,
             class,
             busy,
-            world: false,
+            joins: Joins::Nobody,
         }
     };
     vec![
@@ -158,7 +158,8 @@ fn rerun(costs: &Costs<'_>, body: &Body) -> Vec<Cost> {
 }
 
 fn alike(one: &Cost, other: &Cost) -> bool {
-    !one.world && !other.world && one.class == other.class && one.busy == other.busy
+    let alone = one.joins == Joins::Nobody && other.joins == Joins::Nobody;
+    alone && one.class == other.class && one.busy == other.busy
 }
 
 impl Program {
@@ -329,7 +330,7 @@ impl Compiler<'_, '_> {
             layer: None,
             instruction: None,
         };
-        if self.shared || summary.runs.iter().any(|cost| cost.world) {
+        if self.shared || summary.runs.iter().any(|cost| cost.joins != Joins::Nobody) {
             for _ in 0..layers {
                 actions.extend(summary.runs.iter().map(|&cost| action(cost, once, place)));
             }
@@ -359,10 +360,9 @@ fn action(cost: Cost, once: bool, place: Place) -> Action {
         once,
         place,
     };
-    if cost.world {
-        Action::Meet(work)
-    } else {
-        Action::Work(work)
+    match cost.joins {
+        Joins::Nobody => Action::Work(work),
+        joins => Action::Meet(work, joins),
     }
 }
 

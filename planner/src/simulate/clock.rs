@@ -7,7 +7,7 @@ use pleach_plan::TransferKind;
 
 use super::actions::{Action, Program, Sharing, Side, Work};
 use super::{Place, RoleTime, Simulation, Span};
-use crate::cost::Class;
+use crate::cost::{Class, Joins};
 
 /// The stages wait for each other for ever.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ enum State {
     /// Waits for its side of a message since then.
     Waiting(Side, u64),
     /// Waits at a meeting since then.
-    Meeting(Work, u64),
+    Meeting(Work, Joins, u64),
     /// Has ended.
     Done,
 }
@@ -137,7 +137,7 @@ impl Clock<'_> {
         self.next[role] += 1;
         self.states[role] = match action {
             Action::Work(work) => State::Working(work, work.ps, self.now),
-            Action::Meet(work) => State::Meeting(work, self.now),
+            Action::Meet(work, joins) => State::Meeting(work, joins, self.now),
             Action::Start(side) => self.start(side),
             Action::Wait(side) => State::Waiting(side, self.now),
         };
@@ -185,22 +185,26 @@ impl Clock<'_> {
         true
     }
 
-    /// When all roles have come to a meeting, it begins.
+    /// When all roles that belong to a meeting have come, it begins.
     fn meet(&mut self) -> bool {
-        let all = self
-            .states
-            .iter()
-            .all(|state| matches!(state, State::Meeting(..)));
-        if !all || self.states.is_empty() {
-            return false;
-        }
-        for role in 0..self.states.len() {
-            if let State::Meeting(work, since) = self.states[role] {
-                self.times[role].bubble += self.now - since;
-                self.states[role] = State::Working(work, work.ps, self.now);
+        let last = self.states.len().saturating_sub(1);
+        let mut met = false;
+        for meeting in [Joins::Ends, Joins::All] {
+            let belongs = |role: &usize| meeting == Joins::All || [0, last].contains(role);
+            let members: Vec<usize> = (0..self.states.len()).filter(belongs).collect();
+            let came = |&role: &usize| matches!(self.states[role], State::Meeting(_, joins, _) if joins == meeting);
+            if members.is_empty() || !members.iter().all(came) {
+                continue;
             }
+            for role in members {
+                if let State::Meeting(work, _, since) = self.states[role] {
+                    self.times[role].bubble += self.now - since;
+                    self.states[role] = State::Working(work, work.ps, self.now);
+                }
+            }
+            met = true;
         }
-        true
+        met
     }
 
     fn account(&mut self, role: usize, work: &Work, start: u64) {
@@ -302,7 +306,7 @@ impl Clock<'_> {
     fn stuck(&self) -> Stuck {
         let place = |state: &State| match state {
             State::Waiting(side, _) => Some(side.place.slot),
-            State::Meeting(work, _) => Some(work.place.slot),
+            State::Meeting(work, ..) => Some(work.place.slot),
             State::Ready | State::Working(..) | State::Done => None,
         };
         let found = self

@@ -149,6 +149,7 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
         id: GroupId(0),
         name: "world".into(),
         axes: vec![Axis::Dp, Axis::Pp, Axis::Tp],
+        ends: false,
     };
     Plan {
         schema: 1,

@@ -29,6 +29,9 @@ pub struct Expected {
     pub gains: BTreeMap<(String, Number), (usize, String)>,
 }
 
+/// The matrix that embedding and head may share.
+const TIED: &str = "embedding.weight";
+
 /// One rank, one stage.
 const ALONE: Sizes = Sizes { ranks: [1, 1] };
 
@@ -62,6 +65,8 @@ struct Unrolled<'g> {
 struct Run<'g> {
     blocks: Vec<Unrolled<'g>>,
     report: Number,
+    /// What the head adds to the gradient of the embedding's matrix.
+    tied: Number,
     detailed: bool,
     made: BTreeSet<Number>,
     gains: BTreeMap<(String, Number), (usize, String)>,
@@ -73,6 +78,9 @@ impl<'g> Unrolled<'g> {
         let mut values: Vec<Number> = (0..block.values.len()).map(missing).collect();
         for (id, value) in block.parameters() {
             values[id.0] = Kind::Weights.symbol(&format!("{prefix}.{}", value.name));
+        }
+        if let Some(tied) = block.tied.filter(|_| block.name == "head") {
+            values[tied.0] = Kind::Weights.symbol(TIED);
         }
         let gradients = vec![Number::ZERO; block.values.len()];
         Unrolled {
@@ -109,6 +117,7 @@ impl<'g> Run<'g> {
                 .map(|(block, prefix)| Unrolled::new(block, prefix))
                 .collect(),
             report: Number::ZERO,
+            tied: Number::ZERO,
             detailed,
             made: BTreeSet::new(),
             gains: BTreeMap::new(),
@@ -158,10 +167,18 @@ impl<'g> Run<'g> {
         for (&id, item) in node.updates.iter().zip(&effect.updates) {
             match unrolled.block.value(id).kind {
                 Role::Accumulator { of } => {
-                    let sum = &mut unrolled.gradients[of.0];
+                    let tied = unrolled.block.value(of).kind == Role::Tied;
+                    let name = match tied {
+                        true => TIED.to_owned(),
+                        false => unrolled.name(of),
+                    };
+                    let sum = match tied {
+                        true => &mut self.tied,
+                        false => &mut unrolled.gradients[of.0],
+                    };
                     *sum = *sum + item.number;
                     if self.detailed {
-                        let (op, name) = (node.op.name(), unrolled.name(of));
+                        let op = node.op.name();
                         let what = format!("{op} of {name}, micro-batch {}", site.micro_batch);
                         self.gains.entry((name, item.number)).or_insert((0, what)).0 += 1;
                     }
@@ -173,6 +190,10 @@ impl<'g> Run<'g> {
 
     /// The norm of all gradients, the clip factor, and one update of each parameter.
     fn optimizer(mut self, experiment: &Experiment) -> Expected {
+        if let Some(table) = self.blocks[0].block.tied {
+            let sum = &mut self.blocks[0].gradients[table.0];
+            *sum = *sum + self.tied;
+        }
         let zero = [Item::whole(Number::ZERO)];
         for unrolled in &self.blocks {
             for (id, _) in unrolled.block.parameters() {

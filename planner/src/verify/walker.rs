@@ -10,7 +10,7 @@ use pleach_plan::{Instr, Mark, Op, Plan, Reduce, TensorId, Transfer, TransferKin
 
 use super::declared;
 use super::fault::Fault;
-use super::held::{Held, Item, Sizes};
+use super::held::{Flat, Held, Item, Sizes};
 use super::memory::Memory;
 use super::number::Number;
 use super::rules::{Effect, Reach, Site, apply, apply_flat, reduce_over};
@@ -264,72 +264,108 @@ impl<'p> Shared<'p> {
         self.misdeclared.extend(faults.into_iter().take(room));
     }
 
-    /// Lets all stages pass that stand at a collective which spans them.
+    /// Lets stages pass that stand at a collective of one group with all others that belong to it.
     fn meet(&mut self, stages: &mut [Stage<'p>]) -> bool {
-        let at: Vec<(Visit<'p>, &'p Instr)> = stages
-            .iter()
-            .filter_map(|stage| match stage.next {
-                Some(Event::Run(visit, _, instr)) if self.spans(instr) => Some((visit, instr)),
-                _ => None,
-            })
-            .collect();
-        if at.is_empty() || at.len() < stages.len() {
-            return false;
+        let mut moved = false;
+        for group in self.plan.groups.iter().filter(|group| group.spans_stages()) {
+            let members = stages
+                .iter()
+                .filter(|stage| self.plan.mesh.takes_part(group, stage.number));
+            let at: Vec<Option<(u32, Visit<'p>, &'p Instr)>> = members
+                .map(|stage| match stage.next {
+                    Some(Event::Run(visit, _, instr)) if instr.op.group() == Some(group.id) => {
+                        Some((stage.number, visit, instr))
+                    }
+                    _ => None,
+                })
+                .collect();
+            let at: Option<Vec<_>> = at.into_iter().collect();
+            if let Some(at) = at.filter(|at| self.spans(at[0].2)) {
+                self.pass(stages, &at);
+                moved = true;
+            }
         }
-        let given = stages.iter().zip(&at).map(|(stage, (visit, instr))| {
+        moved
+    }
+
+    /// Gives the members of a collective over stages its result.
+    fn pass(&self, stages: &mut [Stage<'p>], at: &[(u32, Visit<'p>, &'p Instr)]) {
+        let given = at.iter().map(|(stage, visit, instr)| {
             let id = instr.ins.first().or(instr.updates.first());
             id.map_or_else(
                 || Held::odd("nothing given"),
-                |&id| stage.memory.read(id, visit.layer),
+                |&id| stages[*stage as usize].memory.read(id, visit.layer),
             )
         });
-        let result = self.joined(at[0].1, &given.collect::<Vec<_>>());
-        for (stage, (visit, instr)) in stages.iter_mut().zip(&at) {
+        let result = self.joined(at[0].2, &given.collect::<Vec<_>>());
+        for (stage, visit, instr) in at {
             let (changed, made) = match instr.updates.is_empty() {
                 true => (vec![], vec![result.clone()]),
                 false => (vec![result.clone()], vec![]),
             };
+            let stage = &mut stages[*stage as usize];
             settle(&mut stage.memory, visit, instr, changed, made);
             stage.next = stage.events.next();
         }
-        true
     }
 
     /// What every stage has after a collective over stages: only sums have a meaning there.
     fn joined(&self, instr: &Instr, given: &[Held]) -> Held {
-        let items: Option<Vec<Item>> = given
-            .iter()
-            .map(|held| match held {
-                Held::One(item) => Some(*item),
-                Held::Flat(_) => None,
-            })
-            .collect();
         let group = instr
             .op
             .group()
             .map(|group| &self.plan.groups[group.0 as usize]);
-        match (&instr.op, items, group) {
-            (
-                Op::AllReduce {
-                    reduce: Reduce::Sum,
-                    ..
-                },
-                Some(items),
-                Some(group),
-            ) => {
-                let sum = items.iter().fold(Item::whole(Number::ZERO), |sum, item| {
-                    sum.plus(*item, self.site.sizes)
-                });
-                Held::One(reduce_over(
-                    &instr.op,
-                    sum,
-                    Reach::new(group, &self.site),
-                    &self.site,
-                ))
+        let sums = matches!(
+            instr.op,
+            Op::AllReduce {
+                reduce: Reduce::Sum,
+                ..
             }
-            _ => Held::odd("collective over stages"),
+        );
+        let Some(reach) = group
+            .filter(|_| sums)
+            .map(|group| Reach::new(group, &self.site))
+        else {
+            return Held::odd("collective over stages");
+        };
+        let sum = |items: Vec<Item>| {
+            let zero = Item::whole(Number::ZERO);
+            let sum = items
+                .into_iter()
+                .fold(zero, |sum, item| sum.plus(item, self.site.sizes));
+            reduce_over(&instr.op, sum, reach, &self.site)
+        };
+        let flats: Option<Vec<&Flat>> = given.iter().map(flat).collect();
+        match (items(given), flats) {
+            (Some(items), _) => Held::One(sum(items)),
+            (None, Some(flats)) => joined_flats(&flats, reach, sum),
+            (None, None) => Held::odd("collective over stages"),
         }
     }
+}
+
+fn flat(held: &Held) -> Option<&Flat> {
+    match held {
+        Held::Flat(flat) => Some(flat),
+        Held::One(_) => None,
+    }
+}
+
+/// Flat storages of several stages, part by part; a group that also reaches over their cut has no meaning.
+fn joined_flats(flats: &[&Flat], reach: Reach, sum: impl Fn(Vec<Item>) -> Item) -> Held {
+    let first = flats[0];
+    let alike = flats.iter().all(|flat| flat.fits(first));
+    if !alike || first.cut.is_some_and(|cut| reach.axes[cut]) {
+        return Held::odd("collective over stages");
+    }
+    let part = |index: usize| sum(flats.iter().map(|flat| flat.parts[index].1).collect());
+    let parts = first.parts.iter().enumerate();
+    Held::Flat(Flat {
+        parts: parts
+            .map(|(index, &(length, _))| (length, part(index)))
+            .collect(),
+        cut: first.cut,
+    })
 }
 
 /// New values of updates, and results.

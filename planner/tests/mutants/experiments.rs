@@ -66,6 +66,7 @@ fn model(random: &mut Random, layers: u64) -> Model {
             },
             Norm::RmsNorm { eps: 1e-3 },
         ]),
+        tied: random.coin(),
         embedding_norm: random.pick(&[Norm::None, Norm::RmsNorm { eps: 1e-3 }]),
         dense: Dense {
             activation: random.pick(&[

@@ -45,12 +45,13 @@ const PLACED: [(&str, u32, &[&str]); 8] = [
         &["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.recompute=full"],
     ),
     (
-        "pp2×dp2 in bf16",
+        "tied, pp2×dp2 in bf16",
         4,
         &[
             "plan.tp=1",
             "plan.pp=2",
             "plan.dp=2",
+            "model.tied=true",
             "train.precision=bf16",
         ],
     ),
