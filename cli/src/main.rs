@@ -20,6 +20,7 @@ mod misfit;
 mod pages;
 mod places;
 mod planfile;
+mod preset;
 mod progress;
 mod screen;
 

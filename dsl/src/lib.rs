@@ -32,6 +32,7 @@ pub mod schema;
 mod sources;
 mod spec;
 pub mod syntax;
+mod trend;
 mod typed;
 pub mod wish;
 mod write;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use crate::evaluate::{Note, Stop, Surroundings, Value, draw, evaluate};
 use crate::origin::Origin;
 use crate::problem::Problem;
-use crate::syntax::{Expression, ExpressionKind, Path, Place};
+use crate::schema::FIGURES;
+use crate::syntax::{Expression, ExpressionKind, Operator, Path, Place};
 
 pub use crate::quantity::{Dimension, Quantity};
 
@@ -325,6 +326,60 @@ pub enum Verdict {
 }
 
 impl Requirement {
+    /// The law that a figure of the placement is at most a number of its base units.
+    ///
+    /// # Panics
+    /// The figure is unknown, or the number not finite.
+    pub fn at_most(figure: &str, most: f64) -> Requirement {
+        let known = FIGURES.iter().find(|(name, _)| *name == figure);
+        let (_, dimension) = known.expect("the figure is one of the language");
+        let limit = Quantity::measured(most, *dimension).expect("the limit is finite");
+        let text = format!("{figure} <= limit");
+        let part = |name: &str, start: usize| {
+            let place = Place {
+                file: 0,
+                start,
+                end: start + name.len(),
+            };
+            let path = Path {
+                text: name.to_string(),
+                place,
+            };
+            Box::new(Expression {
+                kind: ExpressionKind::Path(path),
+                place,
+            })
+        };
+        let at = |start: usize, end: usize| Place {
+            file: 0,
+            start,
+            end,
+        };
+        let (sign, end) = (figure.len() + 1, text.len());
+        let sides = [part(figure, 0), part("limit", sign + 3)];
+        let [left, right] = sides;
+        let kind = ExpressionKind::Binary(Operator::AtMost, at(sign, sign + 2), left, right);
+        let bindings = BTreeMap::from([
+            (figure.to_string(), Binding::Figure(figure.to_string())),
+            ("limit".to_string(), Binding::Known(Value::Number(limit))),
+        ]);
+        let condition = Formula {
+            text: text.clone(),
+            expression: Expression {
+                kind,
+                place: at(0, end),
+            },
+            bindings,
+            sequence: None,
+        };
+        Requirement {
+            text,
+            because: None,
+            place: Origin::of_default(""),
+            condition,
+        }
+    }
+
     /// Checks the law under a scope.
     pub fn check(&self, scope: &dyn Scope) -> Verdict {
         let mut notes = Vec::new();

@@ -1,4 +1,4 @@
-//! Messages 18 and 19 of the list of intended texts: a model that fits nowhere, and a placement that does not fit. Their figures are the cost
+//! Messages 18, 19 and 20 of the list of intended texts: a model that fits nowhere, a placement that does not fit, a goal out of reach. Their figures are the cost
 //! model's and may move with it, so a `#` stands for a number; every other letter is meant.
 
 use std::path::Path;
@@ -52,6 +52,33 @@ const PINNED: &str = r#"pleach::memory::placement_too_large
         it to # GiB
 "#;
 
+const UNREACHABLE: &str = r#"pleach::plan::law
+
+  × no plan trains gpt_neox_20b in 30 days on 96 GPUs
+  │ time <= 30 days
+  │ │    │
+  │ │    false
+  │ # days
+    ╭─[law.pleach:37:32]
+ 36 │ 
+ 37 │   cluster = a100_40g { nodes = 12, gpus_per_node = 8 }
+    ·                                ─┬
+    ·                                 ╰── 96 x 312 TFLOP/s
+ 38 │ 
+    ╰────
+    ╭─[law.pleach:47:13]
+ 46 │     recompute   = full
+ 47 │     require time <= 30 days
+    ·             ───────┬───────
+    ·                    ╰── the best plan takes # days
+ 48 │   }
+    ╰────
+  help: #e22 FLOP in # days need # % of peak, the best plan reaches #
+        %. `cluster.nodes = 32` (# days); or `train.steps = #_000` (#
+        days); or `cluster = h100_80g` (# days); or a limit of # days
+        for `time`
+"#;
+
 /// Plans the example with settings, from the checkout's root.
 fn plan(settings: &[&str]) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -101,4 +128,17 @@ fn a_model_that_fits_nowhere_says_what_would_do() {
 fn a_placement_that_does_not_fit_says_what_takes_the_room() {
     let text = plan(&["plan.recompute=none"]);
     assert!(is_like(&text, PINNED), "{text}");
+}
+
+#[test]
+fn a_goal_out_of_reach_names_what_cannot_hold_together_and_what_would_do() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let spec = std::fs::read_to_string(root.join("examples/neox_20b.pleach")).unwrap();
+    let pinned = spec.replace("full\n", "full\n    require time <= 30 days\n");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("law.pleach"), pinned).unwrap();
+    let output = run(folder.path(), &["plan", "law.pleach"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    assert!(is_like(&text, UNREACHABLE), "{text}");
 }

@@ -8,6 +8,7 @@
 pub mod bound;
 pub mod evaluate;
 pub mod figures;
+pub mod reach;
 pub mod space;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ pub mod wishes;
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::Experiment;
+use pleach_dsl::wish::Requirement;
 use pleach_plan::hardware::Hardware;
 
 use crate::placement::Placement;
@@ -87,12 +89,17 @@ struct Search<'e> {
     experiment: &'e Experiment,
     hardware: &'e Hardware,
     wish: Wish<'e>,
+    laws: &'e [Requirement],
     prices: BTreeMap<Key, Priced>,
     found: Vec<Evaluated>,
     misfits: Vec<Evaluated>,
     fates: BTreeMap<(u32, &'static str), Fate>,
     simulated: u64,
+    broken: u64,
 }
+
+/// Figures of a placement that rise with its lower bounds.
+const BOUNDED: [&str; 4] = ["memory.peak", "step_time", "time", "cost"];
 
 /// How many placements of a region had one fate, and the one that came nearest.
 struct Fate {
@@ -110,23 +117,24 @@ pub fn plan(
     hardware: &Hardware,
     options: Options,
 ) -> Result<Answer, Nowhere> {
+    plan_priced(experiment, hardware, options, &mut BTreeMap::new())
+}
+
+/// The same with prices that are known already; those that are found on the way are left for the next search.
+fn plan_priced(
+    experiment: &Experiment,
+    hardware: &Hardware,
+    options: Options,
+    prices: &mut BTreeMap<Key, Priced>,
+) -> Result<Answer, Nowhere> {
     let sizes: Vec<Experiment> = experiment
         .sizes()
         .into_iter()
         .map(|nodes| experiment.on_nodes(nodes))
         .collect();
     let spaces: Vec<Space> = sizes.iter().map(space::enumerate).collect();
-    let mut search = Search {
-        sizes: &sizes,
-        experiment,
-        hardware,
-        wish: Wish::of(experiment),
-        prices: BTreeMap::new(),
-        found: Vec::new(),
-        misfits: Vec::new(),
-        fates: BTreeMap::new(),
-        simulated: 0,
-    };
+    let mut search = Search::new(experiment, &sizes, hardware);
+    search.prices = std::mem::take(prices);
     let total = spaces.iter().map(Space::total).sum();
     let placements: Vec<Sized> = spaces
         .iter()
@@ -140,6 +148,10 @@ pub fn plan(
             .then_with(|| one.bound.step.cmp(&other.bound.step))
     });
     search.run(&candidates, options.alternatives);
+    if search.found.is_empty() && search.broken > 0 {
+        search.pardon(&candidates);
+    }
+    *prices = std::mem::take(&mut search.prices);
     search.answer(merged(spaces), total, options.alternatives)
 }
 
@@ -162,6 +174,49 @@ fn merged(spaces: Vec<Space>) -> Vec<Rejected> {
 }
 
 impl<'e> Search<'e> {
+    fn new(experiment: &'e Experiment, sizes: &'e [Experiment], hardware: &'e Hardware) -> Self {
+        Search {
+            sizes,
+            experiment,
+            hardware,
+            wish: Wish::of(experiment),
+            laws: &experiment.plan.requirements,
+            prices: BTreeMap::new(),
+            found: Vec::new(),
+            misfits: Vec::new(),
+            fates: BTreeMap::new(),
+            simulated: 0,
+            broken: 0,
+        }
+    }
+
+    /// Where every placement that fits breaks a law, the best without laws is the one to show.
+    fn pardon(&mut self, candidates: &[Candidate<'_>]) {
+        let fates = std::mem::take(&mut self.fates);
+        let simulated = self.simulated;
+        self.laws = &[];
+        self.run(candidates, 0);
+        let mut pardoned = std::mem::take(&mut self.found);
+        if !pardoned.is_empty() {
+            self.wish.sort(&mut pardoned, self.experiment);
+            pardoned.truncate(1);
+            self.misfits = pardoned;
+        }
+        (self.fates, self.simulated) = (fates, simulated);
+    }
+
+    /// A law that is broken whatever a placement's figures are above its bounds.
+    fn broken_at_least(&self, candidate: &Candidate<'_>) -> Option<String> {
+        let bounds = candidate.bound;
+        if bounds.step == 0 {
+            return None;
+        }
+        let scope = self.scope(candidate.size, candidate.placement, &bounds);
+        let ceilings = self.laws.iter().filter(|law| law.is_ceiling_of(&BOUNDED));
+        let broken = |law| space::broken_law(std::slice::from_ref(law), &scope);
+        ceilings.into_iter().find_map(broken).map(|(_, why)| why)
+    }
+
     /// Gives every candidate its bounds; those whose shape has no plan are rejected. One alone needs none.
     ///
     /// Shapes that differ only in the micro-batch are priced in rising order: where the smaller one fits on no mesh, the larger
@@ -202,7 +257,9 @@ impl<'e> Search<'e> {
 
     /// The candidates of one shape with their bounds.
     fn bounded<'s>(&mut self, key: Key, placements: &[Sized<'s>]) -> Vec<Candidate<'s>> {
-        let price = match bound::price(self.experiment, self.hardware, key) {
+        let known = self.prices.remove(&key).map(Ok);
+        let price = known.unwrap_or_else(|| bound::price(self.experiment, self.hardware, key));
+        let price = match price {
             Ok(price) => price,
             Err(why) => {
                 placements
@@ -257,6 +314,9 @@ impl<'e> Search<'e> {
                     [step, self.best_step()],
                 );
                 self.reject(candidate.placement, "slower", step, why);
+            } else if let Some(why) = self.broken_at_least(candidate) {
+                self.broken += 1;
+                self.reject(candidate.placement, "law", candidate.bound.step, why);
             } else {
                 self.evaluate(candidate);
             }
@@ -287,10 +347,8 @@ impl<'e> Search<'e> {
             self.reject(placement, "memory", evaluated.peak(), why);
             return self.misfits.push(evaluated);
         }
-        if let Some((_, why)) = space::broken_law(
-            &self.experiment.plan.requirements,
-            &evaluated.scope(self.experiment),
-        ) {
+        if let Some((_, why)) = space::broken_law(self.laws, &evaluated.scope(self.experiment)) {
+            self.broken += 1;
             self.reject(placement, "law", 0, why);
             return self.misfits.push(evaluated);
         }

@@ -3,6 +3,8 @@
 //!
 //! A suggestion is offered only after the planner has tried it: a help that fails the next check is worse than none.
 
+mod unreachable;
+
 use std::path::Path;
 
 use pleach_dsl::experiment::Experiment;
@@ -53,7 +55,7 @@ pub fn judge(planned: &Planned) -> Option<Failure> {
     if !chosen.fits() {
         return Some(too_large(planned, chosen));
     }
-    (planned.answer.feasible == 0).then(|| lawless(planned))
+    (planned.answer.feasible == 0).then(|| unreachable::failure(planned))
 }
 
 /// In a few words why an answer must not be run; none where it is fine.
@@ -248,36 +250,4 @@ fn fits(planned: &Planned, experiment: &Experiment, placement: &Placement) -> Op
         .fold(experiment.clone(), |experiment, pin| pin.apply(&experiment));
     let answer = search::plan(&pinned, &planned.hardware, Options { alternatives: 0 }).ok()?;
     (answer.chosen.fits() && answer.feasible > 0).then(|| answer.chosen.peak())
-}
-
-fn lawless(planned: &Planned) -> Failure {
-    let name = &planned.experiment.name;
-    let mut trouble = Trouble::new(&planned.spec);
-    for law in &planned.experiment.plan.requirements {
-        let reason = law
-            .because
-            .as_ref()
-            .map_or_else(String::new, |because| format!(": {because}"));
-        trouble.mark(&planned.spec, &law.place, format!("this law{reason}"));
-    }
-    let broken: Vec<Rejected> = planned
-        .answer
-        .rejected
-        .iter()
-        .filter(|region| region.why.starts_with("breaks"))
-        .cloned()
-        .collect();
-    let shown = if broken.is_empty() {
-        &planned.answer.rejected
-    } else {
-        &broken
-    };
-    let title = format!("no placement of {name} obeys every `require` of the spec");
-    let help = "loosen the law that is named most, or leave more of `plan` open".to_owned();
-    Failure::problems(vec![trouble.problem(
-        "pleach::plan::law",
-        title,
-        &reasons(shown),
-        help,
-    )])
 }
