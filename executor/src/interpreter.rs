@@ -372,7 +372,8 @@ impl<'p> Interpreter<'p> {
             Wire::Hidden => 0,
             Wire::Gradient => 1,
         };
-        let within = transfer.micro_batch * wires + wire;
-        (step % 1000) as u32 * self.plan.training.micro_steps * wires + within
+        let passes = self.plan.training.micro_steps * self.plan.chunk_count();
+        let pass = transfer.chunk * self.plan.training.micro_steps + transfer.micro_batch;
+        ((step % 1000) as u32 * passes + pass) * wires + wire
     }
 }

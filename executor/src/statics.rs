@@ -15,8 +15,8 @@ use crate::error::Cause;
 pub struct Statics {
     /// By tensor, then by layer of the stage (one entry for what is not layered).
     table: Vec<Vec<Tensor>>,
-    first_layer: u32,
-    layers: u32,
+    /// The layers, in the order of the copies.
+    layers: Vec<u32>,
 }
 
 /// libtorch's name of a type.
@@ -41,11 +41,9 @@ impl Statics {
     /// # Errors
     /// No memory, or a view that does not fit its base.
     pub fn new(plan: &Plan, role: &Role) -> Result<Self, Cause> {
-        let [first, last] = role.layers;
         let mut statics = Self {
             table: plan.tensors.iter().map(|_| Vec::new()).collect(),
-            first_layer: first,
-            layers: last - first + 1,
+            layers: role.layers().collect(),
         };
         for id in &role.statics {
             let described = &plan.tensors[id.0 as usize];
@@ -63,9 +61,9 @@ impl Statics {
         Ok(statics)
     }
 
-    fn copies(&self, described: &Described) -> u32 {
+    fn copies(&self, described: &Described) -> usize {
         if described.lives == Lives::Layered {
-            self.layers
+            self.layers.len()
         } else {
             1
         }
@@ -91,9 +89,7 @@ impl Statics {
     pub fn get(&self, id: TensorId, layer: Option<u32>) -> Option<&Tensor> {
         let copies = self.table.get(id.0 as usize)?;
         match layer {
-            Some(layer) if copies.len() > 1 => {
-                copies.get(layer.checked_sub(self.first_layer)? as usize)
-            }
+            Some(layer) if copies.len() > 1 => copies.get(self.layers.binary_search(&layer).ok()?),
             _ => copies.first(),
         }
     }
@@ -118,7 +114,7 @@ impl Statics {
                 index: u64::from(place.tp),
                 count: u64::from(plan.mesh.tp),
             });
-            for layer in self.layers_of(described, role) {
+            for layer in role.copies(described.lives) {
                 let Some(weights) = self.get(parameter.tensor, layer) else {
                     continue;
                 };
@@ -180,13 +176,6 @@ impl Statics {
             &target,
             &values[(from - offset) as usize..(to - offset) as usize],
         )
-    }
-
-    fn layers_of(&self, described: &Described, role: &Role) -> Vec<Option<u32>> {
-        match described.lives {
-            Lives::Layered => (role.layers[0]..=role.layers[1]).map(Some).collect(),
-            Lives::Static | Lives::Local => vec![None],
-        }
     }
 }
 

@@ -133,7 +133,7 @@ fn run(plan: &Plan, folder: &Path) -> Vec<Seen> {
 fn judge(plan: &Plan) -> reference::Outcome {
     let mut values = BTreeMap::new();
     for parameter in &plan.parameters {
-        for layer in 0..=plan.roles.last().unwrap().layers[1] {
+        for layer in 0..plan.layer_count() {
             let name = parameter.name.replace("{layer}", &layer.to_string());
             values.insert(
                 name.clone(),

@@ -5,7 +5,7 @@
 use crate::{Hashes, Plan};
 
 /// The version of the plan format that this crate reads and writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Why a plan file could not be used.
 #[derive(Debug, thiserror::Error)]

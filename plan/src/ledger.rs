@@ -36,7 +36,7 @@ pub struct Summary {
 
 /// Bytes of a role's static storages.
 pub fn statics(plan: &Plan, role: &Role) -> u64 {
-    let layers = u64::from(role.layers[1] - role.layers[0] + 1);
+    let layers = role.layer_count();
     let copies = |id: &TensorId| match plan.tensors[id.0 as usize].lives {
         Lives::Layered => layers,
         Lives::Static | Lives::Local => 1,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Body, BodyId, Dtype, Group, Mesh, Schedule, Tensor, TensorId, Wire};
+use crate::{Body, BodyId, Dtype, Group, Lives, Mesh, Schedule, Tensor, TensorId, Wire};
 
 /// A whole execution plan: what a worker needs beside its rank.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,12 +129,48 @@ pub struct Bucket {
 pub struct Role {
     /// The stage.
     pub stage: u32,
-    /// First and last layer it holds.
-    pub layers: [u32; 2],
+    /// First and last layer of each of its chunks, in rising order: one chunk, or several where stages are interleaved.
+    pub chunks: Vec<[u32; 2]>,
     /// Static tensors it holds (`Layered` ones once for each of its layers).
     pub statics: Vec<TensorId>,
     /// One step, in order.
     pub slots: Vec<Slot>,
+}
+
+impl Plan {
+    /// Number of layers of the model.
+    pub fn layer_count(&self) -> u32 {
+        let last = |role: &Role| role.chunks.last().map(|&[_, last]| last.saturating_add(1));
+        self.roles.iter().filter_map(last).max().unwrap_or(0)
+    }
+
+    /// Chunks of each pipeline stage.
+    pub fn chunk_count(&self) -> u32 {
+        self.roles
+            .first()
+            .map_or(1, |role| role.chunks.len() as u32)
+    }
+}
+
+impl Role {
+    /// The layers it holds, in rising order.
+    pub fn layers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.chunks.iter().flat_map(|&[first, last]| first..=last)
+    }
+
+    /// How many layers it holds.
+    pub fn layer_count(&self) -> u64 {
+        let count = |&[first, last]: &[u32; 2]| (u64::from(last) + 1).saturating_sub(first.into());
+        self.chunks.iter().map(count).sum()
+    }
+
+    /// The layers for which it holds copies of a tensor: a nameless one for what is not layered.
+    pub fn copies(&self, lives: Lives) -> Vec<Option<u32>> {
+        match lives {
+            Lives::Layered => self.layers().map(Some).collect(),
+            Lives::Static | Lives::Local => vec![None],
+        }
+    }
 }
 
 /// One entry of a role's program.
@@ -159,12 +195,16 @@ pub struct Call {
     /// First and last layer, for bodies of the block `layer`; the body's kind says in which direction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers: Option<[u32; 2]>,
-    /// Virtual pipeline chunk; always 0 today.
-    #[serde(default)]
+    /// Which of the role's chunks the pass goes through; 0 for what is done once a step.
+    #[serde(default, skip_serializing_if = "is_first")]
     pub chunk: u32,
     /// Which micro-batch of the step.
     #[serde(default)]
     pub micro_batch: u32,
+}
+
+fn is_first(chunk: &u32) -> bool {
+    *chunk == 0
 }
 
 /// Direction of a transfer.
@@ -190,8 +230,24 @@ pub struct Transfer {
     pub wire: Wire,
     /// Which micro-batch.
     pub micro_batch: u32,
+    /// Which chunk of the sending stage made it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub chunk: u32,
     /// A tensor of the shape and type that travels.
     pub tensor: TensorId,
+}
+
+impl Transfer {
+    /// The chunk of its own stage, out of so many stages, that makes or reads the value: the sender's, but across the pipeline's ends.
+    pub fn own_chunk(&self, stage: u32, stages: u32) -> u32 {
+        match (self.kind, self.wire) {
+            (TransferKind::Receive, Wire::Hidden) if stage == 0 => self.chunk.saturating_add(1),
+            (TransferKind::Receive, Wire::Gradient) if stage + 1 == stages => {
+                self.chunk.saturating_sub(1)
+            }
+            _ => self.chunk,
+        }
+    }
 }
 
 /// A place in the step.

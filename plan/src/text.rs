@@ -230,7 +230,7 @@ impl Text<'_> {
         self.line(0, "");
         self.line(
             0,
-            &format!("stage {}  layers {}", role.stage, range(role.layers)),
+            &format!("stage {}  layers {}", role.stage, ranges(&role.chunks)),
         );
         let held = self.names(&role.statics);
         self.line(2, &format!("holds {held}"));
@@ -267,8 +267,12 @@ impl Text<'_> {
         let (wire, micro_batch, peer) =
             (lower(&transfer.wire), transfer.micro_batch, transfer.peer);
         let shape = self.shaped(transfer.tensor);
+        let chunk = match transfer.chunk {
+            0 => String::new(),
+            chunk => format!(", chunk {chunk},"),
+        };
         format!(
-            "start {}: {verb} {wire} of micro-batch {micro_batch} {side} stage {peer} as {shape}",
+            "start {}: {verb} {wire} of micro-batch {micro_batch}{chunk} {side} stage {peer} as {shape}",
             transfer.token
         )
     }
@@ -325,6 +329,11 @@ fn list(dims: &[u64]) -> String {
 
 fn range([first, last]: [u32; 2]) -> String {
     format!("{first}..={last}")
+}
+
+fn ranges(chunks: &[[u32; 2]]) -> String {
+    let all: Vec<String> = chunks.iter().copied().map(range).collect();
+    all.join(", ")
 }
 
 fn layout(layout: Layout) -> String {

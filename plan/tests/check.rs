@@ -65,8 +65,13 @@ fn the_header_is_checked() {
         message(|plan| plan.training.global_batch = 9)
             .contains("9 is not micro-batch 2 × 2 micro-steps × dp 2 = 8")
     );
-    assert!(message(|plan| plan.roles[1].layers = [1, u32::MAX]).contains("layers, more than"));
-    assert!(message(|plan| plan.roles[0].layers = [1, 0]).contains("the next layer to place is 0"));
+    assert!(
+        message(|plan| plan.roles[1].chunks = vec![[1, u32::MAX]]).contains("layers, more than")
+    );
+    assert!(
+        message(|plan| plan.roles[0].chunks = vec![[1, 0]])
+            .contains("the next layer to place is 0")
+    );
     assert!(message(|plan| plan.groups[2].axes.swap(0, 1)).contains("not sorted"));
 }
 

@@ -17,6 +17,8 @@ pub enum AttentionKernel {
 pub enum Partition {
     /// By work, the head's included.
     Work,
+    /// Equally many layers each; by work where they do not divide.
+    Even,
     /// By counting modules and functions whose name contains `transformer`: DeepSpeed's `type:transformer|mlp` over GPT-NeoX's list.
     NamedModules,
 }
@@ -61,6 +63,8 @@ pub struct Engine {
     pub wide_logits: bool,
     /// How layers are cut into stages.
     pub partition: Partition,
+    /// Whether stages can hold several chunks of layers each (interleaved 1F1B).
+    pub interleaves: bool,
     /// Whether the residual stream can be cut along the sequence.
     pub sequence_parallel: bool,
     /// Elements of the flat buffer through which gradients are reduced; none where they are reduced in place.
@@ -87,6 +91,7 @@ pub const PLEACH: Engine = Engine {
     pairwise_sums: false,
     wide_logits: false,
     partition: Partition::Work,
+    interleaves: true,
     sequence_parallel: true,
     gradient_bucket: None,
     allocator_slack: 0.05,
@@ -112,6 +117,7 @@ pub const NEOX: Engine = Engine {
     pairwise_sums: true,
     wide_logits: true,
     partition: Partition::NamedModules,
+    interleaves: false,
     sequence_parallel: false,
     gradient_bucket: Some(500_000_000),
     allocator_slack: 0.10,
@@ -135,12 +141,14 @@ pub const MEGATRON: Engine = Engine {
     scattered_transfers: true,
     rotary_passes: 1.0,
     pairwise_sums: false,
-    partition: Partition::Work,
+    partition: Partition::Even,
+    interleaves: true,
     gradient_bucket: None,
     facts: &[
         "batched products around a fused causal softmax, scores stored in 16 bits; dropout on scores and residual branches",
         "a checkpointed layer runs its whole forward again; logits copied to 32 bits for the loss",
         "tensor-parallel ranks send a part each between stages (scatter/gather, arXiv 2104.04473)",
+        "stages of equally many layers; interleaved ones exchange once for each forward and backward (arXiv 2104.04473)",
         "weight gradients added by a kernel of their own, in 16 bits",
     ],
     ..NEOX
@@ -167,10 +175,12 @@ pub const NANOTRON: Engine = Engine {
     name: "nanotron",
     scattered_transfers: false,
     blocking_transfers: true,
+    partition: Partition::Work,
+    interleaves: false,
     facts: &[
         "FlashAttention-2, RMSNorm and rotary positions as fused kernels (nanotron's own LLaMA)",
         "gradients added in 32 bits by a kernel of their own (accumulate_grad_in_fp32)",
-        "stages by layers, 1F1B, sending and receiving in line with computation; logits copied to 32 bits for the loss",
+        "stages by work (get_block_compute_costs), 1F1B, sending and receiving in line with computation; logits copied to 32 bits for the loss",
     ],
     ..MEGATRON_FLASH
 };

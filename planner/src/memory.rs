@@ -214,7 +214,7 @@ fn stage(costs: &Costs<'_>, sizes: &[u64], profiles: &[Profile], role: &Role) ->
 
 /// Bytes of static tensors of a role: layered ones once for each of its layers.
 fn statics(plan: &Plan, sizes: &[u64], role: &Role, ids: &[TensorId]) -> u64 {
-    let layers = u64::from(role.layers[1] - role.layers[0] + 1);
+    let layers = role.layer_count();
     let held = ids.iter().filter(|id| role.statics.contains(id));
     let bytes = held.map(|id| match plan.tensors[id.0 as usize].lives {
         Lives::Layered => layers * sizes[id.0 as usize],

@@ -9,6 +9,8 @@ pub struct Placement {
     pub tp: u32,
     /// Pipeline stages.
     pub pp: u32,
+    /// Chunks of layers that each stage holds: more than one is the interleaved schedule.
+    pub vpp: u32,
     /// Replicas.
     pub dp: u32,
     /// ZeRO stage, 0 or 1.

@@ -24,11 +24,18 @@ pub fn trace(costs: &Costs<'_>) -> Result<Trace, Stuck> {
 
 fn title(plan: &Plan, role: &pleach_plan::Role) -> String {
     let width = plan.mesh.dp * plan.mesh.tp;
-    let [first, last] = role.layers;
+    let layers: Vec<String> = role
+        .chunks
+        .iter()
+        .map(|[first, last]| format!("{first} to {last}"))
+        .collect();
     let ranks = [role.stage * width, (role.stage + 1) * width - 1];
     format!(
-        "stage {}: layers {first} to {last}, ranks {} to {}",
-        role.stage, ranks[0], ranks[1]
+        "stage {}: layers {}, ranks {} to {}",
+        role.stage,
+        layers.join(" and "),
+        ranks[0],
+        ranks[1]
     )
 }
 

@@ -38,17 +38,19 @@ fn outcome(plan: &Plan) -> Outcome {
 
 fn all() -> Vec<Placement> {
     let mut found = Vec::new();
-    for (dp, pp, tp) in [
-        (1, 1, 1),
-        (1, 1, 2),
-        (1, 2, 1),
-        (2, 1, 1),
-        (1, 2, 2),
-        (2, 1, 2),
-        (2, 2, 1),
-        (2, 2, 2),
-        (1, 4, 1),
-        (1, 1, 4),
+    for (dp, pp, tp, vpp) in [
+        (1, 1, 1, 1),
+        (1, 1, 2, 1),
+        (1, 2, 1, 1),
+        (2, 1, 1, 1),
+        (1, 2, 2, 1),
+        (1, 2, 1, 2),
+        (2, 1, 2, 1),
+        (2, 2, 1, 1),
+        (2, 2, 2, 1),
+        (2, 2, 2, 2),
+        (1, 4, 1, 1),
+        (1, 1, 4, 1),
     ] {
         for recompute in [Recompute::None, Recompute::Selective, Recompute::Full] {
             for (zero, sequence_parallel) in [(0, false), (1, false), (0, true), (1, true)] {
@@ -57,6 +59,7 @@ fn all() -> Vec<Placement> {
                         zero,
                         sequence_parallel,
                         recompute,
+                        vpp,
                         ..placement(dp, pp, tp)
                     });
                 }

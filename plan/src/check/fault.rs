@@ -162,15 +162,23 @@ pub enum What {
         /// Stages of the mesh.
         pp: u32,
     },
-    /// A role's layers do not follow those of the stage before.
+    /// A chunk's layers do not follow those of the chunk before it in the model.
     #[error("it holds layers {first}..={last}, but the next layer to place is {next}")]
     Layers {
-        /// Its first layer.
+        /// The chunk's first layer.
         first: u32,
-        /// Its last layer.
+        /// The chunk's last layer.
         last: u32,
-        /// One after the last layer of the stage before.
+        /// One after the last layer before it.
         next: u64,
+    },
+    /// Stages that do not have equally many chunks.
+    #[error("it has {chunks} chunks, stage 0 has {expected}")]
+    Chunks {
+        /// Its chunks.
+        chunks: usize,
+        /// Those of stage 0.
+        expected: usize,
     },
     /// More of something than any program of this format may have.
     #[error("{count} {things}, more than the {limit} that a program may have")]
@@ -272,15 +280,17 @@ pub enum What {
     },
     /// A call whose layers do not suit its body or its stage.
     #[error(
-        "it calls block `{block}` for layers {layers:?}, on a stage that holds layers {held:?}"
+        "it calls block `{block}` for layers {layers:?} in chunk {chunk}, on a stage whose chunks hold layers {held:?}"
     )]
     CallLayers {
         /// The block.
         block: String,
         /// The layers of the call.
         layers: Option<[u32; 2]>,
-        /// The layers of the stage.
-        held: [u32; 2],
+        /// The chunk of the call.
+        chunk: u32,
+        /// The layers of the stage, by chunk.
+        held: Vec<[u32; 2]>,
     },
     /// A frame is written while it holds something.
     #[error("the frame of block `{block}` already holds what `{writer}` saved")]

@@ -2,7 +2,7 @@
 
 use crate::check::fault::{Faults, Place, What};
 use crate::json::SCHEMA;
-use crate::{Plan, Slot};
+use crate::{Plan, Role, Slot};
 
 /// The most ranks, and the most layers of a stage.
 const RANKS: u64 = 1 << 20;
@@ -161,7 +161,6 @@ fn roles(plan: &Plan, faults: &mut Faults) {
             },
         );
     }
-    let mut next = 0_u64;
     for (index, role) in plan.roles.iter().enumerate() {
         let place = Place {
             stage: Some(role.stage),
@@ -177,11 +176,7 @@ fn roles(plan: &Plan, faults: &mut Faults) {
                 },
             );
         }
-        let [first, last] = role.layers;
-        if u64::from(first) != next || last < first {
-            faults.push(place.clone(), What::Layers { first, last, next });
-        }
-        let count = u64::from(last.saturating_sub(first)) + 1;
+        let count = role.layer_count();
         if count > LAYERS {
             faults.push(
                 place,
@@ -192,7 +187,34 @@ fn roles(plan: &Plan, faults: &mut Faults) {
                 },
             );
         }
-        next = u64::from(last) + 1;
+    }
+    chunks(plan, faults);
+}
+
+/// The chunks of all stages, in turn, hold the layers of the model in order.
+fn chunks(plan: &Plan, faults: &mut Faults) {
+    let expected = plan.roles.first().map_or(0, |role| role.chunks.len());
+    let place = |role: &Role| Place {
+        stage: Some(role.stage),
+        ..Place::default()
+    };
+    for role in &plan.roles {
+        let chunks = role.chunks.len();
+        if chunks != expected || chunks == 0 {
+            faults.push(place(role), What::Chunks { chunks, expected });
+        }
+    }
+    let mut next = 0_u64;
+    for chunk in 0..expected {
+        for role in &plan.roles {
+            let Some(&[first, last]) = role.chunks.get(chunk) else {
+                continue;
+            };
+            if u64::from(first) != next || last < first {
+                faults.push(place(role), What::Layers { first, last, next });
+            }
+            next = u64::from(last) + 1;
+        }
     }
 }
 
@@ -215,13 +237,17 @@ fn unrolled(plan: &Plan, faults: &mut Faults) {
                 );
                 continue;
             };
-            let [first, last] = call.layers.unwrap_or([role.layers[0]; 2]);
-            let inside = role.layers[0] <= first && first <= last && last <= role.layers[1];
+            let chunk = role.chunks.get(call.chunk as usize);
+            let [first, last] = call.layers.unwrap_or_default();
+            let inside = chunk.is_some_and(|chunk| {
+                call.layers.is_none() || chunk[0] <= first && first <= last && last <= chunk[1]
+            });
             if !inside || call.layers.is_some() != (body.block == "layer") {
                 let what = What::CallLayers {
                     block: body.block.clone(),
                     layers: call.layers,
-                    held: role.layers,
+                    chunk: call.chunk,
+                    held: role.chunks.clone(),
                 };
                 faults.push(place, what);
                 continue;

@@ -2,13 +2,13 @@
 //!
 //! Members of one stage run the same code and always meet; so it is enough to advance one abstract rank for each stage until
 //! all are done or nobody can go on. A transfer's start never blocks. A wait blocks until the peer has begun its side: the n-th
-//! send from one stage to another meets the n-th receive there, as on an ordered channel for each direction.
+//! send of a wire from one stage to another meets the n-th receive there, as on an ordered channel for each direction and wire.
 
 use std::collections::BTreeMap;
 
 use crate::check::fault::{Faults, Place, What};
 use crate::walk::{Event, Visit, walk};
-use crate::{Dtype, Group, Instr, Plan, Transfer, TransferKind};
+use crate::{Dtype, Group, Instr, Plan, Transfer, TransferKind, Wire};
 
 /// Checks that all roles together reach the end of the step.
 pub fn meeting(plan: &Plan, faults: &mut Faults) {
@@ -54,8 +54,8 @@ struct Stage<'p> {
     tokens: BTreeMap<u32, (Channel, TransferKind, usize)>,
 }
 
-/// Sending and receiving stage.
-type Channel = (u32, u32);
+/// Sending and receiving stage, and what travels: values and their gradients do not wait for each other.
+type Channel = (u32, u32, Wire);
 
 impl<'p> Stage<'p> {
     fn new(plan: &'p Plan, number: u32) -> Self {
@@ -210,8 +210,16 @@ impl<'p> Channels<'p> {
         faults: &mut Faults,
     ) -> (Channel, TransferKind, usize) {
         let (channel, own, other) = match transfer.kind {
-            TransferKind::Send => ((stage, transfer.peer), &mut self.sends, &self.receives),
-            TransferKind::Receive => ((transfer.peer, stage), &mut self.receives, &self.sends),
+            TransferKind::Send => (
+                (stage, transfer.peer, transfer.wire),
+                &mut self.sends,
+                &self.receives,
+            ),
+            TransferKind::Receive => (
+                (transfer.peer, stage, transfer.wire),
+                &mut self.receives,
+                &self.sends,
+            ),
         };
         let queue = own.entry(channel).or_default();
         let index = queue.len();
@@ -221,7 +229,7 @@ impl<'p> Channels<'p> {
                 TransferKind::Receive => (describe(plan, counterpart), describe(plan, transfer)),
             };
             if pair.0 != pair.1 {
-                let (from, to) = channel;
+                let (from, to, _) = channel;
                 faults.push(
                     place.clone(),
                     What::Transfer {
@@ -277,7 +285,7 @@ impl<'p> Channels<'p> {
 fn describe(plan: &Plan, transfer: &Transfer) -> String {
     let tensor = &plan.tensors[transfer.tensor.0 as usize];
     format!(
-        "{:?} of micro-batch {} as {:?} {:?}",
-        transfer.wire, transfer.micro_batch, tensor.dims, tensor.dtype
+        "{:?} of micro-batch {} from chunk {} as {:?} {:?}",
+        transfer.wire, transfer.micro_batch, transfer.chunk, tensor.dims, tensor.dtype
     )
 }

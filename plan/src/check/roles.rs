@@ -104,7 +104,7 @@ impl<'p, 'f> Step<'p, 'f> {
                     if called.insert(call.body) {
                         self.uses(body);
                     }
-                    self.call(body, call.micro_batch, call.chunk);
+                    self.call(body, call.micro_batch);
                     visits(self.plan, index, call).for_each(|visit| self.visit(&visit));
                 }
             }
@@ -173,7 +173,7 @@ impl<'p, 'f> Step<'p, 'f> {
         }
     }
 
-    fn call(&mut self, body: &'p Body, micro_batch: u32, chunk: u32) {
+    fn call(&mut self, body: &'p Body, micro_batch: u32) {
         self.place.body = Some(body.name.clone());
         let steps = self.plan.training.micro_steps;
         if micro_batch >= steps {
@@ -181,14 +181,6 @@ impl<'p, 'f> Step<'p, 'f> {
                 table: "micro-batch",
                 id: u64::from(micro_batch),
                 count: steps as usize,
-            });
-        }
-        if chunk != 0 {
-            let law = "virtual pipeline chunks are not there yet: it must be 0";
-            self.fault(What::Number {
-                field: "chunk",
-                value: chunk.to_string(),
-                law,
             });
         }
         let late = matches!(body.kind, BodyKind::Reduce | BodyKind::Update);

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::ops::collective;
 use super::stuck::Why;
 use super::value::Value;
-use crate::{GroupId, Op, Transfer, TransferKind};
+use crate::{GroupId, Op, Transfer, TransferKind, Wire};
 
-/// Sending and receiving rank.
-pub type Channel = (u32, u32);
+/// Sending and receiving rank, and what travels.
+pub type Channel = (u32, u32, Wire);
 
 /// A transfer that a rank has begun.
 #[derive(Clone, Debug)]

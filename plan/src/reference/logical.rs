@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::rank::Memory;
 use super::stuck::{Spot, Stuck, Why};
 use super::value::{Unfit, Value, cut, join};
-use crate::{Bucket, Layout, Lives, Parameter, Plan, Rank, Role, TensorId};
+use crate::{Bucket, Layout, Parameter, Plan, Rank, Role, TensorId};
 
 /// How far replicas may be apart, relative to their size.
 const AGREE: f64 = 1e-12;
@@ -23,12 +23,8 @@ fn at_rank(rank: u32, why: impl Into<Why>) -> Stuck {
     )
 }
 
-/// The layers for which a role holds copies of a tensor: one nameless for static ones.
 fn layers(plan: &Plan, role: &Role, id: TensorId) -> Vec<Option<u32>> {
-    match plan.tensors[id.0 as usize].lives {
-        Lives::Layered => (role.layers[0]..=role.layers[1]).map(Some).collect(),
-        _ => vec![None],
-    }
+    role.copies(plan.tensors[id.0 as usize].lives)
 }
 
 /// A parameter's name with its layer filled in.

@@ -248,20 +248,20 @@ impl<'p> Machine<'p> {
         };
         let (channel, value) = match transfer.kind {
             TransferKind::Send => (
-                (own, peer),
+                (own, peer, transfer.wire),
                 Some(
                     self.ranks[rank]
                         .memory
                         .sent(self.plan, port, transfer.micro_batch)?,
                 ),
             ),
-            TransferKind::Receive => ((peer, own), None),
+            TransferKind::Receive => ((peer, own, transfer.wire), None),
         };
         let tensor = self.plan.tensors.get(port.tensor.0 as usize);
         let shape = tensor.map(|tensor| (&tensor.dims, tensor.dtype));
         let label = format!(
-            "{:?} of micro-batch {} as {shape:?}",
-            transfer.wire, transfer.micro_batch
+            "{:?} of micro-batch {} from chunk {} as {shape:?}",
+            transfer.wire, transfer.micro_batch, transfer.chunk
         );
         let open = self.exchange.post(channel, transfer, value, label)?;
         if peer == own

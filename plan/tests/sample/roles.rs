@@ -63,7 +63,7 @@ impl Builder {
         slots.push(Slot::Mark(Mark::StepEnd));
         Role {
             stage,
-            layers: held,
+            chunks: vec![held],
             statics: statics.map(|tensor| tensor.id).collect(),
             slots,
         }
@@ -89,6 +89,7 @@ impl Builder {
                     peer,
                     wire,
                     micro_batch,
+                    chunk: 0,
                     tensor,
                 }),
                 Slot::Wait(token),

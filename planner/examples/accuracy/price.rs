@@ -80,9 +80,6 @@ fn short(system: &str) -> &str {
 /// The placement of a row, where the planner can express it.
 fn placement(row: &Row, engine: &str) -> Result<Placement, String> {
     let lacks = |what: &str| Err(format!("not said: {what}"));
-    if !matches!(row.text("vpp"), "1" | "") {
-        return Err("interleaved stages are not planned yet".to_owned());
-    }
     if row.text("vpp").is_empty() && row.count("pp") != Some(1) {
         return lacks("chunks of a stage");
     }
@@ -101,6 +98,10 @@ fn placement(row: &Row, engine: &str) -> Result<Placement, String> {
         other => return Err(format!("recompute {other} is not planned yet")),
     };
     Ok(Placement {
+        vpp: match row.text("vpp") {
+            "" => 1,
+            _ => ranks("vpp")?,
+        },
         tp: ranks("tp")?,
         pp: ranks("pp")?,
         dp: ranks("dp")?,

@@ -1,6 +1,6 @@
 //! Whether an experiment can be cut as a placement says, and the arithmetic where it cannot.
 
-use pleach_dsl::experiment::Experiment;
+use pleach_dsl::experiment::{Experiment, Stages};
 
 use crate::graph::shape::Shape;
 use crate::placement::Placement;
@@ -28,6 +28,26 @@ pub enum EmitError {
     Stages {
         /// Layers of the model.
         layers: u64,
+        /// Stages of the mesh, times their chunks.
+        stages: u64,
+    },
+    /// Stages of equal size are wanted, or counts that do not fit.
+    #[error("{layers} layers are not cut into {stages} stages by `{text}`")]
+    Cut {
+        /// Layers of the model.
+        layers: u64,
+        /// Stages of the mesh, times their chunks.
+        stages: u64,
+        /// What the spec says.
+        text: String,
+    },
+    /// Interleaved stages take micro-batches in groups.
+    #[error(
+        "{micro_steps} micro-batches do not fall into groups of {stages}, one for each stage, which interleaved stages take"
+    )]
+    Groups {
+        /// Micro-batches of a step on each replica.
+        micro_steps: u64,
         /// Stages of the mesh.
         stages: u64,
     },
@@ -84,13 +104,7 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
             });
         }
     }
-    let stages = u64::from(placement.pp);
-    if model.layers < stages {
-        return Err(EmitError::Stages {
-            layers: model.layers,
-            stages,
-        });
-    }
+    stages(experiment, placement, model.layers)?;
     let (batch, replicas, micro_batch) = (
         experiment.train.global_batch,
         u64::from(placement.dp),
@@ -103,8 +117,41 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
             micro_batch,
         });
     }
+    let (micro_steps, stages) = (batch / (replicas * micro_batch), u64::from(placement.pp));
+    if placement.vpp > 1 && !micro_steps.is_multiple_of(stages) {
+        return Err(EmitError::Groups {
+            micro_steps,
+            stages,
+        });
+    }
     if placement.zero > 1 {
         return Err(EmitError::Unsupported("ZeRO 2 and 3"));
     }
     Ok(())
+}
+
+/// Checks that every chunk of every stage has a layer, and that what the spec says of stages adds up.
+fn stages(experiment: &Experiment, placement: &Placement, layers: u64) -> Result<(), EmitError> {
+    if placement.vpp != 1 && placement.pp == 1 {
+        return Err(EmitError::Unsupported("several chunks of one stage"));
+    }
+    let stages = u64::from(placement.pp) * u64::from(placement.vpp);
+    if layers < stages || stages == 0 {
+        return Err(EmitError::Stages { layers, stages });
+    }
+    let text = match &experiment.plan.stages {
+        Some(Stages::Even) if !layers.is_multiple_of(stages) => "even".to_owned(),
+        Some(Stages::Layers(counts)) if !fills(counts, layers, stages) => format!("{counts:?}"),
+        _ => return Ok(()),
+    };
+    Err(EmitError::Cut {
+        layers,
+        stages,
+        text,
+    })
+}
+
+/// Whether written counts are as many as the stages, none of them empty, and together all layers.
+fn fills(counts: &[u64], layers: u64, stages: u64) -> bool {
+    counts.len() as u64 == stages && !counts.contains(&0) && counts.iter().sum::<u64>() == layers
 }

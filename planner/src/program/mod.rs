@@ -8,8 +8,9 @@ mod bodies;
 mod buckets;
 mod fit;
 mod header;
+pub mod passes;
 mod schedule;
-mod stages;
+pub mod stages;
 mod step;
 mod tensors;
 
@@ -62,6 +63,18 @@ struct Emitter<'e> {
 pub struct Cut {
     graph: ModelGraph,
     sharded: [Sharded; 3],
+}
+
+impl Cut {
+    /// The head's work in thousandths of a layer's, by the elements of their matrices.
+    pub fn head_share(&self) -> u64 {
+        let products = |block: &Block| {
+            let values = block.values.iter();
+            let matrices = values.filter(|value| value.is_parameter() && value.dims.len() > 1);
+            matrices.map(|value| value.elements()).sum::<u64>()
+        };
+        products(&self.graph.head) * 1000 / products(&self.graph.layer).max(1)
+    }
 }
 
 /// Lowers, differentiates and shards.
@@ -130,7 +143,7 @@ pub fn emit_cut(
         emitter.piece(&cut.graph.head, head),
     ];
     let bodies = emitter.all_bodies(&pieces);
-    let roles = schedule::roles(&emitter, &pieces, &bodies);
+    let roles = schedule::roles(&emitter, &pieces, &bodies, cut.head_share());
     Ok(emitter.finish(roles))
 }
 

@@ -1,22 +1,49 @@
-//! Which layers each pipeline stage holds: by work, or as DeepSpeed cuts GPT-NeoX's list of modules.
+//! Which layers each pipeline stage holds: as the spec says, by work, evenly, or as DeepSpeed cuts GPT-NeoX's list of modules.
 
-use crate::engine::Partition;
+use pleach_dsl::experiment::{Experiment, Stages};
 
-/// First and last layer of each stage. `head` is the head's work in thousandths of a layer's.
-pub fn cut(partition: Partition, layers: u64, stages: u64, head: u64) -> Vec<[u32; 2]> {
+use crate::engine::{self, Partition};
+use crate::placement::Placement;
+
+/// First and last layer of each chunk of each stage, in the model's order. `head` is the head's work in thousandths of a layer's.
+pub fn spans(experiment: &Experiment, placement: &Placement, head: u64) -> Vec<[u32; 2]> {
+    let own = || engine::find(&placement.engine).map_or(Partition::Work, |own| own.partition);
+    let (layers, stages) = (
+        experiment.model.layers(),
+        u64::from(placement.pp) * u64::from(placement.vpp),
+    );
+    match &experiment.plan.stages {
+        Some(Stages::Layers(counts)) => consecutive(counts),
+        Some(Stages::Even) => cut(Partition::Even, layers, stages, head),
+        Some(Stages::Uneven) => cut(Partition::Work, layers, stages, head),
+        None if placement.vpp > 1 => cut(Partition::Even, layers, stages, head),
+        None => cut(own(), layers, stages, head),
+    }
+}
+
+/// First and last layer of each stage.
+fn cut(partition: Partition, layers: u64, stages: u64, head: u64) -> Vec<[u32; 2]> {
     let counts = match partition {
+        Partition::Even if layers.is_multiple_of(stages) => {
+            vec![layers / stages; stages as usize]
+        }
+        Partition::Even => balance(layers, stages, head),
         Partition::Work => balance(layers, stages, head),
         Partition::NamedModules => {
             named_modules(layers, stages).unwrap_or_else(|| balance(layers, stages, head))
         }
     };
+    consecutive(&counts)
+}
+
+fn consecutive(counts: &[u64]) -> Vec<[u32; 2]> {
     let mut first = 0;
-    let span = |count: u64| {
+    let span = |&count: &u64| {
         let own = [first, first + count as u32 - 1];
         first += count as u32;
         own
     };
-    counts.into_iter().map(span).collect()
+    counts.iter().map(span).collect()
 }
 
 /// Layers of each stage, as even as the head's weight allows.

@@ -10,12 +10,7 @@ use crate::search::Evaluated;
 /// Parameters of the model: logical sizes, layered ones once for each layer.
 pub fn parameters(evaluated: &Evaluated) -> u64 {
     let plan = &evaluated.plan;
-    let layers = plan
-        .roles
-        .iter()
-        .map(|role| u64::from(role.layers[1]) + 1)
-        .max()
-        .unwrap_or(0);
+    let layers = u64::from(plan.layer_count());
     let count = |parameter: &pleach_plan::Parameter| {
         let size: u64 = parameter.dims.iter().product();
         match plan.tensors[parameter.tensor.0 as usize].lives {

@@ -9,7 +9,7 @@ use super::model;
 use crate::cost::PICO;
 use crate::hardware::bands::Band;
 use crate::search::Evaluated;
-use crate::search::figures::word;
+use crate::search::figures::{schedule, word};
 
 /// A placement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -150,16 +150,26 @@ impl Placed {
             dp: placement.dp,
             cp: plan.mesh.cp,
             ep: 1,
-            vpp: 1,
+            vpp: placement.vpp,
             sp: placement.sequence_parallel,
             zero: placement.zero,
             recompute: word(placement.recompute).to_owned(),
             micro_batch: placement.micro_batch,
             micro_steps: plan.training.micro_steps,
-            schedule: "1f1b".to_owned(),
-            stages: plan.roles.iter().map(|role| role.layers).collect(),
+            schedule: schedule(placement.vpp.into()).to_owned(),
+            stages: stages(plan),
         }
     }
+}
+
+/// First and last layer of every chunk of every stage, as the pipeline passes them.
+fn stages(plan: &pleach_plan::Plan) -> Vec<[u32; 2]> {
+    let chunks = 0..plan.chunk_count() as usize;
+    let of = |chunk: usize| {
+        let roles = plan.roles.iter();
+        roles.filter_map(move |role| role.chunks.get(chunk).copied())
+    };
+    chunks.flat_map(of).collect()
 }
 
 impl Time {

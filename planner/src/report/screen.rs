@@ -300,8 +300,12 @@ pub fn plural(number: u64, thing: &str) -> String {
 /// A placement in one line.
 pub fn placement(placed: &Placed) -> String {
     let sequence = if placed.sp { ", sequence parallel" } else { "" };
+    let chunks = match placed.vpp {
+        1 => String::new(),
+        chunks => format!(" (vpp {chunks})"),
+    };
     format!(
-        "tp {} x pp {} x dp {}{sequence}, zero {}, {} x {} sequences, recompute {}",
+        "tp {} x pp {}{chunks} x dp {}{sequence}, zero {}, {} x {} sequences, recompute {}",
         placed.tp,
         placed.pp,
         placed.dp,
@@ -323,10 +327,12 @@ fn stages(placed: &Placed) -> String {
     } else {
         lengths.join(", ")
     };
-    format!(
-        "layers of each stage: {shown}; {} schedule",
-        placed.schedule.to_uppercase()
-    )
+    match placed.vpp {
+        1 => format!("layers of each stage: {shown}; 1F1B schedule"),
+        chunks => format!(
+            "layers of {chunks} chunks of each stage, in turn: {shown}; interleaved 1F1B schedule"
+        ),
+    }
 }
 
 fn parts(time: &Time) -> String {

@@ -1,8 +1,8 @@
 //! Lower bounds: what a placement takes at least, in time and memory, without emitting its plan.
 //!
 //! A layer's bodies are the same for every mesh that shares a [`Key`], so they are priced once per key, on a plan of one stage and
-//! one micro-batch. A bound leaves out what depends on the mesh (transfers, collectives between replicas, the update, waiting
-//! inside a stage), and takes the split of layers that would be best; so the simulation can never be below it.
+//! one micro-batch. A bound takes the stages as they will be cut and leaves out what else depends on the mesh (transfers, collectives
+//! between replicas, the update, most of the waiting); so the simulation can never be below it.
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::{Hardware, Kind};
@@ -11,7 +11,8 @@ use pleach_plan::{BodyKind, Plan, Recompute};
 use crate::cost::Costs;
 use crate::memory;
 use crate::placement::Placement;
-use crate::program::{self, Cut};
+use crate::program::passes::Pipeline;
+use crate::program::{self, Cut, stages};
 use crate::simulate::actions::{self, Sharing};
 
 /// What a layer's bodies depend on.
@@ -47,7 +48,8 @@ impl Key {
 pub struct Priced {
     /// The layouts that all placements of the key share.
     pub cut: Cut,
-    layers: u64,
+    /// The head's work in thousandths of a layer's.
+    head_share: u64,
     layer: u64,
     embedding: u64,
     head: u64,
@@ -74,10 +76,12 @@ pub struct Bound {
 /// # Errors
 /// No plan can be emitted for it; the text says why.
 pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<Priced, String> {
+    let experiment = &whole(experiment);
     let batch = experiment.train.global_batch;
     let sample = Placement {
         tp: key.tp,
         pp: 1,
+        vpp: 1,
         dp: u32::try_from(batch / key.micro_batch).unwrap_or(u32::MAX),
         zero: 0,
         sequence_parallel: key.sequence_parallel,
@@ -102,9 +106,10 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
     } else {
         0.0
     };
+    let head_share = cut.head_share();
     Ok(Priced {
         cut,
-        layers: experiment.model.layers(),
+        head_share,
         layer: time("layer"),
         embedding: time("embedding"),
         head: time("head"),
@@ -118,6 +123,13 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
         slack,
         cores,
     })
+}
+
+/// The experiment on one stage, whatever it says of stages.
+fn whole(experiment: &Experiment) -> Experiment {
+    let mut experiment = experiment.clone();
+    experiment.plan.stages = None;
+    experiment
 }
 
 /// Computing and communicating of one block's forward and backward for one micro-batch.
@@ -163,43 +175,70 @@ impl Priced {
     pub fn bound(&self, experiment: &Experiment, placement: &Placement) -> Bound {
         let replicas = u64::from(placement.dp);
         let micro_steps = experiment.train.global_batch / (replicas * placement.micro_batch).max(1);
+        let spans = stages::spans(experiment, placement, self.head_share);
+        let pipeline = |stage: u32| Pipeline {
+            stage,
+            stages: placement.pp,
+            chunks: placement.vpp,
+            micro_steps: u32::try_from(micro_steps).unwrap_or(u32::MAX),
+        };
+        let chunks = |stage: usize| spans.iter().skip(stage).step_by(placement.pp as usize);
+        let all = || (0..placement.pp).map(|stage| (pipeline(stage), chunks(stage as usize)));
+        let step = all().map(|(at, chunks)| self.step(at, chunks)).max();
+        let bytes = all()
+            .map(|(at, chunks)| self.bytes(placement, at, chunks))
+            .max();
+        let peak = libm::floor(bytes.unwrap_or(0) as f64 * (1.0 + self.slack)) as u64;
         Bound {
-            step: self.step(placement, micro_steps),
-            peak: self.peak(placement, micro_steps),
+            step: self.shared(placement, micro_steps, step.unwrap_or(0)),
+            peak: self.fixed + peak,
         }
     }
 
-    /// The fullest stage works through all micro-batches; the first one also passes all stages and returns, and the last stage
-    /// has the head and a layer for each of the others.
-    fn step(&self, placement: &Placement, micro_steps: u64) -> u64 {
-        let stages = u64::from(placement.pp);
-        let whole = self.layers * self.layer + self.embedding + self.head;
-        let fullest = (self.layers.div_ceil(stages) * self.layer).max(whole / stages);
-        let last = whole + (micro_steps - 1) * (self.layer + self.head);
-        let alone = (micro_steps * fullest).max(last);
+    /// A stage works through all micro-batches; before its first forward and after its last backward the layers before it have theirs.
+    fn step<'s>(&self, at: Pipeline, chunks: impl Iterator<Item = &'s [u32; 2]> + Clone) -> u64 {
+        let ends = |held: bool, work: u64| if held { work } else { 0 };
+        let own = layers(chunks.clone()) * self.layer
+            + ends(at.stage == 0, self.embedding)
+            + ends(at.stage + 1 == at.stages, self.head);
+        let first = chunks
+            .clone()
+            .next()
+            .map_or(0, |&[first, _]| u64::from(first));
+        let before = first * self.layer + ends(at.stage > 0, self.embedding);
+        u64::from(at.micro_steps) * own + before
+    }
+
+    /// All ranks of the machine's cores together do no more than the best point of contention allows.
+    fn shared(&self, placement: &Placement, micro_steps: u64, alone: u64) -> u64 {
         let Some(sharing) = &self.cores else {
             return alone;
         };
-        // All ranks of the machine's cores together do no more than the best point of contention allows.
         let ranks = u64::from(placement.dp) * u64::from(placement.tp);
         let work = u128::from(micro_steps * self.computing) * u128::from(ranks);
         alone.max(sharing.least(work))
     }
 
-    /// However the layers are split, some stage holds at least what an even filling gives each.
-    fn peak(&self, placement: &Placement, micro_steps: u64) -> u64 {
+    /// What a stage's layers keep from step to step, and what forward has left of them when the first backward begins.
+    fn bytes<'s>(
+        &self,
+        placement: &Placement,
+        at: Pipeline,
+        chunks: impl Iterator<Item = &'s [u32; 2]> + Clone,
+    ) -> u64 {
         let sharers = if placement.zero >= 1 {
             u64::from(placement.dp)
         } else {
             1
         };
-        let kept = self.weights + self.optimizer / sharers;
-        let stages = u64::from(placement.pp);
-        let in_flight = |stage: u64| (stages - stage).min(micro_steps).max(1);
-        let inverse: f64 = (0..stages)
-            .map(|stage| 1.0 / (kept + in_flight(stage) * self.frame).max(1) as f64)
-            .sum();
-        let filled = self.layers as f64 / inverse;
-        self.fixed + libm::floor(filled * (1.0 + self.slack)) as u64
+        let kept = layers(chunks.clone()) * (self.weights + self.optimizer / sharers);
+        let in_flight = at.in_flight().into_iter().zip(chunks);
+        let frames = in_flight.map(|(count, chunk)| count * layers([chunk].into_iter()));
+        kept + frames.sum::<u64>() * self.frame
     }
+}
+
+fn layers<'s>(chunks: impl Iterator<Item = &'s [u32; 2]>) -> u64 {
+    let count = |[first, last]: &[u32; 2]| u64::from(last - first) + 1;
+    chunks.map(count).sum()
 }

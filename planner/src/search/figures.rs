@@ -16,6 +16,8 @@ pub struct Scoped<'e> {
     pub tp: Option<u64>,
     /// Stages.
     pub pp: Option<u64>,
+    /// Chunks of each stage.
+    pub vpp: Option<u64>,
     /// Replicas.
     pub dp: Option<u64>,
     /// ZeRO stage.
@@ -42,6 +44,7 @@ impl<'e> Scoped<'e> {
             nodes: experiment.cluster.nodes,
             tp: None,
             pp: None,
+            vpp: None,
             dp: None,
             zero: None,
             micro_batch: None,
@@ -58,6 +61,7 @@ impl<'e> Scoped<'e> {
         Scoped {
             tp: Some(placement.tp.into()),
             pp: Some(placement.pp.into()),
+            vpp: Some(placement.vpp.into()),
             dp: Some(placement.dp.into()),
             zero: Some(placement.zero.into()),
             micro_batch: Some(placement.micro_batch),
@@ -73,6 +77,7 @@ impl<'e> Scoped<'e> {
         Placement {
             tp: ranks(self.tp),
             pp: ranks(self.pp),
+            vpp: ranks(self.vpp),
             dp: ranks(self.dp),
             zero: u32::try_from(self.zero.unwrap_or(0)).unwrap_or(u32::MAX),
             sequence_parallel,
@@ -105,6 +110,11 @@ impl<'e> Scoped<'e> {
     }
 }
 
+/// The schedule's word for so many chunks of each stage.
+pub fn schedule(chunks: u64) -> &'static str {
+    if chunks > 1 { "interleaved" } else { "1f1b" }
+}
+
 /// The word of a spec.
 pub fn word(recompute: Recompute) -> &'static str {
     match recompute {
@@ -127,8 +137,9 @@ impl Scope for Scoped<'_> {
             "tp" => count(self.tp),
             "pp" => count(self.pp),
             "dp" => count(self.dp),
-            "cp" | "ep" | "vpp" => count(Some(1)),
-            "schedule" => Some(Figure::Word("1f1b".to_owned())),
+            "vpp" => count(self.vpp),
+            "cp" | "ep" => count(Some(1)),
+            "schedule" => self.vpp.map(|vpp| Figure::Word(schedule(vpp).to_owned())),
             "offload" => Some(Figure::Word("none".to_owned())),
             "zero" => count(self.zero),
             "micro_batch" => count(self.micro_batch),

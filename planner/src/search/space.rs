@@ -3,11 +3,11 @@
 //! Ranks are `tp × pp × dp` and all of the cluster is used, or as many GPUs as the spec says. Fields the spec leaves open take every value that divides; what does not
 //! divide is counted under its reason.
 
-use pleach_dsl::experiment::Experiment;
+use pleach_dsl::experiment::{Experiment, Stages};
 use pleach_dsl::wish::{Choice, FromFigure, Requirement, Verdict};
 use pleach_plan::Recompute;
 
-use super::figures::Scoped;
+use super::figures::{Scoped, schedule};
 use crate::engine;
 use crate::graph::shape::Shape;
 use crate::placement::Placement;
@@ -121,6 +121,14 @@ impl Builder<'_> {
         if pp == 0 || !gpus.is_multiple_of(tp * pp) {
             return Some(format!("with tp {tp}, {gpus} ranks do not divide by it"));
         }
+        if let Some(Stages::Layers(counts)) = &self.experiment.plan.stages {
+            let written = counts.len() as u64;
+            if !written.is_multiple_of(pp) {
+                return Some(format!(
+                    "{written} counts of layers are written for its stages"
+                ));
+            }
+        }
         (pp > layers).then(|| format!("there are only {layers} layers"))
     }
 
@@ -159,11 +167,67 @@ impl Builder<'_> {
                     );
                     self.reject(format!("micro_batch {micro}"), why);
                 } else {
-                    self.leaves(&mut scope);
+                    self.chunks(&mut scope, batch / dp / micro);
                 }
             }
             scope.micro_batch = None;
         }
+    }
+
+    /// Chunks of each stage: where they are open, one, or as many as divide a stage's layers evenly.
+    fn chunks(&mut self, scope: &mut Scoped<'_>, micro_steps: u64) {
+        let (plan, pp) = (&self.experiment.plan, scope.pp.unwrap_or(1));
+        let layers = self.experiment.model.layers();
+        let able = engine::find(&plan.engine).is_none_or(|engine| engine.interleaves);
+        let even = || {
+            let several = able && pp > 1 && layers.is_multiple_of(pp);
+            let several = several && micro_steps.is_multiple_of(pp);
+            divisors(if several { layers / pp } else { 1 })
+        };
+        for vpp in values(&plan.vpp, scope, even) {
+            scope.vpp = Some(vpp);
+            match self.interleaving(vpp, pp, micro_steps) {
+                Some(why) => self.reject(format!("vpp {vpp}"), why),
+                None => self.leaves(scope),
+            }
+        }
+        scope.vpp = None;
+    }
+
+    /// Why stages cannot hold so many chunks.
+    fn interleaving(&self, vpp: u64, pp: u64, micro_steps: u64) -> Option<String> {
+        let (plan, layers) = (&self.experiment.plan, self.experiment.model.layers());
+        match &plan.stages {
+            Some(Stages::Layers(counts)) if counts.len() as u64 != pp * vpp => {
+                return Some(format!(
+                    "{} counts of layers are written for {pp} x {vpp} chunks",
+                    counts.len()
+                ));
+            }
+            Some(Stages::Even) if !layers.is_multiple_of((pp * vpp).max(1)) => {
+                return Some(format!(
+                    "{layers} layers do not divide evenly by {pp} x {vpp} chunks"
+                ));
+            }
+            _ => {}
+        }
+        if vpp == 1 {
+            return None;
+        }
+        if engine::find(&plan.engine).is_some_and(|engine| !engine.interleaves) {
+            return Some(format!("`{}` does not interleave stages", plan.engine));
+        }
+        if pp == 1 {
+            return Some("one stage has nothing to interleave with".to_owned());
+        }
+        if vpp == 0 || pp * vpp > layers {
+            return Some(format!("{layers} layers do not fill {pp} x {vpp} chunks"));
+        }
+        (!micro_steps.is_multiple_of(pp)).then(|| {
+            format!(
+                "{micro_steps} micro-batches do not fall into groups of {pp}, one for each stage"
+            )
+        })
     }
 
     /// The choices that change no shape: recompute and sequence parallelism.
@@ -248,9 +312,12 @@ fn values<T: FromFigure + Clone>(
 /// Formulas that could not be computed on the way must agree in the end.
 fn agrees(experiment: &Experiment, scope: &Scoped<'_>) -> bool {
     let wishes = &experiment.plan;
+    let schedule = scope.vpp.map(|vpp| schedule(vpp).to_owned());
     holds(&wishes.tp, scope, scope.tp.as_ref())
         && holds(&wishes.pp, scope, scope.pp.as_ref())
         && holds(&wishes.dp, scope, scope.dp.as_ref())
+        && holds(&wishes.vpp, scope, scope.vpp.as_ref())
+        && holds(&wishes.schedule, scope, schedule.as_ref())
         && holds(&wishes.zero, scope, scope.zero.as_ref())
         && holds(&wishes.micro_batch, scope, scope.micro_batch.as_ref())
         && holds(&wishes.recompute, scope, scope.recompute.as_ref())

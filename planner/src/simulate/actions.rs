@@ -198,7 +198,7 @@ struct Compiler<'c, 'p> {
     detail: Detail,
     summaries: Vec<Summary>,
     shared: bool,
-    keys: BTreeMap<(u32, u32, Wire, u32), usize>,
+    keys: BTreeMap<(u32, u32, Wire, u32, u32), usize>,
     messages: Vec<Message>,
 }
 
@@ -214,11 +214,11 @@ impl Compiler<'_, '_> {
         for (index, slot) in slots.iter().enumerate() {
             match slot {
                 Slot::Call(call) => {
-                    let kind = self.costs.plan().bodies[call.body.0 as usize].kind;
+                    let body = &self.costs.plan().bodies[call.body.0 as usize];
                     if let Some(inline) = &mut inline {
-                        actions.extend(inline.before(kind, call.micro_batch));
+                        actions.extend(inline.before(body, call));
                     }
-                    let once = !matches!(kind, BodyKind::Forward | BodyKind::Backward);
+                    let once = !matches!(body.kind, BodyKind::Forward | BodyKind::Backward);
                     self.call(index, call, once, &mut actions);
                 }
                 Slot::Start(_) | Slot::Wait(_) if inline.is_some() => {}
@@ -260,21 +260,18 @@ impl Compiler<'_, '_> {
 
     /// All transfers of a role by what they carry, for engines that make them in line.
     fn inline(&mut self, stage: u32, slots: &[Slot]) -> Inline {
-        let mut sides = BTreeMap::new();
+        let (stages, mut sides) = (self.costs.plan().mesh.pp, BTreeMap::new());
         for (index, slot) in slots.iter().enumerate() {
             if let Slot::Start(transfer) = slot {
                 let sends = transfer.kind == TransferKind::Send;
+                let chunk = transfer.own_chunk(stage, stages);
                 sides.insert(
-                    (sends, transfer.wire, transfer.micro_batch),
+                    (sends, (transfer.wire, chunk, transfer.micro_batch)),
                     self.side(stage, index, transfer),
                 );
             }
         }
-        Inline {
-            sides,
-            last: None,
-            ahead: (self.costs.plan().mesh.pp - 1).saturating_sub(stage),
-        }
+        Inline::new(self.costs.plan(), stage, slots, sides)
     }
 
     fn message(&mut self, stage: u32, transfer: &Transfer) -> usize {
@@ -286,7 +283,13 @@ impl Compiler<'_, '_> {
         let messages = &mut self.messages;
         *self
             .keys
-            .entry((from, to, transfer.wire, transfer.micro_batch))
+            .entry((
+                from,
+                to,
+                transfer.wire,
+                transfer.chunk,
+                transfer.micro_batch,
+            ))
             .or_insert_with(|| {
                 messages.push(Message { from, to, ps });
                 messages.len() - 1

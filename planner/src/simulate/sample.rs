@@ -152,7 +152,7 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
         ends: false,
     };
     Plan {
-        schema: 1,
+        schema: json::SCHEMA,
         experiment: "sample".into(),
         hashes: Hashes::default(),
         engine: "pleach".into(),
@@ -216,6 +216,7 @@ impl Slots {
             peer,
             wire,
             micro_batch,
+            chunk: 0,
             tensor,
         }));
         Some(self.token)
@@ -266,7 +267,7 @@ fn role(stage: u32, stages: u32, layers: u32, micro_steps: u32) -> Role {
     slots.slots.push(Slot::Mark(Mark::StepEnd));
     Role {
         stage,
-        layers,
+        chunks: vec![layers],
         statics: vec![REPORT],
         slots: slots.slots,
     }

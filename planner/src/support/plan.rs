@@ -1,6 +1,6 @@
-//! What a placement can be: tensor parallelism, stages in one pass, replicas with ZeRO 0 or 1, and full recomputation or none.
+//! What a placement can be: tensor parallelism, stages with one or several chunks, replicas with ZeRO 0 or 1, and recomputation.
 
-use pleach_dsl::experiment::{Experiment, Stages};
+use pleach_dsl::experiment::Experiment;
 use pleach_dsl::wish::Choice;
 
 use super::Unsupported;
@@ -16,19 +16,9 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
         (!only(&plan.cp, &1), "plan.cp", "context parallelism"),
         (!only(&plan.ep, &1), "plan.ep", "expert parallelism"),
         (
-            !only(&plan.vpp, &1),
-            "plan.vpp",
-            "a choice of virtual stages",
-        ),
-        (
-            !word(&plan.schedule, "1f1b"),
+            !schedules(&plan.schedule),
             "plan.schedule",
-            "another pipeline schedule than `1f1b`",
-        ),
-        (
-            matches!(plan.stages, Some(Stages::Even | Stages::Layers(_))),
-            "plan.stages",
-            "a cut into stages that is not by work",
+            "another pipeline schedule than `1f1b` and `interleaved`",
         ),
         (beyond(&plan.zero, 1), "plan.zero", "ZeRO beyond stage 1"),
         (
@@ -45,6 +35,16 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
     ];
     let refused = refused.into_iter().filter(|(refused, ..)| *refused);
     found.extend(refused.map(|(_, path, what)| Unsupported { path, what }));
+}
+
+/// Whether a choice leaves only schedules that are planned.
+fn schedules(choice: &Choice<String>) -> bool {
+    let planned = |word: &String| ["1f1b", "interleaved"].contains(&word.as_str());
+    match choice {
+        Choice::Auto | Choice::Formula(_) => true,
+        Choice::Fixed(word) => planned(word),
+        Choice::OneOf(words) => words.iter().all(planned),
+    }
 }
 
 /// Whether a choice leaves nothing but one value, or leaves it wholly to the planner.

@@ -86,10 +86,7 @@ pub fn logical_name(parameter: &Parameter, layer: Option<u32>) -> String {
 
 /// The layers for which a role holds copies of a tensor: one nameless for static ones.
 pub fn copies(plan: &Plan, role: &Role, id: TensorId) -> Vec<Option<u32>> {
-    match plan.tensors[id.0 as usize].lives {
-        Lives::Layered => (role.layers[0]..=role.layers[1]).map(Some).collect(),
-        Lives::Static | Lives::Local => vec![None],
-    }
+    role.copies(plan.tensors[id.0 as usize].lives)
 }
 
 /// A bucket's parameters by offset.

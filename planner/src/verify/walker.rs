@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use pleach_plan::walk::{Event, Visit, walk};
-use pleach_plan::{Instr, Mark, Op, Plan, Reduce, TensorId, Transfer, TransferKind};
+use pleach_plan::{Instr, Mark, Op, Plan, Reduce, TensorId, Transfer, TransferKind, Wire};
 
 use super::declared;
 use super::fault::Fault;
@@ -87,8 +87,8 @@ pub fn walk_step(plan: &Plan, logged: bool) -> Walked<'_> {
     }
 }
 
-/// Sending and receiving stage.
-type Channel = (u32, u32);
+/// Sending and receiving stage, and what travels.
+type Channel = (u32, u32, Wire);
 
 struct Shared<'p> {
     plan: &'p Plan,
@@ -105,7 +105,7 @@ struct Stage<'p> {
     events: Box<dyn Iterator<Item = Event<'p>> + 'p>,
     next: Option<Event<'p>>,
     open: BTreeMap<u32, (&'p Transfer, usize)>,
-    received: BTreeMap<u32, usize>,
+    received: BTreeMap<(u32, Wire), usize>,
 }
 
 impl<'p> Stage<'p> {
@@ -153,13 +153,16 @@ impl<'p> Stage<'p> {
                 let held = self.memory.unplug(transfer.wire, transfer.micro_batch);
                 shared
                     .sent
-                    .entry((self.number, transfer.peer))
+                    .entry((self.number, transfer.peer, transfer.wire))
                     .or_default()
                     .push(held);
                 0
             }
             TransferKind::Receive => {
-                let count = self.received.entry(transfer.peer).or_default();
+                let count = self
+                    .received
+                    .entry((transfer.peer, transfer.wire))
+                    .or_default();
                 *count += 1;
                 *count - 1
             }
@@ -173,7 +176,9 @@ impl<'p> Stage<'p> {
             return true;
         };
         if transfer.kind == TransferKind::Receive {
-            let sent = shared.sent.get(&(transfer.peer, self.number));
+            let sent = shared
+                .sent
+                .get(&(transfer.peer, self.number, transfer.wire));
             let Some(held) = sent.and_then(|sent| sent.get(index)) else {
                 return false;
             };

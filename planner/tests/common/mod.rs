@@ -30,6 +30,7 @@ pub fn placement(dp: u32, pp: u32, tp: u32) -> Placement {
     Placement {
         tp,
         pp,
+        vpp: 1,
         dp,
         zero: 0,
         sequence_parallel: false,

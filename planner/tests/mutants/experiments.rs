@@ -14,10 +14,11 @@ use crate::random::Random;
 
 /// A placement whose experiment fits it.
 pub fn placement(random: &mut Random) -> Placement {
-    let tp = random.pick(&[1, 2, 2]);
+    let (tp, pp) = (random.pick(&[1, 2, 2]), random.pick(&[1, 2]));
     Placement {
         tp,
-        pp: random.pick(&[1, 2]),
+        pp,
+        vpp: if pp > 1 { random.pick(&[1, 2]) } else { 1 },
         dp: random.pick(&[1, 2]),
         zero: random.pick(&[0, 1]),
         sequence_parallel: tp > 1 && random.coin(),
@@ -29,8 +30,13 @@ pub fn placement(random: &mut Random) -> Placement {
 
 /// An experiment for a placement.
 pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
-    let layers = random.below(4).max(placement.pp as usize - 1) as u64 + 1;
-    let micro_steps = random.below(3) as u64 + 1;
+    let chunks = (placement.pp * placement.vpp) as usize;
+    let layers = random.below(4).max(chunks - 1) as u64 + 1;
+    let groups = random.below(3) as u64 + 1;
+    let micro_steps = match placement.vpp {
+        1 => groups,
+        _ => groups * u64::from(placement.pp),
+    };
     Experiment {
         name: "small".to_owned(),
         seed: 1,

@@ -39,11 +39,7 @@ pub struct Needed {
 
 /// Number of layers of the plan's model.
 pub(super) fn layers(plan: &Plan) -> u32 {
-    plan.roles
-        .iter()
-        .map(|role| role.layers[1] + 1)
-        .max()
-        .unwrap_or(0)
+    plan.layer_count()
 }
 
 /// Where all parameters lie in all buckets.
@@ -198,13 +194,10 @@ fn writes(plan: &Plan, bucket: &Bucket, stage: u32) -> bool {
 /// The layers for which a stage holds a bucket; one `None` for a bucket that exists once, nothing if it does not hold it.
 fn held_layers(plan: &Plan, bucket: &Bucket, stage: u32) -> Vec<Option<u32>> {
     let role = &plan.roles[stage as usize];
-    match (
-        role.statics.contains(&bucket.weights),
-        is_layered(plan, bucket),
-    ) {
-        (false, _) => Vec::new(),
-        (true, false) => vec![None],
-        (true, true) => (role.layers[0]..=role.layers[1]).map(Some).collect(),
+    if role.statics.contains(&bucket.weights) {
+        role.copies(plan.tensors[bucket.weights.0 as usize].lives)
+    } else {
+        Vec::new()
     }
 }
 

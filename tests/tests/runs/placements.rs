@@ -28,7 +28,7 @@ const ONE: Placement = Placement {
     ],
 };
 
-const OTHERS: [Placement; 6] = [
+const OTHERS: [Placement; 7] = [
     Placement {
         name: "tp2",
         ranks: 2,
@@ -49,6 +49,17 @@ const OTHERS: [Placement; 6] = [
             "plan.dp=1",
             "plan.zero=0",
             "plan.recompute=full",
+        ],
+    },
+    Placement {
+        name: "pp2 in 2 chunks",
+        ranks: 2,
+        pins: [
+            "plan.vpp=2",
+            "plan.pp=2",
+            "plan.dp=1",
+            "plan.zero=0",
+            "plan.recompute=none",
         ],
     },
     Placement {

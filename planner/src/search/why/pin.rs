@@ -15,6 +15,8 @@ pub enum Field {
     Tp,
     /// Stages.
     Pp,
+    /// Chunks of each stage.
+    Vpp,
     /// Replicas.
     Dp,
     /// ZeRO stage.
@@ -36,6 +38,8 @@ pub enum Pin {
     Tp(u64),
     /// Stages.
     Pp(u64),
+    /// Chunks of each stage.
+    Vpp(u64),
     /// Replicas.
     Dp(u64),
     /// ZeRO stage.
@@ -65,10 +69,11 @@ fn names() -> String {
 
 impl Field {
     /// All of them, in the order of the language.
-    pub const ALL: [Field; 8] = [
+    pub const ALL: [Field; 9] = [
         Field::Nodes,
         Field::Tp,
         Field::Pp,
+        Field::Vpp,
         Field::Dp,
         Field::Zero,
         Field::MicroBatch,
@@ -82,6 +87,7 @@ impl Field {
             Field::Nodes => "nodes",
             Field::Tp => "tp",
             Field::Pp => "pp",
+            Field::Vpp => "vpp",
             Field::Dp => "dp",
             Field::Zero => "zero",
             Field::MicroBatch => "micro_batch",
@@ -119,6 +125,7 @@ impl Field {
             Field::Nodes => true,
             Field::Tp => !wishes.tp.is_auto(),
             Field::Pp => !wishes.pp.is_auto(),
+            Field::Vpp => !wishes.vpp.is_auto(),
             Field::Dp => !wishes.dp.is_auto(),
             Field::Zero => !wishes.zero.is_auto(),
             Field::MicroBatch => !wishes.micro_batch.is_auto(),
@@ -135,6 +142,7 @@ impl Field {
             Field::Nodes => {}
             Field::Tp => wishes.tp = Choice::Auto,
             Field::Pp => wishes.pp = Choice::Auto,
+            Field::Vpp => wishes.vpp = Choice::Auto,
             Field::Dp => wishes.dp = Choice::Auto,
             Field::Zero => wishes.zero = Choice::Auto,
             Field::MicroBatch => wishes.micro_batch = Choice::Auto,
@@ -166,6 +174,7 @@ impl Field {
             Field::Nodes => Pin::Nodes(number()?),
             Field::Tp => Pin::Tp(number()?),
             Field::Pp => Pin::Pp(number()?),
+            Field::Vpp => Pin::Vpp(number()?),
             Field::Dp => Pin::Dp(number()?),
             Field::Zero => Pin::Zero(number()?),
             Field::MicroBatch => Pin::MicroBatch(number()?),
@@ -194,6 +203,7 @@ impl Pin {
             Pin::Nodes(_) => Field::Nodes,
             Pin::Tp(_) => Field::Tp,
             Pin::Pp(_) => Field::Pp,
+            Pin::Vpp(_) => Field::Vpp,
             Pin::Dp(_) => Field::Dp,
             Pin::Zero(_) => Field::Zero,
             Pin::MicroBatch(_) => Field::MicroBatch,
@@ -208,6 +218,7 @@ impl Pin {
             Pin::Nodes(value)
             | Pin::Tp(value)
             | Pin::Pp(value)
+            | Pin::Vpp(value)
             | Pin::Dp(value)
             | Pin::Zero(value)
             | Pin::MicroBatch(value) => value.to_string(),
@@ -222,6 +233,7 @@ impl Pin {
             Pin::Nodes(value)
             | Pin::Tp(value)
             | Pin::Pp(value)
+            | Pin::Vpp(value)
             | Pin::Dp(value)
             | Pin::Zero(value)
             | Pin::MicroBatch(value) => *value,
@@ -242,6 +254,7 @@ impl Pin {
             Pin::Nodes(value) => return experiment.on_nodes(value),
             Pin::Tp(value) => wishes.tp = Choice::Fixed(value),
             Pin::Pp(value) => wishes.pp = Choice::Fixed(value),
+            Pin::Vpp(value) => wishes.vpp = Choice::Fixed(value),
             Pin::Dp(value) => wishes.dp = Choice::Fixed(value),
             Pin::Zero(value) => wishes.zero = Choice::Fixed(value),
             Pin::MicroBatch(value) => wishes.micro_batch = Choice::Fixed(value),

@@ -185,7 +185,7 @@ pub fn plan(placement: Placement) -> Plan {
         let buckets = buckets.iter().enumerate().filter(|(index, _)| held(*index));
         Role {
             stage,
-            layers: [stage * size, stage * size + size - 1],
+            chunks: vec![[stage * size, stage * size + size - 1]],
             statics: buckets.flat_map(|(_, bucket)| statics(bucket)).collect(),
             slots: Vec::new(),
         }

@@ -71,12 +71,7 @@ impl HfModel {
             ));
         }
         Ok(HfModel {
-            layers: plan
-                .roles
-                .iter()
-                .map(|role| u64::from(role.layers[1]) + 1)
-                .max()
-                .unwrap_or(0),
+            layers: plan.layer_count().into(),
             hidden,
             heads: hidden / heads.width,
             ffn: matrix(plan, "layers.{layer}.mlp.up.weight")?[0],
