@@ -13,7 +13,7 @@ const NOWHERE: &str = r#"pleach::memory::too_large
   │ gradients      # GiB
   │ optimizer     # GiB
   │ activations    # GiB
-  │ buffers        # GiB
+  │ buffers        # MiB
   │ overhead       # GiB
     ╭─[examples/neox_20b.pleach:12:17]
  11 │     layers    = 44
