@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use pleach_executor::ops::{
-    activation, add, attention, bias, cross_entropy, embedding, gated, layer_norm, linear, norm,
-    rms_norm, slice, split_heads,
+    activation, add, attention, bias, cap, cross_entropy, embedding, gated, head_norm, layer_norm,
+    linear, norm, positions, rms_norm, scale, slice, split_heads,
 };
-use pleach_plan::{Activation, Alibi, Scores, Split};
+use pleach_plan::{Activation, Alibi, HeadNorm, Scores, Split};
 use tch::{Device, Kind, Tensor};
 
 const B: i64 = 3;
@@ -100,7 +100,7 @@ fn layer_norm_and_its_statistics() {
     let eps = 1e-5;
     let reference =
         |leaf: &[Tensor]| leaf[0].layer_norm([H], Some(&leaf[1]), Some(&leaf[2]), eps, false);
-    let [y, mean, rstd] = layer_norm::forward(&x, &weight, &shift, eps).unwrap();
+    let [y, mean, rstd] = layer_norm::forward(&x, &weight, Some(&shift), eps).unwrap();
     assert_close(&y, &reference(&[x.copy(), weight.copy(), shift.copy()]));
     let own_mean = x.mean_dim([-1i64].as_slice(), false, Kind::Double);
     let variance = x.var_dim([-1i64].as_slice(), false, false);
@@ -109,12 +109,97 @@ fn layer_norm_and_its_statistics() {
     let (dweight, dbias) = (weight.zeros_like(), weight.zeros_like());
     let wanted = judge(&[&x, &weight, &shift], reference, &dy);
     for round in 1..=2 {
-        let dx =
-            layer_norm::backward(&dy, &x, &weight, [&mean, &rstd], [&dweight, &dbias]).unwrap();
+        let sums = (&dweight, Some(&dbias));
+        let dx = layer_norm::backward(&dy, &x, &weight, [&mean, &rstd], sums).unwrap();
         assert_close(&dx, &wanted[0]);
         assert_close(&dweight, &(&wanted[1] * round));
         assert_close(&dbias, &(&wanted[2] * round));
     }
+}
+
+#[test]
+fn layer_norm_without_a_bias() {
+    seeded();
+    let (x, weight, dy) = (random(&[B, S, H]), random(&[H]), random(&[B, S, H]));
+    let reference =
+        |leaf: &[Tensor]| leaf[0].layer_norm([H], Some(&leaf[1]), None::<&Tensor>, 1e-5, false);
+    let [y, mean, rstd] = layer_norm::forward(&x, &weight, None, 1e-5).unwrap();
+    assert_close(&y, &reference(&[x.copy(), weight.copy()]));
+    let dweight = weight.zeros_like();
+    let wanted = judge(&[&x, &weight], reference, &dy);
+    let sums = (&dweight, None);
+    let dx = layer_norm::backward(&dy, &x, &weight, [&mean, &rstd], sums).unwrap();
+    assert_close(&dx, &wanted[0]);
+    assert_close(&dweight, &wanted[1]);
+}
+
+#[test]
+fn a_norm_of_queries_and_keys() {
+    seeded();
+    for group in [1, 3] {
+        let norm = HeadNorm {
+            head_dim: 6,
+            group,
+            eps: 1e-2,
+        };
+        let (group, packed) = (group as i64, 2 * (group as i64 + 2) * 6);
+        let (x, dy) = (random(&[B, S, packed]), random(&[B, S, packed]));
+        let (queries, keys) = (random(&[6]), random(&[6]));
+        let reference = |leaf: &[Tensor]| {
+            let rows = leaf[0].view([B, S, 2, group + 2, 6]);
+            let part = |from, count, weight: &Tensor| {
+                let own = rows.narrow(3, from, count);
+                let square = own
+                    .square()
+                    .mean_dim([-1i64].as_slice(), true, Kind::Double);
+                own * (square + norm.eps).rsqrt() * weight
+            };
+            let values = rows.narrow(3, group + 1, 1);
+            let parts = [part(0, group, &leaf[1]), part(group, 1, &leaf[2]), values];
+            Tensor::cat(&parts, 3).view([B, S, packed])
+        };
+        let [y, rstd] = head_norm::forward(&x, [&queries, &keys], &norm).unwrap();
+        assert_close(&y, &reference(&[x.copy(), queries.copy(), keys.copy()]));
+        let sums = [queries.zeros_like(), keys.zeros_like()];
+        let wanted = judge(&[&x, &queries, &keys], reference, &dy);
+        for round in 1..=2 {
+            let weights = [&queries, &keys];
+            let dx = head_norm::backward(&dy, &x, weights, &rstd, sums.each_ref(), &norm).unwrap();
+            assert_close(&dx, &wanted[0]);
+            assert_close(&sums[0], &(&wanted[1] * round));
+            assert_close(&sums[1], &(&wanted[2] * round));
+        }
+    }
+}
+
+#[test]
+fn what_stands_around_the_layers() {
+    seeded();
+    let (x, table, dy) = (
+        random(&[B, S, H]),
+        random(&[2 * S + 1, H]),
+        random(&[B, S, H]),
+    );
+    let placed = |leaf: &[Tensor]| &leaf[0] + leaf[1].narrow(0, S, S);
+    let wanted = judge(&[&x, &table], placed, &dy);
+    let y = placed(&[x.copy(), table.copy()]);
+    assert_close(&positions::forward(&x, &table, S, false).unwrap(), &y);
+    let sum = table.zeros_like();
+    positions::backward(&dy, &sum, S).unwrap();
+    assert_close(&sum, &wanted[1]);
+    let capped = |leaf: &[Tensor]| (&leaf[0] / 0.7).tanh() * 0.7;
+    let y = capped(&[x.copy()]);
+    assert_close(&cap::forward(&x, 0.7, false).unwrap(), &y);
+    let wanted = judge(&[&x], capped, &dy);
+    assert_close(&cap::backward(&dy, &y, 0.7).unwrap(), &wanted[0]);
+    assert_close(&scale::run(&x, 2.5, false).unwrap(), &(&x * 2.5));
+    let places = [x.data_ptr(), dy.data_ptr()];
+    let (twice, below) = (&x * 2.0, capped(&[dy.copy()]));
+    let own = scale::run(&x, 2.0, true).unwrap();
+    let bent = cap::forward(&dy, 0.7, true).unwrap();
+    assert_close(&own, &twice);
+    assert_close(&bent, &below);
+    assert_eq!([own.data_ptr(), bent.data_ptr()], places);
 }
 
 #[test]

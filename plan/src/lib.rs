@@ -21,7 +21,7 @@ pub mod walk;
 
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
 pub use mesh::{Axis, Group, GroupId, Mesh, Rank};
-pub use op::{Activation, Alibi, Op, Reduce, Scores, Split};
+pub use op::{Activation, Alibi, HeadNorm, Op, Reduce, Scores, Split};
 pub use program::{
     Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Parameter, Plan, Prediction, Recompute,
     Role, RolePrediction, Slot, Training, Transfer, TransferKind,

@@ -79,6 +79,18 @@ pub struct Split {
     pub group: u64,
 }
 
+/// The norm of queries and keys in packed columns, which lie as [`Split`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeadNorm {
+    /// Width `D` of a head.
+    pub head_dim: u64,
+    /// Heads of queries that share a head of keys and values.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub group: u64,
+    /// Added to the mean square.
+    pub eps: f64,
+}
+
 /// What attention looks at, beside that it is causal.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
@@ -166,12 +178,40 @@ pub enum Op {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         vocab: Option<Axis>,
     },
-    /// `(x[B, S, H], weight[H], bias[H]) -> (y[B, S, H], mean[B, S], rstd[B, S])`, biased variance.
+    /// `(x[B, S, H], table[R, H]) -> y[B, S, H]`: adds row `s` to position `s`. With `over` set, this rank holds positions
+    /// `r * S..(r + 1) * S` for its coordinate `r` on that axis.
+    Positions {
+        /// The axis over which positions are sharded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<Axis>,
+    },
+    /// `(dy[B, S, H]; dtable[R, H]) -> ()`: adds the sum over `B` to the rows of this rank's positions.
+    PositionsBackward {
+        /// The axis over which positions are sharded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<Axis>,
+    },
+    /// `(x) -> y`: every entry times a number.
+    Scale {
+        /// The number.
+        by: f64,
+    },
+    /// `(x) -> y`: `limit * tanh(x / limit)`, entry by entry.
+    Cap {
+        /// What entries stay below.
+        limit: f64,
+    },
+    /// `(dy, y) -> dx`, from what [`Op::Cap`] made.
+    CapBackward {
+        /// What entries stay below.
+        limit: f64,
+    },
+    /// `(x[B, S, H], weight[H], bias[H]) -> (y[B, S, H], mean[B, S], rstd[B, S])`, biased variance; or without a bias.
     LayerNorm {
         /// Added to the variance.
         eps: f64,
     },
-    /// `(dy, x, weight, mean, rstd; dweight[H], dbias[H]) -> dx`.
+    /// `(dy, x, weight, mean, rstd; dweight[H], dbias[H]) -> dx`, or without a bias.
     LayerNormBackward {},
     /// `(x[B, S, H], weight[H]) -> (y[B, S, H], rstd[B, S])`: rows over the root of their mean square.
     RmsNorm {
@@ -193,6 +233,11 @@ pub enum Op {
     /// `(qkv[B, S, G * (group + 2) * D]) -> (q[B, A, S, D], k[B, G, S, D], v[B, G, S, D])` with `A = G * group`. The first `rotary`
     /// entries of each q and k row are rotated by their position, half against half (GPT-NeoX's convention).
     SplitHeads(Split),
+    /// `(qkv[B, S, G * (group + 2) * D], q_weight[D], k_weight[D]) -> (y[B, S, …], rstd[B, S, G * (group + 1)])`: each head of
+    /// queries and keys over the root of its mean square, times the weight; values pass.
+    HeadNorm(HeadNorm),
+    /// `(dy, qkv, q_weight, k_weight, rstd; dq_weight[D], dk_weight[D]) -> dqkv`.
+    HeadNormBackward(HeadNorm),
     /// `(dq, dk, dv) -> dqkv`: the transpose of [`Op::SplitHeads`].
     SplitHeadsBackward(Split),
     /// `(q, k, v) -> (o[B, S, A * D], lse[B, A, S])`: causal softmax attention scaled by `1 / sqrt(D)`.
@@ -323,6 +368,13 @@ impl Op {
             Op::Tokens { .. } => "tokens",
             Op::Embedding { .. } => "embedding",
             Op::EmbeddingBackward { .. } => "embedding_backward",
+            Op::Positions { .. } => "positions",
+            Op::PositionsBackward { .. } => "positions_backward",
+            Op::Scale { .. } => "scale",
+            Op::Cap { .. } => "cap",
+            Op::CapBackward { .. } => "cap_backward",
+            Op::HeadNorm(_) => "head_norm",
+            Op::HeadNormBackward(_) => "head_norm_backward",
             Op::LayerNorm { .. } => "layer_norm",
             Op::LayerNormBackward {} => "layer_norm_backward",
             Op::RmsNorm { .. } => "rms_norm",

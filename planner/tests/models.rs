@@ -7,13 +7,33 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pleach_dsl::experiment::Model;
+use pleach_dsl::experiment::{Experiment, Model};
+use pleach_plan::Recompute;
 use pleach_planner::graph::{shape::Shape, transformer, weights};
+use pleach_planner::placement::Placement;
+use pleach_planner::{program, verify};
 
 /// Presets and their parameters: the tables and repositories that `presets/models.pleach` names beside each.
 const PARAMETERS: &str = include_str!("models.txt");
 
+/// Those that need layers which differ, experts or a state space.
+const BEYOND: [&str; 9] = [
+    "gpt_neo_125m",
+    "gpt_neo_1b3",
+    "gpt_neo_2b7",
+    "mixtral_8x7b",
+    "mamba_130m",
+    "mamba_370m",
+    "mamba_790m",
+    "mamba_1b4",
+    "mamba_2b8",
+];
+
 fn model(name: &str) -> Model {
+    experiment(name).model
+}
+
+fn experiment(name: &str) -> Experiment {
     let spec = format!(
         "import \"presets/models.pleach\"\nimport \"presets/clusters.pleach\"\n\
          dataset none_yet {{ source = \"cargo:dependencies\", tokenizer = \"hf:none\" }}\n\
@@ -26,7 +46,6 @@ fn model(name: &str) -> Model {
     loaded
         .experiment
         .unwrap_or_else(|| panic!("{name}: {problems}"))
-        .model
 }
 
 fn published() -> Vec<(&'static str, u64)> {
@@ -98,14 +117,13 @@ fn total(line: &str) -> Option<u64> {
 
 #[test]
 fn parts_and_graph_have_the_same_parameters() {
-    for name in [
-        "pythia_70m",
-        "gpt_neox_20b",
-        "llama_7b",
-        "llama_65b",
-        "falcon_40b",
-    ] {
-        let model = model(name);
+    let built = published()
+        .into_iter()
+        .map(|(name, _)| (name, model(name)))
+        .filter(|(_, model)| Shape::of(model).is_ok());
+    let mut names = Vec::new();
+    for (name, model) in built {
+        names.push(name);
         let graph = transformer::lower(&model, 1, 1.0);
         let declared = |block: &pleach_planner::graph::Block| {
             let mut all: Vec<(String, Vec<u64>)> = block
@@ -137,5 +155,44 @@ fn parts_and_graph_have_the_same_parameters() {
         assert_eq!(declared(&graph.head), listed(weights::head(&model)));
         assert_eq!(graph.parameter_count(), weights::parameters(&model));
         assert_eq!(Shape::known(&model).model(), model);
+    }
+    let beyond = |name: &&str| !names.contains(name);
+    let published = published();
+    let beyond: Vec<&str> = published
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(beyond)
+        .collect();
+    assert_eq!(beyond, BEYOND);
+}
+
+/// On eight ranks, and verified: in two stages of two replicas, split over two ranks where the sizes allow that.
+#[test]
+fn every_model_that_is_built_is_planned() {
+    for (name, _) in published() {
+        let experiment = experiment(name);
+        let Ok(shape) = Shape::of(&experiment.model) else {
+            continue;
+        };
+        let even = [shape.vocab, shape.attention.heads, shape.attention.kv_heads];
+        let tp = if even.iter().all(|size| size.is_multiple_of(2)) {
+            2
+        } else {
+            1
+        };
+        let placement = Placement {
+            tp,
+            pp: 2,
+            dp: 2,
+            zero: 1,
+            sequence_parallel: tp > 1,
+            micro_batch: 2,
+            recompute: Recompute::Selective,
+            engine: "pleach".to_owned(),
+        };
+        let plan = program::emit(&experiment, &placement).expect(name);
+        if let Err(faults) = verify::verify(&plan, &experiment) {
+            panic!("{name}: {}", faults[0]);
+        }
     }
 }

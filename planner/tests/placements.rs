@@ -107,6 +107,30 @@ fn every_placement_is_accepted_and_means_the_same() {
         &[("model.tied", "true")],
         &[
             ("model.tied", "true"),
+            ("model.positions", "learned { rows = 10 tokens }"),
+            ("model.residual", "sequential"),
+            ("model.norm.bias", "false"),
+        ],
+        &[
+            ("model.kv_heads", "2"),
+            ("model.qk_norm", "rmsnorm"),
+            ("model.residual", "sequential { norms = after }"),
+            ("model.head.bias", "true"),
+        ],
+        &[
+            ("model.qk_norm", "rmsnorm"),
+            ("model.residual", "sequential { norms = both }"),
+            ("model.embedding.scale", "2.5"),
+            ("model.head.cap", "3"),
+        ],
+        &[
+            ("model.norm", "none"),
+            ("model.head.norm", "rmsnorm"),
+            ("model.positions", "learned"),
+            ("model.embedding.scale", "2.5"),
+        ],
+        &[
+            ("model.tied", "true"),
             ("model.embedding.norm", "layernorm"),
             ("train.precision", "bf16"),
         ],

@@ -45,6 +45,17 @@ fn what_runs_is_not_refused() {
         ("plan.gpus", "4"),
         ("model.biases", "false"),
         ("model.tied", "true"),
+        ("model.positions", "learned"),
+        ("model.embedding.scale", "4"),
+        ("model.head.bias", "true"),
+        ("model.head.cap", "30"),
+        ("model.head.norm", "rmsnorm"),
+        ("model.qk_norm", "rmsnorm"),
+        ("model.norm", "none"),
+        ("model.norm.bias", "false"),
+        ("model.residual", "sequential { norms = both }"),
+        ("model.residual", "sequential { norms = after }"),
+        ("model.residual", "sequential { norms = output }"),
         ("model.norm", "rmsnorm"),
         ("model.embedding.norm", "layernorm"),
         ("model.kv_heads", "2"),
@@ -99,14 +110,8 @@ fn what_would_be_left_out_is_refused() {
 #[test]
 fn models_beyond_this_version_are_refused() {
     for (path, value) in [
-        ("model.positions", "learned"),
-        ("model.embedding.scale", "4"),
         ("model.dropout", "10%"),
-        ("model.head.bias", "true"),
-        ("model.qk_norm", "rmsnorm"),
-        ("model.norm", "none"),
-        ("model.norm.bias", "false"),
-        ("model.residual", "sequential { norms = both }"),
+        ("model.qk_norm", "layernorm"),
         (
             "model.mlp",
             "moe { experts = 4, active = 2, expert = swiglu }",

@@ -8,15 +8,19 @@ pub mod adam_w;
 pub mod add;
 pub mod attention;
 pub mod bias;
+pub mod cap;
 pub mod cast;
 pub mod collective;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod gated;
+pub mod head_norm;
 pub mod layer_norm;
 pub mod linear;
 pub mod norm;
+pub mod positions;
 pub mod rms_norm;
+pub mod scale;
 pub mod slice;
 pub mod split_heads;
 pub mod tokens;
@@ -106,12 +110,6 @@ pub fn run(
             dtable,
             context.first_row(*vocab, dtable.size()[0]),
         )?),
-        (Op::LayerNorm { eps }, [x, weight, bias], []) => {
-            layer_norm::forward(x, weight, bias, *eps)?.into()
-        }
-        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => one(
-            layer_norm::backward(dy, x, weight, [mean, rstd], [dweight, dbias])?,
-        ),
         (Op::Linear {}, [x, weight], []) => one(linear::forward(x, weight, None)?),
         (Op::Linear {}, [x, weight, bias], []) => one(linear::forward(x, weight, Some(bias))?),
         (Op::LinearBackwardInput {}, [dy, weight], []) => one(linear::backward_input(dy, weight)?),
@@ -146,11 +144,54 @@ pub fn run(
         )?),
         (Op::Cast {}, [source], [target]) => none(cast::run(source, target)?),
         (Op::Zero {}, [], [x]) => none(zero::run(x)?),
+        _ => return run_norm(op, operands, context),
+    })
+}
+
+/// Norms, and what stands around the layers.
+fn run_norm(
+    op: &Op,
+    operands: Operands<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Tensor>, Cause> {
+    let ends = operands.ends(0);
+    Ok(match (op, operands.ins, operands.updates) {
+        (Op::LayerNorm { eps }, [x, weight, bias @ ..], []) if bias.len() < 2 => {
+            layer_norm::forward(x, weight, bias.first().copied(), *eps)?.into()
+        }
+        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias @ ..])
+            if dbias.len() < 2 =>
+        {
+            let sums = (*dweight, dbias.first().copied());
+            one(layer_norm::backward(dy, x, weight, [mean, rstd], sums)?)
+        }
+        (Op::RmsNorm { eps }, [x, weight], []) => rms_norm::forward(x, weight, *eps)?.into(),
+        (Op::RmsNormBackward {}, [dy, x, weight, rstd], [dweight]) => {
+            one(rms_norm::backward(dy, x, weight, rstd, dweight)?)
+        }
+        (Op::HeadNorm(norm), [x, queries, keys], []) => {
+            head_norm::forward(x, [queries, keys], norm)?.into()
+        }
+        (Op::HeadNormBackward(norm), [dy, x, queries, keys, rstd], [to_queries, to_keys]) => {
+            let (weights, sums) = ([*queries, *keys], [*to_queries, *to_keys]);
+            one(head_norm::backward(dy, x, weights, rstd, sums, norm)?)
+        }
+        (Op::Positions { over }, [x, table], []) => {
+            let first = context.first_row(*over, x.size()[1]);
+            one(positions::forward(x, table, first, ends)?)
+        }
+        (Op::PositionsBackward { over }, [dy], [dtable]) => {
+            let first = context.first_row(*over, dy.size()[1]);
+            none(positions::backward(dy, dtable, first)?)
+        }
+        (Op::Scale { by }, [x], []) => one(scale::run(x, *by, ends)?),
+        (Op::Cap { limit }, [x], []) => one(cap::forward(x, *limit, ends)?),
+        (Op::CapBackward { limit }, [dy, y], []) => one(cap::backward(dy, y, *limit)?),
         _ => return run_bent(op, operands, context),
     })
 }
 
-/// RMSNorm and nonlinearities.
+/// Nonlinearities.
 fn run_bent(
     op: &Op,
     operands: Operands<'_>,
@@ -158,10 +199,6 @@ fn run_bent(
 ) -> Result<Vec<Tensor>, Cause> {
     let (exact, ends) = (Activation::Gelu, operands.ends(0));
     Ok(match (op, operands.ins, operands.updates) {
-        (Op::RmsNorm { eps }, [x, weight], []) => rms_norm::forward(x, weight, *eps)?.into(),
-        (Op::RmsNormBackward {}, [dy, x, weight, rstd], [dweight]) => {
-            one(rms_norm::backward(dy, x, weight, rstd, dweight)?)
-        }
         (Op::Gelu {}, [x], []) => one(activation::forward(exact, x, ends)?),
         (Op::GeluBackward {}, [dy, x], []) => one(activation::backward(exact, dy, x, ends)?),
         (Op::Activation { kind }, [x], []) => one(activation::forward(*kind, x, ends)?),

@@ -6,7 +6,7 @@ use pleach_executor::data::Given;
 use pleach_executor::ops::{self, Operands, adam_w, split_heads, tokens};
 use pleach_plan::reference::ops as meaning;
 use pleach_plan::reference::value::Value;
-use pleach_plan::{Activation, Alibi, Axis, Mesh, Op, Rank, Scores, Split};
+use pleach_plan::{Activation, Alibi, Axis, HeadNorm, Mesh, Op, Rank, Scores, Split};
 use tch::{Kind, Tensor};
 
 use crate::sample;
@@ -112,6 +112,55 @@ fn root_mean_square_norms() {
     let rstd = agree(&op, &[x.clone(), weight.clone()], &[]).remove(1);
     let gradient = numbers(&[20], 4);
     agree(&Op::RmsNormBackward {}, &[dy, x, weight, rstd], &[gradient]);
+}
+
+#[test]
+fn layer_norms_with_and_without_a_bias() {
+    let (x, dy) = (numbers(&[B, S, 20], 1), numbers(&[B, S, 20], 2));
+    let rows = [3, 4].map(|seed| numbers(&[20], seed));
+    let sums = [5, 6].map(|seed| numbers(&[20], seed));
+    for count in [1, 2] {
+        let ins = [std::slice::from_ref(&x), &rows[..count]].concat();
+        let made = agree(&Op::LayerNorm { eps: 1e-3 }, &ins, &[]);
+        let weight = &rows[..1];
+        let ins = [&[dy.clone(), x.clone()], weight, &made[1..]].concat();
+        agree(&Op::LayerNormBackward {}, &ins, &sums[..count]);
+    }
+}
+
+#[test]
+fn norms_of_queries_and_keys() {
+    for group in [1, 2] {
+        let norm = HeadNorm {
+            head_dim: 4,
+            group,
+            eps: 1e-3,
+        };
+        let columns = 2 * (group as usize + 2) * 4;
+        let (x, dy) = (numbers(&[B, S, columns], 1), numbers(&[B, S, columns], 2));
+        let rows = [3, 4].map(|seed| numbers(&[4], seed));
+        let sums = [5, 6].map(|seed| numbers(&[4], seed));
+        let ins = [std::slice::from_ref(&x), &rows[..]].concat();
+        let made = agree(&Op::HeadNorm(norm), &ins, &[]);
+        let ins = [&[dy, x], &rows[..], &made[1..]].concat();
+        agree(&Op::HeadNormBackward(norm), &ins, &sums);
+    }
+}
+
+/// The second rank has the second half of the positions.
+#[test]
+fn what_stands_around_the_layers() {
+    let (x, dy) = (numbers(&[B, S, 6], 1), numbers(&[B, S, 6], 2));
+    let table = numbers(&[2 * S + 2, 6], 3);
+    for over in [None, Some(Axis::Tp)] {
+        let ins = [x.clone(), table.clone()];
+        agree(&Op::Positions { over }, &ins, &[]);
+        let (ins, sums) = ([dy.clone()], [table.clone()]);
+        agree(&Op::PositionsBackward { over }, &ins, &sums);
+    }
+    agree(&Op::Scale { by: 2.5 }, std::slice::from_ref(&x), &[]);
+    let made = agree(&Op::Cap { limit: 0.5 }, &[x], &[]).remove(0);
+    agree(&Op::CapBackward { limit: 0.5 }, &[dy, made], &[]);
 }
 
 #[test]

@@ -249,8 +249,12 @@ impl<'a> Costs<'a> {
 /// The operation whose rate holds where a table has none of its own: the same work on as many operands or fewer.
 fn relative(name: &str) -> Option<&'static str> {
     match name {
-        "rms_norm" => Some("layer_norm"),
-        "rms_norm_backward" => Some("layer_norm_backward"),
+        "rms_norm" | "head_norm" => Some("layer_norm"),
+        "rms_norm_backward" | "head_norm_backward" => Some("layer_norm_backward"),
+        "scale" | "cap" => Some("gelu"),
+        "cap_backward" => Some("gelu_backward"),
+        "positions" => Some("bias"),
+        "positions_backward" => Some("bias_backward"),
         "activation" | "gated" => Some("gelu"),
         "activation_backward" | "gated_backward" => Some("gelu_backward"),
         _ => None,

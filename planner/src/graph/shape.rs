@@ -1,5 +1,5 @@
 //! What of a model the operations of this version can express: layers that are all alike, attention of every kind of head, position and
-//! window that the language has (but not ALiBi in a window), a feed-forward half with or without a gate, norms in front.
+//! window that the language has (but not ALiBi in a window), a feed-forward half with or without a gate, norms wherever they may stand.
 //!
 //! The language says more than that; [`Shape::of`] lists what of a model is beyond it, so that planning refuses it by name.
 
@@ -27,10 +27,12 @@ pub struct Shape {
     pub dense: Dense,
     /// How the two halves meet.
     pub residual: Residual,
-    /// Every norm of layers and head.
+    /// Every norm of layers.
     pub norm: Norm,
-    /// The norm behind the embedding.
-    pub embedding_norm: Norm,
+    /// Between token ids and the first layer.
+    pub embedding: Embedding,
+    /// Between the last layer and the logits.
+    pub head: Head,
     /// Whether the head reads the embedding's matrix.
     pub tied: bool,
     /// Standard deviations of the initial weights.
@@ -41,6 +43,10 @@ impl Shape {
     /// A model of GPT-NeoX's kind, of so many layers, width, heads, positions and vocabulary rows: a quarter of each head
     /// rotated, both halves side by side, four times the width between the feed-forward matrices.
     pub fn neox([layers, hidden, heads, context, vocab]: [u64; 5]) -> Shape {
+        let norm = Norm::LayerNorm {
+            eps: 1e-5,
+            bias: true,
+        };
         let small = libm::sqrt(2.0 / (5.0 * hidden as f64));
         Shape {
             layers,
@@ -69,11 +75,17 @@ impl Shape {
                 share: None,
             },
             residual: Residual::ParallelSeparate,
-            norm: Norm::LayerNorm {
-                eps: 1e-5,
-                bias: true,
+            norm,
+            embedding: Embedding {
+                positions: None,
+                norm: Norm::None,
+                scale: 1.0,
             },
-            embedding_norm: Norm::None,
+            head: Head {
+                norm,
+                bias: false,
+                cap: None,
+            },
             tied: false,
             init: Init {
                 weights: small,
@@ -109,7 +121,8 @@ impl Shape {
                 dense: dense.clone(),
                 residual: layer.residual,
                 norm: layer.norm,
-                embedding_norm: model.embedding.norm,
+                embedding: model.embedding,
+                head: model.head,
                 tied: model.tied,
                 init: model.init,
             }),
@@ -131,11 +144,7 @@ impl Shape {
             hidden: self.hidden,
             context: self.context,
             vocab: self.vocab,
-            embedding: Embedding {
-                positions: None,
-                norm: self.embedding_norm,
-                scale: 1.0,
-            },
+            embedding: self.embedding,
             kinds: vec![Layer {
                 mixer: Mixer::Attention(self.attention.clone()),
                 mlp: Mlp::Dense(self.dense.clone()),
@@ -144,11 +153,7 @@ impl Shape {
                 share: None,
             }],
             order: vec![0; usize::try_from(self.layers).expect("layers are few")],
-            head: Head {
-                norm: self.norm,
-                bias: false,
-                cap: None,
-            },
+            head: self.head,
             dropout: 0.0,
             tied: self.tied,
             init: self.init,
@@ -170,46 +175,12 @@ impl Beyond {
         }
     }
 
-    /// Embedding, head, and what holds for the whole model.
+    /// What holds for the whole model.
     fn around(&mut self, model: &Model) {
-        let Embedding {
-            positions,
-            norm,
-            scale,
-        } = model.embedding;
-        self.when(positions.is_some(), "model.positions", "learned positions");
-        let bare = matches!(norm, Norm::LayerNorm { bias: false, .. });
-        self.when(
-            bare,
-            "model.embedding.norm.bias",
-            "a layer norm without a bias",
-        );
-        self.when(scale != 1.0, "model.embedding.scale", "a scaled embedding");
         self.when(model.dropout > 0.0, "model.dropout", "dropout");
-        let Head { norm, bias, cap } = model.head;
-        self.when(bias, "model.head.bias", "a bias of the logits");
-        self.when(cap.is_some(), "model.head.cap", "capped logits");
-        let like_layers = model.kinds.iter().all(|layer| layer.norm == norm);
-        self.when(
-            !like_layers,
-            "model.head.norm",
-            "a last norm unlike those of the layers",
-        );
     }
 
     fn layer(&mut self, layer: &Layer) {
-        let plain = matches!(layer.norm, Norm::LayerNorm { bias: false, .. });
-        self.when(plain, "model.norm.bias", "a layer norm without a bias");
-        self.when(
-            layer.norm == Norm::None,
-            "model.norm",
-            "layers without norms",
-        );
-        let in_front = matches!(
-            layer.residual,
-            Residual::Sequential | Residual::ParallelSeparate | Residual::ParallelShared
-        );
-        self.when(!in_front, "model.residual", "norms behind a half");
         self.when(layer.share.is_some(), "model.stack", "shared weights");
         match &layer.mixer {
             Mixer::Attention(attention) => self.attention(attention),
@@ -226,8 +197,9 @@ impl Beyond {
     fn attention(&mut self, attention: &Attention) {
         let sloped = attention.positions == Positions::Alibi && attention.window.is_some();
         self.when(sloped, "model.window", "ALiBi in a window");
-        let normed = attention.qk_norm != Norm::None;
-        self.when(normed, "model.qk_norm", "a norm of queries and keys");
+        let centred = matches!(attention.qk_norm, Norm::LayerNorm { .. });
+        let what = "a layer norm of queries and keys";
+        self.when(centred, "model.qk_norm", what);
         self.when(attention.share.is_some(), "model.stack", "shared weights");
     }
 

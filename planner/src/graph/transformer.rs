@@ -4,7 +4,7 @@
 
 use pleach_dsl::experiment::{self, Attention, Model, Norm, Positions, Residual};
 use pleach_plan::op::Tokens;
-use pleach_plan::{Activation, Alibi, Init, Op, Scores, Split};
+use pleach_plan::{Activation, Alibi, HeadNorm, Init, Op, Scores, Split};
 
 use super::shape::Shape;
 use super::{Block, Dim, Kind, ModelGraph, ValueId};
@@ -101,9 +101,33 @@ fn embedding(model: &Shape, sizes: &Sizes) -> Block {
         "hidden",
         &sizes.rows(sizes.hidden),
     );
-    let out = norm(&mut block, model.embedding_norm, sizes, "norm", out);
+    let out = scaled(&mut block, model.embedding.scale, out);
+    let out = positioned(&mut block, model, sizes, out);
+    let out = norm(&mut block, model.embedding.norm, sizes, "norm", out);
     block.output = Some(out);
     block
+}
+
+/// The embedding's rows times a number.
+fn scaled(block: &mut Block, by: f64, input: ValueId) -> ValueId {
+    if by == 1.0 {
+        return input;
+    }
+    let dims = block.value(input).dims.clone();
+    block.forward(Op::Scale { by }, &[input], "scaled", &dims)
+}
+
+/// A row of learned positions added to each position, where the model has them.
+fn positioned(block: &mut Block, model: &Shape, sizes: &Sizes, input: ValueId) -> ValueId {
+    let Some(size) = model.embedding.positions else {
+        return input;
+    };
+    let rows = Dim { name: "rows", size };
+    let std = model.init.weights;
+    let table = block.parameter("positions", &[rows, sizes.hidden], Init::Normal { std });
+    let dims = block.value(input).dims.clone();
+    let op = Op::Positions { over: None };
+    block.forward(op, &[input, table], "positioned", &dims)
 }
 
 fn layer(model: &Shape, sizes: &Sizes) -> Block {
@@ -116,10 +140,10 @@ fn layer(model: &Shape, sizes: &Sizes) -> Block {
         sizes,
     };
     let output = match model.residual {
-        Residual::Sequential
-        | Residual::SequentialAfter
-        | Residual::SequentialOutput
-        | Residual::Sandwich => builder.sequential(input),
+        Residual::Sequential | Residual::SequentialOutput | Residual::Sandwich => {
+            builder.sequential(input)
+        }
+        Residual::SequentialAfter => builder.sequential_after(input),
         Residual::ParallelSeparate => builder.parallel(input, true),
         Residual::ParallelShared => builder.parallel(input, false),
     };
@@ -131,7 +155,7 @@ fn head(model: &Shape, sizes: &Sizes, scale: f64) -> Block {
     let mut block = Block::new("head");
     let input = block.declare("input", &sizes.rows(sizes.hidden), Kind::Activation);
     block.input = Some(input);
-    let normed = norm(&mut block, model.norm, sizes, "norm", input);
+    let normed = norm(&mut block, model.head.norm, sizes, "norm", input);
     let dims = [sizes.vocab, sizes.hidden];
     let weight = if model.tied {
         block.declare("weight", &dims, Kind::Tied)
@@ -146,6 +170,7 @@ fn head(model: &Shape, sizes: &Sizes, scale: f64) -> Block {
         "logits",
         &sizes.rows(sizes.vocab),
     );
+    let logits = bent(&mut block, model, sizes, logits);
     let targets = block.declare("targets", &[sizes.batch, sizes.sequence], Kind::Ids);
     block.forward_into(
         Op::Tokens {
@@ -182,6 +207,19 @@ fn head(model: &Shape, sizes: &Sizes, scale: f64) -> Block {
     block
 }
 
+/// Logits with their bias and below their limit, where the head has these.
+fn bent(block: &mut Block, model: &Shape, sizes: &Sizes, mut logits: ValueId) -> ValueId {
+    let dims = sizes.rows(sizes.vocab);
+    if model.head.bias {
+        let bias = block.parameter("bias", &[sizes.vocab], Init::Zeros);
+        logits = block.forward(Op::Bias {}, &[logits, bias], "logits.biased", &dims);
+    }
+    match model.head.cap {
+        Some(limit) => block.forward(Op::Cap { limit }, &[logits], "logits.capped", &dims),
+        None => logits,
+    }
+}
+
 /// A norm of rows; where there is none, the rows themselves.
 fn norm(block: &mut Block, kind: Norm, sizes: &Sizes, name: &str, input: ValueId) -> ValueId {
     if kind == Norm::None {
@@ -193,7 +231,7 @@ fn norm(block: &mut Block, kind: Norm, sizes: &Sizes, name: &str, input: ValueId
     };
     let weight = vector("weight", Init::Ones);
     let bias = match kind {
-        Norm::LayerNorm { .. } => Some(vector("bias", Init::Zeros)),
+        Norm::LayerNorm { bias: true, .. } => Some(vector("bias", Init::Zeros)),
         _ => None,
     };
     let rows = sizes.rows(sizes.hidden);
@@ -202,18 +240,15 @@ fn norm(block: &mut Block, kind: Norm, sizes: &Sizes, name: &str, input: ValueId
         let dims = [sizes.batch, sizes.sequence];
         block.declare(format!("{name}.{what}"), &dims, Kind::Statistic)
     };
-    match (kind, bias) {
-        (Norm::LayerNorm { eps, .. }, Some(bias)) => {
-            let (mean, rstd) = (statistic("mean"), statistic("rstd"));
-            let outs = [out, mean, rstd];
-            block.forward_into(Op::LayerNorm { eps }, &[input, weight, bias], &[], &outs);
+    let ins: Vec<ValueId> = [input, weight].into_iter().chain(bias).collect();
+    let (op, outs) = match kind {
+        Norm::LayerNorm { eps, .. } => {
+            let outs = vec![out, statistic("mean"), statistic("rstd")];
+            (Op::LayerNorm { eps }, outs)
         }
-        (norm, _) => {
-            let rstd = statistic("rstd");
-            let op = Op::RmsNorm { eps: eps(norm) };
-            block.forward_into(op, &[input, weight], &[], &[out, rstd]);
-        }
-    }
+        norm => (Op::RmsNorm { eps: eps(norm) }, vec![out, statistic("rstd")]),
+    };
+    block.forward_into(op, &ins, &[], &outs);
     out
 }
 
@@ -297,20 +332,48 @@ impl Layer<'_> {
             .forward(Op::Add {}, &[input, both], "output", &hidden)
     }
 
-    /// `y = x + attention(norm1(x))`, then `y + mlp(norm2(y))`.
+    /// `y = x + attention(norm1(x))`, then `y + mlp(norm2(y))`; norms may also or only stand behind a half.
     fn sequential(&mut self, input: ValueId) -> ValueId {
-        let hidden = self.sizes.rows(self.sizes.hidden);
-        let first = self.norm("attention.norm", input);
+        let residual = self.model.residual;
+        let [front, behind] = match residual {
+            Residual::SequentialOutput => [None, Some("norm")],
+            Residual::Sandwich => [Some("norm"), Some("norm_after")],
+            _ => [Some("norm"), None],
+        };
+        let first = self.norm_at("attention", front, input);
         let attention = self.attention(first);
         let attention = self.output_bias(attention, "attention.biased");
-        let middle = self
-            .block
-            .forward(Op::Add {}, &[input, attention], "middle", &hidden);
-        let second = self.norm("mlp.norm", middle);
+        let attention = self.norm_at("attention", behind, attention);
+        let middle = self.sum([input, attention], "middle");
+        let second = self.norm_at("mlp", front, middle);
         let mlp = self.mlp(second);
         let mlp = self.down_bias(mlp, "mlp.biased");
-        self.block
-            .forward(Op::Add {}, &[middle, mlp], "output", &hidden)
+        let mlp = self.norm_at("mlp", behind, mlp);
+        self.sum([middle, mlp], "output")
+    }
+
+    /// `y = norm1(x + attention(x))`, then `norm2(y + mlp(y))`.
+    fn sequential_after(&mut self, input: ValueId) -> ValueId {
+        let attention = self.attention(input);
+        let attention = self.output_bias(attention, "attention.biased");
+        let middle = self.sum([input, attention], "middle");
+        let middle = self.norm("attention.norm", middle);
+        let mlp = self.mlp(middle);
+        let mlp = self.down_bias(mlp, "mlp.biased");
+        let output = self.sum([middle, mlp], "output");
+        self.norm("mlp.norm", output)
+    }
+
+    fn sum(&mut self, terms: [ValueId; 2], name: &str) -> ValueId {
+        let hidden = self.sizes.rows(self.sizes.hidden);
+        self.block.forward(Op::Add {}, &terms, name, &hidden)
+    }
+
+    fn norm_at(&mut self, half: &str, name: Option<&str>, input: ValueId) -> ValueId {
+        match name {
+            Some(name) => self.norm(&format!("{half}.{name}"), input),
+            None => input,
+        }
     }
 
     fn norm(&mut self, name: &str, input: ValueId) -> ValueId {
@@ -357,6 +420,7 @@ impl Layer<'_> {
             &sizes.rows(sizes.qkv),
         );
         let qkv = self.bias(self.model.attention.bias, "attention.qkv.bias", qkv, "qkv");
+        let qkv = self.head_norm(qkv);
         let [heads, keys] = [sizes.heads, sizes.kv_heads]
             .map(|heads| [sizes.batch, heads, sizes.sequence, sizes.head]);
         let [q, k, v] = [("q", &heads), ("k", &keys), ("v", &keys)]
@@ -387,6 +451,34 @@ impl Layer<'_> {
             "attention.out",
             &sizes.rows(sizes.hidden),
         )
+    }
+
+    /// The norm of queries and keys, where attention has one.
+    fn head_norm(&mut self, qkv: ValueId) -> ValueId {
+        let (sizes, attention) = (self.sizes, &self.model.attention);
+        if attention.qk_norm == Norm::None {
+            return qkv;
+        }
+        let how = HeadNorm {
+            head_dim: attention.head_dim,
+            group: group(self.model),
+            eps: eps(attention.qk_norm),
+        };
+        let size = attention.kv_heads * (how.group + 1);
+        let name = "normed_heads";
+        let mut weight = |name| self.block.parameter(name, &[sizes.head], Init::Ones);
+        let ins = [
+            qkv,
+            weight("attention.q_norm.weight"),
+            weight("attention.k_norm.weight"),
+        ];
+        let packed = sizes.rows(sizes.qkv);
+        let out = self.block.declare("qkv.normed", &packed, Kind::Activation);
+        let rows = sizes.rows(Dim { name, size });
+        let rstd = self.block.declare("qkv.rstd", &rows, Kind::Statistic);
+        self.block
+            .forward_into(Op::HeadNorm(how), &ins, &[], &[out, rstd]);
+        out
     }
 
     fn mlp(&mut self, input: ValueId) -> ValueId {

@@ -7,12 +7,16 @@ pub mod activation;
 pub mod add;
 pub mod attention;
 pub mod bias;
+pub mod cap;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod gated;
+pub mod head_norm;
 pub mod layer_norm;
 pub mod linear;
+pub mod positions;
 pub mod rms_norm;
+pub mod scale;
 pub mod split_heads;
 pub mod tokens;
 pub mod workspace;
@@ -27,6 +31,10 @@ use crate::shard::strategy::Strategy;
 pub fn derivative(node: &Node, tape: &mut Tape) {
     match node.op {
         Op::Embedding { .. } => embedding::derivative(node, tape),
+        Op::Positions { .. } => positions::derivative(node, tape),
+        Op::Scale { .. } => scale::derivative(node, tape),
+        Op::Cap { .. } => cap::derivative(node, tape),
+        Op::HeadNorm(_) => head_norm::derivative(node, tape),
         Op::LayerNorm { .. } => layer_norm::derivative(node, tape),
         Op::RmsNorm { .. } => rms_norm::derivative(node, tape),
         Op::Linear {} => linear::derivative(node, tape),
@@ -48,6 +56,7 @@ pub fn is_cheap(op: &Op) -> bool {
         Op::Gelu {}
             | Op::Activation { .. }
             | Op::Gated { .. }
+            | Op::HeadNorm(_)
             | Op::LayerNorm { .. }
             | Op::RmsNorm { .. }
     )
@@ -59,8 +68,15 @@ pub fn strategies(node: &Node, block: &Block) -> Vec<Strategy> {
         Op::Tokens { .. } => tokens::strategies(),
         Op::Embedding { .. } => embedding::strategies(),
         Op::EmbeddingBackward { .. } => embedding::backward_strategies(),
-        Op::LayerNorm { .. } => layer_norm::strategies(),
-        Op::LayerNormBackward {} => layer_norm::backward_strategies(),
+        Op::Positions { .. } => positions::strategies(),
+        Op::PositionsBackward { .. } => positions::backward_strategies(),
+        Op::Scale { .. } => scale::strategies(),
+        Op::Cap { .. } => cap::strategies(1),
+        Op::CapBackward { .. } => cap::strategies(2),
+        Op::HeadNorm(_) => head_norm::strategies(),
+        Op::HeadNormBackward(_) => head_norm::backward_strategies(),
+        Op::LayerNorm { .. } => layer_norm::strategies(node.ins.len() - 1),
+        Op::LayerNormBackward {} => layer_norm::backward_strategies(node.updates.len()),
         Op::RmsNorm { .. } => rms_norm::strategies(),
         Op::RmsNormBackward {} => rms_norm::backward_strategies(),
         Op::Linear {} => linear::strategies(),

@@ -39,6 +39,10 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
         | Op::ActivationBackward { .. }
         | Op::Activation { .. } => 2 * all(outs) + all(ins),
         Op::Gated { .. } | Op::GatedBackward { .. } => all(outs),
+        Op::PositionsBackward { .. } => 2 * all(updates) + 2 * narrow(ins),
+        Op::CapBackward { .. } => all(outs),
+        Op::HeadNorm(_) => 5 * wide(&ins[..1]),
+        Op::HeadNormBackward(_) => 9 * wide(&ins[..1]),
         Op::Linear {} | Op::LinearBackwardInput {} => narrow(ins) + narrow(outs),
         Op::LinearBackwardWeight {} => narrow(ins) + widened(ins, updates),
         Op::LayerNorm { .. } => 2 * all(&ins[1..]) + all(&outs[1..]),

@@ -190,6 +190,12 @@ impl Emitter<'_> {
             Op::EmbeddingBackward { .. } => Op::EmbeddingBackward {
                 vocab: over(strategy.updates.first()),
             },
+            Op::Positions { .. } => Op::Positions {
+                over: over(strategy.ins.first()),
+            },
+            Op::PositionsBackward { .. } => Op::PositionsBackward {
+                over: over(strategy.ins.first()),
+            },
             Op::Attention(scores) => Op::Attention(spread(scores, strategy.ins[0])),
             Op::AttentionBackward(scores) => Op::AttentionBackward(spread(scores, strategy.ins[1])),
             Op::CrossEntropyTerms { .. } => Op::CrossEntropyTerms {

@@ -29,9 +29,10 @@ pub struct Traits {
 }
 
 impl Traits {
-    fn name(self, compute: Dtype) -> String {
+    fn name(self, compute: Dtype, tp: u32) -> String {
         let what = match (self.vector, self.whole) {
             _ if self.tied => "tied",
+            (false, true) if tp > 1 => "whole_matrices",
             (false, _) => "matrices",
             (true, false) => "split_vectors",
             (true, true) => "vectors",
@@ -150,7 +151,7 @@ impl Emitter<'_> {
         } else {
             Lives::Static
         };
-        let name = format!("{}.{}", block.name, traits.name(self.compute));
+        let name = format!("{}.{}", block.name, traits.name(self.compute, self.mesh.tp));
         let elements = |member: &Member| {
             self.table
                 .local_dims(block, member.value, member.form)

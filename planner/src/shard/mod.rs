@@ -3,7 +3,7 @@
 //! In comes a block's training graph, out comes the cheapest consistent sequence of operations and conversions, by a search over
 //! the operations in order: a state is the set of forms in which each living value is at hand, equal states keep the cheapest way
 //! to reach them. Nothing here knows of layers: column and row splits, and sequence parallelism, come out of the operations'
-//! strategies. Two laws bound the search: matrices are split (that is what tensor parallelism is for), and the residual stream
+//! strategies. Two laws bound the search: matrices are split (that is what tensor parallelism is for) but for a table of positions, and the residual stream
 //! between blocks is replicated, or cut along the sequence where the placement says so.
 
 mod convert;
@@ -11,6 +11,8 @@ pub mod strategy;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+
+use pleach_plan::Op;
 
 use crate::graph::{Block, Kind, Node, ValueId};
 use crate::ops;
@@ -164,7 +166,7 @@ impl<'b> Search<'b> {
     /// From forward to backward: the output goes onto its wire, each saved value keeps one form, its gradient arrives.
     fn cross(&self, state: State) -> Option<State> {
         let mut state = match self.block.output {
-            Some(output) => self.supply(&state, output, self.wire, false)?,
+            Some(output) => self.convert(&state, output, self.wire, false)?,
             None => state,
         };
         if !self.rules.recompute {
@@ -182,7 +184,7 @@ impl<'b> Search<'b> {
 
     fn finish(&self, state: State) -> Option<State> {
         match self.block.gradient_out {
-            Some(gradient) => self.supply(&state, gradient, self.wire, true),
+            Some(gradient) => self.convert(&state, gradient, self.wire, true),
             None => Some(state),
         }
     }
@@ -210,7 +212,7 @@ impl<'b> Search<'b> {
     fn apply(&self, state: &State, node: &Node, strategy: Strategy) -> Option<State> {
         let mut state = state.clone();
         for (&value, &form) in node.ins.iter().zip(&strategy.ins) {
-            state = self.supply(&state, value, form, node.backward)?;
+            state = self.supply(&state, value, form, node)?;
         }
         for (&value, &form) in node.updates.iter().zip(&strategy.updates) {
             self.update(&mut state, value, form)?;
@@ -233,13 +235,19 @@ impl<'b> Search<'b> {
         Some(state)
     }
 
-    /// Makes a value available in a form, by the cheapest conversion.
-    fn supply(&self, state: &State, value: ValueId, form: Form, backward: bool) -> Option<State> {
-        let mut state = state.clone();
+    /// Gives an operation an operand in a form.
+    fn supply(&self, state: &State, value: ValueId, form: Form, node: &Node) -> Option<State> {
         if self.block.value(value).is_parameter() {
-            self.settle(&mut state, value, form)?;
+            let mut state = state.clone();
+            self.settle(&mut state, value, form, node)?;
             return Some(state);
         }
+        self.convert(state, value, form, node.backward)
+    }
+
+    /// Makes a value available in a form, by the cheapest conversion.
+    fn convert(&self, state: &State, value: ValueId, form: Form, backward: bool) -> Option<State> {
+        let mut state = state.clone();
         let route = convert::route(self.block, value, state.forms[value.0], form, self.rules.tp)?;
         for (from, to, cost) in route {
             state.cost += cost;
@@ -255,8 +263,9 @@ impl<'b> Search<'b> {
     }
 
     /// Fixes the layout of a parameter where it is first read.
-    fn settle(&self, state: &mut State, value: ValueId, form: Form) -> Option<()> {
-        let matrix = self.block.value(value).dims.len() > 1;
+    fn settle(&self, state: &mut State, value: ValueId, form: Form, node: &Node) -> Option<()> {
+        let rows = matches!(node.op, Op::Positions { .. });
+        let matrix = self.block.value(value).dims.len() > 1 && !rows;
         if self.rules.tp > 1 && matrix && form.cut().is_none() {
             return None;
         }

@@ -425,6 +425,8 @@ fn gains(instr: &Instr, ins: &[Held], updates: &[Held], site: &Site) -> Vec<(Ten
     let accumulates = matches!(
         instr.op,
         Op::EmbeddingBackward { .. }
+            | Op::PositionsBackward { .. }
+            | Op::HeadNormBackward(_)
             | Op::LayerNormBackward {}
             | Op::RmsNormBackward {}
             | Op::LinearBackwardWeight {}

@@ -301,24 +301,30 @@ fn change_attribute(plan: &mut Plan, random: &mut Random) -> Option<()> {
                 Reduce::Sum
             };
         }
-        _ => change_rate(op, random)?,
+        _ => change_number(op, random)?,
     }
     (*op != before).then_some(())
 }
 
-fn change_rate(op: &mut Op, random: &mut Random) -> Option<()> {
-    if let Op::AdamW {
-        beta1,
-        beta2,
-        eps,
-        weight_decay,
-    } = op
-    {
-        let attribute = random.pick(&[0, 1, 2, 3]);
-        *[beta1, beta2, eps, weight_decay][attribute] *= 0.5;
-        return Some(());
+fn change_number(op: &mut Op, random: &mut Random) -> Option<()> {
+    match op {
+        Op::AdamW {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } => {
+            let attribute = random.pick(&[0, 1, 2, 3]);
+            *[beta1, beta2, eps, weight_decay][attribute] *= 0.5;
+        }
+        Op::Positions { over } | Op::PositionsBackward { over } => other_axis(over, random),
+        Op::HeadNorm(norm) | Op::HeadNormBackward(norm) => norm.eps *= 2.0,
+        Op::Scale { by: number }
+        | Op::Cap { limit: number }
+        | Op::CapBackward { limit: number } => *number *= 2.0,
+        _ => return None,
     }
-    None
+    Some(())
 }
 
 fn change_frees(plan: &mut Plan, random: &mut Random) -> Option<()> {

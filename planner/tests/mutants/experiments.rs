@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    Activation, AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Evaluate,
-    Experiment, Init, Log, Model, Norm, Optimizer, Positions, Precision, Residual, Train, Wishes,
+    Activation, AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Embedding,
+    Evaluate, Experiment, Head, Init, Log, Model, Norm, Optimizer, Positions, Precision, Residual,
+    Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -56,24 +57,43 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
     }
 }
 
+/// The norms that rows can have.
+const NORMS: [Norm; 3] = [
+    Norm::LayerNorm {
+        eps: 1e-3,
+        bias: true,
+    },
+    Norm::LayerNorm {
+        eps: 1e-3,
+        bias: false,
+    },
+    Norm::RmsNorm { eps: 1e-3 },
+];
+
 fn model(random: &mut Random, layers: u64) -> Model {
     let plain = Shape::neox([layers, 8, 4, 4, 6]);
     Shape {
         attention: attention(random, plain.attention),
         residual: random.pick(&[
             Residual::Sequential,
+            Residual::SequentialAfter,
+            Residual::SequentialOutput,
+            Residual::Sandwich,
             Residual::ParallelSeparate,
             Residual::ParallelShared,
         ]),
-        norm: random.pick(&[
-            Norm::LayerNorm {
-                eps: 1e-3,
-                bias: true,
-            },
-            Norm::RmsNorm { eps: 1e-3 },
-        ]),
+        norm: random.pick(&NORMS),
         tied: random.coin(),
-        embedding_norm: random.pick(&[Norm::None, Norm::RmsNorm { eps: 1e-3 }]),
+        embedding: Embedding {
+            positions: random.pick(&[None, None, Some(5)]),
+            norm: random.pick(&[Norm::None, NORMS[2]]),
+            scale: random.pick(&[1.0, 2.0]),
+        },
+        head: Head {
+            norm: random.pick(&NORMS),
+            bias: random.coin(),
+            cap: random.pick(&[None, Some(2.0)]),
+        },
         dense: Dense {
             activation: random.pick(&[
                 Activation::Gelu,
@@ -113,6 +133,7 @@ fn attention(random: &mut Random, plain: Attention) -> Attention {
         positions,
         window: random.pick(&[None, Some(2), Some(3)]).filter(|_| !sloped),
         kv_heads: random.pick(&[2, 4]),
+        qk_norm: random.pick(&[Norm::None, NORMS[2]]),
         head_dim: 4,
         bias: random.coin(),
         output_bias: random.coin(),

@@ -10,7 +10,7 @@ use pleach_tests::job::{self, Answer, QUICKSTART, SHORT, Workspace, succeed};
 use serde_json::Value;
 
 /// What makes the quickstart a LLaMA whose heads share keys and values.
-const LLAMA: [&str; 9] = [
+const LLAMA: [&str; 11] = [
     "plan.tp=2",
     "plan.pp=1",
     "plan.sequence_parallel=true",
@@ -19,7 +19,9 @@ const LLAMA: [&str; 9] = [
     "model.biases=false",
     "model.kv_heads=2",
     "model.positions=rotary",
-    "model.residual=sequential",
+    "model.residual=sequential { norms = both }",
+    "model.qk_norm=rmsnorm",
+    "model.tied=true",
 ];
 
 /// What is pinned, and on how many ranks.
@@ -42,7 +44,14 @@ const PLACED: [(&str, u32, &[&str]); 8] = [
     (
         "tp2×pp2, recomputed",
         4,
-        &["plan.tp=2", "plan.pp=2", "plan.dp=1", "plan.recompute=full"],
+        &[
+            "plan.tp=2",
+            "plan.pp=2",
+            "plan.dp=1",
+            "plan.recompute=full",
+            "plan.sequence_parallel=true",
+            "model.positions=learned",
+        ],
     ),
     (
         "tied, pp2×dp2 in bf16",
@@ -75,6 +84,10 @@ const PLACED: [(&str, u32, &[&str]); 8] = [
             "plan.tp=2",
             "plan.pp=1",
             "model.positions=alibi",
+            "model.embedding.scale=2",
+            "model.norm.bias=false",
+            "model.head.bias=true",
+            "model.head.cap=30",
             "model.mlp=gelu { form = tanh }",
         ],
     ),

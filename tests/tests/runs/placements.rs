@@ -108,32 +108,41 @@ const OTHERS: [Placement; 7] = [
     },
 ];
 
+/// A model with parts that the quickstart's own has not.
+const PARTS: [&str; 7] = [
+    "model.tied=true",
+    "model.positions=learned",
+    "model.embedding.scale=2",
+    "model.residual=sequential { norms = both }",
+    "model.norm=rmsnorm",
+    "model.qk_norm=rmsnorm",
+    "model.head.cap=30",
+];
+
 /// Trains the short quickstart and keeps the checkpoint of every step.
-fn train(workspace: &Workspace, placement: &Placement, precision: &str) -> Trained {
+fn train(workspace: &Workspace, placement: &Placement, settings: &[&str]) -> Trained {
     let ranks = format!("cluster.gpus_per_node={}", placement.ranks);
-    let precision = format!("train.precision={precision}");
     let more = [
         &*ranks,
-        &*precision,
         "plan.micro_batch=2 sequences",
         "checkpoints.every=1 steps",
         "checkpoints.keep=20",
     ];
-    let settings = [&SHORT[..], &placement.pins[..], &more[..]].concat();
+    let settings = [&SHORT[..], &placement.pins[..], &more[..], settings].concat();
     succeed(&mut workspace.run(pleach_tests::job::QUICKSTART, &settings));
     Trained::read(&workspace.only_run())
 }
 
-fn agree(precision: &str, check: impl Fn(&str, &Trained, &Trained)) {
+fn agree(settings: &[&str], check: impl Fn(&str, &Trained, &Trained)) {
     if have::worker().is_none() {
         return;
     }
     let home = Workspace::new();
-    let one = train(&home, &ONE, precision);
+    let one = train(&home, &ONE, settings);
     assert_eq!(one.losses.len(), 20);
     for placement in &OTHERS {
         let away = home.beside();
-        let other = train(&away, placement, precision);
+        let other = train(&away, placement, settings);
         assert_eq!(
             one.order, other.order,
             "{}: the data comes in the same order",
@@ -145,7 +154,7 @@ fn agree(precision: &str, check: impl Fn(&str, &Trained, &Trained)) {
 
 #[test]
 fn in_fp64_gradients_losses_and_weights_agree() {
-    agree("fp64", |name, one, other| {
+    agree(&["train.precision=fp64"], |name, one, other| {
         let losses = loss_difference(&one.losses, &other.losses);
         let (gradient, of) = state_difference(&one.checkpoint(1), &other.checkpoint(1), Kind::M);
         let (weight, which) =
@@ -166,8 +175,9 @@ fn in_fp64_gradients_losses_and_weights_agree() {
 }
 
 #[test]
-fn in_fp32_losses_agree_at_every_step() {
-    agree("fp32", |name, one, other| {
+fn in_fp32_losses_agree_at_every_step_also_of_other_parts() {
+    let settings = [&PARTS[..], &["train.precision=fp32"]].concat();
+    agree(&settings, |name, one, other| {
         let losses = loss_difference(&one.losses, &other.losses);
         println!("{name}: losses {losses:.1e}");
         assert!(losses <= 2e-6, "{name}: losses differ by {losses:e}");

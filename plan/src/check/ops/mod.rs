@@ -5,15 +5,19 @@ mod adam_w;
 mod add;
 mod attention;
 mod bias;
+mod cap;
 mod cast;
 mod collective;
 mod cross_entropy;
 mod embedding;
 mod gated;
+mod head_norm;
 mod layer_norm;
 mod linear;
 mod norm;
+mod positions;
 mod rms_norm;
+mod scale;
 mod slice;
 mod split_heads;
 mod tokens;
@@ -32,8 +36,18 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::Tokens { .. } => Ok(tokens::tokens(plan)),
         Op::Embedding { vocab } => inside(*vocab, embedding::forward()),
         Op::EmbeddingBackward { vocab } => inside(*vocab, embedding::backward()),
-        Op::LayerNorm { eps } => layer_norm::forward(*eps),
-        Op::LayerNormBackward {} => Ok(layer_norm::backward()),
+        Op::Positions { over } => inside(*over, positions::forward(plan, &instr.ins, *over)?),
+        Op::PositionsBackward { over } => {
+            let operands = [instr.ins.first(), instr.updates.first()].map(Option::<&_>::copied);
+            inside(*over, positions::backward(plan, operands, *over)?)
+        }
+        Op::Scale { by } => scale::scale(*by),
+        Op::Cap { limit } => cap::forward(*limit),
+        Op::CapBackward { limit } => cap::backward(*limit),
+        Op::HeadNorm(norm) => head_norm::forward(norm),
+        Op::HeadNormBackward(norm) => head_norm::backward(norm),
+        Op::LayerNorm { eps } => layer_norm::forward(*eps, reads),
+        Op::LayerNormBackward {} => Ok(layer_norm::backward(updates)),
         Op::RmsNorm { eps } => rms_norm::forward(*eps),
         Op::RmsNormBackward {} => Ok(rms_norm::backward()),
         Op::Linear {} => Ok(linear::forward(reads)),

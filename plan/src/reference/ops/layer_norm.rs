@@ -2,23 +2,31 @@
 
 use crate::reference::value::{Unfit, Value, one_type};
 
-/// `y = (x - mean) * rstd * weight + bias`, with the statistics.
+/// `y = (x - mean) * rstd * weight + bias`, with the statistics; the bias may be missing.
 ///
 /// # Errors
 /// Shapes or types.
-pub fn forward(x: &Value, weight: &Value, bias: &Value, eps: f64) -> Result<[Value; 3], Unfit> {
+pub fn forward(
+    x: &Value,
+    weight: &Value,
+    bias: Option<&Value>,
+    eps: f64,
+) -> Result<[Value; 3], Unfit> {
     let [batch, positions, width] = x.shape()?;
     weight.expect(&[width])?;
-    bias.expect(&[width])?;
+    if let Some(bias) = bias {
+        bias.expect(&[width])?;
+        one_type(&[weight, bias])?;
+    }
     one_type(&[x])?;
-    one_type(&[weight, bias])?;
+    let shift = |column: usize| bias.map_or(0.0, |bias| bias.data[column]);
     let (mut y, mut means, mut rstds) = (Vec::with_capacity(x.data.len()), Vec::new(), Vec::new());
     for row in x.data.chunks_exact(width) {
         let mean = row.iter().sum::<f64>() / width as f64;
         let variance = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / width as f64;
         let rstd = 1.0 / (variance + eps).sqrt();
-        let scaled = row.iter().zip(&weight.data).zip(&bias.data);
-        y.extend(scaled.map(|((x, weight), bias)| (x - mean) * rstd * weight + bias));
+        let scaled = row.iter().zip(&weight.data).enumerate();
+        y.extend(scaled.map(|(column, (x, weight))| (x - mean) * rstd * weight + shift(column)));
         means.push(mean);
         rstds.push(rstd);
     }
@@ -30,7 +38,7 @@ pub fn forward(x: &Value, weight: &Value, bias: &Value, eps: f64) -> Result<[Val
     ])
 }
 
-/// The gradient of the input; those of weight and bias are added to `[dweight, dbias]`.
+/// The gradient of the input; those of weight and bias are added to `dweight` and `dbias`.
 ///
 /// # Errors
 /// Shapes or types.
@@ -39,18 +47,21 @@ pub fn backward(
     x: &Value,
     weight: &Value,
     [mean, rstd]: [&Value; 2],
-    [dweight, dbias]: [&mut Value; 2],
+    (dweight, mut dbias): (&mut Value, Option<&mut Value>),
 ) -> Result<Value, Unfit> {
     let [batch, positions, width] = x.shape()?;
     dy.expect(&x.dims)?;
-    for row in [weight, dweight, dbias] {
+    for row in [weight, &*dweight] {
         row.expect(&[width])?;
+    }
+    if let Some(dbias) = dbias.as_deref() {
+        dbias.expect(&[width])?;
+        one_type(&[dweight, dbias])?;
     }
     mean.expect(&[batch, positions])?;
     rstd.expect(&[batch, positions])?;
     one_type(&[dy, x])?;
     one_type(&[mean, rstd])?;
-    one_type(&[dweight, dbias])?;
     let mut dx = Vec::with_capacity(x.data.len());
     let rows = dy.data.chunks_exact(width).zip(x.data.chunks_exact(width));
     for ((dy, x), (mean, rstd)) in rows.zip(mean.data.iter().zip(&rstd.data)) {
@@ -75,7 +86,9 @@ pub fn backward(
         );
         for (column, dy) in dy.iter().enumerate() {
             dweight.data[column] += dy * normal[column];
-            dbias.data[column] += dy;
+            if let Some(dbias) = dbias.as_deref_mut() {
+                dbias.data[column] += dy;
+            }
         }
     }
     Ok(Value::like(x, &x.dims, dx))
@@ -94,11 +107,19 @@ mod tests {
             numbers(&[4], 3),
             numbers(&[2, 3, 4], 4),
         );
-        let y = |x: &Value, weight: &Value, bias: &Value| forward(x, weight, bias, 1e-5).unwrap();
+        let y =
+            |x: &Value, weight: &Value, bias: &Value| forward(x, weight, Some(bias), 1e-5).unwrap();
         let [_, mean, rstd] = y(&x, &weight, &bias);
         let mut dweight = Value::free(&[4], vec![0.0; 4]);
         let mut dbias = dweight.clone();
-        let dx = backward(&dy, &x, &weight, [&mean, &rstd], [&mut dweight, &mut dbias]).unwrap();
+        let dx = backward(
+            &dy,
+            &x,
+            &weight,
+            [&mean, &rstd],
+            (&mut dweight, Some(&mut dbias)),
+        )
+        .unwrap();
         assert_gradient(&x, &dx, &dy, |x| y(x, &weight, &bias)[0].clone());
         assert_gradient(&weight, &dweight, &dy, |weight| {
             y(&x, weight, &bias)[0].clone()

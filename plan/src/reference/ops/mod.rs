@@ -8,6 +8,7 @@ pub mod adam_w;
 pub mod add;
 pub mod attention;
 pub mod bias;
+pub mod cap;
 pub mod cast;
 pub mod collective;
 pub mod cross_entropy;
@@ -15,10 +16,13 @@ pub mod cross_entropy;
 mod differences;
 pub mod embedding;
 pub mod gated;
+pub mod head_norm;
 pub mod layer_norm;
 pub mod linear;
 pub mod norm;
+pub mod positions;
 pub mod rms_norm;
+pub mod scale;
 pub mod slice;
 pub mod split_heads;
 pub mod tokens;
@@ -98,16 +102,6 @@ pub fn run(
             let first = at.first_row(*vocab, dtable.shape::<2>()?[0])?;
             none(embedding::backward(dy, ids, dtable, first))
         }
-        (Op::LayerNorm { eps }, [x, weight, bias], []) => {
-            many(layer_norm::forward(x, weight, bias, *eps))
-        }
-        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => one(
-            layer_norm::backward(dy, x, weight, [mean, rstd], [dweight, dbias]),
-        ),
-        (Op::RmsNorm { eps }, [x, weight], []) => many(rms_norm::forward(x, weight, *eps)),
-        (Op::RmsNormBackward {}, [dy, x, weight, rstd], [dweight]) => {
-            one(rms_norm::backward(dy, x, weight, rstd, dweight))
-        }
         (Op::Linear {}, [x, weight], []) => one(linear::forward(x, weight)),
         (Op::Linear {}, [x, weight, bias], []) => {
             one(linear::forward(x, weight).and_then(|y| bias::forward(&y, bias)))
@@ -138,6 +132,43 @@ pub fn run(
             zero::zero(x);
             Ok(Vec::new())
         }
+        (op, ins, updates) => norms(op, ins, updates, at),
+    }
+}
+
+/// Norms, and what stands around the layers.
+fn norms(op: &Op, ins: &[Value], updates: &mut [Value], at: &Context) -> Result<Vec<Value>, Unfit> {
+    match (op, ins, updates) {
+        (Op::LayerNorm { eps }, [x, weight, bias @ ..], []) if bias.len() < 2 => {
+            many(layer_norm::forward(x, weight, bias.first(), *eps))
+        }
+        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias @ ..])
+            if dbias.len() < 2 =>
+        {
+            let sums = (dweight, dbias.first_mut());
+            one(layer_norm::backward(dy, x, weight, [mean, rstd], sums))
+        }
+        (Op::RmsNorm { eps }, [x, weight], []) => many(rms_norm::forward(x, weight, *eps)),
+        (Op::RmsNormBackward {}, [dy, x, weight, rstd], [dweight]) => {
+            one(rms_norm::backward(dy, x, weight, rstd, dweight))
+        }
+        (Op::HeadNorm(norm), [x, queries, keys], []) => {
+            many(head_norm::forward(x, [queries, keys], norm))
+        }
+        (Op::HeadNormBackward(norm), [dy, x, queries, keys, rstd], [to_queries, to_keys]) => one(
+            head_norm::backward(dy, x, [queries, keys], rstd, [to_queries, to_keys], norm),
+        ),
+        (Op::Positions { over }, [x, table], []) => {
+            let first = at.first_row(*over, x.shape::<3>()?[1])?;
+            one(positions::forward(x, table, first.unwrap_or(0)))
+        }
+        (Op::PositionsBackward { over }, [dy], [dtable]) => {
+            let first = at.first_row(*over, dy.shape::<3>()?[1])?;
+            none(positions::backward(dy, dtable, first.unwrap_or(0)))
+        }
+        (Op::Scale { by }, [x], []) => Ok(vec![scale::scale(x, *by)]),
+        (Op::Cap { limit }, [x], []) => Ok(vec![cap::forward(x, *limit)]),
+        (Op::CapBackward { limit }, [dy, y], []) => one(cap::backward(dy, y, *limit)),
         (op, ins, updates) => heads_and_loss(op, ins, updates, at),
     }
 }

@@ -4,8 +4,10 @@ use super::Site;
 use crate::verify::held::{Item, State};
 use crate::verify::number::Number;
 
-/// `(x, weight, bias) -> (y, mean, rstd)`.
-pub fn forward(operands: [&Item; 3], eps: f64, site: &Site) -> [Item; 3] {
+/// `(x, weight, bias) -> (y, mean, rstd)`; a bias that is missing is the same as one of zeros.
+pub fn forward([x, weight]: [&Item; 2], bias: Option<&Item>, eps: f64, site: &Site) -> [Item; 3] {
+    let zero = Item::whole(Number::ZERO);
+    let operands = [x, weight, bias.unwrap_or(&zero)];
     let [x, weight, bias] = operands.map(|operand| operand.number);
     let eps = [eps.to_bits()];
     let numbers = [

@@ -8,15 +8,19 @@ mod activation;
 mod adam_w;
 mod attention;
 mod bias;
+mod cap;
 mod collective;
 mod cross_entropy;
 mod embedding;
 mod flat;
 mod gated;
+mod head_norm;
 mod layer_norm;
 mod linear;
 mod norm;
+mod positions;
 mod rms_norm;
+mod scale;
 mod slice;
 mod split_heads;
 mod tokens;
@@ -114,30 +118,6 @@ pub fn apply(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Eff
         (Op::EmbeddingBackward { vocab }, [dy, ids], [sum]) => {
             Effect::updates([site.accumulate(sum, embedding::backward(dy, ids, *vocab, site))])
         }
-        (Op::LayerNorm { eps }, [x, weight, bias], []) => {
-            Effect::outs(layer_norm::forward([x, weight, bias], *eps, site))
-        }
-        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias]) => {
-            let [dx, to_weight, to_bias] = layer_norm::backward([dy, x, weight, mean, rstd], site);
-            let updates = vec![
-                site.accumulate(dweight, to_weight),
-                site.accumulate(dbias, to_bias),
-            ];
-            Effect {
-                updates,
-                outs: vec![dx],
-            }
-        }
-        (Op::RmsNorm { eps }, [x, weight], []) => {
-            Effect::outs(rms_norm::forward([x, weight], *eps, site))
-        }
-        (Op::RmsNormBackward {}, [dy, x, weight, rstd], [dweight]) => {
-            let [dx, gain] = rms_norm::backward([dy, x, weight, rstd], site);
-            Effect {
-                updates: vec![site.accumulate(dweight, gain)],
-                outs: vec![dx],
-            }
-        }
         (Op::Linear {}, [x, weight], []) => Effect::outs(linear::forward(x, weight, site)),
         (Op::Linear {}, [x, weight, row], []) => {
             let [product] = linear::forward(x, weight, site);
@@ -158,6 +138,59 @@ pub fn apply(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Eff
             .fold(*first, |sum, term| sum.plus(*term, site.sizes))]),
         (Op::Cast {}, [source], [_]) => Effect::updates([*source]),
         (Op::Zero {}, [], [_]) => Effect::updates([Item::whole(Number::ZERO)]),
+        (op, ins, updates) => return apply_norms(op, ins, updates, site),
+    })
+}
+
+/// Norms, and what stands around the layers.
+fn apply_norms(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Effect> {
+    let gain = |sums: &[&Item], gains: &[Item]| {
+        let pairs = sums.iter().zip(gains);
+        pairs
+            .map(|(sum, gain)| site.accumulate(sum, *gain))
+            .collect::<Vec<Item>>()
+    };
+    let both = |updates, dx| Effect {
+        updates,
+        outs: vec![dx],
+    };
+    Some(match (op, ins, updates) {
+        (Op::LayerNorm { eps }, [x, weight, bias @ ..], []) if bias.len() < 2 => {
+            Effect::outs(layer_norm::forward([x, weight], bias.first(), *eps, site))
+        }
+        (Op::LayerNormBackward {}, [dy, x, weight, mean, rstd], [dweight, dbias @ ..])
+            if dbias.len() < 2 =>
+        {
+            let [dx, gains @ ..] = layer_norm::backward([dy, x, weight, mean, rstd], site);
+            let sums: Vec<&Item> = std::iter::once(dweight).chain(dbias).collect();
+            both(gain(&sums, &gains), dx)
+        }
+        (Op::RmsNorm { eps }, [x, weight], []) => {
+            Effect::outs(rms_norm::forward([x, weight], *eps, site))
+        }
+        (Op::RmsNormBackward {}, [dy, x, weight, rstd], [dweight]) => {
+            let [dx, gains @ ..] = rms_norm::backward([dy, x, weight, rstd], site);
+            both(gain(&[dweight], &gains), dx)
+        }
+        (Op::HeadNorm(norm), [x, queries, keys], []) => {
+            Effect::outs(head_norm::forward([x, queries, keys], norm, site))
+        }
+        (Op::HeadNormBackward(norm), [dy, x, queries, keys, rstd], [to_queries, to_keys]) => {
+            let operands = [dy, x, queries, keys, rstd];
+            let [dx, gains @ ..] = head_norm::backward(operands, norm, site);
+            both(gain(&[to_queries, to_keys], &gains), dx)
+        }
+        (Op::Positions { over }, [x, table], []) => {
+            Effect::outs(positions::forward(x, table, *over, site))
+        }
+        (Op::PositionsBackward { over }, [dy], [sum]) => {
+            Effect::updates([site.accumulate(sum, positions::backward(dy, *over, site))])
+        }
+        (Op::Scale { by }, [x], []) => Effect::outs(scale::scale(x, *by, site)),
+        (Op::Cap { limit }, [x], []) => Effect::outs(cap::forward(x, *limit, site)),
+        (Op::CapBackward { limit }, [dy, y], []) => {
+            Effect::outs(cap::backward(dy, y, *limit, site))
+        }
         (op, ins, updates) => return apply_larger(op, ins, updates, site),
     })
 }

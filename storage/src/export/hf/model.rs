@@ -61,6 +61,7 @@ impl HfModel {
         let forward = forward(plan)?;
         let (norms, heads) = (norms(forward)?, heads(forward)?);
         biases(plan)?;
+        foreign(plan, norms.eps)?;
         nonlinearity(forward)?;
         let embedding = matrix(plan, "embedding.weight")?;
         let attended = matrix(plan, "layers.{layer}.attention.output.weight")?[1];
@@ -105,6 +106,38 @@ fn nonlinearity(forward: &Body) -> Result<(), ExportError> {
     }
 }
 
+/// GPT-NeoX has nothing between its embedding and its layers, one layer norm between them and its head, and nothing behind that.
+fn foreign(plan: &Plan, eps: f64) -> Result<(), ExportError> {
+    let what = |op: &Op, reads: usize| match op {
+        Op::Positions { .. } => Some("it has learned positions"),
+        Op::Scale { .. } => Some("its embedding is scaled"),
+        Op::Cap { .. } => Some("its logits are capped"),
+        Op::HeadNorm(_) => Some("its queries and keys have a norm"),
+        Op::RmsNorm { .. } => Some("it has norms without a mean"),
+        Op::LayerNorm { .. } if reads == 2 => Some("its norms have no bias"),
+        Op::LayerNorm { eps: other } if *other != eps => Some("its last norm adds another number"),
+        _ => None,
+    };
+    let forward = |body: &&Body| body.kind == BodyKind::Forward;
+    let code = plan
+        .bodies
+        .iter()
+        .filter(forward)
+        .flat_map(|body| &body.code);
+    let mut found = code.filter_map(|instr| what(&instr.op, instr.ins.len()));
+    if let Some(what) = found.next() {
+        return inexpressible(what.to_owned());
+    }
+    let there = |name: &str| plan.parameters.iter().any(|found| found.name == name);
+    if there("head.bias") {
+        return inexpressible("its logits have a bias".to_owned());
+    }
+    if !there("head.norm.bias") {
+        return inexpressible("it has no norm in front of its head".to_owned());
+    }
+    Ok(())
+}
+
 /// GPT-NeoX has a bias behind every matrix of a layer, and no norm behind its embedding.
 fn biases(plan: &Plan) -> Result<(), ExportError> {
     let there = |name: &str| plan.parameters.iter().any(|found| found.name == name);
@@ -139,6 +172,10 @@ fn norms(forward: &Body) -> Result<Norms, ExportError> {
         _ => None,
     };
     let found: Vec<_> = forward.code.iter().filter_map(norm).collect();
+    let input = forward.ins.first().map(|port| port.tensor);
+    if found.first().is_some_and(|(_, read)| *read != input) {
+        return inexpressible("its norms stand behind a half".to_owned());
+    }
     match found[..] {
         [(eps, _)] => Ok(Norms {
             eps,
@@ -203,7 +240,7 @@ fn matrix(plan: &Plan, name: &str) -> Result<[u64; 2], ExportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pleach_plan::{BodyId, Instr, TensorId};
+    use pleach_plan::{BodyId, Instr, Port, TensorId, Wire};
 
     const SPLIT: Split = Split {
         head_dim: 64,
@@ -235,7 +272,10 @@ mod tests {
             name: "layer.forward".into(),
             kind: BodyKind::Forward,
             block: "layer".into(),
-            ins: Vec::new(),
+            ins: vec![Port {
+                wire: Wire::Hidden,
+                tensor: TensorId(1),
+            }],
             outs: Vec::new(),
             saves: Vec::new(),
             takes: Vec::new(),
@@ -250,6 +290,8 @@ mod tests {
         assert_eq!(kind(&[(1e-5, 1), (1e-5, 1)]).unwrap(), (false, true));
         assert_eq!(kind(&[(1e-5, 1), (1e-5, 2)]).unwrap(), (false, false));
         assert_eq!(kind(&[(1e-5, 1)]).unwrap(), (true, true));
+        let behind = kind(&[(1e-5, 4), (1e-5, 5)]).unwrap_err().to_string();
+        assert!(behind.contains("behind a half"), "{behind}");
         let error = kind(&[(1e-5, 1), (1e-6, 1)]).unwrap_err().to_string();
         assert!(error.contains("0.00001 and 0.000001"), "{error}");
         assert!(kind(&[]).unwrap_err().to_string().contains("0 layer norms"));
