@@ -183,6 +183,7 @@ fn every_model_that_is_built_is_planned() {
         let placement = Placement {
             tp,
             pp: 2,
+            vpp: 1,
             dp: 2,
             zero: 1,
             sequence_parallel: tp > 1,
