@@ -14,6 +14,8 @@ pub mod stages;
 mod step;
 mod tensors;
 
+use std::collections::BTreeMap;
+
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::json::{SCHEMA, placement_hash};
 use pleach_plan::{
@@ -77,18 +79,36 @@ impl Cut {
     }
 }
 
-/// Lowers, differentiates and shards.
-///
-/// # Errors
-/// The experiment cannot be cut that way.
-pub fn cut(experiment: &Experiment, placement: &Placement) -> Result<Cut, EmitError> {
-    fit::check(experiment, placement)?;
+/// Layouts that were found. They do not depend on the micro-batch: they are sought for one sequence, so that all placements that differ
+/// in it alone are laid out alike, and the search for them is made once.
+#[derive(Default)]
+pub struct Layouts(BTreeMap<(u32, bool, bool), [Sharded; 3]>);
+
+impl Layouts {
+    /// The layouts of a placement's shape.
+    fn of(
+        &mut self,
+        experiment: &Experiment,
+        placement: &Placement,
+    ) -> Result<[Sharded; 3], EmitError> {
+        let again = placement.recompute == Recompute::Full;
+        let shape = (placement.tp, placement.sequence_parallel, again);
+        if let Some(known) = self.0.get(&shape) {
+            return Ok(known.clone());
+        }
+        let found = sharded(&training_graph(experiment, 1), placement)?;
+        self.0.insert(shape, found.clone());
+        Ok(found)
+    }
+}
+
+/// The model's graph and its backward, for so many sequences at once.
+fn training_graph(experiment: &Experiment, micro_batch: u64) -> ModelGraph {
     let scale = 1.0 / (experiment.train.global_batch * experiment.model.context) as f64;
-    let graph = differentiate(transformer::lower(
-        &experiment.model,
-        placement.micro_batch,
-        scale,
-    ));
+    differentiate(transformer::lower(&experiment.model, micro_batch, scale))
+}
+
+fn sharded(graph: &ModelGraph, placement: &Placement) -> Result<[Sharded; 3], EmitError> {
     let shard = |block: &Block, recompute: bool, tied: Option<Form>| {
         let rules = Rules {
             tp: u64::from(placement.tp),
@@ -102,12 +122,35 @@ pub fn cut(experiment: &Experiment, placement: &Placement) -> Result<Cut, EmitEr
     let embedding = shard(&graph.embedding, false, None)?;
     let table = graph.embedding.tied;
     let tied = table.and_then(|table| embedding.statics.get(&table).copied());
-    let sharded = [
+    Ok([
         embedding,
         shard(&graph.layer, placement.recompute == Recompute::Full, None)?,
         shard(&graph.head, false, tied)?,
-    ];
-    Ok(Cut { graph, sharded })
+    ])
+}
+
+/// Lowers, differentiates and shards.
+///
+/// # Errors
+/// The experiment cannot be cut that way.
+pub fn cut(experiment: &Experiment, placement: &Placement) -> Result<Cut, EmitError> {
+    cut_as(experiment, placement, &mut Layouts::default())
+}
+
+/// The same with layouts that are known already; those that are found on the way are left for the next cut.
+///
+/// # Errors
+/// The experiment cannot be cut that way.
+pub fn cut_as(
+    experiment: &Experiment,
+    placement: &Placement,
+    layouts: &mut Layouts,
+) -> Result<Cut, EmitError> {
+    fit::check(experiment, placement)?;
+    Ok(Cut {
+        graph: training_graph(experiment, placement.micro_batch),
+        sharded: layouts.of(experiment, placement)?,
+    })
 }
 
 /// The plan of a placement, as it stands: not yet verified, priced or compared.

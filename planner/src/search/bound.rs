@@ -12,7 +12,7 @@ use crate::cost::Costs;
 use crate::memory;
 use crate::placement::Placement;
 use crate::program::passes::Pipeline;
-use crate::program::{self, Cut, stages};
+use crate::program::{self, Cut, Layouts, stages};
 use crate::simulate::actions::{self, Sharing};
 
 /// What a layer's bodies depend on.
@@ -75,7 +75,12 @@ pub struct Bound {
 ///
 /// # Errors
 /// No plan can be emitted for it; the text says why.
-pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<Priced, String> {
+pub fn price(
+    experiment: &Experiment,
+    hardware: &Hardware,
+    key: Key,
+    layouts: &mut Layouts,
+) -> Result<Priced, String> {
     let experiment = &whole(experiment);
     let batch = experiment.train.global_batch;
     let sample = Placement {
@@ -90,7 +95,7 @@ pub fn price(experiment: &Experiment, hardware: &Hardware, key: Key) -> Result<P
         engine: experiment.plan.engine.clone(),
     };
     let text = |error: program::EmitError| error.to_string();
-    let cut = program::cut(experiment, &sample).map_err(text)?;
+    let cut = program::cut_as(experiment, &sample, layouts).map_err(text)?;
     let plan = program::emit_cut(experiment, &sample, &cut).map_err(text)?;
     let costs = Costs::new(&plan, hardware, &experiment.cluster);
     let time = |block: &str| {

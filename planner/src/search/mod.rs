@@ -22,7 +22,7 @@ use pleach_dsl::wish::Requirement;
 use pleach_plan::hardware::Hardware;
 
 use crate::placement::Placement;
-use crate::program;
+use crate::program::{self, Layouts};
 use bound::{Bound, Key, Priced};
 pub use evaluate::Evaluated;
 pub use space::Rejected;
@@ -83,6 +83,13 @@ struct Candidate<'s> {
     value: f64,
 }
 
+/// What searches for one model with one batch on one device share: the layouts of its blocks and the prices of their bodies.
+#[derive(Default)]
+struct Known {
+    prices: BTreeMap<Key, Priced>,
+    layouts: Layouts,
+}
+
 struct Search<'e> {
     /// The experiment on each size of the cluster that the spec allows; they differ in nothing else.
     sizes: &'e [Experiment],
@@ -90,7 +97,7 @@ struct Search<'e> {
     hardware: &'e Hardware,
     wish: Wish<'e>,
     laws: &'e [Requirement],
-    prices: BTreeMap<Key, Priced>,
+    known: Known,
     found: Vec<Evaluated>,
     misfits: Vec<Evaluated>,
     fates: BTreeMap<(u32, &'static str), Fate>,
@@ -117,15 +124,15 @@ pub fn plan(
     hardware: &Hardware,
     options: Options,
 ) -> Result<Answer, Nowhere> {
-    plan_priced(experiment, hardware, options, &mut BTreeMap::new())
+    plan_knowing(experiment, hardware, options, &mut Known::default())
 }
 
-/// The same with prices that are known already; those that are found on the way are left for the next search.
-fn plan_priced(
+/// The same with what is known already; what is found on the way is left for the next search.
+fn plan_knowing(
     experiment: &Experiment,
     hardware: &Hardware,
     options: Options,
-    prices: &mut BTreeMap<Key, Priced>,
+    known: &mut Known,
 ) -> Result<Answer, Nowhere> {
     let sizes: Vec<Experiment> = experiment
         .sizes()
@@ -134,7 +141,7 @@ fn plan_priced(
         .collect();
     let spaces: Vec<Space> = sizes.iter().map(space::enumerate).collect();
     let mut search = Search::new(experiment, &sizes, hardware);
-    search.prices = std::mem::take(prices);
+    search.known = std::mem::take(known);
     let total = spaces.iter().map(Space::total).sum();
     let placements: Vec<Sized> = spaces
         .iter()
@@ -151,7 +158,7 @@ fn plan_priced(
     if search.found.is_empty() && search.broken > 0 {
         search.pardon(&candidates);
     }
-    *prices = std::mem::take(&mut search.prices);
+    *known = std::mem::take(&mut search.known);
     search.answer(merged(spaces), total, options.alternatives)
 }
 
@@ -181,7 +188,7 @@ impl<'e> Search<'e> {
             hardware,
             wish: Wish::of(experiment),
             laws: &experiment.plan.requirements,
-            prices: BTreeMap::new(),
+            known: Known::default(),
             found: Vec::new(),
             misfits: Vec::new(),
             fates: BTreeMap::new(),
@@ -257,8 +264,10 @@ impl<'e> Search<'e> {
 
     /// The candidates of one shape with their bounds.
     fn bounded<'s>(&mut self, key: Key, placements: &[Sized<'s>]) -> Vec<Candidate<'s>> {
-        let known = self.prices.remove(&key).map(Ok);
-        let price = known.unwrap_or_else(|| bound::price(self.experiment, self.hardware, key));
+        let known = self.known.prices.remove(&key).map(Ok);
+        let price = known.unwrap_or_else(|| {
+            bound::price(self.experiment, self.hardware, key, &mut self.known.layouts)
+        });
         let price = match price {
             Ok(price) => price,
             Err(why) => {
@@ -279,7 +288,7 @@ impl<'e> Search<'e> {
             }
         };
         let candidates = placements.iter().map(bounded).collect();
-        self.prices.insert(key, price);
+        self.known.prices.insert(key, price);
         candidates
     }
 
@@ -357,7 +366,7 @@ impl<'e> Search<'e> {
 
     fn evaluated(&self, candidate: &Candidate<'_>) -> Result<Evaluated, String> {
         let (experiment, placement) = (&self.sizes[candidate.size], candidate.placement);
-        match self.prices.get(&Key::of(placement)) {
+        match self.known.prices.get(&Key::of(placement)) {
             Some(price) => evaluate::evaluate_cut(experiment, self.hardware, placement, &price.cut),
             None => evaluate::evaluate(experiment, self.hardware, placement),
         }

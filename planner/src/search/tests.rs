@@ -18,6 +18,7 @@ use super::{Options, plan, space};
 use crate::graph::shape::Shape;
 use crate::hardware;
 use crate::placement::Placement;
+use crate::program::Layouts;
 use crate::simulate::sample::cluster;
 
 fn model([layers, hidden, heads]: [u64; 3]) -> Model {
@@ -68,9 +69,9 @@ impl Case {
         let mut prices = BTreeMap::new();
         let mut evaluated = |placement: Placement| {
             let key = Key::of(&placement);
-            let price = prices
-                .entry(key)
-                .or_insert_with(|| price(&experiment, &hardware, key).unwrap());
+            let price = prices.entry(key).or_insert_with(|| {
+                price(&experiment, &hardware, key, &mut Layouts::default()).unwrap()
+            });
             let found = evaluate_cut(&experiment, &hardware, &placement, &price.cut).unwrap();
             (
                 placement.clone(),

@@ -6,20 +6,17 @@ pub mod conditions;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use pleach_dsl::experiment::Experiment;
 use pleach_dsl::wish::{Objective, Requirement};
 use pleach_plan::hardware::Hardware;
 
-use super::bound::{Key, Priced};
-use super::{BOUNDED, Candidate, Evaluated, Options, Search, Sized, evaluate, space};
+use super::{BOUNDED, Candidate, Evaluated, Known, Options, Search, Sized, evaluate, space};
 
 /// Asks again and again whether there is any placement, and remembers what bodies cost: it is the same for all questions about one
 /// model on one device.
 pub struct Asker<'h> {
     hardware: &'h Hardware,
-    prices: BTreeMap<Key, Priced>,
+    known: Known,
 }
 
 impl<'h> Asker<'h> {
@@ -27,7 +24,7 @@ impl<'h> Asker<'h> {
     pub fn new(hardware: &'h Hardware) -> Self {
         Asker {
             hardware,
-            prices: BTreeMap::new(),
+            known: Known::default(),
         }
     }
 
@@ -45,7 +42,7 @@ impl<'h> Asker<'h> {
             .flat_map(|(size, space)| space.candidates.iter().map(move |one| (size, one)))
             .collect();
         let mut search = Search::new(experiment, &sizes, self.hardware);
-        search.prices = std::mem::take(&mut self.prices);
+        search.known = std::mem::take(&mut self.known);
         let mut candidates = search.price(&placements);
         let capacity = evaluate::capacity(experiment, self.hardware);
         candidates.retain(|candidate| {
@@ -67,7 +64,7 @@ impl<'h> Asker<'h> {
             .iter()
             .filter_map(|candidate| search.evaluated(candidate).ok());
         let found = tried.find(obeys);
-        self.prices = search.prices;
+        self.known = search.known;
         found
     }
 
@@ -79,7 +76,7 @@ impl<'h> Asker<'h> {
             without.plan.objectives = vec![Objective::minimize(metric)];
         }
         let options = Options { alternatives: 0 };
-        let answer = super::plan_priced(&without, self.hardware, options, &mut self.prices).ok()?;
+        let answer = super::plan_knowing(&without, self.hardware, options, &mut self.known).ok()?;
         (answer.feasible > 0).then_some(answer.chosen)
     }
 }
