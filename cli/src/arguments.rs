@@ -110,6 +110,8 @@ pub enum Command {
     Fmt(FmtArguments),
     /// Show what a spec would do and cost: no GPU, no network, no side effects
     Plan(Box<PlanArguments>),
+    /// Say whether a model fits on some machines, and how fast it trains there: no spec to write first
+    Fit(FitArguments),
     /// Plan every run of a sweep: one line each, and the total
     Sweep(SweepArguments),
     /// Say what differs in meaning between two experiments, and what it does to memory, time and cost
@@ -205,6 +207,33 @@ pub struct PlanArguments {
     /// Print an intermediate value of the compiler instead of the screen
     #[arg(long, value_enum, value_name = "WHAT")]
     pub emit: Option<Emit>,
+}
+
+/// Arguments of `fit`.
+#[derive(Args, Debug)]
+pub struct FitArguments {
+    /// A spec, a model of the presets, or a config.json of Hugging Face
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+    /// The machines: --on "2 x 8 h100_80g"; a spec's own where nothing is said
+    #[arg(long, value_name = "MACHINES")]
+    pub on: Option<String>,
+    /// Tokens of a sequence
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    pub context: Option<u64>,
+    /// Sequences of a step, over all GPUs
+    #[arg(long, value_name = "SEQUENCES", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    pub batch: Option<u64>,
+    /// Print the spec that is asked about instead of an answer
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub emit: Option<FitEmit>,
+}
+
+/// What `fit` can print instead of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FitEmit {
+    /// The spec, to go on from.
+    Spec,
 }
 
 /// Intermediate values with a text form.

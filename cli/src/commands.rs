@@ -7,6 +7,7 @@ pub mod diff;
 pub mod doctor;
 pub mod explain;
 pub mod export;
+pub mod fit;
 pub mod fmt;
 pub mod hash;
 pub mod lock;

@@ -11,6 +11,7 @@ mod data;
 mod exit;
 mod failure;
 mod fault;
+mod fit;
 mod launch;
 mod loader;
 mod lock;
@@ -108,6 +109,7 @@ fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
         Command::Check(arguments) => commands::check::check(screen, global, arguments),
         Command::Fmt(arguments) => commands::fmt::fmt(screen, arguments),
         Command::Plan(arguments) => commands::plan::plan(screen, global, arguments),
+        Command::Fit(arguments) => commands::fit::fit(screen, global, arguments),
         Command::Sweep(arguments) => commands::sweep::sweep(screen, global, arguments),
         Command::Diff(arguments) => commands::diff::diff(screen, global, arguments),
         Command::Hash(arguments) => commands::hash::hash(screen, global, arguments),

@@ -62,3 +62,87 @@ fn a_question_that_is_none_names_the_fields() {
         assert!(told.contains("micro_batch"), "{told}");
     }
 }
+
+/// A published configuration, as it lies beside the weights.
+const LLAMA: &str = r#"{"architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "hidden_size": 4096,
+"intermediate_size": 11008, "max_position_embeddings": 2048, "model_type": "llama", "num_attention_heads": 32,
+"num_hidden_layers": 32, "rms_norm_eps": 1e-06, "vocab_size": 32000, "num_mtp_modules": 1}"#;
+
+#[test]
+fn fit_answers_for_a_configuration_a_preset_and_a_spec() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), LLAMA).unwrap();
+    let ask = |config: &str| {
+        let output = run(
+            folder.path(),
+            &["fit", config, "--on", "2 x 8 h100_80g", "--batch", "64"],
+        );
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        (stdout(&output), stderr(&output))
+    };
+    let (text, told) = ask("config.json");
+    for part in [
+        "it fits",
+        "6.74 B parameters",
+        "micro-batches of up to",
+        "between",
+        "sequences of 2048 tokens",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(
+        told.contains("`num_mtp_modules`") && told.contains("fit::unread"),
+        "{told}"
+    );
+    // The preset is the same model, so the answer is the same, and so is that for the spec of the question.
+    let answer = |text: &str| {
+        text[text.find("placement").unwrap()..text.find("assumed").unwrap()].to_owned()
+    };
+    assert_eq!(answer(&ask("llama_7b").0), answer(&text));
+    let spec = run(
+        folder.path(),
+        &[
+            "fit",
+            "config.json",
+            "--on",
+            "2 x 8 h100_80g",
+            "--batch",
+            "64",
+            "--emit",
+            "spec",
+        ],
+    );
+    std::fs::write(folder.path().join("one.pleach"), stdout(&spec)).unwrap();
+    let checked = run(folder.path(), &["check", "one.pleach"]);
+    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    assert!(ask("one.pleach").0.contains("it fits"));
+}
+
+#[test]
+fn fit_says_what_would_help_and_what_it_cannot_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |arguments: &[&str]| {
+        let output = run(folder.path(), &[&["fit"], arguments].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+        stderr(&output)
+    };
+    let full = ask(&["llama_65b", "--on", "1 x 4 a100_40g"]);
+    assert!(
+        full.contains("memory::too_large") && full.contains("nodes fit"),
+        "{full}"
+    );
+    assert!(ask(&["llama_8b", "--on", "a100_40g"]).contains("did you mean `llama_7b`?"));
+    assert!(ask(&["llama_7b", "--on", "2 x 8"]).contains("fit::machines"));
+    assert!(ask(&["llama_7b"]).contains("fit::machines"));
+    assert!(ask(&["llama_7b", "--on", "a100_40gb"]).contains("fit::spec"));
+    std::fs::write(
+        folder.path().join("config.json"),
+        "{\"model_type\": \"mpt\"}",
+    )
+    .unwrap();
+    let unknown = ask(&["config.json", "--on", "a100_40g"]);
+    assert!(
+        unknown.contains("fit::config") && unknown.contains("gpt_neox"),
+        "{unknown}"
+    );
+}

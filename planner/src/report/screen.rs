@@ -20,6 +20,30 @@ pub fn screen(report: &Report) -> String {
     out
 }
 
+/// What `fit` shows of a report: everything but the run and how the answer was found.
+pub fn fitting(report: &Report) -> String {
+    let mut out = String::new();
+    head(&mut out, report);
+    row(&mut out, "placement", &placement(&report.placement));
+    row(&mut out, "", &stages(&report.placement));
+    step(&mut out, &report.time);
+    peak(&mut out, &report.memory);
+    rates(&mut out, &report.throughput);
+    let parameters = count(report.model.parameters as f64);
+    row(&mut out, "model", &format!("{parameters} parameters"));
+    memory(&mut out, &report.memory);
+    out
+}
+
+/// Rows of names and texts, wrapped.
+pub fn rows(rows: &[(&str, String)]) -> String {
+    let mut out = String::new();
+    for (name, text) in rows {
+        row(&mut out, name, text);
+    }
+    out
+}
+
 /// Only the table of memory by kind and stage.
 pub fn memory_screen(report: &Report) -> String {
     let mut out = String::new();
@@ -437,7 +461,7 @@ fn figures_of(value: f64) -> String {
 }
 
 /// A number with K, M, B or T.
-fn count(value: f64) -> String {
+pub fn count(value: f64) -> String {
     match value {
         small if small < 1e4 => format!("{small:.0}"),
         thousands if thousands < 1e6 => format!("{} K", figures_of(thousands / 1e3)),

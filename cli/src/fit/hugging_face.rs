@@ -1,0 +1,341 @@
+//! A Hugging Face `config.json` in, the model as text of the language out.
+//!
+//! Defaults are those of transformers' own configuration classes. What a spec cannot say is refused; keys that nobody reads
+//! are handed back, so that nothing which might change the shape is left out in silence.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::keys::{Keys, Wrong};
+
+/// A model as text.
+#[derive(Debug)]
+pub struct Written {
+    /// A name for the experiment: `llama`.
+    pub name: String,
+    /// `transformer { … }` without its length of sequences.
+    pub fields: String,
+    /// The most positions it was made for.
+    pub positions: u64,
+    /// Whether positions are a table, which has a row for each of them.
+    pub is_table: bool,
+    /// What the configuration says and the text does not.
+    pub notes: Vec<String>,
+    /// Keys that nobody read.
+    pub unread: Vec<String>,
+}
+
+/// The architectures that are read, by `model_type`.
+pub const KNOWN: [&str; 9] = [
+    "bloom", "falcon", "gpt2", "gpt_neox", "llama", "mistral", "mixtral", "opt", "qwen2",
+];
+
+/// The fields of `transformer`, one a line.
+#[derive(Default)]
+struct Fields {
+    text: String,
+    notes: Vec<String>,
+}
+
+impl Fields {
+    fn set(&mut self, field: &str, value: impl std::fmt::Display) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "    {field} = {value}");
+    }
+}
+
+/// Reads a configuration.
+///
+/// # Errors
+/// What it says that no spec can say, or what is missing, in a sentence.
+pub fn read(config: &Value) -> Result<Written, Wrong> {
+    let object = config.as_object();
+    let values = object.ok_or_else(|| Wrong("it is no JSON object".to_owned()))?;
+    let keys = Keys::of(values);
+    let kind = architecture(&keys)?;
+    let mut fields = Fields::default();
+    fields.set(
+        "layers",
+        keys.needed(&["num_hidden_layers", "n_layer", "num_layers"])?,
+    );
+    fields.set("hidden", hidden(&keys)?);
+    fields.set("heads", keys.needed(&["num_attention_heads", "n_head"])?);
+    fields.set("vocab", keys.needed(&["vocab_size"])?);
+    let mut positions = keys.count(&["max_position_embeddings", "n_positions", "seq_length"])?;
+    keys.count(&["n_ctx"])?;
+    match kind {
+        "gpt_neox" => gpt_neox(&keys, &mut fields)?,
+        "gpt2" => gpt2(&keys, &mut fields, positions.get_or_insert(1024))?,
+        "falcon" => falcon(&keys, &mut fields)?,
+        "bloom" => bloom(&keys, &mut fields)?,
+        "opt" => opt(&keys, &mut fields, positions.get_or_insert(2048))?,
+        _ => llama(&keys, &mut fields, kind)?,
+    }
+    Ok(Written {
+        name: kind.to_owned(),
+        fields: fields.text,
+        positions: positions.unwrap_or(2048),
+        is_table: matches!(kind, "gpt2" | "opt"),
+        notes: fields.notes,
+        unread: keys.unread(),
+    })
+}
+
+fn hidden(keys: &Keys<'_>) -> Result<u64, Wrong> {
+    keys.needed(&["hidden_size", "n_embd", "n_embed"])
+}
+
+/// The `model_type`; where it is missing, as the first of `architectures` begins.
+fn architecture<'v>(keys: &Keys<'v>) -> Result<&'v str, Wrong> {
+    let said = keys.word("model_type", "")?;
+    let said = match said {
+        "RefinedWeb" | "RefinedWebModel" => "falcon",
+        other => other,
+    };
+    if KNOWN.contains(&said) {
+        return Ok(said);
+    }
+    let known = KNOWN.join(", ");
+    Err(Wrong(if said.is_empty() {
+        format!("it says no `model_type`; known are {known}")
+    } else {
+        format!("its architecture `{said}` is not known; known are {known}")
+    }))
+}
+
+fn layernorm(keys: &Keys<'_>, fields: &mut Fields, key: &'static str) -> Result<(), Wrong> {
+    let eps = keys.number(key, 1e-5)?;
+    fields.set("norm", format_args!("layernorm {{ eps = {eps:e} }}"));
+    Ok(())
+}
+
+/// `gelu`, `relu` or a gated half, by the name that transformers has for what is between the matrices.
+fn plain_mlp(fields: &mut Fields, activation: &str, width: u64) -> Result<(), Wrong> {
+    let mlp = match activation {
+        "gelu" => format!("gelu {{ width = {width} }}"),
+        "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => {
+            format!("gelu {{ width = {width}, form = tanh }}")
+        }
+        "relu" => format!("relu {{ width = {width} }}"),
+        other => {
+            return Err(Wrong(format!(
+                "the activation `{other}` cannot be said in a spec"
+            )));
+        }
+    };
+    fields.set("mlp", mlp);
+    Ok(())
+}
+
+fn percent(share: f64) -> String {
+    format!("{}%", (share * 1e6).round() / 1e4)
+}
+
+fn gpt_neox(keys: &Keys<'_>, fields: &mut Fields) -> Result<(), Wrong> {
+    let fraction = keys.number("rotary_pct", 0.25)?;
+    let base = keys.number("rotary_emb_base", keys.number("rope_theta", 10_000.0)?)?;
+    scaled(keys, fields)?;
+    let fraction = percent(fraction);
+    fields.set(
+        "positions",
+        format_args!("rotary {{ fraction = {fraction}, base = {base} }}"),
+    );
+    if keys.truth("use_parallel_residual", true)? {
+        fields.set("residual", "parallel { norms = separate }");
+    }
+    layernorm(keys, fields, "layer_norm_eps")?;
+    let width = keys
+        .count(&["intermediate_size"])?
+        .unwrap_or(4 * hidden(keys)?);
+    plain_mlp(fields, keys.word("hidden_act", "gelu")?, width)?;
+    keys.must_be("attention_bias", true)?;
+    fields.set("tied", keys.truth("tie_word_embeddings", false)?);
+    Ok(())
+}
+
+fn gpt2(keys: &Keys<'_>, fields: &mut Fields, positions: &mut u64) -> Result<(), Wrong> {
+    fields.set(
+        "positions",
+        format_args!("learned {{ rows = {positions} tokens }}"),
+    );
+    layernorm(keys, fields, "layer_norm_epsilon")?;
+    let width = keys.count(&["n_inner"])?.unwrap_or(4 * hidden(keys)?);
+    plain_mlp(fields, keys.word("activation_function", "gelu_new")?, width)?;
+    keys.must_be("scale_attn_by_inverse_layer_idx", false)?;
+    keys.must_be("add_cross_attention", false)?;
+    keys.must_be("scale_attn_weights", true)?;
+    keys.truth("reorder_and_upcast_attn", false)?;
+    fields.set("tied", keys.truth("tie_word_embeddings", true)?);
+    Ok(())
+}
+
+fn bloom(keys: &Keys<'_>, fields: &mut Fields) -> Result<(), Wrong> {
+    fields.set("positions", "alibi");
+    fields.text.push_str("    embedding { norm = layernorm }\n");
+    layernorm(keys, fields, "layer_norm_epsilon")?;
+    keys.must_be("apply_residual_connection_post_layernorm", false)?;
+    plain_mlp(fields, "gelu_new", 4 * hidden(keys)?)?;
+    fields.set("tied", keys.truth("tie_word_embeddings", true)?);
+    Ok(())
+}
+
+fn opt(keys: &Keys<'_>, fields: &mut Fields, positions: &mut u64) -> Result<(), Wrong> {
+    let rows = *positions + 2;
+    fields.set(
+        "positions",
+        format_args!("learned {{ rows = {rows} tokens }}"),
+    );
+    keys.must_be("do_layer_norm_before", true)?;
+    keys.must_be("_remove_final_layer_norm", false)?;
+    keys.must_be("enable_bias", true)?;
+    keys.must_be("layer_norm_elementwise_affine", true)?;
+    let hidden = hidden(keys)?;
+    let embedded = keys.count(&["word_embed_proj_dim"])?.unwrap_or(hidden);
+    if embedded != hidden {
+        let text = format!(
+            "`word_embed_proj_dim` is {embedded} and `hidden_size` {hidden}, which a spec cannot say"
+        );
+        return Err(Wrong(text));
+    }
+    plain_mlp(
+        fields,
+        keys.word("activation_function", "relu")?,
+        keys.needed(&["ffn_dim"])?,
+    )?;
+    fields.set("tied", keys.truth("tie_word_embeddings", true)?);
+    Ok(())
+}
+
+fn falcon(keys: &Keys<'_>, fields: &mut Fields) -> Result<(), Wrong> {
+    let heads = keys.needed(&["num_attention_heads", "n_head"])?;
+    let is_new = keys.truth("new_decoder_architecture", false)?;
+    let shared = keys.count(&["num_kv_heads", "n_head_kv"])?;
+    let kv_heads = match (is_new, keys.truth("multi_query", true)?) {
+        (true, _) => shared.unwrap_or(heads),
+        (false, true) => 1,
+        (false, false) => heads,
+    };
+    fields.set("kv_heads", kv_heads);
+    if keys.truth("alibi", false)? {
+        fields.set("positions", "alibi");
+    } else {
+        let base = keys.number("rope_theta", 10_000.0)?;
+        fields.set("positions", format_args!("rotary {{ base = {base} }}"));
+    }
+    scaled(keys, fields)?;
+    let norms = keys
+        .count(&["num_ln_in_parallel_attn"])?
+        .unwrap_or(if is_new { 2 } else { 1 });
+    let is_parallel = keys.truth("parallel_attn", true)?;
+    if is_new || is_parallel {
+        let norms = if is_new && norms == 2 {
+            "separate"
+        } else {
+            "shared"
+        };
+        fields.set("residual", format_args!("parallel {{ norms = {norms} }}"));
+    }
+    layernorm(keys, fields, "layer_norm_epsilon")?;
+    fields.set("biases", keys.truth("bias", false)?);
+    let width = keys
+        .count(&["ffn_hidden_size"])?
+        .unwrap_or(4 * hidden(keys)?);
+    plain_mlp(fields, keys.word("activation", "gelu")?, width)?;
+    fields.set("tied", keys.truth("tie_word_embeddings", true)?);
+    Ok(())
+}
+
+/// LLaMA and its relatives: Mistral, Qwen2, Mixtral.
+fn llama(keys: &Keys<'_>, fields: &mut Fields, kind: &str) -> Result<(), Wrong> {
+    if let Some(kv_heads) = keys.count(&["num_key_value_heads"])? {
+        fields.set("kv_heads", kv_heads);
+    }
+    if let Some(head_dim) = keys.count(&["head_dim"])? {
+        fields.set("head_dim", head_dim);
+    }
+    let base = keys.number("rope_theta", if kind == "mixtral" { 1e6 } else { 1e4 })?;
+    let scale = scaled(keys, fields)?;
+    fields.set(
+        "positions",
+        format_args!("rotary {{ base = {base}{scale} }}"),
+    );
+    window(keys, fields, kind)?;
+    let eps = keys.number("rms_norm_eps", if kind == "mixtral" { 1e-5 } else { 1e-6 })?;
+    fields.set("norm", format_args!("rmsnorm {{ eps = {eps:e} }}"));
+    let gated = match keys.word("hidden_act", "silu")? {
+        "silu" | "swish" => "swiglu",
+        "gelu" => "geglu",
+        other => {
+            return Err(Wrong(format!(
+                "the activation `{other}` cannot be said in a spec"
+            )));
+        }
+    };
+    let bias = if keys.truth("mlp_bias", false)? {
+        ", bias = true"
+    } else {
+        ""
+    };
+    let width = keys.needed(&["intermediate_size"])?;
+    let half = format!("{gated} {{ width = {width}{bias} }}");
+    if kind == "mixtral" {
+        let experts = keys.needed(&["num_local_experts"])?;
+        let active = keys.count(&["num_experts_per_tok"])?.unwrap_or(2);
+        let balance = keys.number("router_aux_loss_coef", 0.001)?;
+        let moe = format!(
+            "moe {{ experts = {experts}, active = {active}, expert = {half}, balance_loss = {balance:e} }}"
+        );
+        fields.set("mlp", moe);
+    } else {
+        fields.set("mlp", half);
+    }
+    let biased = keys.truth("attention_bias", false)?;
+    let attention = match (kind, biased) {
+        ("qwen2", _) => Some("attention { bias = true, output_bias = false }"),
+        (_, true) => Some("attention { bias = true }"),
+        (_, false) => None,
+    };
+    if let Some(attention) = attention {
+        fields.set("stack", format_args!("layers * [layer({attention}, mlp)]"));
+    }
+    fields.set("tied", keys.truth("tie_word_embeddings", false)?);
+    Ok(())
+}
+
+/// The window of attention, where the architecture uses one.
+fn window(keys: &Keys<'_>, fields: &mut Fields, kind: &str) -> Result<(), Wrong> {
+    let window = keys.count(&["sliding_window"])?;
+    keys.count(&["max_window_layers"])?;
+    let is_used = match kind {
+        "mistral" | "mixtral" => true,
+        _ => keys.truth("use_sliding_window", false)?,
+    };
+    if let Some(window) = window.filter(|_| is_used) {
+        fields.set("window", format_args!("{window} tokens"));
+    }
+    Ok(())
+}
+
+/// Scaled rotary positions: the linear kind as a field, any other as a note, since it changes neither memory nor time.
+fn scaled(keys: &Keys<'_>, fields: &mut Fields) -> Result<String, Wrong> {
+    let Some(group) = keys.group("rope_scaling") else {
+        return Ok(String::new());
+    };
+    let kind = ["rope_type", "type"]
+        .iter()
+        .find_map(|key| group.get(*key)?.as_str());
+    match (
+        kind.unwrap_or("linear"),
+        group.get("factor").and_then(Value::as_f64),
+    ) {
+        ("linear", Some(factor)) if factor > 0.0 => Ok(format!(", scale = {factor}")),
+        ("default", _) => Ok(String::new()),
+        (other, _) => {
+            let note =
+                format!("positions are scaled by `{other}`, which changes neither memory nor time");
+            fields.notes.push(note);
+            Ok(String::new())
+        }
+    }
+}
