@@ -204,6 +204,9 @@ pub struct PlanArguments {
     /// Write the simulated step as a Chrome/Perfetto trace
     #[arg(long, value_name = "TRACE.json")]
     pub trace: Option<PathBuf>,
+    /// Write the plan as one page of HTML: charts, figures, reasons, spec
+    #[arg(long, value_name = "REPORT.html")]
+    pub report: Option<PathBuf>,
     /// Print an intermediate value of the compiler instead of the screen
     #[arg(long, value_enum, value_name = "WHAT")]
     pub emit: Option<Emit>,

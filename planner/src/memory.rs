@@ -62,6 +62,47 @@ pub fn stages(costs: &Costs<'_>) -> Vec<StageMemory> {
         .collect()
 }
 
+/// What a stage's ranks hold of live tensors around one slot, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Before it.
+    pub before: u64,
+    /// At its highest instant.
+    pub highest: u64,
+    /// After it.
+    pub after: u64,
+}
+
+/// Live bytes of every stage, slot by slot.
+pub fn levels(costs: &Costs<'_>) -> Vec<Vec<Level>> {
+    let plan = costs.plan();
+    let sizes = sizes(costs);
+    let profiles: Vec<Profile> = plan
+        .bodies
+        .iter()
+        .map(|body| profile(costs, &sizes, body))
+        .collect();
+    let of = |role: &Role| {
+        let mut before = statics(plan, &sizes, role, &role.statics);
+        let mut levels = Vec::with_capacity(role.slots.len());
+        let mut sent = BTreeMap::new();
+        for slot in &role.slots {
+            let mut walk = Peaks::from(before);
+            walk.slot(slot, (&sizes, &profiles), &mut sent);
+            let after = walk.live as u64;
+            let highest = walk.named.max(walk.live) as u64;
+            levels.push(Level {
+                before,
+                highest,
+                after,
+            });
+            before = after;
+        }
+        levels
+    };
+    plan.roles.iter().map(of).collect()
+}
+
 /// Bytes that one forward of a block leaves behind for its backward.
 pub fn frame(costs: &Costs<'_>, block: &str) -> u64 {
     let sizes = sizes(costs);
@@ -135,6 +176,41 @@ struct Peaks {
 }
 
 impl Peaks {
+    /// Nothing but what is held already.
+    fn from(held: u64) -> Self {
+        let start = held as i64;
+        Peaks {
+            live: start,
+            named: start,
+            inside: start,
+            workspace: 0,
+        }
+    }
+
+    /// Goes through one slot; `sent` are the sizes of transfers that are on their way.
+    fn slot(
+        &mut self,
+        slot: &Slot,
+        (sizes, profiles): (&[u64], &[Profile]),
+        sent: &mut BTreeMap<u32, i64>,
+    ) {
+        match slot {
+            Slot::Call(call) => self.call(&profiles[call.body.0 as usize], call),
+            Slot::Start(transfer) => {
+                let size = sizes[transfer.tensor.0 as usize] as i64;
+                match transfer.kind {
+                    TransferKind::Send => {
+                        sent.insert(transfer.token, size);
+                    }
+                    TransferKind::Receive => self.live += size,
+                }
+                self.at(self.live, 0, self.live);
+            }
+            Slot::Wait(token) => self.live -= sent.get(token).copied().unwrap_or(0),
+            Slot::Mark(_) => {}
+        }
+    }
+
     fn at(&mut self, inside: i64, workspace: i64, named: i64) {
         if inside > self.inside {
             (self.inside, self.workspace) = (inside, workspace);
@@ -160,30 +236,10 @@ impl Peaks {
 }
 
 fn peaks(sizes: &[u64], profiles: &[Profile], statics: u64, slots: &[Slot]) -> Peaks {
-    let start = statics as i64;
-    let mut peaks = Peaks {
-        live: start,
-        named: start,
-        inside: start,
-        workspace: 0,
-    };
+    let mut peaks = Peaks::from(statics);
     let mut sent = BTreeMap::new();
     for slot in slots {
-        match slot {
-            Slot::Call(call) => peaks.call(&profiles[call.body.0 as usize], call),
-            Slot::Start(transfer) => {
-                let size = sizes[transfer.tensor.0 as usize] as i64;
-                match transfer.kind {
-                    TransferKind::Send => {
-                        sent.insert(transfer.token, size);
-                    }
-                    TransferKind::Receive => peaks.live += size,
-                }
-                peaks.at(peaks.live, 0, peaks.live);
-            }
-            Slot::Wait(token) => peaks.live -= sent.get(token).copied().unwrap_or(0),
-            Slot::Mark(_) => {}
-        }
+        peaks.slot(slot, (sizes, profiles), &mut sent);
     }
     peaks
 }

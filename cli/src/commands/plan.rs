@@ -4,9 +4,11 @@ use std::path::Path;
 
 use pleach_plan::{json as plans, text};
 use pleach_planner::cost::Costs;
+use pleach_planner::report::html::{self, Source};
 use pleach_planner::report::why::{Answered, Explained};
 use pleach_planner::report::{Report, screen as screens};
 use pleach_planner::search::why::{self, Field, NoPin, Pin};
+use pleach_planner::search::{self, Options};
 use pleach_planner::{differentiate, graph, trace};
 use pleach_storage::files;
 use serde_json::json;
@@ -33,6 +35,10 @@ pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outc
             "trace written to {} (open it in ui.perfetto.dev)",
             path.display()
         ));
+    }
+    if let Some(path) = &arguments.report {
+        write(path, &page(&planned)?)?;
+        screen.note(&format!("report written to {}", path.display()));
     }
     show(screen, arguments, &planned, &asked);
     misfit::judge(&planned).map_or(Ok(Exit::Fine), Err)
@@ -139,6 +145,38 @@ fn traced(planned: &Planned) -> Outcome<String> {
     let trace = trace::trace(&costs)
         .map_err(|stuck| Failure::machine("pleach::fault::stuck", stuck.to_string()))?;
     Ok(serde_json::to_string(&trace).expect("a trace holds only names and finite numbers"))
+}
+
+/// Points of the report's plot.
+const POINTS: usize = 60;
+
+/// The plan as one page. Its plot shows more runners-up than the screen, so they are searched for once more.
+fn page(planned: &Planned) -> Outcome<String> {
+    let (experiment, hardware) = (&planned.experiment, &planned.hardware);
+    let wide = search::plan(
+        experiment,
+        hardware,
+        Options {
+            alternatives: POINTS,
+        },
+    );
+    let mut report = report(planned);
+    if let Ok(wide) = wide {
+        let all = Report::new(experiment, hardware, &wide, 0.0);
+        report.alternatives = all.alternatives;
+    }
+    let chosen = &planned.answer.chosen;
+    let costs = Costs::new(&chosen.plan, hardware, &experiment.cluster);
+    let spec = std::fs::read_to_string(&planned.spec)
+        .map_err(|error| Failure::reading(&planned.spec, &error))?;
+    let source = Source {
+        report: &report,
+        costs: &costs,
+        chosen,
+        gpus_per_node: experiment.cluster.gpus_per_node,
+        spec: &spec,
+    };
+    html::page(&source).map_err(|stuck| Failure::machine("pleach::fault::stuck", stuck.to_string()))
 }
 
 /// Replaces a file whole; what is no file (a terminal, a pipe) is written to as it is, and a link stays a link.

@@ -4,8 +4,6 @@
 
 pub mod hugging_face;
 mod keys;
-#[cfg(test)]
-mod tests;
 
 use std::path::Path;
 
@@ -206,3 +204,6 @@ fn question(name: &str, machines: &Machines, (context, sizes): (u64, Sizes)) -> 
         unread: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

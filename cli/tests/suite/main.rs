@@ -5,6 +5,7 @@ mod command_line;
 mod format;
 mod identities;
 mod misfits;
+mod pages;
 mod plans;
 mod running;
 mod specs;

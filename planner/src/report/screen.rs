@@ -250,10 +250,7 @@ fn alternatives(out: &mut String, report: &Report) {
 fn rejected(out: &mut String, report: &Report) {
     line(out, "");
     let search = &report.search;
-    let fit = match search.feasible {
-        1 => "1 fits".to_owned(),
-        other => format!("{other} fit"),
-    };
+    let fit = fit(search.feasible);
     line(
         out,
         &format!(
@@ -314,6 +311,12 @@ pub fn grouped(rejected: &[Rejected]) -> Vec<Rejected> {
 
 /// Reasons that are shown; of more, those that say most.
 const REASONS: usize = 20;
+
+/// How many fit.
+pub fn fit(number: u64) -> String {
+    let end = if number == 1 { "s" } else { "" };
+    format!("{number} fit{end}")
+}
 
 /// A number of things.
 pub fn plural(number: u64, thing: &str) -> String {
@@ -434,7 +437,8 @@ fn flops(tera: f64) -> String {
     }
 }
 
-fn span(seconds: f64) -> String {
+/// A long time in the unit that suits.
+pub fn span(seconds: f64) -> String {
     match seconds {
         short if short < 120.0 => format!("{short:.0} s"),
         short if short < 7200.0 => format!("{:.0} min", short / 60.0),

@@ -14,13 +14,13 @@ use crate::trace::trace;
 
 const SPEC: &str = include_str!("../../../examples/neox_20b.pleach");
 
-struct Flagship {
-    experiment: Experiment,
-    hardware: Hardware,
-    answer: Answer,
+pub(super) struct Flagship {
+    pub(super) experiment: Experiment,
+    pub(super) hardware: Hardware,
+    pub(super) answer: Answer,
 }
 
-static FLAGSHIP: LazyLock<Flagship> = LazyLock::new(|| {
+pub(super) static FLAGSHIP: LazyLock<Flagship> = LazyLock::new(|| {
     let files = BTreeMap::from([("neox_20b.pleach".to_owned(), SPEC.to_owned())]);
     let loaded = pleach_dsl::load("neox_20b.pleach", &files, &[], None);
     let experiment = loaded.experiment.expect("the example is valid");
