@@ -21,7 +21,8 @@ pub struct Tape<'b> {
 
 /// The training graph of a model: every block with its backward.
 pub fn differentiate(mut model: ModelGraph) -> ModelGraph {
-    for block in [&mut model.embedding, &mut model.layer, &mut model.head] {
+    let blocks = [&mut model.embedding, &mut model.layer, &mut model.head];
+    for block in blocks.into_iter().chain(&mut model.others) {
         block_backward(block);
     }
     model

@@ -103,7 +103,7 @@ pub fn levels(costs: &Costs<'_>) -> Vec<Vec<Level>> {
     plan.roles.iter().map(of).collect()
 }
 
-/// Bytes that one forward of a block leaves behind for its backward.
+/// Bytes that one forward of a block leaves behind for its backward; the least of all kinds.
 pub fn frame(costs: &Costs<'_>, block: &str) -> u64 {
     let sizes = sizes(costs);
     let forward = |body: &&Body| body.block == block && body.kind == BodyKind::Forward;
@@ -114,7 +114,8 @@ pub fn frame(costs: &Costs<'_>, block: &str) -> u64 {
         .iter()
         .filter(forward)
         .map(net)
-        .sum::<i64>()
+        .min()
+        .unwrap_or(0)
         .max(0) as u64
 }
 

@@ -69,6 +69,10 @@ fn all() -> Vec<Placement> {
     found
 }
 
+/// Layers that look near and far, some in a row.
+const STACK: &str = "[layer(attention { window = 2 tokens }, mlp), layer(attention, mlp), \
+                      layer(attention, mlp), layer(attention { window = 3 tokens }, mlp)]";
+
 /// What makes the small model a LLaMA.
 const LLAMA: [(&str, &str); 6] = [
     ("model.kv_heads", "2"),
@@ -93,60 +97,62 @@ fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
     None
 }
 
+/// The small model with other parts.
+const MODELS: [&[(&str, &str)]; 18] = [
+    &[],
+    &[("model.residual", "sequential")],
+    &[("train.precision", "bf16")],
+    &[("model.biases", "false")],
+    &[("model.mlp", "relu"), ("model.norm", "rmsnorm")],
+    &LLAMA,
+    &[("model.kv_heads", "1"), ("model.norm", "rmsnorm")],
+    &[("model.kv_heads", "2"), ("model.positions", "alibi")],
+    &[("model.stack", STACK)],
+    &[("model.stack", STACK), ("model.residual", "sequential")],
+    &[("model.tied", "true")],
+    &[
+        ("model.tied", "true"),
+        ("model.positions", "learned { rows = 10 tokens }"),
+        ("model.residual", "sequential"),
+        ("model.norm.bias", "false"),
+    ],
+    &[
+        ("model.kv_heads", "2"),
+        ("model.qk_norm", "rmsnorm"),
+        ("model.residual", "sequential { norms = after }"),
+        ("model.head.bias", "true"),
+    ],
+    &[
+        ("model.qk_norm", "rmsnorm"),
+        ("model.residual", "sequential { norms = both }"),
+        ("model.embedding.scale", "2.5"),
+        ("model.head.cap", "3"),
+    ],
+    &[
+        ("model.norm", "none"),
+        ("model.head.norm", "rmsnorm"),
+        ("model.positions", "learned"),
+        ("model.embedding.scale", "2.5"),
+    ],
+    &[
+        ("model.tied", "true"),
+        ("model.embedding.norm", "layernorm"),
+        ("train.precision", "bf16"),
+    ],
+    &[
+        ("model.embedding.norm", "layernorm"),
+        ("model.positions", "alibi"),
+    ],
+    &[
+        ("model.window", "3 tokens"),
+        ("model.positions.scale", "2"),
+        ("model.norm", "rmsnorm"),
+    ],
+];
+
 #[test]
 fn every_placement_is_accepted_and_means_the_same() {
-    for (index, changes) in [
-        &[][..],
-        &[("model.residual", "sequential")],
-        &[("train.precision", "bf16")],
-        &[("model.biases", "false")],
-        &[("model.mlp", "relu"), ("model.norm", "rmsnorm")],
-        &LLAMA,
-        &[("model.kv_heads", "1"), ("model.norm", "rmsnorm")],
-        &[("model.kv_heads", "2"), ("model.positions", "alibi")],
-        &[("model.tied", "true")],
-        &[
-            ("model.tied", "true"),
-            ("model.positions", "learned { rows = 10 tokens }"),
-            ("model.residual", "sequential"),
-            ("model.norm.bias", "false"),
-        ],
-        &[
-            ("model.kv_heads", "2"),
-            ("model.qk_norm", "rmsnorm"),
-            ("model.residual", "sequential { norms = after }"),
-            ("model.head.bias", "true"),
-        ],
-        &[
-            ("model.qk_norm", "rmsnorm"),
-            ("model.residual", "sequential { norms = both }"),
-            ("model.embedding.scale", "2.5"),
-            ("model.head.cap", "3"),
-        ],
-        &[
-            ("model.norm", "none"),
-            ("model.head.norm", "rmsnorm"),
-            ("model.positions", "learned"),
-            ("model.embedding.scale", "2.5"),
-        ],
-        &[
-            ("model.tied", "true"),
-            ("model.embedding.norm", "layernorm"),
-            ("train.precision", "bf16"),
-        ],
-        &[
-            ("model.embedding.norm", "layernorm"),
-            ("model.positions", "alibi"),
-        ],
-        &[
-            ("model.window", "3 tokens"),
-            ("model.positions.scale", "2"),
-            ("model.norm", "rmsnorm"),
-        ],
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    for (index, changes) in MODELS.into_iter().enumerate() {
         let experiment = experiment(changes);
         let reference = outcome(
             &program::emit(&experiment, &placement(1, 1, 1)).expect("one rank is always possible"),

@@ -10,6 +10,7 @@ impl Block {
     pub fn new(name: &'static str) -> Block {
         Block {
             name,
+            kind: 0,
             graph: DiGraph::new(),
             values: Vec::new(),
             input: None,

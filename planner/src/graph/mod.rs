@@ -92,6 +92,8 @@ pub struct Node {
 pub struct Block {
     /// `embedding`, `layer` or `head`.
     pub name: &'static str,
+    /// Which of several kinds of layers it is; 0 for everything else.
+    pub kind: usize,
     /// Operations; an edge carries a value from where it is made to where it is read. Node order is execution order.
     pub graph: DiGraph<Node, ValueId>,
     /// All values.
@@ -108,20 +110,30 @@ pub struct Block {
     pub tied: Option<ValueId>,
 }
 
-/// A whole model: three blocks, the middle one repeated.
+/// A whole model: three blocks, the middle one repeated. Layers of other kinds have the same parameters and other operations.
 #[derive(Clone, Debug)]
 pub struct ModelGraph {
     /// Token ids to residual stream.
     pub embedding: Block,
-    /// One layer; all are alike.
+    /// One layer of the first kind.
     pub layer: Block,
-    /// How many layers.
-    pub layers: u64,
+    /// One layer of each other kind.
+    pub others: Vec<Block>,
+    /// For each layer its kind.
+    pub order: Vec<usize>,
     /// Residual stream to loss.
     pub head: Block,
 }
 
 impl Block {
+    /// Its name, with the number of its kind behind the first.
+    pub fn label(&self) -> String {
+        match self.kind {
+            0 => self.name.to_owned(),
+            kind => format!("{}_{kind}", self.name),
+        }
+    }
+
     /// The value with this id.
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0]
@@ -155,11 +167,19 @@ impl Block {
 }
 
 impl ModelGraph {
-    /// All blocks with their repeats, in order.
+    /// A layer of a kind.
+    pub fn kind(&self, kind: usize) -> &Block {
+        match kind.checked_sub(1) {
+            Some(other) => &self.others[other],
+            None => &self.layer,
+        }
+    }
+
+    /// The blocks that hold parameters with their repeats, in order.
     pub fn blocks(&self) -> [(&Block, u64); 3] {
         [
             (&self.embedding, 1),
-            (&self.layer, self.layers),
+            (&self.layer, self.order.len() as u64),
             (&self.head, 1),
         ]
     }
@@ -181,7 +201,7 @@ pub fn text(block: &Block) -> String {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let mut lines = vec![format!("block {}", block.name)];
+    let mut lines = vec![format!("block {}", block.label())];
     for node in block.nodes() {
         let phase = if node.backward {
             "backward"

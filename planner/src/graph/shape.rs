@@ -1,4 +1,4 @@
-//! What of a model the operations of this version can express: layers that are all alike, attention of every kind of head, position and
+//! What of a model the operations of this version can express: layers whose parameters are alike, attention of every kind of head, position and
 //! window that the language has (but not ALiBi in a window), a feed-forward half with or without a gate, norms wherever they may stand.
 //!
 //! The language says more than that; [`Shape::of`] lists what of a model is beyond it, so that planning refuses it by name.
@@ -8,9 +8,10 @@ use pleach_dsl::experiment::{
     Residual,
 };
 
+use super::weights;
 use crate::support::Unsupported;
 
-/// A uniform transformer.
+/// A transformer, as far as one kind of its layers sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     /// Number of layers.
@@ -94,40 +95,45 @@ impl Shape {
         }
     }
 
-    /// The shape of a model, or all that is beyond this version.
+    /// The shape of a model and its first kind of layers, or all that is beyond this version.
     ///
     /// # Errors
     /// A part of the model has no operations yet.
     pub fn of(model: &Model) -> Result<Shape, Vec<Unsupported>> {
         let mut beyond = Beyond::default();
         beyond.around(model);
-        let layer = model.kinds.first();
-        beyond.when(
-            model.uniform().is_none(),
-            "model.stack",
-            "layers that differ",
-        );
         for layer in &model.kinds {
             beyond.layer(layer);
         }
-        let parts = layer.map(|layer| (&layer.mixer, &layer.mlp, layer));
-        match (beyond.found.is_empty(), parts) {
-            (true, Some((Mixer::Attention(attention), Mlp::Dense(dense), layer))) => Ok(Shape {
-                layers: model.layers(),
-                hidden: model.hidden,
-                context: model.context,
-                vocab: model.vocab,
-                attention: attention.clone(),
-                dense: dense.clone(),
-                residual: layer.residual,
-                norm: layer.norm,
-                embedding: model.embedding,
-                head: model.head,
-                tied: model.tied,
-                init: model.init,
-            }),
+        let mut kinds = model.kinds.iter();
+        let first = kinds.next();
+        let parameters = |layer| weights::layer(model, layer);
+        let other = kinds.any(|layer| first.map(parameters) != Some(parameters(layer)));
+        beyond.when(other, "model.stack", "layers with other parameters");
+        match first.and_then(|layer| Shape::with(model, layer)) {
+            Some(shape) if beyond.found.is_empty() => Ok(shape),
             _ => Err(beyond.found),
         }
+    }
+
+    fn with(model: &Model, layer: &Layer) -> Option<Shape> {
+        let (Mixer::Attention(attention), Mlp::Dense(dense)) = (&layer.mixer, &layer.mlp) else {
+            return None;
+        };
+        Some(Shape {
+            layers: model.layers(),
+            hidden: model.hidden,
+            context: model.context,
+            vocab: model.vocab,
+            attention: attention.clone(),
+            dense: dense.clone(),
+            residual: layer.residual,
+            norm: layer.norm,
+            embedding: model.embedding,
+            head: model.head,
+            tied: model.tied,
+            init: model.init,
+        })
     }
 
     /// The shape of a model that was found to be within this version.
@@ -136,6 +142,17 @@ impl Shape {
     /// It is not: `support::check` comes first.
     pub fn known(model: &Model) -> Shape {
         Shape::of(model).expect("a model is checked before it is planned")
+    }
+
+    /// The shapes of all kinds of its layers, in their order.
+    ///
+    /// # Panics
+    /// The model is not within this version: `support::check` comes first.
+    pub fn kinds(model: &Model) -> Vec<Shape> {
+        let mut shapes = vec![Shape::known(model)];
+        let others = model.kinds.iter().skip(1);
+        shapes.extend(others.filter_map(|layer| Shape::with(model, layer)));
+        shapes
     }
 
     /// The model of a shape.

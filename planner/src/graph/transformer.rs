@@ -66,12 +66,21 @@ impl Sizes {
 
 /// The forward graph of a model.
 pub fn lower(model: &Model, micro_batch: u64, scale: f64) -> ModelGraph {
-    let model = &Shape::known(model);
+    let order = model.order.clone();
+    let kinds = Shape::kinds(model);
+    let model = &kinds[0];
     let sizes = Sizes::of(model, micro_batch);
+    let others = kinds.iter().enumerate().skip(1);
     ModelGraph {
         embedding: embedding(model, &sizes),
         layer: layer(model, &sizes),
-        layers: model.layers,
+        others: others
+            .map(|(kind, other)| Block {
+                kind,
+                ..layer(other, &sizes)
+            })
+            .collect(),
+        order,
         head: head(model, &sizes, scale),
     }
 }

@@ -101,7 +101,7 @@ impl Emitter<'_> {
         } else {
             (Vec::new(), frame)
         };
-        let (name, block) = (format!("{}.{name}", block.name), block.name.to_owned());
+        let (name, block) = (format!("{}.{name}", block.label()), block.name.to_owned());
         self.finish_body(
             |id, code| Body {
                 id,

@@ -51,6 +51,14 @@ pub struct Tied {
     pub bucket: usize,
 }
 
+/// The name of a block's parameter in the model.
+fn logical_name(block: &Block, name: &str) -> String {
+    match block.name {
+        "layer" => format!("layers.{{layer}}.{name}"),
+        other => format!("{other}.{name}"),
+    }
+}
+
 /// A parameter on its way into a bucket.
 struct Member {
     value: ValueId,
@@ -67,6 +75,10 @@ impl Emitter<'_> {
             .position(|value| value.kind == Kind::Report)
         {
             self.table.stand(block, ValueId(index), self.report);
+        }
+        if block.kind > 0 {
+            self.stand_kind(block);
+            return Vec::new();
         }
         let mut members: BTreeMap<Traits, Vec<Member>> = BTreeMap::new();
         for (index, value) in block.values.iter().enumerate() {
@@ -100,6 +112,20 @@ impl Emitter<'_> {
             own.extend((!traits.tied).then_some(index));
         }
         own
+    }
+
+    /// The names that a further kind of layers has for the parameters of the first.
+    fn stand_kind(&mut self, block: &Block) {
+        for (index, value) in block.values.iter().enumerate() {
+            let Kind::Accumulator { of } = value.kind else {
+                continue;
+            };
+            let name = logical_name(block, &block.value(of).name);
+            let known = self.parameters.iter().find(|known| known.name == name);
+            let known = known.expect("all kinds of layers have the same parameters");
+            self.table.stand(block, of, known.tensor);
+            self.table.stand(block, ValueId(index), known.gradient);
+        }
     }
 
     /// The head's names for what the embedding's bucket holds.
@@ -192,10 +218,7 @@ impl Emitter<'_> {
         let mut offset = 0;
         for member in members {
             let value = block.value(member.value);
-            let name = match block.name {
-                "layer" => format!("layers.{{layer}}.{}", value.name),
-                other => format!("{other}.{}", value.name),
-            };
+            let name = logical_name(block, &value.name);
             let gradient_form = if self.traits[index].partial {
                 P
             } else {

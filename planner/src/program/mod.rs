@@ -64,7 +64,16 @@ struct Emitter<'e> {
 /// equal `tp`, `sequence_parallel`, `micro_batch` and `recompute` share it.
 pub struct Cut {
     graph: ModelGraph,
-    sharded: [Sharded; 3],
+    laid: Laid,
+}
+
+/// How the blocks of a model lie.
+#[derive(Clone)]
+struct Laid {
+    /// Embedding, layer, head.
+    blocks: [Sharded; 3],
+    /// Layers of other kinds than the first.
+    others: Vec<Sharded>,
 }
 
 impl Cut {
@@ -82,15 +91,11 @@ impl Cut {
 /// Layouts that were found. They do not depend on the micro-batch: they are sought for one sequence, so that all placements that differ
 /// in it alone are laid out alike, and the search for them is made once.
 #[derive(Default)]
-pub struct Layouts(BTreeMap<(u32, bool, bool), [Sharded; 3]>);
+pub struct Layouts(BTreeMap<(u32, bool, bool), Laid>);
 
 impl Layouts {
     /// The layouts of a placement's shape.
-    fn of(
-        &mut self,
-        experiment: &Experiment,
-        placement: &Placement,
-    ) -> Result<[Sharded; 3], EmitError> {
+    fn of(&mut self, experiment: &Experiment, placement: &Placement) -> Result<Laid, EmitError> {
         let again = placement.recompute == Recompute::Full;
         let shape = (placement.tp, placement.sequence_parallel, again);
         if let Some(known) = self.0.get(&shape) {
@@ -108,7 +113,7 @@ fn training_graph(experiment: &Experiment, micro_batch: u64) -> ModelGraph {
     differentiate(transformer::lower(&experiment.model, micro_batch, scale))
 }
 
-fn sharded(graph: &ModelGraph, placement: &Placement) -> Result<[Sharded; 3], EmitError> {
+fn sharded(graph: &ModelGraph, placement: &Placement) -> Result<Laid, EmitError> {
     let shard = |block: &Block, recompute: bool, tied: Option<Form>| {
         let rules = Rules {
             tp: u64::from(placement.tp),
@@ -122,11 +127,19 @@ fn sharded(graph: &ModelGraph, placement: &Placement) -> Result<[Sharded; 3], Em
     let embedding = shard(&graph.embedding, false, None)?;
     let table = graph.embedding.tied;
     let tied = table.and_then(|table| embedding.statics.get(&table).copied());
-    Ok([
-        embedding,
-        shard(&graph.layer, placement.recompute == Recompute::Full, None)?,
-        shard(&graph.head, false, tied)?,
-    ])
+    let layer = |block: &Block| shard(block, placement.recompute == Recompute::Full, None);
+    let first = layer(&graph.layer)?;
+    let others: Vec<Sharded> = graph.others.iter().map(layer).collect::<Result<_, _>>()?;
+    let lies = first.named(&graph.layer);
+    let mut pairs = graph.others.iter().zip(&others);
+    if pairs.any(|(block, other)| other.named(block) != lies) {
+        let (block, tp) = (graph.layer.name, placement.tp);
+        return Err(EmitError::NoSharding { block, tp });
+    }
+    Ok(Laid {
+        blocks: [embedding, first, shard(&graph.head, false, tied)?],
+        others,
+    })
 }
 
 /// Lowers, differentiates and shards.
@@ -149,7 +162,7 @@ pub fn cut_as(
     fit::check(experiment, placement)?;
     Ok(Cut {
         graph: training_graph(experiment, placement.micro_batch),
-        sharded: layouts.of(experiment, placement)?,
+        laid: layouts.of(experiment, placement)?,
     })
 }
 
@@ -179,13 +192,17 @@ pub fn emit_cut(
 ) -> Result<Plan, EmitError> {
     fit::check(experiment, placement)?;
     let mut emitter = Emitter::new(experiment, placement);
-    let [embedding, layer, head] = &cut.sharded;
+    let [embedding, layer, head] = &cut.laid.blocks;
     let pieces = [
         emitter.piece(&cut.graph.embedding, embedding),
         emitter.piece(&cut.graph.layer, layer),
         emitter.piece(&cut.graph.head, head),
     ];
-    let bodies = emitter.all_bodies(&pieces);
+    let others = cut.graph.others.iter().zip(&cut.laid.others);
+    let others: Vec<Piece<'_>> = others
+        .map(|(block, sharded)| emitter.piece(block, sharded))
+        .collect();
+    let bodies = emitter.all_bodies(&pieces, &others, &cut.graph.order);
     let roles = schedule::roles(&emitter, &pieces, &bodies, cut.head_share());
     Ok(emitter.finish(roles))
 }
@@ -220,6 +237,10 @@ struct BlockBodies {
 struct Bodies {
     /// Embedding, layer, head.
     blocks: [BlockBodies; 3],
+    /// Forward and backward of each kind of layer.
+    kinds: Vec<[BodyId; 2]>,
+    /// For each layer its kind.
+    order: Vec<usize>,
     tied: Option<TiedBodies>,
     begin: BodyId,
     reduce: BodyId,
@@ -264,7 +285,12 @@ impl<'e> Emitter<'e> {
         }
     }
 
-    fn all_bodies(&mut self, pieces: &[Piece<'_>; 3]) -> Bodies {
+    fn all_bodies(
+        &mut self,
+        pieces: &[Piece<'_>; 3],
+        others: &[Piece<'_>],
+        order: &[usize],
+    ) -> Bodies {
         let again = self.again();
         let blocks = pieces.each_ref().map(|piece| {
             let layer = piece.block.name == "layer";
@@ -278,6 +304,11 @@ impl<'e> Emitter<'e> {
                 update: self.update(piece.block.name, &piece.buckets),
             }
         });
+        let first = &blocks[1];
+        let mut kinds = vec![[first.forward, first.backward]];
+        for piece in others {
+            kinds.push(self.forward_backward(piece, again));
+        }
         let shared = self.tied.as_ref().map(|tied| [tied.bucket]);
         let tied = shared.map(|buckets| TiedBodies {
             begin: self.begin("tied", &buckets),
@@ -286,6 +317,8 @@ impl<'e> Emitter<'e> {
         });
         Bodies {
             blocks,
+            kinds,
+            order: order.to_vec(),
             tied,
             begin: self.step_begin(),
             reduce: self.step_reduce(),

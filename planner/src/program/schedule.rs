@@ -70,6 +70,19 @@ impl Emitter<'_> {
     }
 }
 
+/// The layers of a span, cut where their kind changes: kinds with first and last layer.
+fn runs(order: &[usize], [first, last]: [u32; 2]) -> Vec<(usize, [u32; 2])> {
+    let mut runs: Vec<(usize, [u32; 2])> = Vec::new();
+    for layer in first..=last {
+        let kind = order[layer as usize];
+        match runs.last_mut() {
+            Some((same, [_, end])) if *same == kind => *end = layer,
+            _ => runs.push((kind, [layer, layer])),
+        }
+    }
+    runs
+}
+
 struct Program<'a> {
     pipeline: Pipeline,
     chunks: Vec<[u32; 2]>,
@@ -172,14 +185,29 @@ impl Program<'_> {
             blocks.reverse();
         }
         for index in blocks {
+            if index == 1 {
+                self.layers(pass);
+                continue;
+            }
             let bodies = &self.bodies.blocks[index];
             let body = if pass.forward {
                 bodies.forward
             } else {
                 bodies.backward
             };
-            let layers = (index == 1).then(|| self.chunks[pass.chunk as usize]);
-            self.call(body, layers, pass.chunk, pass.micro_batch);
+            self.call(body, None, pass.chunk, pass.micro_batch);
+        }
+    }
+
+    /// Calls for neighbouring layers of one kind at a time.
+    fn layers(&mut self, pass: Pass) {
+        let mut runs = runs(&self.bodies.order, self.chunks[pass.chunk as usize]);
+        if !pass.forward {
+            runs.reverse();
+        }
+        for (kind, layers) in runs {
+            let body = self.bodies.kinds[kind][usize::from(!pass.forward)];
+            self.call(body, Some(layers), pass.chunk, pass.micro_batch);
         }
     }
 

@@ -12,13 +12,20 @@ const WHOLE: Layouts = Layouts {
     tp: Layout::Replicate,
 };
 
+/// A block: its name and kind.
+type Place = (&'static str, usize);
+
+fn place(block: &Block) -> Place {
+    (block.name, block.kind)
+}
+
 /// Tensors under construction.
 pub struct Table {
     /// The tensors so far.
     pub tensors: Vec<Tensor>,
     tp: u64,
-    locals: BTreeMap<(&'static str, ValueId, Form), TensorId>,
-    statics: BTreeMap<(&'static str, ValueId), TensorId>,
+    locals: BTreeMap<(Place, ValueId, Form), TensorId>,
+    statics: BTreeMap<(Place, ValueId), TensorId>,
 }
 
 impl Table {
@@ -94,21 +101,21 @@ impl Table {
             tp: form.layout(),
         };
         let id = self.push(name, base.dtype, dims, layout, base.lives, Some(view));
-        self.statics.insert((block.name, value), id);
+        self.statics.insert((place(block), value), id);
         id
     }
 
     /// Stands a static tensor for a value.
     pub fn stand(&mut self, block: &Block, value: ValueId, id: TensorId) {
-        self.statics.insert((block.name, value), id);
+        self.statics.insert((place(block), value), id);
     }
 
     /// The tensor of a value in a form; made when first asked for.
     pub fn of(&mut self, block: &Block, value: ValueId, form: Form, dtype: Dtype) -> TensorId {
-        if let Some(&id) = self.statics.get(&(block.name, value)) {
+        if let Some(&id) = self.statics.get(&(place(block), value)) {
             return id;
         }
-        let key = (block.name, value, form);
+        let key = (place(block), value, form);
         if let Some(&id) = self.locals.get(&key) {
             return id;
         }
@@ -124,7 +131,7 @@ impl Table {
         };
         let name = format!(
             "{}.{}{}",
-            block.name,
+            block.label(),
             own.name,
             self.suffix(block, value, form)
         );
@@ -144,7 +151,7 @@ impl Table {
         let first = !self
             .locals
             .keys()
-            .any(|&(name, other, _)| name == block.name && other == value);
+            .any(|&(own, other, _)| own == place(block) && other == value);
         match (first, form.cut()) {
             (true, _) => String::new(),
             (false, Some(dim)) => format!("@{}", block.value(value).dims[dim].name),

@@ -50,7 +50,8 @@ pub struct Priced {
     pub cut: Cut,
     /// The head's work in thousandths of a layer's.
     head_share: u64,
-    layer: u64,
+    /// For each number of layers, what so many of the first take.
+    reached: Vec<u64>,
     embedding: u64,
     head: u64,
     computing: u64,
@@ -98,10 +99,8 @@ pub fn price(
     let cut = program::cut_as(experiment, &sample, layouts).map_err(text)?;
     let plan = program::emit_cut(experiment, &sample, &cut).map_err(text)?;
     let costs = Costs::new(&plan, hardware, &experiment.cluster);
-    let time = |block: &str| {
-        let [compute, communication] = times(&costs, &plan, block);
-        compute + communication
-    };
+    let time = |block: &str| times(&costs, &plan, block).iter().sum();
+    let layers = each_layer(experiment, &costs, &plan);
     let computing = |block: &str| times(&costs, &plan, block)[0];
     let [weights, optimizer] = statics(&plan);
     let cores = actions::sharing(&costs);
@@ -115,10 +114,10 @@ pub fn price(
     Ok(Priced {
         cut,
         head_share,
-        layer: time("layer"),
+        reached: reached(&layers),
         embedding: time("embedding"),
         head: time("head"),
-        computing: experiment.model.layers() * computing("layer")
+        computing: layers.iter().map(|[compute, _]| compute).sum::<u64>()
             + computing("embedding")
             + computing("head"),
         weights,
@@ -137,14 +136,36 @@ fn whole(experiment: &Experiment) -> Experiment {
     experiment
 }
 
+/// What each layer computes and communicates.
+fn each_layer(experiment: &Experiment, costs: &Costs<'_>, plan: &Plan) -> Vec<[u64; 2]> {
+    let label = |kind: usize| match kind {
+        0 => "layer".to_owned(),
+        kind => format!("layer_{kind}"),
+    };
+    let kinds = 0..experiment.model.kinds.len();
+    let kinds: Vec<[u64; 2]> = kinds.map(|kind| times(costs, plan, &label(kind))).collect();
+    let order = experiment.model.order.iter();
+    order.map(|&kind| kinds[kind]).collect()
+}
+
+/// For each number of layers, what so many of the first take.
+fn reached(layers: &[[u64; 2]]) -> Vec<u64> {
+    let mut reached = vec![0];
+    for [compute, communication] in layers {
+        let before = reached.last().copied().unwrap_or(0);
+        reached.push(before + compute + communication);
+    }
+    reached
+}
+
 /// Computing and communicating of one block's forward and backward for one micro-batch.
-fn times(costs: &Costs<'_>, plan: &Plan, block: &str) -> [u64; 2] {
+fn times(costs: &Costs<'_>, plan: &Plan, label: &str) -> [u64; 2] {
     let steps =
         |body: &&pleach_plan::Body| matches!(body.kind, BodyKind::Forward | BodyKind::Backward);
     let bodies = plan
         .bodies
         .iter()
-        .filter(|body| body.block == block)
+        .filter(|body| body.name.split('.').next() == Some(label))
         .filter(steps);
     bodies.map(|body| actions::summary(costs, body)).fold(
         [0, 0],
@@ -203,15 +224,18 @@ impl Priced {
     /// A stage works through all micro-batches; before its first forward and after its last backward the layers before it have theirs.
     fn step<'s>(&self, at: Pipeline, chunks: impl Iterator<Item = &'s [u32; 2]> + Clone) -> u64 {
         let ends = |held: bool, work: u64| if held { work } else { 0 };
-        let own = layers(chunks.clone()) * self.layer
+        let taken = |&[first, last]: &[u32; 2]| self.before(last + 1) - self.before(first);
+        let own = chunks.clone().map(taken).sum::<u64>()
             + ends(at.stage == 0, self.embedding)
             + ends(at.stage + 1 == at.stages, self.head);
-        let first = chunks
-            .clone()
-            .next()
-            .map_or(0, |&[first, _]| u64::from(first));
-        let before = first * self.layer + ends(at.stage > 0, self.embedding);
+        let first = chunks.clone().next().map_or(0, |&[first, _]| first);
+        let before = self.before(first) + ends(at.stage > 0, self.embedding);
         u64::from(at.micro_steps) * own + before
+    }
+
+    /// What the layers before a layer take.
+    fn before(&self, layer: u32) -> u64 {
+        self.reached.get(layer as usize).copied().unwrap_or(0)
     }
 
     /// All ranks of the machine's cores together do no more than the best point of contention allows.

@@ -75,6 +75,14 @@ pub struct Sharded {
     pub wire: Form,
 }
 
+impl Sharded {
+    /// Forms of parameters and accumulators by their names.
+    pub fn named<'b>(&self, block: &'b Block) -> BTreeMap<&'b str, Form> {
+        let named = |(id, form): (&ValueId, &Form)| (block.value(*id).name.as_str(), *form);
+        self.statics.iter().map(named).collect()
+    }
+}
+
 /// A way that was gone, newest step first.
 struct Path {
     step: Step,

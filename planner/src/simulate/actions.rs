@@ -124,7 +124,8 @@ fn rerun(costs: &Costs<'_>, body: &Body) -> Vec<Cost> {
     let again = costs.engine().reruns_forward
         && plan.recompute == Recompute::Full
         && body.kind == BodyKind::Backward;
-    let twin = |other: &&Body| other.block == body.block && other.kind == BodyKind::Forward;
+    let name = body.name.replace("backward", "forward");
+    let twin = |other: &&Body| other.name == name && other.kind == BodyKind::Forward;
     let Some(forward) = plan
         .bodies
         .iter()

@@ -108,7 +108,8 @@ impl<'g> Unrolled<'g> {
 
 impl<'g> Run<'g> {
     fn new(graph: &'g ModelGraph, detailed: bool) -> Self {
-        let layers = (0..graph.layers).map(|layer| (&graph.layer, format!("layers.{layer}")));
+        let layers = graph.order.iter().enumerate();
+        let layers = layers.map(|(layer, &kind)| (graph.kind(kind), format!("layers.{layer}")));
         let blocks = std::iter::once((&graph.embedding, "embedding".to_owned()))
             .chain(layers)
             .chain(std::iter::once((&graph.head, "head".to_owned())));

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
     Activation, AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Embedding,
-    Evaluate, Experiment, Head, Init, Log, Model, Norm, Optimizer, Positions, Precision, Residual,
-    Train, Wishes,
+    Evaluate, Experiment, Head, Init, Log, Mixer, Model, Norm, Optimizer, Positions, Precision,
+    Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -41,7 +41,7 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
     Experiment {
         name: "small".to_owned(),
         seed: 1,
-        model: model(random, layers),
+        model: small(random, layers),
         data: Dataset::plain("none", "", "bytes"),
         train: train(
             random,
@@ -54,6 +54,15 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
         plan: Wishes::open(),
         hash: String::new(),
         origins: BTreeMap::new(),
+    }
+}
+
+fn small(random: &mut Random, layers: u64) -> Model {
+    let model = model(random, layers);
+    if random.coin() {
+        mixed(random, model)
+    } else {
+        model
     }
 }
 
@@ -113,6 +122,23 @@ fn model(random: &mut Random, layers: u64) -> Model {
         ..plain
     }
     .model()
+}
+
+/// Some layers look nearer than the others.
+fn mixed(random: &mut Random, mut model: Model) -> Model {
+    let mut near = model.kinds[0].clone();
+    if let Mixer::Attention(attention) = &mut near.mixer
+        && attention.positions != Positions::Alibi
+        && model.order.len() > 1
+    {
+        attention.window = Some(1);
+        model.kinds.push(near);
+        let first = random.below(2);
+        for (layer, kind) in model.order.iter_mut().enumerate() {
+            *kind = (first + layer) % 2;
+        }
+    }
+    model
 }
 
 fn attention(random: &mut Random, plain: Attention) -> Attention {

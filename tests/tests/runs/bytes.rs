@@ -73,7 +73,7 @@ const PLACED: [(&str, u32, &[&str]); 8] = [
             "plan.pp=1",
             "model.norm=rmsnorm",
             "model.mlp=geglu",
-            "model.window=16 tokens",
+            "model.stack=[layer(attention { window = 16 tokens }, mlp), layer(attention, mlp)]",
             "train.precision=bf16",
         ],
     ),

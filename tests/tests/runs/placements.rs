@@ -109,7 +109,8 @@ const OTHERS: [Placement; 7] = [
 ];
 
 /// A model with parts that the quickstart's own has not.
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
+    "model.stack=2 * [layer(attention { window = 16 tokens }, mlp), layer(attention, mlp)]",
     "model.tied=true",
     "model.positions=learned",
     "model.embedding.scale=2",

@@ -159,9 +159,11 @@ fn inexpressible<T>(what: String) -> Result<T, ExportError> {
 /// The code of a layer's forward.
 fn forward(plan: &Plan) -> Result<&Body, ExportError> {
     let layer = |body: &&Body| body.kind == BodyKind::Forward && body.block == "layer";
-    match plan.bodies.iter().find(layer) {
-        Some(body) => Ok(body),
-        None => inexpressible("it has no layers".into()),
+    let mut layers = plan.bodies.iter().filter(layer);
+    match (layers.next(), layers.next()) {
+        (Some(body), None) => Ok(body),
+        (Some(_), Some(_)) => inexpressible("its layers differ".into()),
+        _ => inexpressible("it has no layers".into()),
     }
 }
 
