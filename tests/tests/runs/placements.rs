@@ -56,10 +56,10 @@ const OTHERS: [Placement; 7] = [
         ranks: 2,
         pins: [
             "plan.vpp=2",
+            "plan.tp=1",
             "plan.pp=2",
             "plan.dp=1",
             "plan.zero=0",
-            "plan.recompute=none",
         ],
     },
     Placement {
