@@ -204,6 +204,12 @@ pub struct PlanArguments {
     /// Write the simulated step as a Chrome/Perfetto trace
     #[arg(long, value_name = "TRACE.json")]
     pub trace: Option<PathBuf>,
+    /// Take a measurement of the chosen placement into all predictions: --observed step=5.1s (may be repeated; also tokens_per_second, memory)
+    #[arg(long, value_name = "FIGURE=VALUE")]
+    pub observed: Vec<String>,
+    /// Simulate every placement instead of leaving out what bounds exclude
+    #[arg(long)]
+    pub exhaustive: bool,
     /// Write the plan as one page of HTML: charts, figures, reasons, spec
     #[arg(long, value_name = "REPORT.html")]
     pub report: Option<PathBuf>,

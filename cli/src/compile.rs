@@ -11,7 +11,7 @@ use pleach_dsl::{Loaded, Spec};
 use pleach_plan::Plan;
 use pleach_plan::hardware::Hardware;
 use pleach_planner::hardware::HardwareError;
-use pleach_planner::search::{self, Answer, Options};
+use pleach_planner::search::{self, Answer, Nowhere, Options};
 use pleach_planner::support::{self, Unsupported};
 use pleach_planner::{hardware, report, verify};
 
@@ -93,9 +93,23 @@ pub fn plan_on(
     hardware: Hardware,
     alternatives: usize,
 ) -> Outcome<Planned> {
+    plan_by(search::plan, file, experiment, hardware, alternatives)
+}
+
+/// A way to search.
+pub type Way = fn(&Experiment, &Hardware, Options) -> Result<Answer, Nowhere>;
+
+/// The same by another way to search.
+pub fn plan_by(
+    way: Way,
+    file: &Path,
+    experiment: Experiment,
+    hardware: Hardware,
+    alternatives: usize,
+) -> Outcome<Planned> {
     supported(&experiment)?;
     let begun = Instant::now();
-    let answer = search::plan(&experiment, &hardware, Options { alternatives })
+    let answer = way(&experiment, &hardware, Options { alternatives })
         .map_err(|none| misfit::nowhere(file, &experiment, &none.rejected))?;
     Ok(Planned {
         spec: file.to_owned(),

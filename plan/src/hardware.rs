@@ -28,6 +28,9 @@ pub struct Hardware {
     /// Set where nothing was measured: every figure follows from the device's data sheet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sheet_only: bool,
+    /// What was measured of one placement, and by how much predictions are multiplied since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Observed>,
     /// Capacity and bandwidth.
     pub memory: Memory,
     /// What every instruction costs beside its work: launch on a GPU, dispatch on a CPU; in seconds.
@@ -55,6 +58,35 @@ pub struct Hardware {
     /// Point-to-point transfers inside a node, by size; empty where `links` says it.
     #[serde(default)]
     pub transfer: Vec<SizePoint>,
+}
+
+/// Measured over predicted, from one run of one placement.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observed {
+    /// Of every time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<f64>,
+    /// Of the memory that is not weights, gradients or optimizer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<f64>,
+    /// What was measured, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<String>,
+}
+
+impl Hardware {
+    /// What predicted times are multiplied by.
+    pub fn time_factor(&self) -> f64 {
+        let observed = self.observed.as_ref();
+        observed.and_then(|observed| observed.time).unwrap_or(1.0)
+    }
+
+    /// What predicted memory beside the state of the model is multiplied by.
+    pub fn memory_factor(&self) -> f64 {
+        let observed = self.observed.as_ref();
+        observed.and_then(|observed| observed.memory).unwrap_or(1.0)
+    }
 }
 
 /// What kind of device it is.

@@ -56,10 +56,28 @@ pub fn stages(costs: &Costs<'_>) -> Vec<StageMemory> {
         .iter()
         .map(|body| profile(costs, &sizes, body))
         .collect();
+    let factor = costs.hardware().memory_factor();
     plan.roles
         .iter()
-        .map(|role| stage(costs, &sizes, &profiles, role))
+        .map(|role| stage(costs, &sizes, &profiles, role).times(factor))
         .collect()
+}
+
+impl StageMemory {
+    /// The same with all but the state of the model multiplied.
+    fn times(self, factor: f64) -> Self {
+        let scale = |bytes: u64| libm::round(bytes as f64 * factor) as u64;
+        let [activations, buffers, overhead] =
+            [self.activations, self.buffers, self.overhead].map(scale);
+        let state = self.parameters + self.gradients + self.optimizer;
+        StageMemory {
+            activations,
+            buffers,
+            overhead,
+            peak: state + activations + buffers + overhead,
+            ..self
+        }
+    }
 }
 
 /// What a stage's ranks hold of live tensors around one slot, in bytes.

@@ -7,6 +7,7 @@ use pleach_planner::cost::Costs;
 use pleach_planner::report::html::{self, Source};
 use pleach_planner::report::why::{Answered, Explained};
 use pleach_planner::report::{Report, screen as screens};
+use pleach_planner::search::observe::{Measured, NoMeasurement, observe};
 use pleach_planner::search::why::{self, Field, NoPin, Pin};
 use pleach_planner::search::{self, Options};
 use pleach_planner::{differentiate, graph, trace};
@@ -22,7 +23,7 @@ use crate::screen::Screen;
 
 /// Plans, verifies and shows. A placement that does not fit is shown with its figures, and the exit code is 1.
 pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outcome<Exit> {
-    let planned = compile::plan(screen, global, &arguments.file, arguments.top)?;
+    let planned = planned(screen, global, arguments)?;
     let asked = Asked::of(&planned, arguments)?;
     let verified = planned.verified()?;
     if let Some(path) = &arguments.out {
@@ -42,6 +43,38 @@ pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outc
     }
     show(screen, arguments, &planned, &asked);
     misfit::judge(&planned).map_or(Ok(Exit::Fine), Err)
+}
+
+/// The answer, searched as it was asked for, and once more with what was measured of it.
+fn planned(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outcome<Planned> {
+    let (file, top) = (&arguments.file, arguments.top);
+    let measured = arguments.observed.iter().map(|text| Measured::parse(text));
+    let measured: Vec<Measured> = measured
+        .collect::<Result<_, _>>()
+        .map_err(|error| unmeasured(&error))?;
+    let planned = if arguments.exhaustive {
+        let experiment = compile::experiment(screen, global, file)?;
+        let hardware = compile::table(screen, &experiment)?;
+        compile::plan_by(search::exhaustive, file, experiment, hardware, top)?
+    } else {
+        compile::plan(screen, global, file, top)?
+    };
+    if measured.is_empty() {
+        return Ok(planned);
+    }
+    let chosen = &planned.answer.chosen;
+    let hardware = observe(&planned.settled(), &planned.hardware, chosen, &measured);
+    let hardware = hardware.map_err(|error| unmeasured(&error))?;
+    let way = if arguments.exhaustive {
+        search::exhaustive
+    } else {
+        search::plan
+    };
+    compile::plan_by(way, file, planned.experiment, hardware, top)
+}
+
+fn unmeasured(error: &NoMeasurement) -> Failure {
+    Failure::wish("pleach::plan::observed", error.to_string())
 }
 
 fn show(screen: &Screen, arguments: &PlanArguments, planned: &Planned, asked: &Asked) {

@@ -143,3 +143,55 @@ fn fit_says_what_would_help_and_what_it_cannot_read() {
         "{unknown}"
     );
 }
+
+#[test]
+fn a_measurement_is_named_and_moves_every_figure() {
+    let open = ["--set", "plan.pp=auto", "--json"];
+    let told = |more: &[&str]| -> Value {
+        let output = plan(&[&open[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        serde_json::from_str(&stdout(&output)).expect("one object")
+    };
+    let step = |of: &Value| of["time"]["step_s"].as_f64().expect("a step");
+    let plain = told(&[]);
+    let measured = format!("step={}s", step(&plain) * 1.5);
+    let observed = told(&["--observed", &measured]);
+    for (one, other) in [
+        (&plain, &observed),
+        (&plain["alternatives"][0], &observed["alternatives"][0]),
+    ] {
+        assert!((step(other) / step(one) - 1.5).abs() < 1e-6);
+    }
+    let about = observed["observed"][0].as_str().expect("it is told");
+    assert!(about.contains("multiplied by 1.500"), "{about}");
+    assert_eq!(plain["observed"], Value::Array(Vec::new()));
+    for wrong in ["step=fast", "memory=1MiB"] {
+        let output = plan(&["--observed", wrong]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            stderr(&output).contains("pleach::plan::observed"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn the_exhaustive_search_agrees() {
+    let told = |more: &[&str]| -> Value {
+        let open = [
+            "--set",
+            "plan.pp=auto",
+            "--set",
+            "plan.micro_batch=auto",
+            "--json",
+        ];
+        serde_json::from_str(&stdout(&plan(&[&open[..], more].concat()))).expect("one object")
+    };
+    let (pruned, whole) = (told(&[]), told(&["--exhaustive"]));
+    assert_eq!(pruned["placement"], whole["placement"]);
+    assert_eq!(pruned["alternatives"], whole["alternatives"]);
+    let of = |told: &Value, what: &str| told["search"][what].as_u64().expect("a count");
+    assert_eq!(of(&pruned, "candidates"), of(&whole, "candidates"));
+    assert!(of(&pruned, "simulated") < of(&whole, "simulated"));
+}

@@ -127,6 +127,7 @@ fn measure(
     };
     Ok(Some(Hardware {
         sheet_only: false,
+        observed: None,
         schema: SCHEMA,
         name: "this_machine".to_owned(),
         about: format!(

@@ -58,6 +58,20 @@ impl Shipped {
 }
 
 impl Band {
+    /// The band once a run of this kind was measured: how far runs lie from their common median is all that is left unknown.
+    fn around_its_median(self) -> Band {
+        Band {
+            low: self.low / self.median,
+            median: 1.0,
+            high: self.high / self.median,
+            source: format!(
+                "{}; what was observed takes the place of their median",
+                self.source
+            ),
+            ..self
+        }
+    }
+
     /// The ends of the band around a prediction, never excluding the prediction itself.
     pub fn around(&self, predicted: u64) -> [u64; 2] {
         let end = |factor: f64| libm::round(predicted as f64 * factor) as u64;
@@ -93,9 +107,15 @@ pub fn of(hardware: &Hardware, engine: &str) -> Bands {
             source: "bytes are exact but for the allocator".to_owned(),
         },
     };
+    let step = hardware.spread.map_or(published, own);
+    let observed = hardware.observed.as_ref();
+    let is_known = |figure: Option<f64>, band: Band| match figure {
+        Some(_) => band.around_its_median(),
+        None => band,
+    };
     Bands {
-        step: hardware.spread.map_or(published, own),
-        memory,
+        step: is_known(observed.and_then(|observed| observed.time), step),
+        memory: is_known(observed.and_then(|observed| observed.memory), memory),
     }
 }
 

@@ -73,6 +73,7 @@ pub fn of(cluster: &Cluster, precision: Precision) -> Result<Hardware, HardwareE
         kind: Kind::Gpu,
         spread: None,
         sheet_only: true,
+        observed: None,
         memory: Memory {
             capacity: figure(memory as f64, "the spec's cluster"),
             bandwidth: figure(bandwidth * STREAMS.0, STREAMS.1),

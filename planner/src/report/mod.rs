@@ -55,6 +55,8 @@ pub struct Report {
     pub alternatives: Vec<Alternative>,
     /// What was left out.
     pub rejected: Vec<Rejected>,
+    /// What was measured of this experiment, and what was multiplied by it.
+    pub observed: Vec<String>,
     /// What the figures rest on.
     pub assumptions: Vec<String>,
 }
@@ -191,6 +193,10 @@ impl Report {
                 .map(|other| alternative(chosen, other, &bands))
                 .collect(),
             rejected: answer.rejected.clone(),
+            observed: hardware
+                .observed
+                .as_ref()
+                .map_or_else(Vec::new, |observed| observed.about.clone()),
             assumptions: assumptions(hardware, &chosen.plan.engine, &bands),
         }
     }
@@ -215,6 +221,11 @@ pub fn assumptions(hardware: &Hardware, engine: &str, bands: &bands::Bands) -> V
     let mut lines = vec![format!("{}: {}", hardware.name, hardware.about)];
     let facts = engine::find(engine).map_or(&[][..], |engine| engine.facts);
     lines.extend(facts.iter().map(|fact| format!("engine {engine}: {fact}")));
+    let observed = hardware
+        .observed
+        .iter()
+        .flat_map(|observed| &observed.about);
+    lines.extend(observed.map(|about| format!("observed: {about}")));
     let (runs, median) = (bands.step.runs, bands.step.median);
     let middle = if runs > 0 {
         format!(" (median {median:.2} of {runs} runs)")

@@ -72,6 +72,9 @@ fn head(out: &mut String, report: &Report) {
 }
 
 fn figures(out: &mut String, report: &Report) {
+    for about in &report.observed {
+        row(out, "observed", about);
+    }
     machines(out, &report.cluster);
     row(out, "placement", &placement(&report.placement));
     row(out, "", &stages(&report.placement));

@@ -60,8 +60,13 @@ pub struct Priced {
     frame: u64,
     fixed: u64,
     slack: f64,
+    /// What times and memory are multiplied by since a run was measured.
+    observed: [f64; 2],
     cores: Option<Sharing>,
 }
+
+/// Parts of a step that are multiplied are rounded one by one, so a bound stays a little below.
+const ROUNDED: f64 = 1.0 - 1e-9;
 
 /// A placement's lower bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +130,7 @@ pub fn price(
         frame,
         fixed: libm::floor(hardware.overhead.context.value) as u64,
         slack,
+        observed: [hardware.time_factor(), hardware.memory_factor()],
         cores,
     })
 }
@@ -215,9 +221,16 @@ impl Priced {
             .map(|(at, chunks)| self.bytes(placement, at, chunks))
             .max();
         let peak = libm::floor(bytes.unwrap_or(0) as f64 * (1.0 + self.slack)) as u64;
+        let step = self.shared(placement, micro_steps, step.unwrap_or(0));
+        let times = |figure: u64, factor: f64| libm::floor(figure as f64 * factor) as u64;
+        let [time, memory] = self.observed;
         Bound {
-            step: self.shared(placement, micro_steps, step.unwrap_or(0)),
-            peak: self.fixed + peak,
+            step: if time == 1.0 {
+                step
+            } else {
+                times(step, time * ROUNDED)
+            },
+            peak: times(self.fixed + peak, memory.min(1.0)),
         }
     }
 

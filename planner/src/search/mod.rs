@@ -8,6 +8,7 @@
 pub mod bound;
 pub mod evaluate;
 pub mod figures;
+pub mod observe;
 pub mod reach;
 pub mod space;
 #[cfg(test)]
@@ -88,6 +89,8 @@ struct Candidate<'s> {
 struct Known {
     prices: BTreeMap<Key, Priced>,
     layouts: Layouts,
+    /// Whether nothing is left out by its bounds.
+    is_exhaustive: bool,
 }
 
 struct Search<'e> {
@@ -125,6 +128,22 @@ pub fn plan(
     options: Options,
 ) -> Result<Answer, Nowhere> {
     plan_knowing(experiment, hardware, options, &mut Known::default())
+}
+
+/// Finds the best placement by simulating every one of them: what [`plan`] must agree with.
+///
+/// # Errors
+/// As [`plan`].
+pub fn exhaustive(
+    experiment: &Experiment,
+    hardware: &Hardware,
+    options: Options,
+) -> Result<Answer, Nowhere> {
+    let mut known = Known {
+        is_exhaustive: true,
+        ..Known::default()
+    };
+    plan_knowing(experiment, hardware, options, &mut known)
 }
 
 /// The same with what is known already; what is found on the way is left for the next search.
@@ -255,7 +274,7 @@ impl<'e> Search<'e> {
             let bounded = self.bounded(key, &placements);
             let least = bounded.iter().map(|candidate| candidate.bound.peak).min();
             full = least
-                .filter(|&peak| peak > capacity)
+                .filter(|&peak| peak > capacity && !self.known.is_exhaustive)
                 .map(|peak| (key, peak));
             candidates.extend(bounded);
         }
@@ -313,7 +332,9 @@ impl<'e> Search<'e> {
     fn run(&mut self, candidates: &[Candidate<'_>], alternatives: usize) {
         let capacity = evaluate::capacity(self.experiment, self.hardware);
         for candidate in candidates {
-            if candidate.bound.peak > capacity {
+            if self.known.is_exhaustive {
+                self.evaluate(candidate);
+            } else if candidate.bound.peak > capacity {
                 self.misfit(candidate.placement, candidate.bound.peak, capacity);
             } else if candidate.value > self.threshold(alternatives) {
                 let step = candidate.bound.step;

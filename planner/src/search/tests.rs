@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::bound::{Bound, Key, price};
 use super::evaluate::{Evaluated, evaluate_cut};
 use super::why::{Pin, why_not};
-use super::{Options, plan, space};
+use super::{Options, exhaustive, plan, space};
 use crate::graph::shape::Shape;
 use crate::hardware;
 use crate::placement::Placement;
@@ -271,6 +271,9 @@ proptest! {
         let mut experiment = case.experiment.clone();
         let answer = plan(&experiment, &case.hardware, Options { alternatives: 0 }).unwrap();
         prop_assert_eq!(answer.chosen.fits(), !case.steps().is_empty());
+        let all = exhaustive(&experiment, &case.hardware, Options { alternatives: 0 }).unwrap();
+        prop_assert_eq!(&all.chosen.placement, &answer.chosen.placement);
+        prop_assert_eq!((all.simulated, all.candidates), (case.all.len() as u64, answer.candidates));
         if let Some(&best) = case.steps().first() {
             prop_assert_eq!(answer.chosen.simulation.step, best);
         }

@@ -78,6 +78,29 @@ pub struct Simulation {
 }
 
 impl Simulation {
+    /// The same with every time multiplied.
+    fn times(mut self, factor: f64) -> Self {
+        if factor == 1.0 {
+            return self;
+        }
+        let scale = |time: &mut u64| *time = libm::round(*time as f64 * factor) as u64;
+        scale(&mut self.step);
+        for role in &mut self.roles {
+            let parts = [
+                &mut role.compute,
+                &mut role.communication,
+                &mut role.bubble,
+                &mut role.optimizer,
+            ];
+            parts.into_iter().for_each(scale);
+        }
+        for span in &mut self.spans {
+            scale(&mut span.start);
+            scale(&mut span.end);
+        }
+        self
+    }
+
     /// The mean over stages of what filled the step.
     pub fn mean(&self) -> RoleTime {
         let count = self.roles.len().max(1) as u64;
@@ -97,5 +120,6 @@ impl Simulation {
 /// The stages wait for each other for ever: the plan is wrong.
 pub fn run(costs: &Costs<'_>, detail: Detail) -> Result<Simulation, Stuck> {
     let program = actions::Program::of(costs, detail);
-    clock::run(&program, detail == Detail::Instructions)
+    let simulation = clock::run(&program, detail == Detail::Instructions)?;
+    Ok(simulation.times(costs.hardware().time_factor()))
 }
