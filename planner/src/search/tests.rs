@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pleach_dsl::experiment::{
-    Checkpoints, Cluster, Dataset, Evaluate, Experiment, Log, Model, Precision, Price, Train,
-    Wishes,
+    Checkpoints, Cluster, Dataset, Evaluate, Experiment, Log, Mixer, Model, Precision, Price,
+    Train, Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::hardware::Hardware;
@@ -53,6 +53,19 @@ pub(super) fn experiment(
         hash: String::new(),
         origins: BTreeMap::new(),
     }
+}
+
+/// One layer looks near, and the head reads the embedding's matrix.
+fn mixed(mut experiment: Experiment) -> Experiment {
+    let model = &mut experiment.model;
+    let mut near = model.kinds[0].clone();
+    if let Mixer::Attention(attention) = &mut near.mixer {
+        attention.window = Some(16);
+    }
+    model.kinds.push(near);
+    model.order[1] = 1;
+    model.tied = true;
+    experiment
 }
 
 /// A small space, wholly evaluated.
@@ -103,7 +116,7 @@ impl Case {
 static CASES: LazyLock<[Case; 3]> = LazyLock::new(|| {
     [
         Case::of(experiment("a100_40g", [1, 4], [4, 512, 8, 4])),
-        Case::of(experiment("h100_80g", [2, 1], [3, 1024, 8, 4])),
+        Case::of(mixed(experiment("h100_80g", [2, 1], [3, 1024, 8, 4]))),
         Case::of(experiment("this_machine", [1, 4], [4, 128, 4, 4])),
     ]
 });
