@@ -40,10 +40,17 @@ fn forward(experiment: &Experiment) -> [f64; 2] {
     [layers, (2 * model.hidden * model.vocab) as f64]
 }
 
-/// FLOPs of one forward pass over a token in the products of scores and values: the whole square.
+/// FLOPs of one forward pass over a token in the products of scores and values: the whole square, or a window to both sides.
 fn scores(experiment: &Experiment) -> f64 {
-    let model = Shape::known(&experiment.model);
-    (model.layers * 4 * model.context * model.attention.heads * model.attention.head_dim) as f64
+    let model = &experiment.model;
+    let kinds = Shape::kinds(model);
+    let layer = |kind: &usize| {
+        let attention = &kinds[*kind].attention;
+        let window = attention.window.unwrap_or(model.context);
+        let seen = model.context.min(window.saturating_mul(2));
+        4 * seen * attention.heads * attention.head_dim
+    };
+    model.order.iter().map(layer).sum::<u64>() as f64
 }
 
 /// FLOPs of a step's matrix products, once forward and twice backward: no recompute, full attention, the head, no embedding.

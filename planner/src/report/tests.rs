@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use pleach_dsl::experiment::Experiment;
+use pleach_dsl::experiment::{Experiment, Mixer};
 
+use super::model::{model_flops, tokens};
 use super::screen::{memory_screen, screen};
 use super::{Report, prediction};
 use crate::cost::Costs;
@@ -89,6 +90,21 @@ fn figures_follow_from_one_another() {
         let kinds = stage.parameters + stage.gradients + stage.optimizer + stage.activations;
         assert_eq!(kinds + stage.buffers + stage.overhead, stage.peak);
     }
+}
+
+#[test]
+fn layers_that_look_near_do_less() {
+    let mut experiment = FLAGSHIP.experiment.clone();
+    let whole = model_flops(&experiment);
+    let mut near = experiment.model.kinds[0].clone();
+    if let Mixer::Attention(attention) = &mut near.mixer {
+        attention.window = Some(256);
+    }
+    experiment.model.kinds.push(near);
+    experiment.model.order[..22].fill(1);
+    let unseen = 22.0 * 4.0 * (2048.0 - 512.0) * 6144.0;
+    let less = 3.0 * unseen * tokens(&experiment);
+    assert_eq!(whole - model_flops(&experiment), less);
 }
 
 #[test]
