@@ -35,6 +35,9 @@ pub struct Hardware {
     pub memory: Memory,
     /// What every instruction costs beside its work: launch on a GPU, dispatch on a CPU; in seconds.
     pub launch: Figure,
+    /// Seconds that the host takes to issue one operation with its derivative from PyTorch; a device that is faster than that waits. None on a CPU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Figure>,
     /// Cores that all ranks of the machine share; none for GPUs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cores: Option<Cores>,

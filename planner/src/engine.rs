@@ -6,10 +6,24 @@
 /// How attention is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttentionKernel {
-    /// One kernel that never stores the scores.
+    /// One kernel that never stores the scores (FlashAttention-2, whose rate the tables hold).
     Flash,
+    /// The first FlashAttention, whose work is cut over fewer threads: half the rate of the second (arXiv 2307.08691, section 4.1).
+    FirstFlash,
     /// Batched products with the scores stored in 16 bits between them, softmax as one fused kernel.
     StoredScores,
+    /// The same by plain operators: scaling, masking and softmax each read and write the scores.
+    Unfused,
+}
+
+impl AttentionKernel {
+    /// Whether scores are written to memory.
+    pub fn stores_scores(self) -> bool {
+        matches!(
+            self,
+            AttentionKernel::StoredScores | AttentionKernel::Unfused
+        )
+    }
 }
 
 /// How an engine cuts layers into pipeline stages.
@@ -21,6 +35,24 @@ pub enum Partition {
     Even,
     /// By counting modules and functions whose name contains `transformer`: DeepSpeed's `type:transformer|mlp` over GPT-NeoX's list.
     NamedModules,
+    /// By counting a list of modules: some before the layers, the layers, some behind them. What does not divide goes to the first stages.
+    Counted {
+        /// Modules that count and come before the layers, on the first stage.
+        before: u32,
+        /// Modules that count and come behind the layers, on the last stage.
+        after: u32,
+    },
+}
+
+/// Where an engine keeps gradients in 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Narrow {
+    /// Nowhere.
+    Never,
+    /// Where products are in `f16`; with `bf16` they are summed in 32 bits.
+    F16,
+    /// With either type.
+    Always,
 }
 
 /// What an engine computes again under selective recomputation.
@@ -53,8 +85,28 @@ pub struct Engine {
     pub scattered_transfers: bool,
     /// Whether weight gradients are added into the accumulator by the product itself, or by a kernel of its own.
     pub fused_weight_gradient: bool,
-    /// Whether gradients are kept and reduced in 16 bits where products are in `f16`.
-    pub narrow_gradients: bool,
+    /// Where gradients are kept in 16 bits.
+    pub narrow_gradients: Narrow,
+    /// Whether gradients that are kept in 16 bits are summed over replicas in 32.
+    pub wide_reduction: bool,
+    /// Whether gradients of ZeRO 1 are summed whole on every replica, and what is not its own is then thrown away.
+    pub whole_reduction: bool,
+    /// Whether, with sums in 32 bits, the gradients of a micro-batch stay beside them in 16 bits until all are added.
+    pub both_gradients: bool,
+    /// Whether the optimizer copies 16-bit gradients of what it updates to 32 bits.
+    pub copied_gradients: bool,
+    /// Whether what sequence parallelism gathered is thrown away after forward and gathered again for backward.
+    pub gathers_again: bool,
+    /// Whether adding a bias is part of the kernel behind it.
+    pub fused_bias: bool,
+    /// Passes over its operands that a norm takes, over those of one fused kernel.
+    pub norm_passes: f64,
+    /// Passes over its operands that a gated nonlinearity takes, over those of one fused kernel.
+    pub gate_passes: f64,
+    /// Whether reducing a gradient over tensor-parallel ranks runs beside the product for the same layer's weights.
+    pub overlapped_reduction: bool,
+    /// What issuing an operation takes of the host, over an operation of PyTorch with its derivative.
+    pub dispatch: f64,
     /// Bytes that splitting heads and rotating them moves, over those of one fused kernel.
     pub rotary_passes: f64,
     /// Whether sums of more than two tensors take one kernel for each pair.
@@ -86,7 +138,17 @@ pub const PLEACH: Engine = Engine {
     blocking_transfers: false,
     scattered_transfers: false,
     fused_weight_gradient: true,
-    narrow_gradients: false,
+    narrow_gradients: Narrow::Never,
+    wide_reduction: false,
+    whole_reduction: false,
+    both_gradients: false,
+    copied_gradients: false,
+    gathers_again: false,
+    fused_bias: false,
+    norm_passes: 1.0,
+    gate_passes: 1.0,
+    overlapped_reduction: false,
+    dispatch: 0.5,
     rotary_passes: 1.0,
     pairwise_sums: false,
     wide_logits: false,
@@ -110,9 +172,19 @@ pub const NEOX: Engine = Engine {
     dropout: false,
     reruns_forward: true,
     blocking_transfers: true,
-    scattered_transfers: false,
+    scattered_transfers: true,
     fused_weight_gradient: false,
-    narrow_gradients: true,
+    narrow_gradients: Narrow::F16,
+    wide_reduction: false,
+    whole_reduction: false,
+    both_gradients: false,
+    copied_gradients: true,
+    gathers_again: false,
+    fused_bias: false,
+    norm_passes: 1.0,
+    gate_passes: 1.0,
+    overlapped_reduction: false,
+    dispatch: 1.0,
     rotary_passes: 2.4,
     pairwise_sums: true,
     wide_logits: true,
@@ -128,7 +200,8 @@ pub const NEOX: Engine = Engine {
         "rotary positions by separate kernels and a copy (rope_fusion: false); no dropout (NeoX's default)",
         "a checkpointed layer runs its whole forward again (torch's checkpoint)",
         "logits copied to 32 bits for the loss, their exponentials kept for its backward (fp16_lm_cross_entropy: false)",
-        "stages send and receive in line with their computation (DeepSpeed's PipelineEngine)",
+        "stages send and receive in line with their computation, a part of a tensor from each rank (DeepSpeed's PipelineEngine)",
+        "the optimizer copies 16-bit gradients of its slice to 32 bits (DeepSpeed's stage_1_and_2.py)",
         "weight gradients added by a kernel of their own, in 16 bits; reduced through 500M elements (DeepSpeed's default bucket)",
         "the allocator holds 10 % beyond live tensors (torch's caching allocator; 2 to 10 GB are reported on 80 GB)",
     ],
@@ -138,7 +211,7 @@ pub const NEOX: Engine = Engine {
 pub const MEGATRON: Engine = Engine {
     name: "megatron",
     dropout: true,
-    scattered_transfers: true,
+    fused_bias: true,
     rotary_passes: 1.0,
     pairwise_sums: false,
     partition: Partition::Even,
@@ -147,11 +220,53 @@ pub const MEGATRON: Engine = Engine {
     facts: &[
         "batched products around a fused causal softmax, scores stored in 16 bits; dropout on scores and residual branches",
         "a checkpointed layer runs its whole forward again; logits copied to 32 bits for the loss",
+        "biases are added by the kernel behind them (bias_gelu_fusion, bias_dropout_fusion)",
         "tensor-parallel ranks send a part each between stages (scatter/gather, arXiv 2104.04473)",
         "stages of equally many layers; interleaved ones exchange once for each forward and backward (arXiv 2104.04473)",
         "weight gradients added by a kernel of their own, in 16 bits",
     ],
     ..NEOX
+};
+
+/// Megatron-LM of 2022, with which sequence parallelism came.
+pub const MEGATRON_2022: Engine = Engine {
+    name: "megatron_2022",
+    sequence_parallel: true,
+    overlapped_reduction: true,
+    gathers_again: true,
+    facts: &[
+        "of what sequence parallelism gathers only the own part is kept, and gathered again for backward (arXiv 2205.05198, section 4.2.2)",
+        "as megatron; gradients are reduced over tensor-parallel ranks beside the product for the weights (arXiv 2205.05198, section 4.2.2)",
+    ],
+    ..MEGATRON
+};
+
+/// Megatron-DeepSpeed of BigScience with DeepSpeed's pipeline engine, in which BLOOM was trained.
+pub const MEGATRON_DEEPSPEED: Engine = Engine {
+    name: "megatron_deepspeed",
+    gradient_bucket: Some(500_000_000),
+    both_gradients: true,
+    facts: &[
+        "batched products around a fused causal softmax, scores stored in 16 bits; dropout on scores and residual branches",
+        "with bf16, gradients of a micro-batch are added to the sums in 32 bits after its whole backward (DeepSpeed's bf16_optimizer.py of 2022)",
+        "a checkpointed layer runs its whole forward again; logits copied to 32 bits for the loss",
+        "as many layers on each stage (pipe_partition_method type:transformer), a part of a tensor from each rank (PipelineEngine's is_pipe_partitioned)",
+        "weight gradients added by a kernel of their own, in 16 bits with fp16 and in 32 with bf16; reduced through 500M elements",
+    ],
+    ..MEGATRON
+};
+
+/// The same once embeddings counted as layers: BLOOM's own run and the trials before it.
+pub const MEGATRON_DEEPSPEED_EMBEDDING: Engine = Engine {
+    name: "megatron_deepspeed_embedding",
+    partition: Partition::Counted {
+        before: 1,
+        after: 1,
+    },
+    facts: &[
+        "as megatron_deepspeed; embeddings count as layers (pipe_partition_method type:transformer|embedding)",
+    ],
+    ..MEGATRON_DEEPSPEED
 };
 
 /// Stacks of 2023 in Megatron's layout around FlashAttention, planned for comparison with their published grids.
@@ -160,7 +275,7 @@ pub const MEGATRON_FLASH: Engine = Engine {
     attention: AttentionKernel::Flash,
     selective: Selective::CheapOperations,
     dropout: false,
-    narrow_gradients: false,
+    narrow_gradients: Narrow::Never,
     sequence_parallel: true,
     facts: &[
         "FlashAttention-2 and a fused RMSNorm; no dropout (LLaMA's recipe)",
@@ -170,6 +285,75 @@ pub const MEGATRON_FLASH: Engine = Engine {
     ..MEGATRON
 };
 
+/// Aleph Alpha's stack (github.com/Aleph-Alpha/scaling) with FlashAttention-2 and a fused RMSNorm.
+pub const SCALING: Engine = Engine {
+    name: "scaling",
+    scattered_transfers: false,
+    rotary_passes: PLAIN_ROTARY,
+    gate_passes: PLAIN_GATE,
+    narrow_gradients: Narrow::Always,
+    interleaves: false,
+    wide_reduction: true,
+    whole_reduction: true,
+    partition: Partition::Counted {
+        before: 1,
+        after: 2,
+    },
+    gradient_bucket: Some(500_000_000),
+    facts: &[
+        "FlashAttention-2 and a fused RMSNorm; no dropout (LLaMA's recipe)",
+        "rotary positions and gates by plain operators; tensor-parallel sums wait in line (linear/utils.py)",
+        "stages cut a list of embedding, layers, norm and head evenly, the first ones taking the rest (pipe_partition_uniform)",
+        "stages send and receive in line with their computation, each rank all of a tensor (PipeCommunicator)",
+        "gradients kept in 16 bits, summed over replicas in 32 through 500M elements, whole also under ZeRO 1 (allreduce.py, parameter_group.py)",
+        "a checkpointed layer runs its whole forward again; logits copied to 32 bits for the loss",
+    ],
+    ..MEGATRON_FLASH
+};
+
+/// RMSNorm by plain operators in 32 bits, as LLaMA's own: counted by reads and writes 38 bytes an element forward (a copy, a square, a mean, a product, a
+/// copy back, the weight) and some 90 backward, where one fused kernel takes 10.
+const PLAIN_NORM: f64 = 13.0;
+
+/// Rotating queries and keys by plain operators: halves are turned and joined, two products and a sum for each, beside splitting the heads.
+const PLAIN_ROTARY: f64 = 4.0;
+
+/// A gate by plain operators: the nonlinearity is written and read again.
+const PLAIN_GATE: f64 = 5.0 / 3.0;
+
+/// Aleph Alpha's stack before it had a kernel for RMSNorm.
+pub const SCALING_FLASH2: Engine = Engine {
+    name: "scaling_flash2",
+    norm_passes: PLAIN_NORM,
+    facts: &["as scaling, with RMSNorm by plain operators"],
+    ..SCALING
+};
+
+/// Aleph Alpha's stack with the first FlashAttention.
+pub const SCALING_FLASH1: Engine = Engine {
+    name: "scaling_flash1",
+    attention: AttentionKernel::FirstFlash,
+    facts: &["as scaling_flash2, with FlashAttention 1.0.8"],
+    ..SCALING_FLASH2
+};
+
+/// Aleph Alpha's stack with Megatron's fused softmax.
+pub const SCALING_FUSED: Engine = Engine {
+    name: "scaling_fused",
+    attention: AttentionKernel::StoredScores,
+    selective: Selective::AttentionCore,
+    facts: &["as scaling_flash2, with batched products around Megatron's fused softmax"],
+    ..SCALING_FLASH2
+};
+
+/// Aleph Alpha's stack with attention by plain operators.
+pub const SCALING_TORCH: Engine = Engine {
+    name: "scaling_torch",
+    attention: AttentionKernel::Unfused,
+    facts: &["as scaling_fused, with scaling, masking and softmax as operators of their own"],
+    ..SCALING_FUSED
+};
+
 /// nanotron, as Hugging Face measured it in 2024 and 2025.
 pub const NANOTRON: Engine = Engine {
     name: "nanotron",
@@ -177,17 +361,36 @@ pub const NANOTRON: Engine = Engine {
     blocking_transfers: true,
     partition: Partition::Work,
     interleaves: false,
+    gate_passes: PLAIN_GATE,
+    gathers_again: true,
     facts: &[
+        "of what sequence parallelism gathers only the own part is kept (tp_recompute_allgather)",
         "FlashAttention-2, RMSNorm and rotary positions as fused kernels (nanotron's own LLaMA)",
         "gradients added in 32 bits by a kernel of their own (accumulate_grad_in_fp32)",
-        "stages by work (get_block_compute_costs), 1F1B, sending and receiving in line with computation; logits copied to 32 bits for the loss",
+        "stages by the blocks' work (get_block_compute_costs), 1F1B, sending and receiving in line with computation",
+        "logits copied to 32 bits for the loss",
     ],
     ..MEGATRON_FLASH
 };
 
+/// All of them.
+const ENGINES: [&Engine; 13] = [
+    &PLEACH,
+    &NEOX,
+    &MEGATRON,
+    &MEGATRON_2022,
+    &MEGATRON_DEEPSPEED,
+    &MEGATRON_DEEPSPEED_EMBEDDING,
+    &MEGATRON_FLASH,
+    &SCALING,
+    &SCALING_FLASH2,
+    &SCALING_FLASH1,
+    &SCALING_FUSED,
+    &SCALING_TORCH,
+    &NANOTRON,
+];
+
 /// The engine of that name.
 pub fn find(name: &str) -> Option<&'static Engine> {
-    [&PLEACH, &NEOX, &MEGATRON, &MEGATRON_FLASH, &NANOTRON]
-        .into_iter()
-        .find(|engine| engine.name == name)
+    ENGINES.into_iter().find(|engine| engine.name == name)
 }

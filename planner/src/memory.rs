@@ -13,7 +13,6 @@ use pleach_plan::{
 
 use crate::cost::Costs;
 use crate::cost::attention::Shape;
-use crate::engine::AttentionKernel;
 
 /// Bytes of one stage's ranks at their peak, by kind; the six sum to `peak`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,7 +158,30 @@ fn sizes(costs: &Costs<'_>) -> Vec<u64> {
             sizes[id.0 as usize] = costs.size(*id) + extra;
         }
     }
+    if costs.engine().gathers_again && plan.sequence_parallel {
+        for id in gathered(plan) {
+            sizes[id.0 as usize] /= u64::from(plan.mesh.tp);
+        }
+    }
     sizes
+}
+
+/// What forward gathers over tensor-parallel ranks and leaves for backward.
+fn gathered(plan: &Plan) -> Vec<TensorId> {
+    let forward = plan
+        .bodies
+        .iter()
+        .filter(|body| body.kind == BodyKind::Forward);
+    let outs = |body: &Body| -> Vec<TensorId> {
+        let gathers = |instr: &&Instr| matches!(instr.op, Op::AllGather { .. });
+        let outs = body
+            .code
+            .iter()
+            .filter(gathers)
+            .flat_map(|instr| instr.outs.clone());
+        outs.filter(|id| body.saves.contains(id)).collect()
+    };
+    forward.flat_map(outs).collect()
 }
 
 fn profile(costs: &Costs<'_>, sizes: &[u64], body: &Body) -> Profile {
@@ -270,9 +292,17 @@ fn stage(costs: &Costs<'_>, sizes: &[u64], profiles: &[Profile], role: &Role) ->
     let [parameters, gradients, optimizer] = kinds(plan, sizes, role);
     let others = statics - parameters - gradients - optimizer;
     let bucket = bucket(costs, gradients);
-    let activations = (peaks.inside - peaks.workspace) as u64 - statics;
-    let buffers = others + peaks.workspace as u64 + bucket;
-    let allocated = peaks.inside as u64 + bucket;
+    let [beside, copies] = gradients_beside(costs, sizes, role, parameters);
+    let [mut activations, mut workspace] = [
+        (peaks.inside - peaks.workspace) as u64 - statics,
+        peaks.workspace as u64,
+    ];
+    if copies > activations + workspace {
+        [activations, workspace] = [0, copies];
+    }
+    let gradients = gradients + beside;
+    let buffers = others + workspace + bucket;
+    let allocated = parameters + gradients + optimizer + activations + buffers;
     let overhead = overhead(costs, allocated);
     StageMemory {
         parameters,
@@ -317,6 +347,23 @@ fn kinds(plan: &Plan, sizes: &[u64], role: &Role) -> [u64; 3] {
     ]
 }
 
+/// What an engine holds of gradients beside those of the plan: all step long, and while it updates.
+fn gradients_beside(costs: &Costs<'_>, sizes: &[u64], role: &Role, parameters: u64) -> [u64; 2] {
+    let plan = costs.plan();
+    let narrow = costs.narrow_gradients();
+    let both = costs.engine().both_gradients && plan.training.compute.bytes() == 2 && !narrow;
+    let moments: Vec<TensorId> = plan.buckets.iter().map(|bucket| bucket.m).collect();
+    let copied = costs.engine().copied_gradients && narrow;
+    [
+        if both { parameters } else { 0 },
+        if copied {
+            statics(plan, sizes, role, &moments)
+        } else {
+            0
+        },
+    ]
+}
+
 /// The engine's flat buffer for reducing gradients, never larger than the gradients.
 fn bucket(costs: &Costs<'_>, gradients: u64) -> u64 {
     let plan = costs.plan();
@@ -352,9 +399,10 @@ fn overhead(costs: &Costs<'_>, allocated: u64) -> u64 {
 impl Costs<'_> {
     /// Bytes of one set of attention scores, where the engine stores them.
     fn scores(&self, instr: &Instr) -> u64 {
-        match self.engine().attention {
-            AttentionKernel::StoredScores => self.attention_shape(instr).map_or(0, Shape::scores),
-            AttentionKernel::Flash => 0,
+        if self.engine().attention.stores_scores() {
+            self.attention_shape(instr).map_or(0, Shape::scores)
+        } else {
+            0
         }
     }
 
@@ -402,8 +450,12 @@ impl Costs<'_> {
             Op::Attention(_) => self.scores(instr),
             Op::AttentionBackward(_) => 2 * self.scores(instr) + self.scores_again(instr),
             Op::CrossEntropyBackward { .. } => self.wide_logits(instr),
-            Op::LinearBackwardWeight {} if !self.engine().fused_weight_gradient => {
-                instr.updates.iter().map(|&id| self.size(id)).sum()
+            Op::LinearBackwardWeight {} => {
+                let added: u64 = instr.updates.iter().map(|&id| self.size(id)).sum();
+                let fused = self.engine().fused_weight_gradient;
+                let gathers = self.engine().gathers_again && self.plan().sequence_parallel;
+                let again = instr.ins.iter().map(|&id| self.size(id)).max().unwrap_or(0);
+                (if fused { 0 } else { added }) + (if gathers { again } else { 0 })
             }
             _ => 0,
         }

@@ -40,7 +40,7 @@ fn every_pipeline_ends_and_means_the_same() {
 
 #[test]
 fn chunks_shorten_the_bubble_by_their_number() {
-    let mut hardware = hardware::find("a100_80g", None).expect("it is built in");
+    let mut hardware = hardware::plain("a100_80g").expect("it is built in");
     let links = hardware.links.as_mut().expect("a GPU has links");
     (links.intra_node.value, links.intra_latency.value) = (1e30, 1e-30);
     hardware.collective.clear();
@@ -75,7 +75,7 @@ fn chunks_shorten_the_bubble_by_their_number() {
 /// section 4.2.3).
 #[test]
 fn the_first_stage_keeps_more() {
-    let hardware = hardware::find("a100_80g", None).expect("it is built in");
+    let hardware = hardware::plain("a100_80g").expect("it is built in");
     let frames = |vpp: u32| {
         let (experiment, plan) = interleaved(24, 16, 4, vpp);
         let costs = Costs::new(&plan, &hardware, &experiment.cluster);

@@ -8,19 +8,17 @@ use crate::process::{self, Failure, cargo};
 /// Where the published runs lie, seen from the checkout.
 const RUNS: &str = "../shared/data/published";
 
-/// Prints the table; `rows` lists every row, `bands` prints the table of bands instead.
+/// Prints the table. Flags of the example: `--rows` lists every row, `--bands` writes the bands, `--fit` the constants of each chip.
 ///
 /// # Errors
 /// The published runs are not there, or the planner does not build.
-pub fn run(rows: bool, bands: bool) -> Result<(), Failure> {
+pub fn run(flags: &[&str]) -> Result<(), Failure> {
     if !places::root().join(RUNS).is_dir() {
         return Err(
             Failure::new(format!("there are no published runs in {RUNS}"))
                 .help("they are not part of the project; put their folder there"),
         );
     }
-    let flags = [(rows, "--rows"), (bands, "--bands")];
-    let flags = flags.into_iter().filter(|(asked, _)| *asked);
     let arguments = [
         "run",
         "--quiet",
@@ -33,6 +31,6 @@ pub fn run(rows: bool, bands: bool) -> Result<(), Failure> {
         RUNS,
     ];
     let mut command = cargo(arguments);
-    command.args(flags.map(|(_, flag)| flag));
+    command.args(flags);
     process::run(&mut command)
 }

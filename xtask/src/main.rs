@@ -30,9 +30,12 @@ enum Task {
         /// List every row
         #[arg(long)]
         rows: bool,
-        /// Print hardware/bands.toml anew instead
+        /// Write hardware/bands.toml anew instead
         #[arg(long)]
         bands: bool,
+        /// Fit the constants of each chip anew instead: hardware/fitted (minutes)
+        #[arg(long)]
+        fit: bool,
     },
     /// Writes the files that are made from the language's schema: its reference page and the grammar for editors
     Generate,
@@ -49,7 +52,12 @@ fn main() -> ExitCode {
         Task::Demo => demo::run().map(|()| true),
         Task::Test => suite::run(),
         Task::Bench => bench::run().map(|()| true),
-        Task::Accuracy { rows, bands } => accuracy::run(rows, bands).map(|()| true),
+        Task::Accuracy { rows, bands, fit } => {
+            let flags = [(rows, "--rows"), (bands, "--bands"), (fit, "--fit")];
+            let asked = flags.into_iter().filter(|(asked, _)| *asked);
+            let asked: Vec<&str> = asked.map(|(_, flag)| flag).collect();
+            accuracy::run(&asked).map(|()| true)
+        }
         Task::Generate => generate::run().map(|()| true),
         Task::Setup { python } => setup::run(python).map(|()| true),
     };

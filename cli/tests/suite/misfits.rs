@@ -12,8 +12,8 @@ const NOWHERE: &str = r#"pleach::memory::too_large
   │ parameters     # GiB
   │ gradients      # GiB
   │ optimizer     # GiB
-  │ activations    # GiB
-  │ buffers        # MiB
+  │ activations        # B
+  │ buffers        # GiB
   │ overhead       # GiB
     ╭─[examples/neox_20b.pleach:12:17]
  11 │     layers    = 44

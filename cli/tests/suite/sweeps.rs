@@ -145,7 +145,10 @@ fn machines_without_a_table_are_planned_from_their_data_sheet_and_it_is_said() {
     let report = json(&stdout(&plan(SHEET)));
     let assumptions = report["assumptions"].to_string();
     assert!(assumptions.contains("data sheet only"), "{assumptions}");
-    assert!(assumptions.contains("of 198 runs"), "{assumptions}");
+    assert!(
+        assumptions.contains("for held-out published runs"),
+        "{assumptions}"
+    );
     let bare = "cluster=h200_141g { nodes = 2, inter_node = 400 Gbit/s, device = \"mine\" }";
     assert_eq!(plan(bare).status.code(), Some(0));
     let unknown = "cluster=a100_40g { nodes = 1, device = \"mine\" }";

@@ -145,6 +145,7 @@ fn measure(
             bandwidth: measured(alone.bandwidth),
         },
         launch: measured(alone.launch),
+        host: None,
         cores: Some(Cores {
             count: machine::cores(),
             contention,

@@ -1,6 +1,6 @@
 //! Published runs as they stand in the files: one row, its columns by name, under one set of names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// One published run: columns by name.
@@ -20,10 +20,26 @@ const NAMES: [(&str, &str); 9] = [
     ("node_size", "gpus_per_node"),
 ];
 
+/// Columns of a configuration.
+const CHOICE: [&str; 8] = [
+    "group",
+    "model",
+    "hidden",
+    "n_layers",
+    "seq_len",
+    "global_batch",
+    "n_gpus",
+    "gpu",
+];
+
+/// The file of all of nanotron's runs, of which the first file holds a sample.
+const EXTRA: &str = "nanotron_all.csv";
+
 /// The files with the group that their rows are of, where they do not say it themselves.
-const FILES: [(&str, Option<&str>); 4] = [
+const FILES: [(&str, Option<&str>); 5] = [
     ("throughput.csv", None),
     ("oom.csv", None),
+    (EXTRA, None),
     ("vtrain_multi.csv", Some("vtrain-multi")),
     ("vtrain_single.csv", Some("vtrain-single")),
 ];
@@ -54,6 +70,16 @@ impl Row {
         self.text("group")
     }
 
+    /// What makes a configuration: the same model, machines and batch; rows that are alike in it are alternatives of one another.
+    pub fn configuration(&self) -> String {
+        CHOICE.map(|column| self.text(column)).join(" ")
+    }
+
+    /// Whether it is only in the file of all of nanotron's runs.
+    pub fn is_extra(&self) -> bool {
+        self.text("extra") == "y"
+    }
+
     /// Whether the run ended for want of memory.
     pub fn is_out_of_memory(&self) -> bool {
         self.text("status") == "oom"
@@ -75,6 +101,16 @@ impl Row {
                 96.0 * batch * s * l * h * h * (1.0 + s / (6.0 * h) + vocab / (16.0 * l * h));
             Some(flops / (self.number("hw_tflops_per_gpu")? * 1e12 * self.number("n_gpus")?))
         })
+    }
+
+    /// GiB at the peak, as published.
+    pub fn peak(&self) -> Option<f64> {
+        self.number("peak_mem_gib_per_gpu")
+    }
+
+    /// Whether its peak is what PyTorch's allocator counted; else what the device showed.
+    pub fn counts_by_allocator(&self) -> bool {
+        ["nanotron", "torchtitan", "mbridge-skills"].contains(&self.group())
     }
 
     /// The same columns under the names of the larger file.
@@ -123,14 +159,23 @@ impl Row {
 /// A file is not there or does not parse.
 pub fn read(folder: &Path) -> Result<Vec<Row>, csv::Error> {
     let mut rows = Vec::new();
+    let mut known = BTreeSet::new();
     for (file, group) in FILES {
         let mut reader = csv::Reader::from_path(folder.join(file))?;
         for row in reader.deserialize() {
             let row = Row(row?);
-            rows.push(match group {
+            // The file of all of nanotron's runs repeats those of the large one.
+            if !known.insert(row.id().to_owned()) {
+                continue;
+            }
+            let mut row = match group {
                 Some(group) => row.renamed(group),
                 None => row,
-            });
+            };
+            if file == EXTRA {
+                row.0.insert("extra".to_owned(), "y".to_owned());
+            }
+            rows.push(row);
         }
     }
     Ok(rows)

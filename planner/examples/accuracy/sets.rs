@@ -1,5 +1,7 @@
 //! The sets of published rows that predictions are held against, each with its aim and what the best existing tool scores on it.
 
+use super::rows::Row;
+
 /// A set of rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Set {
@@ -13,6 +15,17 @@ pub struct Set {
     pub existing: &'static str,
     /// Mean error of the step time to reach, in percent.
     pub goal: f64,
+}
+
+impl Set {
+    /// Whether a row is of this set.
+    pub fn has(&self, row: &Row) -> bool {
+        let system = row.text("system");
+        let known = |beginning: &&str| system.starts_with(*beginning);
+        self.groups.contains(&row.group())
+            && row.is_measured()
+            && (self.systems.is_empty() || self.systems.iter().any(known))
+    }
 }
 
 const fn set(

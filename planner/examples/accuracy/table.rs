@@ -2,92 +2,104 @@
 
 use std::collections::BTreeMap;
 
-use pleach_planner::hardware::bands::Band;
-
-use super::price::Predicted;
+use super::bands::{self, Kind, Ratio};
+use super::priced::{Found, Priced};
 use super::rows::Row;
 use super::sets::{SETS, Set};
 
-/// A row with its prediction, or why there is none.
-pub type Priced = (Row, Result<Predicted, String>);
-
-/// Rows of one choice: the same model, machines and batch, placed differently.
-type Grid<'p> = BTreeMap<Vec<&'p str>, Vec<(f64, f64)>>;
-
-/// What makes rows alternatives of one another when it is alike.
-const CHOICE: [&str; 8] = [
-    "group",
-    "model",
-    "hidden",
-    "n_layers",
-    "seq_len",
-    "global_batch",
-    "n_gpus",
-    "gpu",
-];
+/// What a row's prediction is held against.
+struct Compared<'p> {
+    row: &'p Row,
+    found: &'p Found,
+    measured: f64,
+}
 
 /// The whole table.
-pub fn table(priced: &[Priced], bands: impl Fn(&str) -> Option<Band>) -> String {
-    let mut lines = vec![format!(
-        "{:<28} {:>9} {:>7} {:>7} {:>7} {:>7} {:>7}  {:<18} {:>6}",
-        "step time", "rows", "mean %", "median", "most %", "regret", "inside", "best known", "goal"
-    )];
-    lines.extend(SETS.iter().map(|set| line(set, priced, &bands)));
+pub fn table(priced: &[Priced]) -> String {
+    let mut lines = vec![
+        "step time; every figure of rows whose configuration was held out from constants and bands"
+            .to_owned(),
+        format!(
+            "{:<28} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}  {:<18} {:>6} {:>16} {:>7}",
+            "",
+            "rows",
+            "mean %",
+            "median",
+            "most %",
+            "bias %",
+            "regret",
+            "inside",
+            "best known",
+            "goal",
+            "source out: mean",
+            "inside"
+        ),
+    ];
+    let step = bands::ratios(priced, Kind::Step);
+    let source = bands::ratios(priced, Kind::Source);
+    lines.extend(SETS.iter().map(|set| line(set, priced, &step, &source)));
+    lines.extend(shares("all bands", &step, &source));
     lines.push(String::new());
     lines.extend(memory(priced));
+    lines.push(String::new());
+    lines.extend(out_of_memory(priced));
     lines.push(String::new());
     lines.extend(unpredicted(priced));
     lines.join("\n")
 }
 
-fn members<'p>(set: &Set, priced: &'p [Priced]) -> Vec<&'p Priced> {
-    let mut members: Vec<&Priced> = priced
-        .iter()
-        .filter(|(row, _)| set.groups.contains(&row.group()) && row.is_measured())
-        .collect();
-    members.retain(|(row, _)| {
-        let system = row.text("system");
-        set.systems.is_empty() || set.systems.iter().any(|known| system.starts_with(known))
-    });
-    members
-}
-
-fn line(set: &Set, priced: &[Priced], bands: &impl Fn(&str) -> Option<Band>) -> String {
-    let members = members(set, priced);
-    let compared: Vec<(&Row, f64, f64)> = members
-        .iter()
-        .filter_map(|(row, predicted)| Some((row, predicted.as_ref().ok()?.step, row.step()?)))
-        .collect();
-    let errors: Vec<f64> = compared
-        .iter()
-        .map(|(_, predicted, measured)| (predicted / measured - 1.0).abs() * 100.0)
-        .collect();
-    let inside = compared.iter().filter(|(row, predicted, measured)| {
-        let ratio = measured / predicted;
-        bands(row.group()).is_some_and(|band| (band.low..=band.high).contains(&ratio))
-    });
-    let share = match compared.len() {
-        0 => String::new(),
-        count => format!("{:.0} %", inside.count() as f64 / count as f64 * 100.0),
+fn line(set: &Set, priced: &[Priced], step: &[Ratio], source: &[Ratio]) -> String {
+    let members: Vec<&Priced> = priced.iter().filter(|one| set.has(&one.row)).collect();
+    let compared: Vec<Compared> = members.iter().filter_map(|one| compared(one)).collect();
+    let signed = |pick: fn(&Found) -> f64| -> Vec<f64> {
+        let error = |one: &Compared| (pick(one.found) / one.measured - 1.0) * 100.0;
+        compared.iter().map(error).collect()
     };
-    let [mean, middle, most] = [mean(&errors), median(&errors), most(&errors)].map(shown);
+    let errors = signed(|found| found.held_out.step);
+    let sizes = absolute(&errors);
+    let without = absolute(&signed(|found| found.without_source.step));
+    let own = |ratio: &Ratio| set.groups.contains(&ratio.group);
+    let share = |ratios: &[Ratio], by_source| percent(bands::inside(ratios, own, by_source));
     format!(
-        "{:<28} {:>4}/{:<4} {mean:>7} {middle:>7} {most:>7} {:>7} {share:>7}  {:<18} {:>6}",
+        "{:<28} {:>3}/{:<4} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}  {:<18} {:>6} {:>16} {:>7}",
         set.name,
         compared.len(),
         members.len(),
+        shown(mean(&sizes)),
+        shown(median(&sizes)),
+        shown(most(&sizes)),
+        shown(median(&errors)),
         shown(regret(&compared)),
+        share(step, false),
         set.existing,
         format!("{} %", set.goal),
+        shown(mean(&without)),
+        share(source, true),
     )
 }
 
+fn shares(name: &str, step: &[Ratio], source: &[Ratio]) -> Vec<String> {
+    let held = percent(bands::inside(step, |_| true, false));
+    let out = percent(bands::inside(source, |_| true, true));
+    vec![format!(
+        "{name:<28} inside {held} (goal 86 to 94 %), with their source held out {out}"
+    )]
+}
+
+fn compared(one: &Priced) -> Option<Compared<'_>> {
+    Some(Compared {
+        row: &one.row,
+        found: one.found.as_ref().ok()?,
+        measured: one.row.step()?,
+    })
+}
+
 /// How much slower than the best of its alternatives the one is that was predicted to be the fastest: mean over the choices, in percent.
-fn regret(compared: &[(&Row, f64, f64)]) -> Option<f64> {
-    let mut grid = Grid::new();
-    for (row, predicted, measured) in compared {
-        let key = CHOICE.map(|column| row.text(column)).to_vec();
-        grid.entry(key).or_default().push((*predicted, *measured));
+fn regret(compared: &[Compared]) -> Option<f64> {
+    let mut grid: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    for one in compared {
+        let pair = (one.found.held_out.step, one.measured);
+        grid.entry(one.row.configuration()).or_default().push(pair);
     }
     let choices = grid.into_values().filter(|rows| rows.len() > 1);
     let regrets: Vec<f64> = choices
@@ -100,41 +112,75 @@ fn regret(compared: &[(&Row, f64, f64)]) -> Option<f64> {
     mean(&regrets)
 }
 
-/// Peak memory of the rows that publish it, and calls of out-of-memory.
+/// Peak memory of the rows that publish it.
 fn memory(priced: &[Priced]) -> Vec<String> {
-    let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-    let mut errors: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-    let mut calls: BTreeMap<&str, [u32; 4]> = BTreeMap::new();
-    for (row, predicted) in priced {
-        let Ok(predicted) = predicted else { continue };
-        if let Some(measured) = row.number("peak_mem_gib_per_gpu") {
-            let error = (gibibytes(predicted.peak) / measured - 1.0) * 100.0;
-            errors.entry(row.group()).or_default().push(error);
+    let mut errors: BTreeMap<&str, (Vec<f64>, u32)> = BTreeMap::new();
+    for one in priced.iter().filter(|one| one.row.is_measured()) {
+        let Some(published) = one.row.peak() else {
+            continue;
+        };
+        let (own, total) = errors.entry(one.row.group()).or_default();
+        *total += 1;
+        if let Ok(found) = &one.found {
+            own.push((found.full.gibibytes(&one.row) / published - 1.0) * 100.0);
         }
-        if !row.is_measured() && !row.is_out_of_memory() {
+    }
+    let ratios = bands::ratios(priced, Kind::Memory);
+    let mut lines = vec![format!(
+        "{:<28} {:>8} {:>7} {:>7} {:>7} {:>7} {:>7}  (goal: median 6 %; best known +9 to +21 %)",
+        "peak memory", "rows", "mean %", "median", "most %", "bias %", "inside"
+    )];
+    for (group, (errors, total)) in &errors {
+        let sizes = absolute(errors);
+        lines.push(format!(
+            "{group:<28} {:>3}/{total:<4} {:>7} {:>7} {:>7} {:>7} {:>7}",
+            errors.len(),
+            shown(mean(&sizes)),
+            shown(median(&sizes)),
+            shown(most(&sizes)),
+            shown(median(errors)),
+            percent(bands::inside(&ratios, |ratio| ratio.group == *group, false)),
+        ));
+    }
+    let all: Vec<f64> = errors
+        .into_values()
+        .flat_map(|(errors, _)| errors)
+        .collect();
+    lines.push(format!(
+        "all rows: median size {} %",
+        shown(median(&absolute(&all)))
+    ));
+    lines
+}
+
+fn out_of_memory(priced: &[Priced]) -> Vec<String> {
+    let mut calls: BTreeMap<&str, [u32; 4]> = BTreeMap::new();
+    for one in priced {
+        let Ok(found) = &one.found else { continue };
+        if !one.row.is_measured() && !one.row.is_out_of_memory() {
             continue;
         }
-        let call = match (row.is_out_of_memory(), predicted.peak > predicted.capacity) {
+        let predicted = found.full.peak > found.full.capacity;
+        let call = match (one.row.is_out_of_memory(), predicted) {
             (true, true) => 0,
             (true, false) => 1,
             (false, true) => 2,
             (false, false) => 3,
         };
-        calls.entry(row.group()).or_default()[call] += 1;
+        calls.entry(one.row.group()).or_default()[call] += 1;
     }
-    let mut lines = vec!["peak memory (predicted over published)".to_owned()];
-    for (group, errors) in &errors {
-        let sizes: Vec<f64> = errors.iter().map(|error| error.abs()).collect();
-        let [signed, size] = [median(errors), median(&sizes)].map(shown);
+    let mut lines = vec![format!(
+        "{:<28} {:>6} {:>6} {:>6} {:>6} {:>9} {:>7}",
+        "out of memory", "hit", "missed", "false", "fits", "accuracy", "recall"
+    )];
+    for (group, [hit, missed, wrong, right]) in calls {
+        let share = |part: u32, whole: u32| {
+            percent((whole > 0).then(|| f64::from(part) / f64::from(whole) * 100.0))
+        };
         lines.push(format!(
-            "  {group:<26} {:>4} rows, median {signed} %, median size {size} %",
-            errors.len()
-        ));
-    }
-    lines.push("out of memory: said and true, missed, said and false, fits and true".to_owned());
-    for (group, [hit, missed, false_alarm, right]) in calls {
-        lines.push(format!(
-            "  {group:<26} {hit:>5} {missed:>5} {false_alarm:>5} {right:>5}"
+            "{group:<28} {hit:>6} {missed:>6} {wrong:>6} {right:>6} {:>9} {:>7}",
+            share(hit + right, hit + missed + wrong + right),
+            share(hit, hit + missed)
         ));
     }
     lines
@@ -142,9 +188,9 @@ fn memory(priced: &[Priced]) -> Vec<String> {
 
 fn unpredicted(priced: &[Priced]) -> Vec<String> {
     let mut reasons: BTreeMap<(&str, &str), u32> = BTreeMap::new();
-    for (row, predicted) in priced {
-        if let Err(why) = predicted {
-            *reasons.entry((row.group(), why)).or_default() += 1;
+    for one in priced {
+        if let Err(why) = &one.found {
+            *reasons.entry((one.row.group(), why)).or_default() += 1;
         }
     }
     let mut lines = vec!["not predicted".to_owned()];
@@ -156,6 +202,14 @@ fn unpredicted(priced: &[Priced]) -> Vec<String> {
 
 fn shown(value: Option<f64>) -> String {
     value.map_or("–".to_owned(), |value| format!("{value:.1}"))
+}
+
+fn percent(value: Option<f64>) -> String {
+    value.map_or("–".to_owned(), |value| format!("{value:.0} %"))
+}
+
+fn absolute(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|value| value.abs()).collect()
 }
 
 fn mean(values: &[f64]) -> Option<f64> {

@@ -78,12 +78,30 @@ impl Costs<'_> {
             return self.streaming(instr, work);
         };
         match self.engine.attention {
-            AttentionKernel::Flash => self.flash(instr, work, shape, direction),
+            AttentionKernel::Flash => self.flash(instr, work, shape, direction, 1.0),
+            AttentionKernel::FirstFlash => self.flash(instr, work, shape, direction, 0.5),
             AttentionKernel::StoredScores => self.stored(instr, shape, direction),
+            AttentionKernel::Unfused => {
+                // Scaling and masking, and the softmax in 32 bits with its copies, each pass of those counting twice.
+                let passes = match direction {
+                    Direction::Forward => 10.0,
+                    Direction::Backward => 6.0,
+                };
+                let streamed =
+                    passes * shape.scores() as f64 / self.hardware.memory.bandwidth.value;
+                self.stored(instr, shape, direction) + streamed + 3.0 * self.hardware.launch.value
+            }
         }
     }
 
-    fn flash(&self, instr: &Instr, work: &Work, shape: Shape, direction: Direction) -> f64 {
+    fn flash(
+        &self,
+        instr: &Instr,
+        work: &Work,
+        shape: Shape,
+        direction: Direction,
+        part: f64,
+    ) -> f64 {
         let dtype = self.dtype(instr);
         let table = self
             .hardware
@@ -94,7 +112,7 @@ impl Costs<'_> {
         let rate = table.map_or_else(|| self.products.rate(dtype), |own| own.rate.value);
         let streamed =
             (work.bytes_read + work.bytes_written) as f64 / self.hardware.memory.bandwidth.value;
-        self.hardware.launch.value + (shape.flops(direction) / rate).max(streamed)
+        self.hardware.launch.value + (shape.flops(direction) / (part * rate)).max(streamed)
     }
 
     /// Forward: scores, softmax, values. Backward: two products each for scores and values, and softmax's derivative.
@@ -124,6 +142,7 @@ impl Costs<'_> {
         );
         let pass = shape.scores() as f64 / self.hardware.memory.bandwidth.value;
         let launch = self.hardware.launch.value;
+        // The fused causal softmax reads no scores above the diagonal, and writes all: forward one and a half, backward two.
         // Dropout reads and writes the probabilities, with a mask of one byte each.
         let (dropout, kernels) = if self.engine.dropout {
             (2.5 * pass, 2.0)
@@ -131,14 +150,14 @@ impl Costs<'_> {
             (0.0, 1.0)
         };
         match direction {
-            Direction::Forward => wide + deep + kernels * launch + 2.0 * pass + dropout,
+            Direction::Forward => wide + deep + kernels * launch + 1.5 * pass + dropout,
             Direction::Backward => {
                 let again = if self.recomputes_scores() {
                     self.stored(instr, shape, Direction::Forward)
                 } else {
                     0.0
                 };
-                again + wide + 3.0 * deep + kernels * launch + 3.0 * pass + dropout
+                again + wide + 3.0 * deep + kernels * launch + 2.0 * pass + dropout
             }
         }
     }

@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn curves_are_met_at_their_points_and_scaled_elsewhere() {
-        let hardware = hardware::find("a100_80g", None).unwrap();
+        let hardware = hardware::plain("a100_80g").unwrap();
         let links = Links::new(&hardware, &cluster(8));
         let eight = Geometry {
             size: 8,
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn groups_that_leave_a_node_share_its_network() {
-        let hardware = hardware::find("a100_80g", None).unwrap();
+        let hardware = hardware::plain("a100_80g").unwrap();
         let links = Links::new(&hardware, &cluster(8));
         let spread = |sharing| Geometry {
             size: 12,

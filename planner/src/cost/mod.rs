@@ -12,9 +12,9 @@ pub mod work;
 
 use pleach_dsl::experiment::Cluster;
 use pleach_plan::hardware::Hardware;
-use pleach_plan::{Dtype, GroupId, Instr, Op, Plan, TensorId, Transfer};
+use pleach_plan::{Axis, Dtype, GroupId, Instr, Op, Plan, TensorId, Transfer};
 
-use crate::engine::{self, Engine};
+use crate::engine::{self, Engine, Narrow};
 use gemm::Products;
 use links::Links;
 use topology::Geometry;
@@ -133,7 +133,8 @@ impl<'a> Costs<'a> {
         let bytes = self.size(transfer.tensor);
         let mesh = &self.plan.mesh;
         let crossing = topology::crossing(mesh, stage, transfer.peer, self.links.ranks_per_node());
-        if !self.engine.scattered_transfers || mesh.tp == 1 {
+        let scattered = self.engine.scattered_transfers && !self.plan.sequence_parallel;
+        if !scattered || mesh.tp == 1 {
             return picoseconds(self.links.transfer(bytes, crossing));
         }
         let part = self.links.transfer(bytes / u64::from(mesh.tp), crossing);
@@ -150,9 +151,15 @@ impl<'a> Costs<'a> {
         let geometry = self.geometry(group);
         let tensor = instr.ins.iter().chain(&instr.updates).chain(&instr.outs);
         let bytes = tensor.map(|&id| self.size(id)).max().unwrap_or(0);
-        let (seconds, busy) = self.links.collective(instr.op.name(), bytes, geometry);
-        let mut groups = self.plan.groups.iter();
-        let joins = match groups.find(|candidate| candidate.id == group) {
+        let found = self
+            .plan
+            .groups
+            .iter()
+            .find(|candidate| candidate.id == group);
+        let replicas = found.is_some_and(|group| group.axes[..] == [Axis::Dp]);
+        let (name, bytes) = self.reduction(&instr.op, bytes, replicas);
+        let (seconds, busy) = self.links.collective(name, bytes, geometry);
+        let joins = match found {
             Some(group) if self.plan.mesh.pp > 1 && group.spans_stages() => match group.ends {
                 true => Joins::Ends,
                 false => Joins::All,
@@ -165,6 +172,27 @@ impl<'a> Costs<'a> {
             busy: libm::round(busy.clamp(0.0, 1.0) * 1e6) as u32,
             joins,
         }
+    }
+
+    /// Whether gradients are kept in 16 bits.
+    pub fn narrow_gradients(&self) -> bool {
+        narrow_gradients(self.plan, self.engine)
+    }
+
+    /// The collective that the engine makes of one over replicas, with its bytes.
+    fn reduction(&self, op: &Op, bytes: u64, replicas: bool) -> (&'static str, u64) {
+        let reduces = replicas && matches!(op, Op::ReduceScatter { .. } | Op::AllReduce { .. });
+        if !reduces {
+            return (op.name(), bytes);
+        }
+        let name = if self.engine.whole_reduction {
+            "all_reduce"
+        } else {
+            op.name()
+        };
+        let narrow = narrow_gradients(self.plan, self.engine);
+        let wide = self.engine.wide_reduction && narrow;
+        (name, if wide { 2 * bytes } else { bytes })
     }
 
     /// Bytes of a tensor's values as the engine keeps them, whoever owns their storage.
@@ -224,6 +252,14 @@ impl<'a> Costs<'a> {
             Op::SplitHeads(split) | Op::SplitHeadsBackward(split) if split.rotary > 0 => {
                 (self.engine.rotary_passes, self.engine.rotary_passes)
             }
+            Op::LayerNorm { .. }
+            | Op::LayerNormBackward {}
+            | Op::RmsNorm { .. }
+            | Op::RmsNormBackward {} => (self.engine.norm_passes, self.engine.norm_passes),
+            Op::Bias {} if self.engine.fused_bias => (0.0, 0.0),
+            Op::Gated { .. } | Op::GatedBackward { .. } => {
+                (self.engine.gate_passes, self.engine.gate_passes)
+            }
             // Residual branches pass through dropout: a mask forward, a pass backward.
             Op::Add {} if self.engine.dropout => (2.0, 2.0),
             Op::Add {} if self.engine.pairwise_sums && instr.ins.len() > 2 => {
@@ -261,6 +297,15 @@ fn relative(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether an engine keeps the gradients of a plan in 16 bits.
+fn narrow_gradients(plan: &Plan, engine: &Engine) -> bool {
+    match engine.narrow_gradients {
+        Narrow::Never => false,
+        Narrow::F16 => plan.training.compute == Dtype::F16,
+        Narrow::Always => plan.training.compute.bytes() == 2,
+    }
+}
+
 /// Bytes of all tensors: elements times size, but for gradients that the engine keeps in 16 bits.
 fn sizes(plan: &Plan, engine: &Engine) -> Vec<u64> {
     let mut sizes: Vec<u64> = plan
@@ -268,7 +313,7 @@ fn sizes(plan: &Plan, engine: &Engine) -> Vec<u64> {
         .iter()
         .map(|tensor| tensor.elements() * tensor.dtype.bytes())
         .collect();
-    if !engine.narrow_gradients || plan.training.compute != Dtype::F16 {
+    if !narrow_gradients(plan, engine) {
         return sizes;
     }
     let mut gradients: Vec<TensorId> = plan.buckets.iter().map(|bucket| bucket.gradients).collect();

@@ -3,6 +3,8 @@
 //! For GPUs the quantiles come from published runs (`hardware/bands.toml`, written by `cargo xtask accuracy --bands`);
 //! a machine that measured itself brings its own spread.
 
+use std::collections::BTreeMap;
+
 use pleach_plan::hardware::{Hardware, Kind, Spread};
 use serde::{Deserialize, Serialize};
 
@@ -12,14 +14,16 @@ const TABLE: &str = include_str!("../../../hardware/bands.toml");
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shipped {
-    /// Of the step's time, from runs on GPT-NeoX's relatives: Megatron's models on DeepSpeed's pipeline.
-    pub neox: Band,
-    /// Of the step's time, from runs on Megatron-LM; other engines are no better known, so it serves them too.
-    pub megatron: Band,
+    /// Of the step's time, from runs on engines of one family.
+    pub step: BTreeMap<String, Band>,
+    /// Of the peak memory, from runs on engines of one family.
+    pub memory: BTreeMap<String, Band>,
+    /// Of the step's time, from all runs: for engines that nobody published runs of.
+    pub any_step: Band,
+    /// Of the peak memory, from all runs.
+    pub any_memory: Band,
     /// Of the step's time where the device is known by its data sheet alone: the same runs, predicted without their devices' tables.
     pub sheet: Band,
-    /// Of the peak memory.
-    pub memory: Band,
 }
 
 /// The bands that hold for one plan.
@@ -87,8 +91,7 @@ pub fn of(hardware: &Hardware, engine: &str) -> Bands {
     let shipped = Shipped::read();
     let published = match (hardware.sheet_only, engine) {
         (true, _) => shipped.sheet,
-        (false, "neox") => shipped.neox,
-        (false, _) => shipped.megatron,
+        (false, engine) => nearest(shipped.step, engine, shipped.any_step),
     };
     let own = |spread: Spread| Band {
         low: (1.0 + spread.low).max(0.0),
@@ -98,7 +101,7 @@ pub fn of(hardware: &Hardware, engine: &str) -> Bands {
         source: format!("spread of the measurements of `{}`", hardware.name),
     };
     let memory = match hardware.kind {
-        Kind::Gpu => shipped.memory,
+        Kind::Gpu => nearest(shipped.memory, engine, shipped.any_memory),
         Kind::Cpu => Band {
             low: 0.95,
             median: 1.0,
@@ -117,6 +120,22 @@ pub fn of(hardware: &Hardware, engine: &str) -> Bands {
         step: is_known(observed.and_then(|observed| observed.time), step),
         memory: is_known(observed.and_then(|observed| observed.memory), memory),
     }
+}
+
+/// The engines whose runs are alike: one band is learned from all of them.
+pub fn family(engine: &str) -> &'static str {
+    match engine {
+        "megatron" | "megatron_2022" | "neox" => "megatron",
+        name if name.starts_with("megatron_deepspeed") => "megatron",
+        name if name.starts_with("scaling") => "scaling",
+        name if name.starts_with("fsdp") => "fsdp",
+        "nanotron" => "nanotron",
+        _ => "other",
+    }
+}
+
+fn nearest(mut bands: BTreeMap<String, Band>, engine: &str, any: Band) -> Band {
+    bands.remove(family(engine)).unwrap_or(any)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! A device without a table is planned from its data sheet, [`sheet`]. [`bands`] says how far predictions were from published runs.
 
 pub mod bands;
+pub mod fitted;
 pub mod sheet;
 
 use pleach_dsl::experiment::{Cluster, Precision};
@@ -12,7 +13,7 @@ use pleach_plan::hardware::{Figure, SCHEMA};
 pub use pleach_plan::hardware::Hardware;
 
 /// The tables that are compiled in, by the name that a cluster's `device` says.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("a100_40g", include_str!("../../../hardware/a100_40g.toml")),
     ("a100_80g", include_str!("../../../hardware/a100_80g.toml")),
     ("h100_80g", include_str!("../../../hardware/h100_80g.toml")),
@@ -20,6 +21,7 @@ const SHIPPED: [(&str, &str); 5] = [
         "this_machine",
         include_str!("../../../hardware/this_machine.toml"),
     ),
+    ("v100_16g", include_str!("../../../hardware/v100_16g.toml")),
     ("v100_32g", include_str!("../../../hardware/v100_32g.toml")),
 ];
 
@@ -77,7 +79,7 @@ pub enum HardwareError {
     },
 }
 
-/// The table for a cluster's `device`: `own` where a machine brings one, else the shipped one.
+/// The table for a cluster's `device`: `own` where a machine brings one, else the shipped one with the constants that were fitted for its chip.
 ///
 /// # Errors
 /// No such device, or a text that is no valid table.
@@ -85,6 +87,18 @@ pub fn find(device: &str, own: Option<&str>) -> Result<Hardware, HardwareError> 
     if let Some(text) = own {
         return parse(text);
     }
+    let table = plain(device)?;
+    Ok(match fitted::Fitted::of(device) {
+        Some(fitted) => fitted.applied(table),
+        None => table,
+    })
+}
+
+/// The shipped table of a device as it stands in its file.
+///
+/// # Errors
+/// No such device.
+pub fn plain(device: &str) -> Result<Hardware, HardwareError> {
     match SHIPPED.iter().find(|(name, _)| *name == device) {
         Some((_, text)) => parse(text),
         None => Err(HardwareError::Unknown {

@@ -11,6 +11,7 @@ use pleach_plan::hardware::{
 };
 
 use super::HardwareError;
+use super::fitted::Fitted;
 
 /// The part of the peak that large products reach.
 const PRODUCTS: (f64, &str) = (
@@ -63,7 +64,7 @@ pub fn of(cluster: &Cluster, precision: Precision) -> Result<Hardware, HardwareE
     };
     let sixteen = [Dtype::Bf16, Dtype::F16].map(|dtype| products(dtype, peak));
     let wide = cluster.peak_fp32.map(|peak| products(Dtype::F32, peak));
-    Ok(Hardware {
+    Ok(Fitted::typical().applied(Hardware {
         schema: SCHEMA,
         name: cluster.device.clone(),
         about: format!(
@@ -79,6 +80,7 @@ pub fn of(cluster: &Cluster, precision: Precision) -> Result<Hardware, HardwareE
             bandwidth: figure(bandwidth * STREAMS.0, STREAMS.1),
         },
         launch: figure(5e-6, "as on sm_90"),
+        host: None,
         cores: None,
         overhead: Overhead {
             context: figure(0.92e9, "as on an A100 with all kernels loaded"),
@@ -93,7 +95,7 @@ pub fn of(cluster: &Cluster, precision: Precision) -> Result<Hardware, HardwareE
         elementwise: Vec::new(),
         collective: Vec::new(),
         transfer: Vec::new(),
-    })
+    }))
 }
 
 /// Figures that planning needs and the cluster does not say.

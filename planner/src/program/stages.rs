@@ -1,4 +1,4 @@
-//! Which layers each pipeline stage holds: as the spec says, by work, evenly, or as DeepSpeed cuts GPT-NeoX's list of modules.
+//! Which layers each pipeline stage holds: as the spec says, by work, evenly, by counting modules, or as DeepSpeed cuts GPT-NeoX's list of them.
 
 use pleach_dsl::experiment::{Experiment, Stages};
 
@@ -32,6 +32,10 @@ fn cut(partition: Partition, layers: u64, stages: u64, head: u64) -> Vec<[u32; 2
         Partition::NamedModules => {
             named_modules(layers, stages).unwrap_or_else(|| balance(layers, stages, head))
         }
+        Partition::Counted { before, after } => {
+            counted(layers, stages, [before, after].map(u64::from))
+                .unwrap_or_else(|| balance(layers, stages, head))
+        }
     };
     consecutive(&counts)
 }
@@ -57,6 +61,19 @@ fn balance(layers: u64, stages: u64, head: u64) -> Vec<u64> {
         counts[lightest.unwrap_or(0)] += 1;
     }
     counts
+}
+
+/// Layers of each stage when all modules are counted alike; none where a stage would hold no layer.
+fn counted(layers: u64, stages: u64, [before, after]: [u64; 2]) -> Option<Vec<u64>> {
+    let modules = before + layers + after;
+    let (share, rest) = (modules / stages, modules % stages);
+    let mut counts: Vec<u64> = (0..stages)
+        .map(|stage| share + u64::from(stage < rest))
+        .collect();
+    let last = counts.len() - 1;
+    counts[0] = counts[0].checked_sub(before)?;
+    counts[last] = counts[last].checked_sub(after)?;
+    counts.iter().all(|&count| count > 0).then_some(counts)
 }
 
 /// Layers of each stage when the list `embedding, helper, layers, helper, norm, head` is cut so that the largest and the
@@ -121,6 +138,14 @@ mod tests {
         );
         assert_eq!(balance(44, 4, 680), [11, 11, 11, 11]);
         assert_eq!(balance(9, 2, 1500), [5, 4]);
+    }
+
+    #[test]
+    fn counted_modules_leave_the_ends_fewer_layers() {
+        assert_eq!(counted(96, 8, [0, 0]), Some(vec![12; 8]));
+        assert_eq!(counted(70, 12, [1, 1]).unwrap()[..2], [5, 6]);
+        assert_eq!(counted(40, 2, [1, 2]), Some(vec![21, 19]));
+        assert_eq!(counted(4, 4, [1, 1]), None);
     }
 
     /// Bounds that DeepSpeed's own function gives for GPT-NeoX's module lists.

@@ -227,7 +227,7 @@ fn what_cannot_be_says_why() {
     let mut experiment = experiment("a100_40g", [1, 6], [6, 512, 8, 12]);
     experiment.plan.micro_batch = Choice::OneOf(vec![1, 2, 4]);
     experiment.plan.recompute = Choice::Fixed("none".into());
-    let hardware = hardware::find("a100_40g", None).unwrap();
+    let hardware = hardware::plain("a100_40g").unwrap();
     let answer = plan(&experiment, &hardware, Options::default()).unwrap();
     let three = answer
         .rejected

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use pleach_plan::walk::visits;
 use pleach_plan::{
-    Body, BodyKind, Call, Instr, Mark, Plan, Recompute, Slot, Transfer, TransferKind, Wire,
+    Body, BodyKind, Call, Instr, Mark, Op, Plan, Recompute, Slot, Transfer, TransferKind, Wire,
 };
 
 use super::inline::Inline;
@@ -91,6 +91,8 @@ pub struct Summary {
     pub compute: u64,
     /// Sum over its collectives.
     pub communication: u64,
+    /// Each of its instructions.
+    pub code: Vec<Cost>,
     /// Runs of instructions that are alike, in order.
     pub runs: Vec<Cost>,
     /// What the engine does beyond the code, after it: included in the sums and runs.
@@ -103,8 +105,11 @@ pub fn summary(costs: &Costs<'_>, body: &Body) -> Summary {
         beyond: rerun(costs, body),
         ..Summary::default()
     };
-    let code = body.code.iter().map(|instr| costs.instr(instr));
-    for cost in code.chain(summary.beyond.clone()) {
+    summary.beyond.extend(waiting(costs, body, &summary.beyond));
+    let mut code: Vec<Cost> = body.code.iter().map(|instr| costs.instr(instr)).collect();
+    overlap(costs, body, &mut code);
+    summary.code = code;
+    for &cost in summary.code.iter().chain(&summary.beyond) {
         match cost.class {
             Class::Compute => summary.compute += cost.ps,
             Class::Communication => summary.communication += cost.ps,
@@ -115,6 +120,50 @@ pub fn summary(costs: &Costs<'_>, body: &Body) -> Summary {
         }
     }
     summary
+}
+
+/// Shortens reductions of gradients that run beside the product for the same layer's weights by what that product takes.
+fn overlap(costs: &Costs<'_>, body: &Body, priced: &mut [Cost]) {
+    if !costs.engine().overlapped_reduction || body.kind != BodyKind::Backward {
+        return;
+    }
+    for index in 0..priced.len() {
+        if priced[index].class != Class::Communication {
+            continue;
+        }
+        let reduced = body.code[index]
+            .ins
+            .iter()
+            .chain(&body.code[index].updates)
+            .next();
+        let gradient = body.code.iter().find(|instr| {
+            matches!(instr.op, Op::LinearBackwardInput {}) && instr.outs.first() == reduced
+        });
+        let Some(gradient) = gradient.and_then(|instr| instr.ins.first()) else {
+            continue;
+        };
+        let beside = body.code.iter().position(|instr| {
+            matches!(instr.op, Op::LinearBackwardWeight {}) && instr.ins.contains(gradient)
+        });
+        let hidden = beside.map_or(0, |place| priced[place].ps);
+        priced[index].ps = priced[index].ps.saturating_sub(hidden);
+    }
+}
+
+/// How long a device waits for its host in a body: what issuing its operations takes beyond what they take.
+fn waiting(costs: &Costs<'_>, body: &Body, beyond: &[Cost]) -> Option<Cost> {
+    let host = costs.hardware().host.as_ref()?;
+    let issued = body.code.len() as f64 * host.value * costs.engine().dispatch;
+    let own = body.code.iter().map(|instr| costs.instr(instr));
+    let busy: u64 = own.chain(beyond.iter().copied()).map(|cost| cost.ps).sum();
+    let ps = crate::cost::picoseconds(issued).saturating_sub(busy);
+    let waited = Cost {
+        ps,
+        class: Class::Compute,
+        busy: 1_000_000,
+        joins: Joins::Nobody,
+    };
+    (ps > 0).then_some(waited)
 }
 
 /// What an engine that runs a checkpointed layer's whole forward again does beyond the plan, which computes only what backward
@@ -306,13 +355,13 @@ impl Compiler<'_, '_> {
 
     fn instructions(&self, slot: usize, call: &Call, once: bool, actions: &mut Vec<Action>) {
         for visit in visits(self.costs.plan(), slot, call) {
-            for (index, instr) in visit.body.code.iter().enumerate() {
+            for (index, &cost) in self.summaries[call.body.0 as usize].code.iter().enumerate() {
                 let place = Place {
                     slot,
                     layer: visit.layer,
                     instruction: Some(index),
                 };
-                actions.push(action(self.costs.instr(instr), once, place));
+                actions.push(action(cost, once, place));
             }
             let place = Place {
                 slot,

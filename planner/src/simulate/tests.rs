@@ -1,7 +1,8 @@
 //! The simulation against what is known without it.
 
+use pleach_plan::hardware::Figure;
 use pleach_plan::walk::{Event, walk};
-use pleach_plan::{Plan, Slot, ledger};
+use pleach_plan::{Call, Plan, Slot, ledger};
 
 use super::sample::{cluster, pipeline};
 use super::{Detail, Simulation, actions, run};
@@ -10,7 +11,7 @@ use crate::hardware::{self, Hardware};
 use crate::memory;
 
 fn gpu() -> Hardware {
-    hardware::find("a100_80g", None).unwrap()
+    hardware::plain("a100_80g").unwrap()
 }
 
 fn simulate(plan: &Plan, hardware: &Hardware, detail: Detail) -> Simulation {
@@ -49,6 +50,36 @@ fn a_summary_is_the_walk_over_the_unrolled_code() {
             .sum();
         assert_eq!(unrolled, summed);
     }
+}
+
+/// A host that takes longer to issue operations than the device takes to run them sets the pace, in whole calls and in traces.
+#[test]
+fn a_device_waits_for_its_host() {
+    let (plan, mut hardware) = (pipeline(1, 2, 3, 1 << 10), gpu());
+    let free = simulate(&plan, &hardware, Detail::Calls).step;
+    let seconds = 1e-3;
+    hardware.host = Some(Figure {
+        value: seconds,
+        source: "made up".into(),
+    });
+    let cluster = cluster("a100_80g", 1);
+    let costs = Costs::new(&plan, &hardware, &cluster);
+    let issued = |call: &Call| {
+        let layers = call.layers.map_or(1, |[first, last]| last - first + 1);
+        plan.bodies[call.body.0 as usize].code.len() as f64 * f64::from(layers)
+    };
+    let calls = plan.roles[0].slots.iter().filter_map(|slot| match slot {
+        Slot::Call(call) => Some(issued(call)),
+        _ => None,
+    });
+    let host = calls.sum::<f64>() * seconds * costs.engine().dispatch * 1e12;
+    let whole = simulate(&plan, &hardware, Detail::Calls).step;
+    let single = simulate(&plan, &hardware, Detail::Instructions).step;
+    assert!(
+        whole as f64 >= host * 0.999 && whole > free,
+        "{whole} {host} {free}"
+    );
+    assert_eq!(whole, single);
 }
 
 #[test]

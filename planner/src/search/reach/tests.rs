@@ -13,7 +13,7 @@ fn case() -> (Experiment, Hardware) {
     let mut experiment = experiment("a100_40g", [1, 4], [4, 512, 8, 16]);
     experiment.plan.micro_batch = Choice::OneOf(vec![1, 2]);
     experiment.plan.recompute = Choice::Fixed("none".into());
-    (experiment, hardware::find("a100_40g", None).unwrap())
+    (experiment, hardware::plain("a100_40g").unwrap())
 }
 
 /// The law `figure <= factor times what the best reaches`.

@@ -10,48 +10,138 @@ use pleach_dsl::experiment::{
     LossScale, Model, Norm, Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
+use pleach_planner::cost::Costs;
 use pleach_planner::graph::shape::Shape;
-use pleach_planner::hardware;
+use pleach_planner::hardware::{self, Hardware};
 use pleach_planner::placement::Placement;
 use pleach_planner::search::evaluate;
+use pleach_planner::simulate::{self, Detail, RoleTime};
+use pleach_planner::{memory, program};
 
 use super::rows::Row;
 
-/// What was predicted for a row.
+/// A row that can be planned.
+pub struct Case {
+    /// What was trained.
+    pub experiment: Experiment,
+    /// How it was placed.
+    pub placement: Placement,
+}
+
+/// What was predicted for a row with one table.
 #[derive(Clone, Copy, Debug)]
 pub struct Predicted {
     /// Seconds of a step.
     pub step: f64,
-    /// The same with a table from the device's data sheet.
-    pub sheet: f64,
-    /// Bytes of the fullest rank.
+    /// What fills it, as the mean of the stages.
+    pub shares: Shares,
+    /// Bytes of the fullest rank, as the device shows them.
     pub peak: u64,
+    /// Bytes of the fullest rank, as PyTorch's allocator counts them: without the context and the communication library.
+    pub held: u64,
     /// Bytes of a device.
     pub capacity: u64,
 }
 
-/// Predicts a row.
-///
-/// # Errors
-/// Why it cannot be predicted.
-pub fn price(row: &Row) -> Result<Predicted, String> {
-    let engine = engine(row)?;
-    let placement = placement(row, engine)?;
-    let experiment = experiment(row, &placement)?;
-    let table = hardware::find(&experiment.cluster.device, None)
-        .map_err(|_| format!("no table of {}", row.text("gpu")))?;
-    let found = evaluate::evaluate(&experiment, &table, &placement)?;
-    let sheet = hardware::sheet::of(&by_sheet(&experiment.cluster), experiment.train.precision)
-        .map_err(|error| error.to_string())?;
-    let coarse = evaluate::evaluate(&experiment, &sheet, &placement)?;
-    let seconds = |picoseconds: u64| picoseconds as f64 / 1e12;
-    Ok(Predicted {
-        step: seconds(found.simulation.step),
-        sheet: seconds(coarse.simulation.step),
-        peak: found.peak(),
-        capacity: found.capacity,
-    })
+/// What fills a step.
+#[derive(Clone, Copy, Debug)]
+pub struct Shares(RoleTime);
+
+impl std::fmt::Display for Shares {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [
+            ("compute", self.0.compute),
+            ("communication", self.0.communication),
+            ("bubble", self.0.bubble),
+            ("optimizer", self.0.optimizer),
+        ];
+        for (name, picoseconds) in parts {
+            write!(out, " {name} {:.3}", picoseconds as f64 / 1e12)?;
+        }
+        Ok(())
+    }
 }
+
+impl Predicted {
+    /// GiB at the peak by the definition that a row's publisher uses.
+    pub fn gibibytes(&self, row: &Row) -> f64 {
+        let bytes = if row.counts_by_allocator() {
+            self.held
+        } else {
+            self.peak
+        };
+        bytes as f64 / f64::from(1 << 30)
+    }
+}
+
+impl Case {
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// Why it cannot be predicted.
+    pub fn of(row: &Row) -> Result<Self, String> {
+        if let Some(doubt) = DOUBTS
+            .iter()
+            .find(|doubt| row.text("notes").contains(**doubt))
+        {
+            return Err(format!(
+                "its notes doubt it: {}",
+                doubt.trim_end_matches(':')
+            ));
+        }
+        let engine = engine(row)?;
+        let placement = placement(row, engine)?;
+        let experiment = experiment(row, &placement)?;
+        Ok(Case {
+            experiment,
+            placement,
+        })
+    }
+
+    /// The device's name.
+    pub fn device(&self) -> &str {
+        &self.experiment.cluster.device
+    }
+
+    /// The table of the device's data sheet.
+    ///
+    /// # Errors
+    /// Figures are missing.
+    pub fn sheet(&self) -> Result<Hardware, String> {
+        let cluster = by_sheet(&self.experiment.cluster);
+        hardware::sheet::of(&cluster, self.experiment.train.precision)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Predicts the row with each of some tables; its plan is made once.
+    ///
+    /// # Errors
+    /// It has no plan.
+    pub fn price(&self, tables: &[Hardware]) -> Result<Vec<Predicted>, String> {
+        let text = |error: program::EmitError| error.to_string();
+        let cut = program::cut(&self.experiment, &self.placement).map_err(text)?;
+        let plan = program::emit_cut(&self.experiment, &self.placement, &cut).map_err(text)?;
+        let one = |table: &Hardware| {
+            let costs = Costs::new(&plan, table, &self.experiment.cluster);
+            let memory = memory::stages(&costs);
+            let simulated =
+                simulate::run(&costs, Detail::Calls).map_err(|stuck| stuck.to_string())?;
+            let peak = memory.iter().map(|stage| stage.peak).max().unwrap_or(0);
+            let beside = table.overhead.context.value + table.overhead.communication.value;
+            Ok(Predicted {
+                step: simulated.step as f64 / 1e12,
+                shares: Shares(simulated.mean()),
+                peak,
+                held: peak.saturating_sub(beside as u64),
+                capacity: evaluate::capacity(&self.experiment, table),
+            })
+        };
+        tables.iter().map(one).collect()
+    }
+}
+
+/// What the notes of a row say where those who collected it doubt it.
+const DOUBTS: [&str; 3] = ["SUSPECT:", "WARNING", "same layout listed more than once"];
 
 /// The engine that a row ran on, where there is a profile of it.
 fn engine(row: &Row) -> Result<&'static str, String> {
@@ -59,16 +149,33 @@ fn engine(row: &Row) -> Result<&'static str, String> {
     let fully_sharded = system.starts_with("DeepSpeed ZeRO-3");
     match row.group() {
         _ if fully_sharded => Err("no profile of DeepSpeed ZeRO-3".to_owned()),
-        "narayanan-2021" | "korthikanti-2022" | "vtrain-multi" | "vtrain-single" => Ok("megatron"),
-        "gpt-neox" | "bloom-grid" | "bigscience-v100" => Ok("neox"),
-        "aleph-alpha" => match row.text("notes") {
-            notes if notes.starts_with("attention kernel: flash_attention2 + RMS kernel") => {
-                Ok("megatron_flash")
-            }
-            _ => Err("no profile of Aleph Alpha's other kernels".to_owned()),
-        },
+        "korthikanti-2022" => Ok("megatron_2022"),
+        // Without ZeRO, Megatron-DeepSpeed leaves the pipeline to Megatron's own code.
+        "narayanan-2021" | "vtrain-multi" | "vtrain-single" => Ok("megatron"),
+        "gpt-neox" => Ok("neox"),
+        // From the trials of this name on embeddings counted as layers, says the runs' log.
+        "bloom-grid" if row.id() == "bloom-main" || row.text("notes").contains("Rebalancing") => {
+            Ok("megatron_deepspeed_embedding")
+        }
+        "bloom-grid" => Ok("megatron_deepspeed"),
+        "bigscience-v100" | "oneflow-v100" if system.starts_with("Megatron-LM") => Ok("megatron"),
+        "bigscience-v100" => Ok("megatron_deepspeed"),
+        "aleph-alpha" => aleph(row.text("notes")),
         "nanotron" => Ok("nanotron"),
         _ => Err(format!("no profile of {}", short(system))),
+    }
+}
+
+/// The kernels that a run of Aleph Alpha's had.
+fn aleph(notes: &str) -> Result<&'static str, String> {
+    let kernel = notes.strip_prefix("attention kernel: ").unwrap_or(notes);
+    match kernel.split(';').next().unwrap_or(kernel) {
+        "flash_attention2 + RMS kernel" => Ok("scaling"),
+        "flash_attention2" => Ok("scaling_flash2"),
+        "flash_attentionv1.0.8" => Ok("scaling_flash1"),
+        "fused" => Ok("scaling_fused"),
+        "torch" => Ok("scaling_torch"),
+        other => Err(format!("no profile of the kernel {other}")),
     }
 }
 
@@ -108,10 +215,13 @@ fn placement(row: &Row, engine: &str) -> Result<Placement, String> {
         zero: match row.text("zero_or_fsdp") {
             "none" | "0" => 0,
             "1" => 1,
+            // Alone there is nothing to shard.
+            "" if row.count("dp") == Some(1) => 0,
             "" => return lacks("ZeRO"),
             other => return Err(format!("ZeRO {other} is not planned yet")),
         },
-        sequence_parallel: row.text("sp") == "y",
+        // nanotron's benchmarks set REDUCE_SCATTER, its sequence parallelism (scripts/scaling_benchmarks.py).
+        sequence_parallel: row.text("sp") == "y" || engine == "nanotron",
         micro_batch: u64::from(ranks("micro_batch")?),
         recompute,
         engine: engine.to_owned(),
@@ -146,10 +256,6 @@ fn experiment(row: &Row, placement: &Placement) -> Result<Experiment, String> {
 
 fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
     let count = |name: &str| row.count(name).ok_or_else(|| format!("not said: {name}"));
-    let tied = row.text("notes").contains("1B/3B tie embeddings") && count("hidden")? < 4096;
-    if tied {
-        return Err("tied embeddings have no operations yet".to_owned());
-    }
     if !matches!(row.text("experts"), "" | "0") {
         return Err("experts have no operations yet".to_owned());
     }
@@ -178,6 +284,8 @@ fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
             width: count("ffn_hidden")?,
             ..plain.dense
         },
+        // Megatron's models share the embedding's matrix with the head, GPT-NeoX-20B does not.
+        tied: !neox,
         residual: if neox {
             Residual::ParallelSeparate
         } else {
@@ -211,6 +319,7 @@ fn llama(row: &Row, plain: Shape, [kv_heads, width]: [u64; 2]) -> Model {
         },
         residual: Residual::Sequential,
         norm: Norm::RmsNorm { eps: 1e-5 },
+        tied: row.text("notes").contains("1B/3B tie embeddings") && plain.hidden < 4096,
         ..plain
     }
     .model()
@@ -222,6 +331,7 @@ fn cluster(row: &Row) -> Result<Cluster, String> {
         name if name.starts_with("A100-40") => "a100_40g",
         name if name.starts_with("A100-80") => "a100_80g",
         "V100-32GB" => "v100_32g",
+        name if name.starts_with("V100-16GB") => "v100_16g",
         "H100-80GB" => "h100_80g",
         other => return Err(format!("no table of {other}")),
     };
@@ -229,7 +339,7 @@ fn cluster(row: &Row) -> Result<Cluster, String> {
     let (gpus, per_node) = (count("n_gpus")?, count("gpus_per_node")?);
     let network = row.number("internode_gbps_per_node").or(match row.group() {
         // Four Omni-Path links of 100 Gbit/s on each node, says the runs' log.
-        "bloom-grid" => Some(400.0),
+        "bloom-grid" | "bigscience-v100" => Some(400.0),
         // A DGX A100 has eight HDR ports (its data sheet), a p5.48xlarge 3,200 Gbit/s of EFA (its page).
         "aleph-alpha" => Some(1600.0),
         "nanotron" => Some(3200.0),
@@ -261,6 +371,7 @@ fn by_sheet(cluster: &Cluster) -> Cluster {
         "a100_40g" => (40, 312e12, 1.555e12, 300e9),
         "a100_80g" => (80, 312e12, 2.039e12, 300e9),
         "h100_80g" => (80, 989e12, 3.35e12, 450e9),
+        "v100_16g" => (16, 125e12, 0.9e12, 150e9),
         _ => (32, 125e12, 0.9e12, 150e9),
     };
     Cluster {
