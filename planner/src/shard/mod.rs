@@ -115,7 +115,12 @@ pub fn shard_block(block: &Block, rules: Rules) -> Option<Sharded> {
                 .filter_map(|state| search.cross(state))
                 .collect();
         }
-        let next = states.iter().flat_map(|state| search.advance(state, node));
+        let allowed = search.allowed(node);
+        let (search, allowed) = (&search, &allowed);
+        let next = states.iter().flat_map(|state| {
+            let each = allowed.iter().cloned();
+            each.filter_map(move |strategy| search.apply(state, node, strategy))
+        });
         states = search.keep(next, index);
     }
     let last = states
@@ -172,11 +177,10 @@ impl<'b> Search<'b> {
     }
 
     /// From forward to backward: the output goes onto its wire, each saved value keeps one form, its gradient arrives.
-    fn cross(&self, state: State) -> Option<State> {
-        let mut state = match self.block.output {
-            Some(output) => self.convert(&state, output, self.wire, false)?,
-            None => state,
-        };
+    fn cross(&self, mut state: State) -> Option<State> {
+        if let Some(output) = self.block.output {
+            self.convert(&mut state, output, self.wire, false)?;
+        }
         if !self.rules.recompute {
             for (index, forms) in state.forms.iter_mut().enumerate() {
                 if transient(&self.block.values[index].kind) {
@@ -190,14 +194,15 @@ impl<'b> Search<'b> {
         Some(state)
     }
 
-    fn finish(&self, state: State) -> Option<State> {
-        match self.block.gradient_out {
-            Some(gradient) => self.convert(&state, gradient, self.wire, true),
-            None => Some(state),
+    fn finish(&self, mut state: State) -> Option<State> {
+        if let Some(gradient) = self.block.gradient_out {
+            self.convert(&mut state, gradient, self.wire, true)?;
         }
+        Some(state)
     }
 
-    fn advance(&self, state: &State, node: &Node) -> Vec<State> {
+    /// The strategies that an operation may run under.
+    fn allowed(&self, node: &Node) -> Vec<Strategy> {
         let offered = ops::strategies(node, self.block);
         let allowed = offered.into_iter().filter(|strategy| {
             let plain = self.rules.tp == 1;
@@ -212,15 +217,13 @@ impl<'b> Search<'b> {
                 !strategy.over_sequence || self.rules.sequence_parallel
             }
         });
-        allowed
-            .filter_map(|strategy| self.apply(state, node, strategy))
-            .collect()
+        allowed.collect()
     }
 
     fn apply(&self, state: &State, node: &Node, strategy: Strategy) -> Option<State> {
         let mut state = state.clone();
         for (&value, &form) in node.ins.iter().zip(&strategy.ins) {
-            state = self.supply(&state, value, form, node)?;
+            self.supply(&mut state, value, form, node)?;
         }
         for (&value, &form) in node.updates.iter().zip(&strategy.updates) {
             self.update(&mut state, value, form)?;
@@ -244,18 +247,15 @@ impl<'b> Search<'b> {
     }
 
     /// Gives an operation an operand in a form.
-    fn supply(&self, state: &State, value: ValueId, form: Form, node: &Node) -> Option<State> {
+    fn supply(&self, state: &mut State, value: ValueId, form: Form, node: &Node) -> Option<()> {
         if self.block.value(value).is_parameter() {
-            let mut state = state.clone();
-            self.settle(&mut state, value, form, node)?;
-            return Some(state);
+            return self.settle(state, value, form, node);
         }
         self.convert(state, value, form, node.backward)
     }
 
     /// Makes a value available in a form, by the cheapest conversion.
-    fn convert(&self, state: &State, value: ValueId, form: Form, backward: bool) -> Option<State> {
-        let mut state = state.clone();
+    fn convert(&self, state: &mut State, value: ValueId, form: Form, backward: bool) -> Option<()> {
         let route = convert::route(self.block, value, state.forms[value.0], form, self.rules.tp)?;
         for (from, to, cost) in route {
             state.cost += cost;
@@ -267,7 +267,7 @@ impl<'b> Search<'b> {
                 backward,
             });
         }
-        Some(state)
+        Some(())
     }
 
     /// Fixes the layout of a parameter where it is first read.
@@ -305,21 +305,17 @@ impl<'b> Search<'b> {
 
     /// The cheapest state of each kind, at most [`BEAM`] of them.
     fn keep(&self, states: impl Iterator<Item = State>, done: usize) -> Vec<State> {
-        let mut best: BTreeMap<Vec<Forms>, State> = BTreeMap::new();
-        for mut state in states {
+        let forgotten = |mut state: State| {
             for (index, forms) in state.forms.iter_mut().enumerate() {
                 if self.last_use[index] <= done {
                     *forms = Forms::default();
                 }
             }
-            match best.get(&state.forms) {
-                Some(known) if known.cost <= state.cost => {}
-                _ => {
-                    best.insert(state.forms.clone(), state);
-                }
-            }
-        }
-        let mut kept: Vec<State> = best.into_values().collect();
+            state
+        };
+        let mut kept: Vec<State> = states.map(forgotten).collect();
+        kept.sort_by(|one, other| one.forms.cmp(&other.forms).then(one.cost.cmp(&other.cost)));
+        kept.dedup_by(|later, first| later.forms == first.forms);
         kept.sort_by_key(|state| state.cost);
         kept.truncate(BEAM);
         kept
