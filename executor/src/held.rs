@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
-use pleach_plan::{Plan, TensorId, TransferKind, Wire};
+use pleach_plan::{Lives, Plan, TensorId, TransferKind, Wire};
 use tch::Tensor;
 
 use crate::collectives::Transfer;
 use crate::error::Cause;
 use crate::native::memory::{Storage, storage};
+use crate::statics::dims;
 
 /// A body's block, the layer for layers, the micro-batch.
 pub type FrameKey<'p> = (&'p str, Option<u32>, u32);
@@ -31,6 +32,8 @@ pub struct Flight {
 #[derive(Default)]
 pub struct Held<'p> {
     locals: Vec<Option<Tensor>>,
+    /// Parts of locals that have names of their own.
+    views: HashMap<TensorId, Vec<&'p pleach_plan::Tensor>>,
     frames: HashMap<FrameKey<'p>, Vec<(TensorId, Tensor)>>,
     wires: HashMap<(Wire, u32), Tensor>,
     flights: HashMap<u32, Flight>,
@@ -39,8 +42,19 @@ pub struct Held<'p> {
 
 impl<'p> Held<'p> {
     /// Nothing held yet.
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(plan: &'p Plan) -> Self {
+        let mut views: HashMap<TensorId, Vec<_>> = HashMap::new();
+        for tensor in plan
+            .tensors
+            .iter()
+            .filter(|tensor| tensor.lives == Lives::Local)
+        {
+            if let Some(view) = tensor.view {
+                views.entry(view.base).or_default().push(tensor);
+            }
+        }
         Self {
+            views,
             locals: plan.tensors.iter().map(|_| None).collect(),
             ..Self::default()
         }
@@ -56,10 +70,21 @@ impl<'p> Held<'p> {
         self.locals.get(id.0 as usize)?.as_ref()
     }
 
-    /// Gives a name to a value whose storage is new.
-    pub fn define(&mut self, id: TensorId, value: Tensor) {
+    /// Gives a name to a value whose storage is new, and their names to its parts.
+    ///
+    /// # Errors
+    /// A part that does not fit it.
+    pub fn define(&mut self, id: TensorId, value: Tensor) -> Result<(), Cause> {
         self.live += storage(&value).bytes;
+        for part in self.views.get(&id).into_iter().flatten() {
+            let offset = part.view.map_or(0, |view| view.offset);
+            let view = value
+                .f_narrow(0, offset as i64, part.elements() as i64)?
+                .f_view(dims(part).as_slice())?;
+            self.locals[part.id.0 as usize] = Some(view);
+        }
         self.locals[id.0 as usize] = Some(value);
+        Ok(())
     }
 
     /// Ends a local's storage.
@@ -69,6 +94,9 @@ impl<'p> Held<'p> {
     pub fn free(&mut self, id: TensorId) -> Result<(), Cause> {
         let value = self.take_local(id)?;
         self.live -= storage(&value).bytes;
+        for part in self.views.get(&id).into_iter().flatten() {
+            self.locals[part.id.0 as usize] = None;
+        }
         Ok(())
     }
 

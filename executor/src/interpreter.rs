@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use pleach_plan::walk::{Event, Visit, walk};
 use pleach_plan::{
-    Instr, Lives, Mark, Plan, Rank, Role, Slot, TensorId, Transfer, TransferKind, Wire,
+    Instr, Lives, Mark, Op, Plan, Rank, Role, Slot, TensorId, Transfer, TransferKind, Wire,
 };
 use tch::{Device, Tensor};
 
@@ -283,10 +283,16 @@ impl<'p> Interpreter<'p> {
             updates: &updates,
             ends: &ends,
         };
-        let results = ops::run(&instr.op, operands, &mut context)?;
+        let results = match (&instr.op, &instr.outs[..]) {
+            (Op::Zero {}, &[out]) => vec![fresh(self.plan, out, ops::zero::run)?],
+            (Op::Cast {}, &[out]) => {
+                vec![fresh(self.plan, out, |made| ops::cast::run(ins[0], made))?]
+            }
+            _ => ops::run(&instr.op, operands, &mut context)?,
+        };
         self.check_results(instr, &results)?;
         for (&id, result) in instr.outs.iter().zip(results) {
-            self.held.define(id, result);
+            self.held.define(id, result)?;
         }
         instr.frees.iter().try_for_each(|&id| self.held.free(id))
     }
@@ -376,4 +382,16 @@ impl<'p> Interpreter<'p> {
         let pass = transfer.chunk * self.plan.training.micro_steps + transfer.micro_batch;
         ((step % 1000) as u32 * passes + pass) * wires + wire
     }
+}
+
+/// A new storage of the shape and type that the plan says, filled by a rule.
+fn fresh(
+    plan: &Plan,
+    id: TensorId,
+    fill: impl FnOnce(&Tensor) -> crate::native::Result<()>,
+) -> Result<Tensor, Cause> {
+    let described = &plan.tensors[id.0 as usize];
+    let made = Tensor::f_empty(dims(described), (kind(described.dtype), Device::Cpu))?;
+    fill(&made)?;
+    Ok(made)
 }

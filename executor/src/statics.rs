@@ -114,10 +114,11 @@ impl Statics {
                 index: u64::from(place.tp),
                 count: u64::from(plan.mesh.tp),
             });
-            for layer in role.copies(described.lives) {
-                let Some(weights) = self.get(parameter.tensor, layer) else {
-                    continue;
-                };
+            let bucket = &plan.buckets[parameter.bucket];
+            if !role.holds(bucket) {
+                continue;
+            }
+            for layer in role.copies(plan.tensors[bucket.m.0 as usize].lives) {
                 let name = logical_name(&parameter.name, layer);
                 let values = init::fill(
                     plan.training.seed,
@@ -126,8 +127,9 @@ impl Statics {
                     shard,
                     &parameter.init,
                 );
-                fill(weights, &values)?;
-                let bucket = &plan.buckets[parameter.bucket];
+                if let Some(weights) = self.get(parameter.tensor, layer) {
+                    fill(weights, &values)?;
+                }
                 let (Some(master), Some(view)) = (bucket.master, described.view) else {
                     continue;
                 };

@@ -301,10 +301,12 @@ pub enum Op {
         /// The dimension that is cut.
         dim: usize,
     },
-    /// `(src; dst) -> ()`: `dst = src` in the type of `dst`.
+    /// `(src; dst) -> ()` or `(src) -> dst`: `dst = src` in the type of `dst`.
     Cast {},
-    /// `(; x) -> ()`: `x = 0`.
+    /// `(; x) -> ()` or `() -> x`: `x = 0`.
     Zero {},
+    /// `(x; y) -> ()`: `y += x`.
+    Accumulate {},
     /// `(x; report[2]) -> ()`: adds `sum(x²) / replicas` to `report[1]`.
     SumSquares {
         /// Ranks that add this same sum.
@@ -402,6 +404,7 @@ impl Op {
             Op::Slice { .. } => "slice",
             Op::Cast {} => "cast",
             Op::Zero {} => "zero",
+            Op::Accumulate {} => "accumulate",
             Op::SumSquares { .. } => "sum_squares",
             Op::ClipFactor { .. } => "clip_factor",
             Op::AdamW { .. } => "adam_w",

@@ -19,7 +19,7 @@ pub struct Plan {
     pub engine: String,
     /// The mesh of ranks.
     pub mesh: Mesh,
-    /// ZeRO stage, 0 or 1.
+    /// ZeRO stage, 0 to 3.
     pub zero: u32,
     /// Whether the residual stream is sharded over the sequence between tensor-parallel regions.
     pub sequence_parallel: bool,
@@ -110,10 +110,13 @@ pub struct Parameter {
 pub struct Bucket {
     /// A readable name: `layer.matrices`.
     pub name: String,
-    /// Flat weights in compute type.
+    /// Flat weights in compute type: static, or (ZeRO 3) local to the bodies that gather them.
     pub weights: TensorId,
-    /// Flat gradients in accumulation type.
+    /// Flat gradients in accumulation type: static, or (ZeRO 2) local to the bodies that make them.
     pub gradients: TensorId,
+    /// This replica's slice of the gradients summed so far, where the whole is local.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sums: Option<TensorId>,
     /// Flat weights in master type; none where `weights` serve (then the optimizer updates those, or under ZeRO their slice).
     pub master: Option<TensorId>,
     /// First moments, whole or (ZeRO) this replica's slice.
@@ -144,6 +147,19 @@ impl Plan {
         self.roles.iter().filter_map(last).max().unwrap_or(0)
     }
 
+    /// Whether a bucket belongs to a block of the layers.
+    pub fn is_layered(&self, bucket: &Bucket) -> bool {
+        self.tensors[bucket.m.0 as usize].lives == Lives::Layered
+    }
+
+    /// The weights that a bucket keeps from step to step: those in compute type, or where they are gathered their masters.
+    pub fn kept_weights(&self, bucket: &Bucket) -> TensorId {
+        match self.tensors[bucket.weights.0 as usize].lives {
+            Lives::Local => bucket.master.unwrap_or(bucket.weights),
+            Lives::Static | Lives::Layered => bucket.weights,
+        }
+    }
+
     /// Chunks of each pipeline stage.
     pub fn chunk_count(&self) -> u32 {
         self.roles
@@ -162,6 +178,11 @@ impl Role {
     pub fn layer_count(&self) -> u64 {
         let count = |&[first, last]: &[u32; 2]| (u64::from(last) + 1).saturating_sub(first.into());
         self.chunks.iter().map(count).sum()
+    }
+
+    /// Whether it holds a bucket.
+    pub fn holds(&self, bucket: &Bucket) -> bool {
+        self.statics.contains(&bucket.m)
     }
 
     /// The layers for which it holds copies of a tensor: a nameless one for what is not layered.

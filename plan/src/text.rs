@@ -134,13 +134,14 @@ impl Text<'_> {
                 .master
                 .map_or(String::new(), |id| format!("  master {}", self.name(id)));
             let flats = [
-                ("gradients", bucket.gradients),
-                ("m", bucket.m),
-                ("v", bucket.v),
+                ("gradients", Some(bucket.gradients)),
+                ("sums", bucket.sums),
+                ("m", Some(bucket.m)),
+                ("v", Some(bucket.v)),
             ];
             let flats: String = flats
                 .iter()
-                .map(|&(what, id)| format!("  {what} {}", self.name(id)))
+                .filter_map(|&(what, id)| Some(format!("  {what} {}", self.name(id?))))
                 .collect();
             let line = format!(
                 "bucket {}: {} elements of {}{master}{flats}",

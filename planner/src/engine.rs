@@ -117,6 +117,8 @@ pub struct Engine {
     pub partition: Partition,
     /// Whether stages can hold several chunks of layers each (interleaved 1F1B).
     pub interleaves: bool,
+    /// The highest ZeRO stage it has (beside a pipeline, for engines of which published runs use one).
+    pub zero: u32,
     /// Whether the residual stream can be cut along the sequence.
     pub sequence_parallel: bool,
     /// Elements of the flat buffer through which gradients are reduced; none where they are reduced in place.
@@ -154,6 +156,7 @@ pub const PLEACH: Engine = Engine {
     wide_logits: false,
     partition: Partition::Work,
     interleaves: true,
+    zero: 3,
     sequence_parallel: true,
     gradient_bucket: None,
     allocator_slack: 0.05,
@@ -190,6 +193,7 @@ pub const NEOX: Engine = Engine {
     wide_logits: true,
     partition: Partition::NamedModules,
     interleaves: false,
+    zero: 1,
     sequence_parallel: false,
     gradient_bucket: Some(500_000_000),
     allocator_slack: 0.10,

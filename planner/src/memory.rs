@@ -330,20 +330,18 @@ fn statics(plan: &Plan, sizes: &[u64], role: &Role, ids: &[TensorId]) -> u64 {
 
 /// Static bytes of weights, of gradients, and of what the optimizer keeps.
 fn kinds(plan: &Plan, sizes: &[u64], role: &Role) -> [u64; 3] {
-    let of = |pick: fn(&Bucket) -> Vec<TensorId>| {
+    let of = |pick: &dyn Fn(&Bucket) -> Vec<TensorId>| {
         let ids: Vec<TensorId> = plan.buckets.iter().flat_map(pick).collect();
         statics(plan, sizes, role, &ids)
     };
     let optimizer = |bucket: &Bucket| {
-        [bucket.m, bucket.v]
-            .into_iter()
-            .chain(bucket.master)
-            .collect()
+        let masters = bucket.master.filter(|&id| id != plan.kept_weights(bucket));
+        [bucket.m, bucket.v].into_iter().chain(masters).collect()
     };
     [
-        of(|bucket| vec![bucket.weights]),
-        of(|bucket| vec![bucket.gradients]),
-        of(optimizer),
+        of(&|bucket| vec![plan.kept_weights(bucket)]),
+        of(&|bucket| vec![bucket.sums.unwrap_or(bucket.gradients)]),
+        of(&optimizer),
     ]
 }
 

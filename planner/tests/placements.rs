@@ -53,7 +53,16 @@ fn all() -> Vec<Placement> {
         (1, 1, 4, 1),
     ] {
         for recompute in [Recompute::None, Recompute::Selective, Recompute::Full] {
-            for (zero, sequence_parallel) in [(0, false), (1, false), (0, true), (1, true)] {
+            for (zero, sequence_parallel) in [
+                (0, false),
+                (1, false),
+                (2, false),
+                (3, false),
+                (0, true),
+                (1, true),
+                (2, true),
+                (3, true),
+            ] {
                 if (zero == 0 || dp > 1) && (!sequence_parallel || tp > 1) {
                     found.push(Placement {
                         zero,

@@ -96,7 +96,6 @@ fn what_would_be_left_out_is_refused() {
         ("log.to", "wandb", ""),
         ("plan.cp", "2", ""),
         ("plan.schedule", "zero_bubble", ""),
-        ("plan.zero", "3", ""),
         ("plan.offload", "optimizer", ""),
         ("plan.engine", "torchtitan", ""),
     ] {

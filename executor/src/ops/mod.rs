@@ -3,6 +3,7 @@
 //! In come an operation and its operands, out come its results, each in a storage of its own of exactly its size. Nothing
 //! here looks at the plan: what an operation needs beside its operands stands in [`Context`].
 
+pub mod accumulate;
 pub mod activation;
 pub mod adam_w;
 pub mod add;
@@ -144,6 +145,7 @@ pub fn run(
         )?),
         (Op::Cast {}, [source], [target]) => none(cast::run(source, target)?),
         (Op::Zero {}, [], [x]) => none(zero::run(x)?),
+        (Op::Accumulate {}, [x], [y]) => none(accumulate::run(x, y)?),
         _ => return run_norm(op, operands, context),
     })
 }

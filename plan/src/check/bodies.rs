@@ -157,8 +157,10 @@ impl<'p, 'f> Lifetimes<'p, 'f> {
         self.plan.tensors[id.0 as usize].name.clone()
     }
 
+    /// Whether a name can come and go by itself: views come and go with what they look at.
     fn local(&self, id: TensorId) -> bool {
-        self.plan.tensors[id.0 as usize].lives == Lives::Local
+        let tensor = &self.plan.tensors[id.0 as usize];
+        tensor.lives == Lives::Local && tensor.view.is_none()
     }
 
     fn fault(&mut self, what: What) {
@@ -171,7 +173,9 @@ impl<'p, 'f> Lifetimes<'p, 'f> {
                 tensor: self.name(id),
             });
         }
-        if self.local(id) && !self.live.contains(&id) {
+        let tensor = &self.plan.tensors[id.0 as usize];
+        let storage = tensor.view.map_or(id, |view| view.base);
+        if tensor.lives == Lives::Local && !self.live.contains(&storage) {
             self.fault(What::Undefined {
                 tensor: self.name(id),
             });

@@ -69,10 +69,10 @@ fn mesh(plan: &Plan, faults: &mut Faults) {
     );
     number(
         faults,
-        plan.zero <= 1,
+        plan.zero <= 3,
         "zero",
         plan.zero,
-        "it must be 0 or 1",
+        "it must be 0 to 3",
     );
     let ranks = [mesh.dp, mesh.cp, mesh.pp, mesh.tp]
         .iter()

@@ -63,7 +63,7 @@ fn one(plan: &Plan, parameter: &Parameter, faults: &mut Faults) {
     };
     let [tensor, gradient] =
         [parameter.tensor, parameter.gradient].map(|id| &plan.tensors[id.0 as usize]);
-    let layered = tensor.lives == Lives::Layered;
+    let layered = plan.is_layered(bucket);
     let numbered = name.contains("{layer}");
     figures.same(
         ("one for each layer", layered),
@@ -113,14 +113,20 @@ fn flats(plan: &Plan, index: usize, bucket: &Bucket, faults: &mut Faults) {
         ("the weights' shape", &weights.dims),
     );
     states(plan, bucket, &mut figures);
-    for tensor in [weights, gradients]
+    let gathered = plan.zero >= 3 && bucket.master.is_some();
+    let scattered = plan.zero >= 2 && bucket.sums.is_some();
+    let kept = bucket.master.into_iter().chain(bucket.sums);
+    for (tensor, passing) in [(weights, gathered), (gradients, scattered)]
         .into_iter()
-        .chain(bucket.master.map(get))
+        .chain(kept.map(|id| (get(id), false)))
     {
         let numbers = tensor.dtype != Dtype::I64;
-        let fits = numbers && tensor.lives != Lives::Local && tensor.view.is_none();
+        let lives = passing || tensor.lives != Lives::Local;
         figures.same(
-            ("being a static storage of numbers", fits),
+            (
+                "being a static storage of numbers",
+                numbers && lives && tensor.view.is_none(),
+            ),
             ("what a bucket needs", true),
         );
     }
@@ -145,24 +151,30 @@ fn flats(plan: &Plan, index: usize, bucket: &Bucket, faults: &mut Faults) {
 fn states(plan: &Plan, bucket: &Bucket, figures: &mut Figures) {
     let get = |id: TensorId| &plan.tensors[id.0 as usize];
     let weights = get(bucket.weights);
-    let pieces = if plan.zero == 1 {
+    let pieces = if plan.zero >= 1 {
         u64::from(plan.mesh.dp)
     } else {
         1
     };
     let master = bucket.master.map(|id| ("the master", id));
+    let sums = bucket.sums.map(|id| ("the gradients' sums", id));
+    let lives = get(bucket.m).lives;
+    let storages = [bucket.weights, bucket.gradients].map(|id| get(id).lives);
+    for found in storages.into_iter().filter(|&found| found != Lives::Local) {
+        figures.same(
+            ("the lifetime of a whole storage", found),
+            ("that of the moments", lives),
+        );
+    }
     let moments = [
         ("the first moments", bucket.m),
         ("the second moments", bucket.v),
     ];
-    for (what, id) in moments.into_iter().chain(master) {
+    for (what, id) in moments.into_iter().chain(master).chain(sums) {
         let whole = get(id).dims.iter().map(|&part| part.saturating_mul(pieces));
         let whole: Vec<u64> = whole.collect();
         figures.same((what, &whole), ("the weights' shape", &weights.dims));
-        figures.same(
-            (what, get(id).lives),
-            ("the weights' lifetime", weights.lives),
-        );
+        figures.same((what, get(id).lives), ("the moments' lifetime", lives));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::check::fault::{Faults, Place, ViewFault, What};
-use crate::{Lives, Plan, Slot, Tensor, TensorId};
+use crate::{Plan, Slot, Tensor, TensorId};
 
 /// The largest storage: sums over all tensors of a plan still fit 64 bits.
 const BYTES: u64 = 1 << 60;
@@ -102,6 +102,7 @@ fn references(plan: &Plan, faults: &mut Faults) {
         flats
             .into_iter()
             .chain(bucket.master)
+            .chain(bucket.sums)
             .for_each(|id| known(&|| Place::named(&bucket.name), id));
     }
     for role in &plan.roles {
@@ -126,10 +127,7 @@ fn view(plan: &Plan, tensor: &Tensor, faults: &mut Faults) {
     let end = u128::from(view.offset) + u128::from(tensor.elements());
     let fault = if base.view.is_some() || base.dims.len() != 1 {
         ViewFault::Base { base: name() }
-    } else if tensor.lives == Lives::Local
-        || base.lives != tensor.lives
-        || base.dtype != tensor.dtype
-    {
+    } else if base.lives != tensor.lives || base.dtype != tensor.dtype {
         ViewFault::Kind { base: name() }
     } else if end > u128::from(base.dims[0]) {
         ViewFault::Bounds {

@@ -71,9 +71,9 @@ pub fn memories(plan: &Plan, initial: &dyn Fn(&str, u64) -> f64) -> Result<Vec<M
             .buckets
             .iter()
             .enumerate()
-            .filter(|(_, bucket)| role.statics.contains(&bucket.weights))
+            .filter(|(_, bucket)| role.holds(bucket))
         {
-            for layer in layers(plan, role, bucket.weights) {
+            for layer in layers(plan, role, bucket.m) {
                 fill(plan, (index, bucket), layer, place, initial, &mut memory)
                     .map_err(|why| at_rank(rank, why))?;
             }
@@ -93,10 +93,8 @@ fn fill(
     memory: &mut Memory,
 ) -> Result<(), Why> {
     let missing = || Why::Missing(format!("the storage of bucket {}", bucket.name));
-    let weights = memory
-        .statics
-        .get_mut(&(bucket.weights, layer))
-        .ok_or_else(missing)?;
+    let elements = |id: TensorId| plan.tensors[id.0 as usize].elements() as usize;
+    let mut weights = vec![0.0; elements(bucket.weights)];
     for parameter in plan
         .parameters
         .iter()
@@ -120,9 +118,14 @@ fn fill(
             .ok_or_else(missing)?
             .copy_from_slice(&shard.data);
     }
+    let held = memory.statics.get_mut(&(bucket.weights, layer));
     let Some(master) = bucket.master else {
+        held.ok_or_else(missing)?.clone_from(&weights);
         return Ok(());
     };
+    if let Some(held) = held {
+        held.clone_from(&weights);
+    }
     let whole = Value::free(&[weights.len()], weights.clone());
     let pieces = if is_cut(plan, bucket, master) {
         plan.mesh.dp
@@ -151,10 +154,13 @@ pub enum State {
 }
 
 impl State {
-    fn of(self, bucket: &Bucket) -> Option<TensorId> {
+    fn of(self, plan: &Plan, bucket: &Bucket) -> Option<TensorId> {
+        let dtype = |id: TensorId| plan.tensors[id.0 as usize].dtype;
         match self {
-            State::Weights => Some(bucket.weights),
-            State::Master => bucket.master,
+            State::Weights => Some(plan.kept_weights(bucket)),
+            State::Master => bucket
+                .master
+                .filter(|&id| dtype(id) != dtype(bucket.weights)),
             State::First => Some(bucket.m),
             State::Second => Some(bucket.v),
         }
@@ -169,15 +175,11 @@ pub fn gather(plan: &Plan, memories: &[&Memory], state: State) -> Result<Named, 
     let mut all = Named::new();
     for parameter in &plan.parameters {
         let bucket = &plan.buckets[parameter.bucket];
-        let Some(storage) = state.of(bucket) else {
+        let Some(storage) = state.of(plan, bucket) else {
             continue;
         };
-        for role in plan
-            .roles
-            .iter()
-            .filter(|role| role.statics.contains(&bucket.weights))
-        {
-            for layer in layers(plan, role, bucket.weights) {
+        for role in plan.roles.iter().filter(|role| role.holds(bucket)) {
+            for layer in layers(plan, role, bucket.m) {
                 let part = |tp: u32| {
                     let held = flat(plan, memories, bucket, (storage, layer), [role.stage, tp])?;
                     shard(plan, parameter, &held).map_err(|why| at_rank(0, why))
@@ -275,13 +277,19 @@ pub fn gradients(plan: &Plan, memories: &[&Memory]) -> Result<Named, Stuck> {
     for parameter in &plan.parameters {
         let bucket = &plan.buckets[parameter.bucket];
         let layout = plan.tensors[parameter.gradient.0 as usize].layout;
-        for role in plan
-            .roles
-            .iter()
-            .filter(|role| role.statics.contains(&bucket.gradients))
-        {
-            for layer in layers(plan, role, bucket.gradients) {
+        for role in plan.roles.iter().filter(|role| role.holds(bucket)) {
+            for layer in layers(plan, role, bucket.m) {
                 let name = name(parameter, layer);
+                if let Some(sums) = bucket.sums {
+                    let part = |tp: u32| {
+                        let held = flat(plan, memories, bucket, (sums, layer), [role.stage, tp])?;
+                        shard(plan, parameter, &held).map_err(|why| at_rank(0, why))
+                    };
+                    let parts = (0..plan.mesh.tp).map(part).collect::<Result<Vec<_>, _>>()?;
+                    let whole = combine(&parts, layout.tp, &name)?.data;
+                    add(&mut all, name, whole);
+                    continue;
+                }
                 let part = |dp: u32, tp: u32| {
                     let rank = plan.mesh.rank(Rank {
                         dp,

@@ -111,6 +111,7 @@ fn sane(plan: &Plan) -> Result<(), Stuck> {
         [bucket.weights, bucket.gradients, bucket.m, bucket.v]
             .into_iter()
             .chain(bucket.master)
+            .chain(bucket.sums)
             .all(has)
     });
     let parameters = plan.parameters.iter().all(|parameter| {

@@ -8,7 +8,7 @@ use super::ops::{self, Context};
 use super::stuck::Why;
 use super::value::Value;
 use crate::walk::Visit;
-use crate::{BodyKind, Instr, Lives, Mark, Plan, Port, Tensor, TensorId, Wire};
+use crate::{BodyKind, Instr, Lives, Mark, Op, Plan, Port, Tensor, TensorId, Wire};
 
 /// The frame of one block, layer and micro-batch.
 type Frame = (String, Option<u32>, u32);
@@ -35,6 +35,10 @@ fn tensor(plan: &Plan, id: TensorId) -> Result<&Tensor, Why> {
 
 fn dims(tensor: &Tensor) -> Vec<usize> {
     tensor.dims.iter().map(|&size| size as usize).collect()
+}
+
+fn zeros(tensor: &Tensor) -> Value {
+    Value::free(&dims(tensor), vec![0.0; tensor.elements() as usize])
 }
 
 /// The value under a declaration: shape and type must be what the plan says.
@@ -79,11 +83,7 @@ impl Memory {
     fn read(&self, plan: &Plan, id: TensorId, layer: Option<u32>) -> Result<Value, Why> {
         let tensor = tensor(plan, id)?;
         if tensor.lives == Lives::Local {
-            return self
-                .locals
-                .get(&id)
-                .cloned()
-                .ok_or_else(|| Why::Undefined(tensor.name.clone()));
+            return self.local(tensor);
         }
         let (key, offset) = self.storage(tensor, layer)?;
         let data = self.statics[&key][offset..offset + tensor.elements() as usize].to_vec();
@@ -92,6 +92,38 @@ impl Memory {
             dtype: Some(tensor.dtype),
             data,
         })
+    }
+
+    /// A local, or a part of one.
+    fn local(&self, tensor: &Tensor) -> Result<Value, Why> {
+        let undefined = || Why::Undefined(tensor.name.clone());
+        let Some(view) = tensor.view else {
+            return self.locals.get(&tensor.id).cloned().ok_or_else(undefined);
+        };
+        let base = self.locals.get(&view.base).ok_or_else(undefined)?;
+        let begin = view.offset as usize;
+        let part = base.data.get(begin..begin + tensor.elements() as usize);
+        let data = part.ok_or_else(|| Why::Lifetime(tensor.name.clone()))?;
+        Ok(Value {
+            dims: dims(tensor),
+            dtype: Some(tensor.dtype),
+            data: data.to_vec(),
+        })
+    }
+
+    /// Changes a local, or a part of one.
+    fn change(&mut self, tensor: &Tensor, value: Value) -> Result<(), Why> {
+        let Some(view) = tensor.view else {
+            self.locals.insert(tensor.id, value);
+            return Ok(());
+        };
+        let undefined = || Why::Undefined(tensor.name.clone());
+        let base = self.locals.get_mut(&view.base).ok_or_else(undefined)?;
+        let begin = view.offset as usize;
+        let part = base.data.get_mut(begin..begin + value.data.len());
+        part.ok_or_else(|| Why::Lifetime(tensor.name.clone()))?
+            .copy_from_slice(&value.data);
+        Ok(())
     }
 
     fn write(
@@ -104,8 +136,7 @@ impl Memory {
         let tensor = tensor(plan, id)?;
         let value = declared(tensor, value)?;
         if tensor.lives == Lives::Local {
-            self.locals.insert(id, value);
-            return Ok(());
+            return self.change(tensor, value);
         }
         let (key, offset) = self.storage(tensor, layer)?;
         let storage = self
@@ -248,7 +279,10 @@ impl Memory {
         let read = |id: &TensorId| self.read(plan, *id, visit.layer);
         let ins: Vec<Value> = instr.ins.iter().map(read).collect::<Result<_, _>>()?;
         let mut updates: Vec<Value> = instr.updates.iter().map(read).collect::<Result<_, _>>()?;
-        let outs = ops::run(&instr.op, &ins, &mut updates, at)?;
+        let outs = match (&instr.op, &instr.outs[..]) {
+            (Op::Zero {}, &[out]) => vec![zeros(tensor(plan, out)?)],
+            _ => ops::run(&instr.op, &ins, &mut updates, at)?,
+        };
         self.finish(plan, visit, instr, updates, outs)
     }
 

@@ -101,6 +101,7 @@ impl Builder {
             name,
             weights,
             gradients,
+            sums: None,
             master: None,
             m,
             v,

@@ -317,6 +317,7 @@ fn sizes(plan: &Plan, engine: &Engine) -> Vec<u64> {
         return sizes;
     }
     let mut gradients: Vec<TensorId> = plan.buckets.iter().map(|bucket| bucket.gradients).collect();
+    gradients.extend(plan.buckets.iter().filter_map(|bucket| bucket.sums));
     gradients.extend(plan.parameters.iter().map(|parameter| parameter.gradient));
     let code = plan.bodies.iter().flat_map(|body| &body.code);
     let scattered = code.filter(|instr| {

@@ -81,6 +81,7 @@ impl Emitter<'_> {
         frame: &[Version],
     ) -> BodyId {
         let code = self.code(block, steps);
+        let code = self.passing(code);
         let (name, wire) = match kind {
             BodyKind::Forward => ("forward", Wire::Hidden),
             _ => ("backward", Wire::Gradient),
@@ -133,6 +134,7 @@ impl Emitter<'_> {
         let mut last = BTreeMap::new();
         for (index, instr) in body.code.iter().enumerate() {
             for &id in instr.ins.iter().chain(&instr.updates).chain(&instr.outs) {
+                let id = self.table.storage(id);
                 if local(id, &self.table.tensors) && !kept.contains(&id) {
                     last.insert(id, index);
                 }

@@ -138,11 +138,16 @@ impl Emitter<'_> {
 
     /// Ranks among which optimizer states are divided.
     pub(super) fn slices(&self) -> u64 {
-        if self.placement.zero == 1 {
+        if self.placement.zero >= 1 {
             u64::from(self.mesh.dp)
         } else {
             1
         }
+    }
+
+    /// Whether replicas divide what a ZeRO stage divides.
+    fn divides(&self, stage: u32) -> bool {
+        self.placement.zero >= stage && self.mesh.dp > 1
     }
 
     /// Layouts of a bucket's weights, gradients and optimizer states.
@@ -188,21 +193,30 @@ impl Emitter<'_> {
         let padded = length.next_multiple_of(self.slices());
         let [whole, summed, sliced] = self.layouts(traits);
         let (accumulate, part) = (self.accumulate, padded / self.slices());
-        let mut flat = |what: &str, dtype, size, layout| {
+        let (scattered, gathered) = (self.divides(2), self.divides(3));
+        let mut flat = |what: &str, dtype, size, layout, passing: bool| {
+            let lives = if passing { Lives::Local } else { lives };
             self.table
                 .flat(format!("{name}.{what}"), dtype, size, layout, lives)
         };
-        let weights = flat("weights", traits.dtype, padded, whole);
-        let gradients = flat("gradients", accumulate, padded, summed);
-        let master = (traits.dtype != accumulate).then(|| flat("master", accumulate, part, sliced));
+        let weights = flat("weights", traits.dtype, padded, whole, gathered);
+        let gradients = flat("gradients", accumulate, padded, summed, scattered);
+        let added = Layouts {
+            dp: sliced.dp,
+            tp: summed.tp,
+        };
+        let sums = scattered.then(|| flat("gradient_sums", accumulate, part, added, false));
+        let apart = gathered || traits.dtype != accumulate;
+        let master = apart.then(|| flat("master", accumulate, part, sliced, false));
         let (m, v) = (
-            flat("m", accumulate, part, sliced),
-            flat("v", accumulate, part, sliced),
+            flat("m", accumulate, part, sliced, false),
+            flat("v", accumulate, part, sliced, false),
         );
         self.buckets.push(Bucket {
             name,
             weights,
             gradients,
+            sums,
             master,
             m,
             v,

@@ -124,8 +124,8 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
             stages,
         });
     }
-    if placement.zero > 1 {
-        return Err(EmitError::Unsupported("ZeRO 2 and 3"));
+    if placement.zero > 3 {
+        return Err(EmitError::Unsupported("a ZeRO stage above 3"));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod buckets;
 mod fit;
 mod header;
 pub mod passes;
+mod passing;
 mod schedule;
 pub mod stages;
 mod step;
@@ -359,7 +360,11 @@ impl<'e> Emitter<'e> {
             },
             engine: placement.engine.clone(),
             mesh: self.mesh,
-            zero: placement.zero,
+            zero: if placement.dp > 1 {
+                placement.zero
+            } else {
+                placement.zero.min(1)
+            },
             sequence_parallel: placement.sequence_parallel && placement.tp > 1,
             recompute: placement.recompute,
             groups: self.groups,

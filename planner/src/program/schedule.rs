@@ -63,7 +63,8 @@ impl Emitter<'_> {
         let shared = self.tied.as_ref().map(|tied| &tied.bucket);
         for &index in own.chain(shared.filter(|_| tied)) {
             let bucket = &self.buckets[index];
-            let own = [bucket.weights, bucket.gradients].into_iter();
+            let whole = [bucket.weights, bucket.gradients].into_iter();
+            let own = whole.filter(|&id| !self.passes(id)).chain(bucket.sums);
             statics.extend(own.chain(bucket.master).chain([bucket.m, bucket.v]));
         }
         statics

@@ -1,7 +1,8 @@
 //! The bodies around the micro-batches: zeroing, reducing gradients, clipping, updating.
 //!
 //! With ZeRO 1 a replica keeps only its slice of a bucket's moments (and master weights): gradients are reduce-scattered into the
-//! slice, which waits in the block's frame while the norm is taken over all ranks; the updated slices are gathered again.
+//! slice, which waits in the block's frame while the norm is taken over all ranks; the updated slices are gathered again. With
+//! ZeRO 2 the slice is summed over the micro-batches ([`super::passing`]), with ZeRO 3 the updated slices stay where they are.
 
 use pleach_plan::op::Op;
 use pleach_plan::{Axis, Body, BodyId, BodyKind, Bucket, Instr, Layout, Layouts, Reduce, TensorId};
@@ -13,7 +14,10 @@ impl Emitter<'_> {
     pub(super) fn begin(&mut self, block: &str, buckets: &[usize]) -> BodyId {
         let gradients: Vec<TensorId> = buckets
             .iter()
-            .map(|&index| self.buckets[index].gradients)
+            .map(|&index| {
+                let bucket = &self.buckets[index];
+                bucket.sums.unwrap_or(bucket.gradients)
+            })
             .collect();
         let code = gradients
             .into_iter()
@@ -49,7 +53,8 @@ impl Emitter<'_> {
     pub(super) fn reduce(&mut self, block: &str, buckets: &[usize]) -> BodyId {
         let (mut code, mut saves) = (Vec::new(), Vec::new());
         for &index in buckets {
-            let gradients = self.buckets[index].gradients;
+            let sums = self.buckets[index].sums;
+            let gradients = sums.unwrap_or(self.buckets[index].gradients);
             let traits = self.traits[index];
             if traits.partial {
                 let sum = Op::AllReduce {
@@ -65,9 +70,12 @@ impl Emitter<'_> {
             };
             let (measured, replicas) = match self.slices() {
                 1 => (gradients, whole * u64::from(self.mesh.dp)),
+                _ if sums.is_some() => (gradients, whole),
                 _ => (self.slice(index), whole),
             };
-            if self.slices() > 1 {
+            if sums.is_some() {
+                // Replicas were summed after every backward.
+            } else if self.slices() > 1 {
                 let scatter = Op::ReduceScatter {
                     group: self.group("dp"),
                     dim: 0,
@@ -122,9 +130,12 @@ impl Emitter<'_> {
                     code.push(self.instr(Op::Cast {}, vec![master], vec![bucket.weights], vec![]));
                 }
             } else {
-                let gradients = self.slice(index);
-                takes.push(gradients);
-                self.update_slice(index, &bucket, gradients, &mut code);
+                let gradients = bucket.sums.unwrap_or_else(|| self.slice(index));
+                takes.extend(bucket.sums.is_none().then_some(gradients));
+                match bucket.master.filter(|_| self.passes(bucket.weights)) {
+                    Some(master) => code.push(self.adam(index, master, gradients)),
+                    None => self.update_slice(index, &bucket, gradients, &mut code),
+                }
             }
         }
         let (name, block) = (format!("{block}.update"), block.to_owned());
@@ -142,22 +153,7 @@ impl Emitter<'_> {
         gradients: TensorId,
         code: &mut Vec<Instr>,
     ) {
-        let weights = &self.table.tensors[bucket.weights.0 as usize];
-        let (dtype, elements, over) = (
-            weights.dtype,
-            weights.elements() / self.slices(),
-            weights.layout.tp,
-        );
-        let layout = Layouts {
-            dp: Layout::Shard(0),
-            tp: over,
-        };
-        let part = self.table.local(
-            format!("{}.weights_slice", bucket.name),
-            dtype,
-            elements,
-            layout,
-        );
+        let part = self.weights_slice(bucket);
         code.push(self.instr(
             Op::Slice {
                 axis: Axis::Dp,
@@ -202,12 +198,27 @@ impl Emitter<'_> {
         )
     }
 
+    /// The local tensor of this replica's slice of a bucket's weights in compute type.
+    pub(super) fn weights_slice(&mut self, bucket: &Bucket) -> TensorId {
+        let name = format!("{}.weights_slice", bucket.name);
+        if let Some(known) = self.table.named(&name) {
+            return known;
+        }
+        let weights = &self.table.tensors[bucket.weights.0 as usize];
+        let (dtype, elements) = (weights.dtype, weights.elements() / self.slices());
+        let layout = Layouts {
+            dp: Layout::Shard(0),
+            tp: weights.layout.tp,
+        };
+        self.table.local(name, dtype, elements, layout)
+    }
+
     /// The local tensor that carries a bucket's summed gradient slice from reduce to update.
-    fn slice(&mut self, index: usize) -> TensorId {
+    pub(super) fn slice(&mut self, index: usize) -> TensorId {
         let bucket = &self.buckets[index];
         let name = format!("{}.gradients_slice", bucket.name);
-        if let Some(known) = self.table.tensors.iter().find(|tensor| tensor.name == name) {
-            return known.id;
+        if let Some(known) = self.table.named(&name) {
+            return known;
         }
         let gradients = &self.table.tensors[bucket.gradients.0 as usize];
         let over = if self.traits[index].whole {

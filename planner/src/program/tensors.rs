@@ -61,6 +61,18 @@ impl Table {
         id
     }
 
+    /// The tensor of that name.
+    pub fn named(&self, name: &str) -> Option<TensorId> {
+        let found = self.tensors.iter().find(|tensor| tensor.name == name);
+        found.map(|tensor| tensor.id)
+    }
+
+    /// The storage behind a name.
+    pub fn storage(&self, id: TensorId) -> TensorId {
+        let view = self.tensors[id.0 as usize].view;
+        view.map_or(id, |view| view.base)
+    }
+
     /// A small tensor that every rank holds for the whole run.
     pub fn scalar(&mut self, name: &str, elements: u64, dtype: Dtype) -> TensorId {
         self.push(

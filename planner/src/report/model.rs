@@ -1,7 +1,7 @@
 //! Floating point operations of a step, by definition: the figures that utilisation is measured with.
 
 use pleach_dsl::experiment::{Experiment, Precision};
-use pleach_plan::{Dtype, Lives, Recompute};
+use pleach_plan::{Dtype, Recompute};
 
 use crate::engine::{self, Selective};
 use crate::graph::shape::Shape;
@@ -13,10 +13,8 @@ pub fn parameters(evaluated: &Evaluated) -> u64 {
     let layers = u64::from(plan.layer_count());
     let count = |parameter: &pleach_plan::Parameter| {
         let size: u64 = parameter.dims.iter().product();
-        match plan.tensors[parameter.tensor.0 as usize].lives {
-            Lives::Layered => layers * size,
-            Lives::Static | Lives::Local => size,
-        }
+        let layered = plan.is_layered(&plan.buckets[parameter.bucket]);
+        if layered { layers * size } else { size }
     };
     plan.parameters.iter().map(count).sum()
 }

@@ -8,7 +8,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::{Hardware, Kind};
 use pleach_plan::{BodyKind, Plan, Recompute};
 
-use crate::cost::Costs;
+use crate::cost::{Costs, PICO};
 use crate::memory;
 use crate::placement::Placement;
 use crate::program::passes::Pipeline;
@@ -56,7 +56,11 @@ pub struct Priced {
     head: u64,
     computing: u64,
     weights: u64,
+    gradients: u64,
     optimizer: u64,
+    masters: bool,
+    /// Bytes a second between two ranks at best.
+    bandwidth: f64,
     frame: u64,
     fixed: u64,
     slack: f64,
@@ -107,7 +111,7 @@ pub fn price(
     let time = |block: &str| times(&costs, &plan, block).iter().sum();
     let layers = each_layer(experiment, &costs, &plan);
     let computing = |block: &str| times(&costs, &plan, block)[0];
-    let [weights, optimizer] = statics(&plan);
+    let [weights, gradients, optimizer] = statics(&plan);
     let cores = actions::sharing(&costs);
     let frame = memory::frame(&costs, "layer");
     let slack = if hardware.kind == Kind::Gpu {
@@ -126,7 +130,10 @@ pub fn price(
             + computing("embedding")
             + computing("head"),
         weights,
+        gradients,
         optimizer,
+        masters: plan.buckets.iter().any(|bucket| bucket.master.is_some()),
+        bandwidth: bandwidth(hardware),
         frame,
         fixed: libm::floor(hardware.overhead.context.value) as u64,
         slack,
@@ -184,8 +191,16 @@ fn times(costs: &Costs<'_>, plan: &Plan, label: &str) -> [u64; 2] {
     )
 }
 
-/// Bytes that each layer keeps: weights and gradients, and what the optimizer keeps.
-fn statics(plan: &Plan) -> [u64; 2] {
+/// The most that a rank can send in a second; without end where ranks share a memory.
+fn bandwidth(hardware: &Hardware) -> f64 {
+    let links = hardware.links.as_ref();
+    links.map_or(f64::INFINITY, |links| {
+        links.intra_node.value.max(links.inter_node.value)
+    })
+}
+
+/// Bytes that each layer keeps: weights, gradients, and what the optimizer keeps.
+fn statics(plan: &Plan) -> [u64; 3] {
     let layered = |id: pleach_plan::TensorId| {
         let tensor = &plan.tensors[id.0 as usize];
         if tensor.lives == pleach_plan::Lives::Layered {
@@ -194,10 +209,11 @@ fn statics(plan: &Plan) -> [u64; 2] {
             0
         }
     };
-    let mut bytes = [0; 2];
+    let mut bytes = [0; 3];
     for bucket in &plan.buckets {
-        bytes[0] += layered(bucket.weights) + layered(bucket.gradients);
-        bytes[1] += layered(bucket.m) + layered(bucket.v) + bucket.master.map_or(0, layered);
+        bytes[0] += layered(bucket.weights);
+        bytes[1] += layered(bucket.gradients);
+        bytes[2] += layered(bucket.m) + layered(bucket.v) + bucket.master.map_or(0, layered);
     }
     bytes
 }
@@ -216,7 +232,10 @@ impl Priced {
         };
         let chunks = |stage: usize| spans.iter().skip(stage).step_by(placement.pp as usize);
         let all = || (0..placement.pp).map(|stage| (pipeline(stage), chunks(stage as usize)));
-        let step = all().map(|(at, chunks)| self.step(at, chunks)).max();
+        let passing = self.passing(placement);
+        let step = all()
+            .map(|(at, chunks)| self.step(at, chunks, passing))
+            .max();
         let bytes = all()
             .map(|(at, chunks)| self.bytes(placement, at, chunks))
             .max();
@@ -235,20 +254,43 @@ impl Priced {
     }
 
     /// A stage works through all micro-batches; before its first forward and after its last backward the layers before it have theirs.
-    fn step<'s>(&self, at: Pipeline, chunks: impl Iterator<Item = &'s [u32; 2]> + Clone) -> u64 {
+    fn step<'s>(
+        &self,
+        at: Pipeline,
+        chunks: impl Iterator<Item = &'s [u32; 2]> + Clone,
+        passing: u64,
+    ) -> u64 {
         let ends = |held: bool, work: u64| if held { work } else { 0 };
         let taken = |&[first, last]: &[u32; 2]| self.before(last + 1) - self.before(first);
         let own = chunks.clone().map(taken).sum::<u64>()
+            + layers(chunks.clone()) * passing
             + ends(at.stage == 0, self.embedding)
             + ends(at.stage + 1 == at.stages, self.head);
         let first = chunks.clone().next().map_or(0, |&[first, _]| first);
-        let before = self.before(first) + ends(at.stage > 0, self.embedding);
+        let before =
+            self.before(first) + u64::from(first) * passing + ends(at.stage > 0, self.embedding);
         u64::from(at.micro_steps) * own + before
     }
 
     /// What the layers before a layer take.
     fn before(&self, layer: u32) -> u64 {
         self.reached.get(layer as usize).copied().unwrap_or(0)
+    }
+
+    /// What gathering a layer's weights and scattering its gradients takes at least for each micro-batch, in picoseconds.
+    fn passing(&self, placement: &Placement) -> u64 {
+        let parts = |bytes: u64| bytes as f64 * (1.0 - 1.0 / f64::from(placement.dp.max(1)));
+        let gathered = if placement.zero >= 3 {
+            2.0 * parts(self.weights)
+        } else {
+            0.0
+        };
+        let scattered = if placement.zero >= 2 {
+            parts(self.gradients)
+        } else {
+            0.0
+        };
+        libm::floor((gathered + scattered) / self.bandwidth * PICO) as u64
     }
 
     /// All ranks of the machine's cores together do no more than the best point of contention allows.
@@ -268,12 +310,17 @@ impl Priced {
         at: Pipeline,
         chunks: impl Iterator<Item = &'s [u32; 2]> + Clone,
     ) -> u64 {
-        let sharers = if placement.zero >= 1 {
-            u64::from(placement.dp)
-        } else {
-            1
+        let replicas = u64::from(placement.dp.max(1));
+        let share = |bytes: u64, from: u32| match placement.zero >= from {
+            true => bytes / replicas,
+            false => bytes,
         };
-        let kept = layers(chunks.clone()) * (self.weights + self.optimizer / sharers);
+        let weights = match placement.zero >= 3 && self.masters && replicas > 1 {
+            true => 0,
+            false => share(self.weights, 3),
+        };
+        let layer = weights + share(self.gradients, 2) + share(self.optimizer, 1);
+        let kept = layers(chunks.clone()) * layer;
         let in_flight = at.in_flight().into_iter().zip(chunks);
         let frames = in_flight.map(|(count, chunk)| count * layers([chunk].into_iter()));
         kept + frames.sum::<u64>() * self.frame

@@ -150,16 +150,15 @@ impl Builder<'_> {
         }
         let mut scope = scope.clone();
         let wishes = &self.experiment.plan;
-        let zeros = if dp > 1 { vec![0, 1] } else { vec![0] };
+        let most = engine::find(&wishes.engine).map_or(0, |engine| u64::from(engine.zero));
+        let zeros: Vec<u64> = (0..=if dp > 1 { most } else { 0 }).collect();
         for zero in values(&wishes.zero, &scope, || zeros.clone()) {
             scope.zero = Some(zero);
             for micro in values(&wishes.micro_batch, &scope, || divisors(batch / dp)) {
                 scope.micro_batch = Some(micro);
-                if zero > 1 {
-                    self.reject(
-                        format!("zero {zero}"),
-                        "only ZeRO stages 0 and 1 are planned so far".to_owned(),
-                    );
+                if zero > most {
+                    let why = format!("`{}` has ZeRO stages up to {most}", wishes.engine);
+                    self.reject(format!("zero {zero}"), why);
                 } else if micro == 0 || !(batch / dp).is_multiple_of(micro) {
                     let why = format!(
                         "{} sequences of each replica do not divide by it",

@@ -1,4 +1,4 @@
-//! What a placement can be: tensor parallelism, stages with one or several chunks, replicas with ZeRO 0 or 1, and recomputation.
+//! What a placement can be: tensor parallelism, stages with one or several chunks, replicas with ZeRO, and recomputation.
 
 use pleach_dsl::experiment::Experiment;
 use pleach_dsl::wish::Choice;
@@ -20,7 +20,7 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
             "plan.schedule",
             "another pipeline schedule than `1f1b` and `interleaved`",
         ),
-        (beyond(&plan.zero, 1), "plan.zero", "ZeRO beyond stage 1"),
+        (beyond(&plan.zero, 3), "plan.zero", "ZeRO beyond stage 3"),
         (
             plan.recompute_budget.is_some(),
             "plan.recompute_budget",

@@ -132,7 +132,7 @@ impl<'p> Memory<'p> {
             }
         }
         for (index, bucket) in plan.buckets.iter().enumerate() {
-            for layer in copies(plan, role, bucket.weights) {
+            for layer in copies(plan, role, bucket.m) {
                 for kind in Kind::ALL {
                     let Some(id) = kind.of(bucket).filter(|id| role.statics.contains(id)) else {
                         continue;
@@ -147,11 +147,14 @@ impl<'p> Memory<'p> {
                     };
                     statics.insert((id, layer), Held::Flat(flat));
                 }
-                if role.statics.contains(&bucket.gradients) {
-                    let flat = parts(plan, index, |_| {
-                        Item::odd(Number::of("stale gradient", &[], &[]))
-                    });
-                    statics.insert((bucket.gradients, layer), Held::Flat(flat));
+                let gradients = [Some(bucket.gradients), bucket.sums].into_iter().flatten();
+                for id in gradients.filter(|id| role.statics.contains(id)) {
+                    let stale = |_: &Parameter| Item::odd(Number::of("stale gradient", &[], &[]));
+                    let flat = Flat {
+                        cut: cut(plan, bucket, id),
+                        ..parts(plan, index, stale)
+                    };
+                    statics.insert((id, layer), Held::Flat(flat));
                 }
             }
         }
@@ -189,12 +192,14 @@ impl<'p> Memory<'p> {
     /// An operand.
     pub fn read(&self, id: TensorId, layer: Option<u32>) -> Held {
         let tensor = self.tensor(id);
-        if tensor.lives == Lives::Local {
-            return self.locals[id.0 as usize]
-                .clone()
-                .unwrap_or_else(|| Held::odd("undefined"));
-        }
-        match (self.statics.get(&Self::key(tensor, layer)), tensor.view) {
+        let held = if tensor.lives == Lives::Local {
+            let storage = tensor.view.map_or(id, |view| view.base);
+            self.locals[storage.0 as usize].as_ref()
+        } else {
+            self.statics.get(&Self::key(tensor, layer))
+        };
+        match (held, tensor.view) {
+            (None, _) if tensor.lives == Lives::Local => Held::odd("undefined"),
             (Some(held), None) => held.clone(),
             (Some(Held::Flat(flat)), Some(view)) if flat.cut.is_none() => {
                 let part = flat.find(view.offset, tensor.elements());
@@ -210,11 +215,15 @@ impl<'p> Memory<'p> {
     /// Changes an operand.
     pub fn write(&mut self, id: TensorId, layer: Option<u32>, value: Held) {
         let tensor = self.tensor(id);
-        if tensor.lives == Lives::Local {
-            self.locals[id.0 as usize] = Some(value);
-            return;
-        }
-        let Some(storage) = self.statics.get_mut(&Self::key(tensor, layer)) else {
+        let held = match (tensor.lives, tensor.view) {
+            (Lives::Local, None) => {
+                self.locals[id.0 as usize] = Some(value);
+                return;
+            }
+            (Lives::Local, Some(view)) => self.locals[view.base.0 as usize].as_mut(),
+            _ => self.statics.get_mut(&Self::key(tensor, layer)),
+        };
+        let Some(storage) = held else {
             return;
         };
         match (storage, tensor.view, value) {
@@ -277,6 +286,13 @@ impl<'p> Memory<'p> {
     pub fn plug(&mut self, wire: Wire, micro_batch: u32, held: Held) {
         self.wires.insert((wire, micro_batch), held);
     }
+}
+
+/// Zeros in the parts of the bucket whose gradients a tensor holds; none where it holds none.
+pub fn zeros(plan: &Plan, gradients: TensorId) -> Option<Flat> {
+    let mut buckets = plan.buckets.iter();
+    let index = buckets.position(|bucket| bucket.gradients == gradients)?;
+    Some(parts(plan, index, |_| Item::whole(Number::ZERO)))
 }
 
 /// A bucket's parts: its parameters by a rule, and zeros where there is none.

@@ -11,7 +11,7 @@ use pleach_plan::{Instr, Mark, Op, Plan, Reduce, TensorId, Transfer, TransferKin
 use super::declared;
 use super::fault::Fault;
 use super::held::{Flat, Held, Item, Sizes};
-use super::memory::Memory;
+use super::memory::{self, Memory};
 use super::number::Number;
 use super::rules::{Effect, Reach, Site, apply, apply_flat, reduce_over};
 
@@ -389,6 +389,10 @@ fn effect(
             vec![Held::odd(why); instr.outs.len()],
         ]
     };
+    if let (Op::Zero {}, &[out]) = (&instr.op, &instr.outs[..]) {
+        let made = memory::zeros(plan, out).map(Held::Flat);
+        return made.map_or_else(odd, |made| [vec![], vec![made]]);
+    }
     let wrap = |items: Vec<Item>| items.into_iter().map(Held::One).collect::<Vec<_>>();
     let (Some(plain), Some(sums)) = (items(ins), items(updates)) else {
         return apply_flat(&instr.op, group, ins, updates, site).unwrap_or_else(odd);

@@ -21,7 +21,7 @@ pub fn placement(random: &mut Random) -> Placement {
         pp,
         vpp: if pp > 1 { random.pick(&[1, 2]) } else { 1 },
         dp: random.pick(&[1, 2]),
-        zero: random.pick(&[0, 1]),
+        zero: random.pick(&[0, 1, 2, 3]),
         sequence_parallel: tp > 1 && random.coin(),
         micro_batch: random.pick(&[1, 2]),
         recompute: random.pick(&[Recompute::None, Recompute::Full]),

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use pleach_plan::{Bucket, Dtype, Lives, Plan, TensorId};
+use pleach_plan::{Bucket, Dtype, Plan, TensorId};
 
 use super::manifest::{BucketEntry, BucketLayout, Kind, StoredTensor};
 
@@ -107,7 +107,10 @@ pub fn needed(plan: &Plan, rank: u32) -> Vec<Needed> {
     let mut needed = Vec::new();
     for (index, bucket) in plan.buckets.iter().enumerate() {
         let mut tensors = states(bucket).to_vec();
-        if bucket.master.is_some() {
+        if bucket
+            .master
+            .is_some_and(|master| master != plan.kept_weights(bucket))
+        {
             tensors.push((Kind::Weight, bucket.weights));
         }
         for layer in held_layers(plan, bucket, place.pp) {
@@ -186,7 +189,7 @@ fn slice_begin(plan: &Plan, bucket: &Bucket, tensor: TensorId, dp: u32) -> u64 {
 
 /// Whether a stage writes a bucket: the first of those that hold it.
 fn writes(plan: &Plan, bucket: &Bucket, stage: u32) -> bool {
-    let holds = |stage: usize| plan.roles[stage].statics.contains(&bucket.weights);
+    let holds = |stage: usize| plan.roles[stage].holds(bucket);
     let stage = stage as usize;
     holds(stage) && (is_layered(plan, bucket) || !(0..stage).any(holds))
 }
@@ -194,15 +197,15 @@ fn writes(plan: &Plan, bucket: &Bucket, stage: u32) -> bool {
 /// The layers for which a stage holds a bucket; one `None` for a bucket that exists once, nothing if it does not hold it.
 fn held_layers(plan: &Plan, bucket: &Bucket, stage: u32) -> Vec<Option<u32>> {
     let role = &plan.roles[stage as usize];
-    if role.statics.contains(&bucket.weights) {
-        role.copies(plan.tensors[bucket.weights.0 as usize].lives)
+    if role.holds(bucket) {
+        role.copies(plan.tensors[bucket.m.0 as usize].lives)
     } else {
         Vec::new()
     }
 }
 
 fn is_layered(plan: &Plan, bucket: &Bucket) -> bool {
-    plan.tensors[bucket.weights.0 as usize].lives == Lives::Layered
+    plan.is_layered(bucket)
 }
 
 fn is_sharded(plan: &Plan, bucket: usize) -> bool {

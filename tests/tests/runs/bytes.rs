@@ -25,7 +25,7 @@ const LLAMA: [&str; 11] = [
 ];
 
 /// What is pinned, and on how many ranks.
-const PLACED: [(&str, u32, &[&str]); 8] = [
+const PLACED: [(&str, u32, &[&str]); 10] = [
     (
         "one rank",
         1,
@@ -35,6 +35,28 @@ const PLACED: [(&str, u32, &[&str]); 8] = [
         "dp2+zero1",
         2,
         &["plan.tp=1", "plan.pp=1", "plan.dp=2", "plan.zero=1"],
+    ),
+    (
+        "pp2 in 2 chunks × dp2+zero2",
+        4,
+        &[
+            "plan.tp=1",
+            "plan.pp=2",
+            "plan.vpp=2",
+            "plan.dp=2",
+            "plan.zero=2",
+        ],
+    ),
+    (
+        "tp2×dp2+zero3 in bf16",
+        4,
+        &[
+            "plan.tp=2",
+            "plan.pp=1",
+            "plan.dp=2",
+            "plan.zero=3",
+            "train.precision=bf16",
+        ],
     ),
     (
         "tp2×pp2",

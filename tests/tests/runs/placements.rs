@@ -28,7 +28,7 @@ const ONE: Placement = Placement {
     ],
 };
 
-const OTHERS: [Placement; 7] = [
+const OTHERS: [Placement; 9] = [
     Placement {
         name: "tp2",
         ranks: 2,
@@ -71,6 +71,28 @@ const OTHERS: [Placement; 7] = [
             "plan.dp=2",
             "plan.zero=1",
             "plan.recompute=none",
+        ],
+    },
+    Placement {
+        name: "pp2×dp2+zero2",
+        ranks: 4,
+        pins: [
+            "plan.tp=1",
+            "plan.pp=2",
+            "plan.dp=2",
+            "plan.zero=2",
+            "plan.recompute=none",
+        ],
+    },
+    Placement {
+        name: "tp2×dp2+zero3",
+        ranks: 4,
+        pins: [
+            "plan.tp=2",
+            "plan.pp=1",
+            "plan.dp=2",
+            "plan.zero=3",
+            "plan.recompute=selective",
         ],
     },
     Placement {

@@ -2,9 +2,11 @@
 
 use crate::check::signature::Signature;
 
-/// `(src; dst) -> ()`.
-pub fn cast() -> Signature {
-    Signature::new()
-        .read_all("src", "X", "T")
-        .update_all("dst", "X", "U")
+/// `(src; dst) -> ()`, or `(src) -> dst`.
+pub fn cast(updates: usize) -> Signature {
+    let source = Signature::new().read_all("src", "X", "T");
+    match updates {
+        0 => source.make_all("dst", "X", "U"),
+        _ => source.update_all("dst", "X", "U"),
+    }
 }

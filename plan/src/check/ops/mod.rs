@@ -1,5 +1,6 @@
 //! The signature of every operation: one file for each family, as in `reference/ops`.
 
+mod accumulate;
 mod activation;
 mod adam_w;
 mod add;
@@ -76,8 +77,9 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
             Some(*axis),
             slice::slice(u64::from(plan.mesh.size(*axis)), *dim),
         ),
-        Op::Cast {} => Ok(cast::cast()),
-        Op::Zero {} => Ok(zero::zero()),
+        Op::Cast {} => Ok(cast::cast(updates)),
+        Op::Zero {} => Ok(zero::zero(updates)),
+        Op::Accumulate {} => Ok(accumulate::accumulate()),
         Op::SumSquares { replicas } => norm::sum_squares(*replicas),
         Op::ClipFactor { max_norm } => norm::clip_factor(*max_norm),
         Op::AdamW {

@@ -2,7 +2,10 @@
 
 use crate::check::signature::Signature;
 
-/// `(; x) -> ()`.
-pub fn zero() -> Signature {
-    Signature::new().update_all("x", "X", "T")
+/// `(; x) -> ()`, or `() -> x`.
+pub fn zero(updates: usize) -> Signature {
+    match updates {
+        0 => Signature::new().make_all("x", "X", "T"),
+        _ => Signature::new().update_all("x", "X", "T"),
+    }
 }

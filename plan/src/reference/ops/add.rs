@@ -1,4 +1,4 @@
-//! The sum of tensors of one shape.
+//! The sum of tensors of one shape, as a new one or into one of them.
 
 use crate::reference::value::{Unfit, Value, one_type};
 
@@ -23,4 +23,16 @@ pub fn add(terms: &[Value]) -> Result<Value, Unfit> {
             .for_each(|(sum, term)| *sum += term);
     }
     Ok(sum)
+}
+
+/// `y += x`.
+///
+/// # Errors
+/// Different shapes or types.
+pub fn accumulate(x: &Value, y: &mut Value) -> Result<(), Unfit> {
+    x.expect(&y.dims)?;
+    one_type(&[x, y])?;
+    let terms = y.data.iter_mut().zip(&x.data);
+    terms.for_each(|(sum, term)| *sum += term);
+    Ok(())
 }

@@ -13,3 +13,15 @@ pub fn cast(source: &Value, target: &mut Value) -> Result<(), Unfit> {
     target.data.copy_from_slice(&source.data);
     Ok(())
 }
+
+/// The same numbers; their type is what the plan declares.
+///
+/// # Errors
+/// Ids.
+pub fn made(source: &Value) -> Result<Value, Unfit> {
+    one_type(&[source])?;
+    Ok(Value {
+        dtype: None,
+        ..source.clone()
+    })
+}

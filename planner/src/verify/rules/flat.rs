@@ -21,6 +21,10 @@ pub fn apply_flat(
         }
         // What a target held before does not matter.
         (Op::Cast {}, [Held::Flat(source)], [_]) => Some([vec![flat(source.clone())], vec![]]),
+        (Op::Cast {}, [Held::Flat(source)], []) => Some([vec![], vec![flat(source.clone())]]),
+        (Op::Accumulate {}, [Held::Flat(x)], [Held::Flat(y)]) => {
+            Some([vec![flat(accumulated(x, y, site)?)], vec![]])
+        }
         (Op::Slice { axis, dim: 0 }, [Held::Flat(x)], []) => {
             Some([vec![], vec![flat(slice(x, *axis, site)?)]])
         }
@@ -50,6 +54,17 @@ pub fn apply_flat(
         ]),
         _ => None,
     }
+}
+
+fn accumulated(x: &Flat, y: &Flat, site: &Site) -> Option<Flat> {
+    let sum = |index: usize, item: Item| item.plus(x.parts[index].1, site.sizes);
+    let parts = y.parts.iter().enumerate();
+    x.fits(y).then(|| Flat {
+        parts: parts
+            .map(|(index, &(length, item))| (length, sum(index, item)))
+            .collect(),
+        cut: y.cut,
+    })
 }
 
 fn slice(x: &Flat, over: Axis, site: &Site) -> Option<Flat> {

@@ -137,6 +137,8 @@ pub fn apply(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Eff
             .iter()
             .fold(*first, |sum, term| sum.plus(*term, site.sizes))]),
         (Op::Cast {}, [source], [_]) => Effect::updates([*source]),
+        (Op::Cast {}, [source], []) => Effect::outs([*source]),
+        (Op::Accumulate {}, [x], [y]) => Effect::updates([y.plus(*x, site.sizes)]),
         (Op::Zero {}, [], [_]) => Effect::updates([Item::whole(Number::ZERO)]),
         (op, ins, updates) => return apply_norms(op, ins, updates, site),
     })

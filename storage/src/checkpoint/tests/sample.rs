@@ -119,6 +119,7 @@ fn buckets(builder: &mut Builder, placement: Placement) -> (Vec<Bucket>, Vec<Par
             name: name.into(),
             weights,
             gradients,
+            sums: None,
             master,
             m,
             v,
