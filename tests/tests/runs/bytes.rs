@@ -95,7 +95,7 @@ const PLACED: [(&str, u32, &[&str]); 10] = [
             "plan.pp=1",
             "model.norm=rmsnorm",
             "model.mlp=geglu",
-            "model.stack=[layer(attention { window = 16 tokens }, mlp), layer(attention, mlp)]",
+            "model.stack=2 * [layer(attention { window = 16 tokens }, mlp), layer(attention, mlp)]",
             "train.precision=bf16",
         ],
     ),
