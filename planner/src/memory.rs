@@ -50,11 +50,7 @@ struct Profile {
 pub fn stages(costs: &Costs<'_>) -> Vec<StageMemory> {
     let plan = costs.plan();
     let sizes = sizes(costs);
-    let profiles: Vec<Profile> = plan
-        .bodies
-        .iter()
-        .map(|body| profile(costs, &sizes, body))
-        .collect();
+    let profiles = profiles(costs, &sizes);
     let factor = costs.hardware().memory_factor();
     plan.roles
         .iter()
@@ -94,11 +90,7 @@ pub struct Level {
 pub fn levels(costs: &Costs<'_>) -> Vec<Vec<Level>> {
     let plan = costs.plan();
     let sizes = sizes(costs);
-    let profiles: Vec<Profile> = plan
-        .bodies
-        .iter()
-        .map(|body| profile(costs, &sizes, body))
-        .collect();
+    let profiles = profiles(costs, &sizes);
     let of = |role: &Role| {
         let mut before = statics(plan, &sizes, role, &role.statics);
         let mut levels = Vec::with_capacity(role.slots.len());
@@ -182,6 +174,11 @@ fn gathered(plan: &Plan) -> Vec<TensorId> {
         outs.filter(|id| body.saves.contains(id)).collect()
     };
     forward.flat_map(outs).collect()
+}
+
+fn profiles(costs: &Costs<'_>, sizes: &[u64]) -> Vec<Profile> {
+    let bodies = costs.plan().bodies.iter();
+    bodies.map(|body| profile(costs, sizes, body)).collect()
 }
 
 fn profile(costs: &Costs<'_>, sizes: &[u64], body: &Body) -> Profile {

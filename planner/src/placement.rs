@@ -13,7 +13,7 @@ pub struct Placement {
     pub vpp: u32,
     /// Replicas.
     pub dp: u32,
-    /// ZeRO stage, 0 or 1.
+    /// ZeRO stage, 0 to 3.
     pub zero: u32,
     /// Whether the residual stream is sharded over the sequence.
     pub sequence_parallel: bool,

@@ -81,7 +81,7 @@ impl Emitter<'_> {
         frame: &[Version],
     ) -> BodyId {
         let code = self.code(block, steps);
-        let code = self.passing(code);
+        let code = self.gathering(code);
         let (name, wire) = match kind {
             BodyKind::Forward => ("forward", Wire::Hidden),
             _ => ("backward", Wire::Gradient),

@@ -1,15 +1,15 @@
 //! Emits the program of a placement: bodies, buckets, roles and slots, as one [`Plan`].
 //!
 //! In comes an experiment and a placement, out comes its plan or the reason why there is none. The model graph is differentiated
-//! and sharded ([`crate::shard`]), turned into bodies with lifetimes ([`bodies`]), given storage ([`buckets`]) and an optimizer
-//! ([`step`]), and laid out in time ([`schedule`]).
+//! and sharded ([`crate::shard`]), turned into bodies with lifetimes ([`bodies`]) that gather and scatter what is divided ([`gathering`]),
+//! given storage ([`buckets`]) and an optimizer ([`step`]), and laid out in time ([`schedule`], [`passes`]).
 
 mod bodies;
 mod buckets;
 mod fit;
+mod gathering;
 mod header;
 pub mod passes;
-mod passing;
 mod schedule;
 pub mod stages;
 mod step;

@@ -2,7 +2,7 @@
 //!
 //! With ZeRO 1 a replica keeps only its slice of a bucket's moments (and master weights): gradients are reduce-scattered into the
 //! slice, which waits in the block's frame while the norm is taken over all ranks; the updated slices are gathered again. With
-//! ZeRO 2 the slice is summed over the micro-batches ([`super::passing`]), with ZeRO 3 the updated slices stay where they are.
+//! ZeRO 2 the slice is summed over the micro-batches ([`super::gathering`]), with ZeRO 3 the updated slices stay where they are.
 
 use pleach_plan::op::Op;
 use pleach_plan::{Axis, Body, BodyId, BodyKind, Bucket, Instr, Layout, Layouts, Reduce, TensorId};

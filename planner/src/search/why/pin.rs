@@ -215,15 +215,9 @@ impl Pin {
     /// Its value as a spec writes it.
     pub fn value(&self) -> String {
         match self {
-            Pin::Nodes(value)
-            | Pin::Tp(value)
-            | Pin::Pp(value)
-            | Pin::Vpp(value)
-            | Pin::Dp(value)
-            | Pin::Zero(value)
-            | Pin::MicroBatch(value) => value.to_string(),
             Pin::Recompute(value) => value.clone(),
             Pin::SequenceParallel(value) => value.to_string(),
+            number => number.rank().to_string(),
         }
     }
 

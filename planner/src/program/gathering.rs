@@ -18,7 +18,7 @@ impl Emitter<'_> {
     }
 
     /// The code with what must happen before the first use and after the last of every bucket's storage that passes.
-    pub(super) fn passing(&mut self, code: Vec<Instr>) -> Vec<Instr> {
+    pub(super) fn gathering(&mut self, code: Vec<Instr>) -> Vec<Instr> {
         let (mut done, mut begun) = (Vec::with_capacity(code.len()), BTreeSet::new());
         let mut left = self.uses(&code);
         for (index, instr) in code.into_iter().enumerate() {
