@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use pleach_data::DataError;
+use pleach_data::order::{Order, OrderError};
+use pleach_data::prepare::{self, Prepared};
 use pleach_plan::Plan;
-use pleach_storage::data::{self, DataError, Prepared};
-use pleach_storage::order::{Order, OrderError};
 
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Screen, figures};
@@ -16,10 +17,10 @@ pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepare
         "preparing the data `{}` from {}",
         plan.data.name, plan.data.source
     ));
-    let cache = data::default_cache().map_err(|error| data_failure(&error))?;
+    let cache = prepare::default_cache().map_err(|error| data_failure(&error))?;
     let prepared = match known(plan, &cache) {
         Some(prepared) => prepared,
-        None => data::build(&plan.data, from, &cache).map_err(|error| data_failure(&error))?,
+        None => prepare::build(&plan.data, from, &cache).map_err(|error| data_failure(&error))?,
     };
     prepared
         .check(&plan.data)
@@ -85,6 +86,7 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::Empty { .. } => ("pleach::data::empty", true),
         DataError::Mismatch { .. } => ("pleach::data::changed", true),
         DataError::DocumentTooLong { .. } => ("pleach::data::document", true),
+        DataError::IdTooLarge { .. } => ("pleach::data::vocabulary", true),
         DataError::Cargo { .. } => ("pleach::data::cargo", false),
         DataError::Damaged { .. } => ("pleach::data::damaged", false),
         DataError::File(_) => ("pleach::data::file", false),
@@ -98,14 +100,19 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::Tokenizer { .. } => Some(
             "`pleach plan` plans it as it stands; to run it here, `tokenizer = \"bytes\"` and `vocab = 256`",
         ),
+        DataError::Damaged { .. } => Some(
+            "delete the file, or the folder of prepared data that it lies in, and make it again",
+        ),
         _ => None,
     };
-    if let Some(help) = help {
-        Failure::wish(code, message).help(help)
-    } else if wish {
+    let failure = if wish {
         Failure::wish(code, message)
     } else {
         Failure::machine(code, message)
+    };
+    match help {
+        Some(help) => failure.help(help),
+        None => failure,
     }
 }
 

@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
+use pleach_data::prepare;
 use pleach_dsl::problem::Problem;
 use pleach_dsl::{Rest, RestKind, Spec};
-use pleach_storage::data;
 use pleach_storage::lockfile::{Content, Lockfile, LockfileError, NAME};
 
 use crate::data::data_failure;
@@ -74,7 +74,7 @@ pub fn standing(spec: &mut Spec, file: &Path) -> Outcome<Vec<Standing>> {
             }
             RestKind::Data(source) => {
                 let content =
-                    data::content(source, folder).map_err(|error| data_failure(&error))?;
+                    prepare::content(source, folder).map_err(|error| data_failure(&error))?;
                 (source.clone(), content)
             }
             RestKind::Tokenizer(tokenizer) => (tokenizer.clone(), None),

@@ -1,6 +1,6 @@
 //! Where token ids come from, as the interpreter sees it: the run's order of samples, or ids that a caller brings.
 
-use pleach_storage::order::Order;
+use pleach_data::order::Order;
 
 use crate::error::Cause;
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use pleach_data::order::Order;
+use pleach_data::prepare::Prepared;
 use pleach_plan::{Dtype, Op, Plan, check, json};
-use pleach_storage::data::Prepared;
-use pleach_storage::order::Order;
 
 use crate::data::{Dealt, Given, Samples};
 use crate::environment::Environment;

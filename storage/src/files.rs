@@ -21,7 +21,7 @@ pub struct FileError {
 }
 
 /// Says what was tried on which file when the system refuses.
-pub(crate) trait At<T> {
+pub trait At<T> {
     /// Attaches action and path to an I/O error.
     fn at(self, action: &'static str, path: &Path) -> Result<T, FileError>;
 }
@@ -55,14 +55,14 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 }
 
 /// Makes the entries of a folder durable.
-pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
+pub fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
         .at("sync", path)
 }
 
 /// Makes the entry that names `path` durable.
-pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
+pub fn sync_parent(path: &Path) -> Result<(), FileError> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
         _ => sync_folder(Path::new(".")),
@@ -70,7 +70,7 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), FileError> {
 }
 
 /// Deletes a folder with all it holds; one that is not there is fine.
-pub(crate) fn remove_folder(path: &Path) -> Result<(), FileError> {
+pub fn remove_folder(path: &Path) -> Result<(), FileError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("delete", path),
         _ => Ok(()),
@@ -78,7 +78,7 @@ pub(crate) fn remove_folder(path: &Path) -> Result<(), FileError> {
 }
 
 /// Maps a whole file into memory for reading.
-pub(crate) fn map(path: &Path) -> Result<memmap2::Mmap, FileError> {
+pub fn map(path: &Path) -> Result<memmap2::Mmap, FileError> {
     let file = File::open(path).at("open", path)?;
     // SAFETY: files that are mapped here are written aside and renamed, never changed in place; should somebody else cut one
     // short while it is read, the process ends with SIGBUS, which every user of a memory map has to accept.
@@ -88,7 +88,7 @@ pub(crate) fn map(path: &Path) -> Result<memmap2::Mmap, FileError> {
 /// A file that is read piece by piece. Unlike a map it takes no memory for what has been read, and one that somebody cuts
 /// short meanwhile is an error, not the end of the process.
 #[derive(Debug)]
-pub(crate) struct Stored {
+pub struct Stored {
     path: PathBuf,
     file: File,
     /// Its size when it was opened.

@@ -1,16 +1,14 @@
 //! What the `pleach` program and its worker share of the outside world, without libtorch: files in, files out.
 //!
-//! Initial values ([`init`]), token files and the corpus they are made from ([`data`]), the order in which samples are
-//! dealt ([`order`]), checkpoints ([`checkpoint`]), the folder of a run ([`run`]), models for other programs
-//! ([`export`]) and what specs rest on ([`lockfile`]). Whatever is written is written aside and renamed, and whatever is read is checked before it is believed.
+//! Initial values ([`init`]), checkpoints ([`checkpoint`]), the folder of a run ([`run`]), models for other programs
+//! ([`export`]) and what specs rest on ([`lockfile`]). Whatever is written is written aside and renamed ([`files`]), and whatever is
+//! read is checked before it is believed.
 
 pub mod checkpoint;
-pub mod data;
 pub mod export;
 pub mod files;
 pub mod init;
 pub mod lockfile;
-pub mod order;
 pub mod region;
 pub mod run;
 pub(crate) mod tensor_file;

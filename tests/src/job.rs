@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pleach_storage::data;
+use pleach_data::prepare;
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::places;
@@ -203,8 +203,8 @@ fn text((name, value): (&'static str, u32)) -> (&'static str, String) {
 
 /// The prepared data of a plan that was run before.
 pub fn data(plan: &pleach_plan::Plan) -> PathBuf {
-    let cache = data::default_cache().expect("there is a cache folder");
-    let prepared = data::build(&plan.data, places::root(), &cache);
+    let cache = prepare::default_cache().expect("there is a cache folder");
+    let prepared = prepare::build(&plan.data, places::root(), &cache);
     prepared.unwrap_or_else(|error| panic!("{error}")).folder
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pleach_storage::data;
-use pleach_storage::order::Order;
+use pleach_data::order::Order;
+use pleach_data::prepare;
 use pleach_tests::have;
 use pleach_tests::job::{self, QUICKSTART, Workspace, succeed};
 use xtask::places;
@@ -11,8 +11,8 @@ use xtask::places;
 /// Nats per token of a model that knows only how often each token occurs among those that the run was trained on.
 fn unigram_entropy(plan: &pleach_plan::Plan) -> f64 {
     let spec = places::root().join(QUICKSTART);
-    let cache = data::default_cache().expect("there is a cache folder");
-    let prepared = data::build(
+    let cache = prepare::default_cache().expect("there is a cache folder");
+    let prepared = prepare::build(
         &plan.data,
         spec.parent().expect("a file lies in a folder"),
         &cache,

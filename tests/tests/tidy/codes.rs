@@ -9,10 +9,11 @@ use pleach_tests::source::files;
 use crate::none;
 
 /// The rooms whose codes have their pages in `tests/pages`; those of the language are held by its own suite.
-const ROOMS: [&str; 6] = [
+const ROOMS: [&str; 7] = [
     "cli/src",
     "executor/src",
     "storage/src",
+    "data/src",
     "planner/src",
     "plan/src",
     "xtask/src",

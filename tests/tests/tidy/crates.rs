@@ -10,12 +10,16 @@ use xtask::{places, process};
 use crate::none;
 
 /// Whom each crate of the house may know.
-const MAY_KNOW: [(&str, &[&str]); 6] = [
+const MAY_KNOW: [(&str, &[&str]); 7] = [
     ("pleach-dsl", &[]),
     ("pleach-plan", &[]),
     ("pleach-planner", &["pleach-dsl", "pleach-plan"]),
     ("pleach-storage", &["pleach-plan"]),
-    ("pleach-executor", &["pleach-plan", "pleach-storage"]),
+    ("pleach-data", &["pleach-plan", "pleach-storage"]),
+    (
+        "pleach-executor",
+        &["pleach-plan", "pleach-storage", "pleach-data"],
+    ),
     (
         "pleach",
         &[
@@ -23,6 +27,7 @@ const MAY_KNOW: [(&str, &[&str]); 6] = [
             "pleach-plan",
             "pleach-planner",
             "pleach-storage",
+            "pleach-data",
         ],
     ),
 ];
@@ -95,7 +100,7 @@ fn dependencies_run_one_way() {
         }
     }
     none(
-        "dsl <- planner -> plan <- storage <- executor, cli above all but the executor",
+        "dsl <- planner -> plan <- storage <- data <- executor, cli above all but the executor",
         offenders,
     );
 }

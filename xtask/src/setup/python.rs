@@ -1,4 +1,4 @@
-//! The Python environment that tests and benchmarks compare with: PyTorch itself, and transformers.
+//! The Python environment that tests and benchmarks compare with: PyTorch itself, transformers, and Megatron-Core.
 //!
 //! It lies in the user's cache, is made once, and is believed after its packages have been asked for their versions. A mark
 //! remembers the answer; an interrupted installation has no mark and goes on where pip was.
@@ -13,9 +13,10 @@ use crate::places;
 use crate::process::{Doing, Failure, ask, run};
 
 /// What is installed; those with a version are checked for it.
-const PACKAGES: [&str; 4] = [
+const PACKAGES: [&str; 5] = [
     "torch==2.11.0",
     "transformers==5.23.0",
+    "megatron-core==0.16.1",
     "numpy",
     "safetensors",
 ];
@@ -26,7 +27,7 @@ const OLDEST: &str = "(3, 10)";
 /// Prints the version of each package, and ends badly where the libraries cannot be loaded.
 const VERSIONS: &str = "
 import importlib.metadata as m, torch
-for name in ('torch', 'transformers', 'numpy', 'safetensors'):
+for name in ('torch', 'transformers', 'megatron-core', 'numpy', 'safetensors'):
     print(name + '==' + m.version(name))
 ";
 
@@ -74,7 +75,10 @@ pub fn ensure() -> Result<PathBuf, Failure> {
 pub fn ready() -> Option<PathBuf> {
     let folder = places::python_environment().ok()?;
     let python = interpreter(&folder);
-    let marked = fs::read_to_string(mark_of(&folder)).is_ok_and(|text| text == PACKAGES.join("\n"));
+    let marked = fs::read_to_string(mark_of(&folder)).is_ok_and(|text| {
+        let known: Vec<&str> = text.lines().collect();
+        PACKAGES.iter().all(|package| known.contains(package))
+    });
     (marked && python.exists()).then_some(python)
 }
 
@@ -137,11 +141,13 @@ mod tests {
     #[test]
     fn versions_decide_not_names() {
         assert!(fits(
-            "torch==2.11.0+cu130\ntransformers==5.23.0\nnumpy==2.4.6\nsafetensors==0.8.0"
+            "torch==2.11.0+cu130\ntransformers==5.23.0\nmegatron-core==0.16.1\nnumpy==2.4.6\nsafetensors==0.8.0"
         ));
         assert!(!fits(
-            "torch==2.10.0\ntransformers==5.23.0\nnumpy==2.4.6\nsafetensors==0.8.0"
+            "torch==2.10.0\ntransformers==5.23.0\nmegatron-core==0.16.1\nnumpy==2.4.6\nsafetensors==0.8.0"
         ));
-        assert!(!fits("torch==2.11.0\ntransformers==5.23.0\nnumpy==2.4.6"));
+        assert!(!fits(
+            "torch==2.11.0\ntransformers==5.23.0\nmegatron-core==0.16.1\nnumpy==2.4.6"
+        ));
     }
 }

@@ -5,19 +5,16 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::data::TokenWriter;
+use crate::tokens::{Kind, TokenWriter};
 
 /// A component whose tokens count up from 1 (modulo 127), so that content tells the position.
 fn part(folder: &Path, name: &str, weight: [u64; 2], tokens: u64) -> Part {
     let path = folder.join(format!("{name}.bin"));
-    let text: String = (1..tokens)
-        .map(|number| char::from((number % 127) as u8))
-        .collect();
-    let text = text.replace('\0', "\u{1}");
-    let mut writer = TokenWriter::create(&path).unwrap();
-    writer.document(&text, &path).unwrap();
+    let ids: Vec<u32> = (1..=tokens).map(|number| (number % 127) as u32).collect();
+    let mut writer = TokenWriter::create(&path, Kind::U8).unwrap();
+    writer.ids(&ids, &path).unwrap();
     let written = writer.finish().unwrap();
-    assert_eq!(written.tokens, tokens);
+    assert_eq!(written.place.tokens, tokens);
     let tokens = TokenFile::open(&path).unwrap();
     Part {
         name: name.into(),
@@ -82,7 +79,7 @@ fn a_sample_is_its_window_and_the_next_token() {
             component, window, ..
         } = order.window(sample).unwrap();
         order.sample(sample, &mut tokens).unwrap();
-        let file = order.parts[component].tokens.bytes();
+        let file = std::fs::read(order.parts[component].tokens.path()).unwrap();
         let start = (window * 16) as usize;
         assert!(
             tokens
@@ -139,7 +136,7 @@ fn the_entropy_of_the_targets_is_that_of_their_frequencies() {
     // Ten windows whose targets are all tokens but the first.
     let order = Order::new(1, 127, vec![part(folder.path(), "code", [1, 1], 1271)], 10).unwrap();
     let mut counts = [0u64; 256];
-    order.parts[0].tokens.bytes()[1..]
+    std::fs::read(order.parts[0].tokens.path()).unwrap()[1..]
         .iter()
         .for_each(|&id| counts[usize::from(id)] += 1);
     let frequencies = counts

@@ -7,11 +7,11 @@
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::{Metadata, MetadataCommand};
+use pleach_storage::files::At;
+use pleach_storage::lockfile::Content;
 use serde::Deserialize;
 
-use super::DataError;
-use crate::files::At;
-use crate::lockfile::Content;
+use crate::DataError;
 
 /// The platform whose dependencies are the corpus, on every machine.
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";

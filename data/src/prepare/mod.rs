@@ -7,26 +7,19 @@
 
 mod cargo;
 mod corpus;
-mod counts;
-mod error;
 mod mix;
 mod prepared;
-mod tokens;
-mod writer;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use pleach_plan::DataPlan;
+use pleach_storage::files::{At, remove_folder, sync_folder, sync_parent};
+use pleach_storage::lockfile::Content;
 
-pub use counts::Counts;
-pub use error::DataError;
 pub use prepared::{Prepared, PreparedComponent};
-pub use tokens::{TokenFile, Width};
-pub use writer::{TokenWriter, Written};
 
-use crate::files::{At, remove_folder, sync_folder, sync_parent};
-use crate::lockfile::Content;
+use crate::DataError;
 use mix::Mix;
 
 /// Counts the changes of what is taken from a corpus and how; another number makes another folder.

@@ -13,7 +13,9 @@ use pleach_plan::Plan;
 pub use deal::Deal;
 pub use permutation::Permutation;
 
-use crate::data::{DataError, Prepared, TokenFile};
+use crate::DataError;
+use crate::prepare::Prepared;
+use crate::tokens::TokenFile;
 
 /// Why samples cannot be dealt or read.
 #[derive(Debug, thiserror::Error)]

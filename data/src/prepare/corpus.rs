@@ -10,21 +10,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pleach_plan::Component;
+use pleach_storage::files::{At, FileError};
 use walkdir::{DirEntry, WalkDir};
 
 use super::cargo::Package;
 use super::mix::Mix;
-use super::writer::TokenWriter;
-use super::{DataError, Prepared, PreparedComponent};
-use crate::files::{At, FileError};
+use super::{Prepared, PreparedComponent};
+use crate::DataError;
+use crate::tokens::{Counts, Kind, TokenWriter};
+
+/// Ends every document; NUL bytes inside of a text are left out and counted.
+const SEPARATOR: u8 = 0;
 
 /// A component while it grows.
 struct Growing {
     name: String,
     writer: TokenWriter,
     seen: BTreeSet<[u8; 32]>,
+    counts: Counts,
     not_text: u64,
     repeated: u64,
+    nul_bytes: u64,
 }
 
 /// Writes the token files of all components into `folder`.
@@ -79,10 +85,12 @@ impl Growing {
         let path = folder.join(Prepared::file_name(number, &component.name));
         Ok(Growing {
             name: component.name.clone(),
-            writer: TokenWriter::create(&path)?,
+            writer: TokenWriter::create(&path, Kind::U8)?,
             seen: BTreeSet::new(),
+            counts: Counts::default(),
             not_text: 0,
             repeated: 0,
+            nul_bytes: 0,
         })
     }
 
@@ -99,12 +107,16 @@ impl Growing {
             self.repeated += 1;
             return Ok(());
         }
-        self.writer.document(text, path)
+        let mut tokens: Vec<u8> = text.bytes().filter(|&byte| byte != SEPARATOR).collect();
+        self.nul_bytes += (text.len() - tokens.len()) as u64;
+        tokens.push(SEPARATOR);
+        self.counts.add(&tokens);
+        self.writer.sequence(&tokens, path)
     }
 
     fn finish(self, globs: &[String]) -> Result<PreparedComponent, DataError> {
         let written = self.writer.finish()?;
-        if written.documents == 0 {
+        if written.place.sequences == 0 {
             return Err(DataError::Empty {
                 component: self.name,
                 globs: globs.join(" "),
@@ -113,13 +125,13 @@ impl Growing {
         Ok(PreparedComponent {
             name: self.name,
             files: globs.to_vec(),
-            documents: written.documents,
-            tokens: written.tokens,
+            documents: written.place.sequences,
+            tokens: written.place.tokens,
             skipped_not_text: self.not_text,
             skipped_repeated: self.repeated,
-            skipped_nul_bytes: written.nul_bytes,
+            skipped_nul_bytes: self.nul_bytes,
             fingerprint: written.fingerprint,
-            counts: written.counts,
+            counts: self.counts,
         })
     }
 }

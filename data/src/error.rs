@@ -1,8 +1,10 @@
 //! What can be wrong with data: each message says which file, what was expected there, and what to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::files::FileError;
+use pleach_storage::files::FileError;
+
+use crate::tokens::Kind;
 
 /// Why data could not be prepared or read.
 #[derive(Debug, thiserror::Error)]
@@ -77,12 +79,22 @@ pub enum DataError {
         globs: String,
     },
     /// A document beyond what an `.idx` file can say.
-    #[error("{} has {bytes} bytes; a token file holds documents of at most 2147483646", path.display())]
+    #[error("{} has {tokens} tokens; a token file holds documents of at most 2147483647", path.display())]
     DocumentTooLong {
         /// The document.
         path: PathBuf,
-        /// Its size.
-        bytes: usize,
+        /// Its length.
+        tokens: u64,
+    },
+    /// An id beyond what the token file's type holds.
+    #[error("{}: the id {id} does not fit into {kind}", path.display())]
+    IdTooLarge {
+        /// Where it stands.
+        path: PathBuf,
+        /// The id.
+        id: u32,
+        /// The type.
+        kind: Kind,
     },
     /// A token file that is not what it should be.
     #[error("{}: {problem}", path.display())]
@@ -114,11 +126,11 @@ pub enum DataError {
 }
 
 impl DataError {
-    /// A token file or its index that cannot be believed, with a cure that fits prepared data.
-    pub(super) fn damaged(path: &std::path::Path, problem: impl std::fmt::Display) -> DataError {
+    /// A file that cannot be believed.
+    pub(crate) fn damaged(path: &Path, problem: impl std::fmt::Display) -> DataError {
         DataError::Damaged {
             path: path.to_path_buf(),
-            problem: format!("{problem}; delete the folder and prepare the data again"),
+            problem: problem.to_string(),
         }
     }
 }

@@ -1,10 +1,9 @@
-//! Preparation from small invented packages and from this workspace's own lock file, and token files that are broken on purpose.
+//! Preparation from small invented packages and from this workspace's own lock file.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pleach_plan::{Component, DataPlan};
-use proptest::prelude::*;
 
 use super::cargo::Package;
 use super::*;
@@ -75,9 +74,10 @@ fn documents_stand_in_order_and_what_is_no_text_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let (prepared, _) = sample(folder.path());
     let code = prepared.tokens(0).unwrap();
-    assert_eq!(code.bytes(), b"xy\0fn a() {}\0fn b() {}\0");
-    assert_eq!(code.document(1), Some(3..13));
-    assert_eq!(code.document(3), None);
+    let bytes = fs::read(code.path()).unwrap();
+    assert_eq!(bytes, b"xy\0fn a() {}\0fn b() {}\0");
+    assert_eq!(code.sequence(1), Some(3..13));
+    assert_eq!(code.sequence(3), None);
     let [code, licences] = &prepared.components[..] else {
         panic!("two components")
     };
@@ -188,118 +188,4 @@ fn what_cannot_be_prepared_is_said() {
     assert!(build(&data).contains("`hf:gpt2`"), "{}", build(&data));
     data.source = "hf:the_pile".into();
     assert!(build(&data).contains("`hf:the_pile`"), "{}", build(&data));
-}
-
-/// A valid pair of files with one sequence of three tokens and one of two.
-fn valid(folder: &Path) -> PathBuf {
-    let path = folder.join("tokens.bin");
-    let mut writer = TokenWriter::create(&path).unwrap();
-    writer.document("ab", &path).unwrap();
-    writer.document("c", &path).unwrap();
-    writer.finish().unwrap();
-    path
-}
-
-#[test]
-fn broken_indexes_are_errors_with_the_file_and_the_reason() {
-    let broken = |change: fn(&mut Vec<u8>), reason: &str| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = valid(folder.path());
-        let index = path.with_extension("idx");
-        let mut bytes = fs::read(&index).unwrap();
-        change(&mut bytes);
-        fs::write(&index, bytes).unwrap();
-        let error = TokenFile::open(&path).unwrap_err().to_string();
-        assert!(
-            error.contains("tokens.idx") && error.contains(reason),
-            "{reason}: {error}"
-        );
-    };
-    broken(|bytes| bytes.truncate(20), "too few for a header");
-    broken(
-        |bytes| bytes.truncate(60),
-        "60 bytes, but its header says 2 sequences",
-    );
-    broken(|bytes| bytes[0] = b'X', "no token index");
-    broken(
-        |bytes| bytes[..8].copy_from_slice(b"TNTIDX\0\0"),
-        "old cached format",
-    );
-    broken(|bytes| bytes[9] = 2, "version 2, expected 1");
-    broken(|bytes| bytes[17] = 6, "type code 6");
-    broken(|bytes| bytes[18..26].fill(0xff), "sequences");
-    broken(|bytes| bytes[26..34].fill(0xff), "document entries");
-    broken(
-        |bytes| bytes[34..38].copy_from_slice(&(-1i32).to_le_bytes()),
-        "sequence 0 has -1",
-    );
-    broken(|bytes| bytes[50] = 9, "expected byte 3");
-    broken(|bytes| bytes[17] = 8, "expected byte 6");
-}
-
-#[test]
-fn a_truncated_token_file_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = valid(folder.path());
-    fs::write(&path, b"ab\0").unwrap();
-    let error = TokenFile::open(&path).unwrap_err().to_string();
-    assert!(
-        error.contains("describes 5 bytes") && error.contains("has 3"),
-        "{error}"
-    );
-    fs::remove_file(&path).unwrap();
-    assert!(
-        TokenFile::open(&path)
-            .unwrap_err()
-            .to_string()
-            .contains("tokens.bin")
-    );
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-    #[test]
-    fn no_index_makes_the_reader_panic(
-        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        length in 0usize..90,
-    ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = valid(folder.path());
-        let index = path.with_extension("idx");
-        let mut bytes = fs::read(&index).unwrap();
-        bytes.resize(length.max(1), 0);
-        for (place, value) in changes {
-            let place = place.index(bytes.len());
-            bytes[place] = value;
-        }
-        fs::write(&index, bytes).unwrap();
-        if let Ok(file) = TokenFile::open(&path) {
-            prop_assert_eq!(file.len(), 5 / file.width().bytes());
-            prop_assert!((0..file.documents()).all(|number| file.document(number).is_some()));
-        }
-    }
-}
-
-#[test]
-fn reads_what_megatron_tools_wrote() {
-    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/vectors");
-    let path = vectors.join("tiny_text_document.bin");
-    if !path.exists() {
-        eprintln!("skipped: {} is not there", path.display());
-        return;
-    }
-    let file = TokenFile::open(&path).unwrap();
-    assert_eq!(
-        (file.width(), file.documents(), file.len()),
-        (Width::U16, 3, 13)
-    );
-    assert_eq!(file.document(1), Some(4..7));
-    let mut tokens = [0; 3];
-    assert!(file.read(4, &mut tokens));
-    let bytes: Vec<u8> = tokens
-        .iter()
-        .flat_map(|&token| (token as u16).to_le_bytes())
-        .collect();
-    assert_eq!(bytes, &file.bytes()[8..14]);
-    assert!(!file.read(11, &mut tokens));
 }

@@ -7,11 +7,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pleach_plan::DataPlan;
+use pleach_storage::files::{At, replace};
 use serde::{Deserialize, Serialize};
 
-use super::counts::mixed_entropy;
-use super::{Counts, DataError, TokenFile};
-use crate::files::{At, replace};
+use crate::DataError;
+use crate::tokens::{Counts, TokenFile, mixed_entropy};
 
 /// The version of `data.json`.
 const SCHEMA: u32 = 1;
@@ -117,7 +117,8 @@ impl Prepared {
     pub fn verify(&self) -> Result<(), DataError> {
         for (number, component) in self.components.iter().enumerate() {
             let file = self.tokens(number)?;
-            let found = blake3::hash(file.bytes()).to_hex().to_string();
+            file.check()?;
+            let found = file.fingerprint();
             if found != component.fingerprint {
                 let problem = format!("BLAKE3 {found}, expected {}", component.fingerprint);
                 return Err(DataError::damaged(file.path(), problem));

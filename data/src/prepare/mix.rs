@@ -7,7 +7,7 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use pleach_plan::Component;
 
-use super::DataError;
+use crate::DataError;
 
 /// The components of a mix, ready to sort files.
 pub(super) struct Mix {
