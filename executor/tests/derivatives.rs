@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "derivatives/experts.rs"]
+mod experts;
+
 use pleach_executor::ops::{
     activation, add, attention, bias, cap, cross_entropy, embedding, gated, head_norm, layer_norm,
     linear, norm, positions, rms_norm, scale, slice, split_heads,

@@ -4,6 +4,7 @@
 //! its structural verdict ([`check`]), its walk instruction by instruction ([`walk`]), its bytes at every boundary
 //! ([`ledger`]) and its meaning ([`reference`], all ranks in one process, in f64). No file, clock or environment is touched here.
 
+pub mod attributes;
 pub mod body;
 pub mod check;
 pub mod hardware;
@@ -19,9 +20,10 @@ pub mod text;
 pub mod trace;
 pub mod walk;
 
+pub use attributes::{Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Scores, Split};
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
 pub use mesh::{Axis, Group, GroupId, Mesh, Rank};
-pub use op::{Activation, Alibi, HeadNorm, Op, Reduce, Scores, Split};
+pub use op::Op;
 pub use program::{
     Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Parameter, Plan, Prediction, Recompute,
     Role, RolePrediction, Slot, Training, Transfer, TransferKind,

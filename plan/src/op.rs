@@ -9,152 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Axis, GroupId};
 
-/// How a collective combines values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Reduce {
-    /// Sum over the members.
-    Sum,
-    /// Maximum over the members.
-    Max,
-}
-
-/// Which half of a sample an instruction reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tokens {
-    /// The tokens at positions `0..S`.
-    Inputs,
-    /// The tokens at positions `1..=S`: what the model should say.
-    Targets,
-}
-
-/// A nonlinearity that works entry by entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// `x Φ(x)`, by the error function.
-    Gelu,
-    /// GELU's approximation by tanh.
-    GeluTanh,
-    /// `max(x, 0)`.
-    Relu,
-    /// `x / (1 + exp(-x))`.
-    Silu,
-}
-
-impl Activation {
-    /// The operation that applies it; exact GELU is one of its own.
-    pub fn forward(self) -> Op {
-        match self {
-            Activation::Gelu => Op::Gelu {},
-            kind => Op::Activation { kind },
-        }
-    }
-
-    /// The operation of its derivative.
-    pub fn backward(self) -> Op {
-        match self {
-            Activation::Gelu => Op::GeluBackward {},
-            kind => Op::ActivationBackward { kind },
-        }
-    }
-}
-
-/// How packed columns become heads. A row holds, for each head of keys and values, the heads of queries that share it, then that
-/// head's key and value.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Split {
-    /// Width `D` of a head.
-    pub head_dim: u64,
-    /// Rotated entries of a head, even; 0 for none.
-    pub rotary: u64,
-    /// Base of the rotation frequencies.
-    pub base: f64,
-    /// What positions are divided by before they rotate.
-    #[serde(default = "unit", skip_serializing_if = "is_unit")]
-    pub scale: f64,
-    /// Heads of queries that share a head of keys and values.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub group: u64,
-}
-
-/// The norm of queries and keys in packed columns, which lie as [`Split`] says.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct HeadNorm {
-    /// Width `D` of a head.
-    pub head_dim: u64,
-    /// Heads of queries that share a head of keys and values.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub group: u64,
-    /// Added to the mean square.
-    pub eps: f64,
-}
-
-/// What attention looks at, beside that it is causal.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Scores {
-    /// Heads of queries that share a head of keys and values.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub group: u64,
-    /// How many positions a query looks at, its own and those just before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<u64>,
-    /// Scores that fall with distance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alibi: Option<Alibi>,
-}
-
-impl Scores {
-    /// Heads that share nothing, no window, no slopes.
-    pub const PLAIN: Scores = Scores {
-        group: 1,
-        window: None,
-        alibi: None,
-    };
-}
-
-/// ALiBi (arXiv:2108.12409): a head's slope times the key's position is added to its scores, which falls with the distance from the
-/// query but for a number that is the same over a row, and so nothing to a softmax.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Alibi {
-    /// Heads of queries on all ranks together.
-    pub heads: u64,
-    /// The axis over which heads are sharded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub over: Option<Axis>,
-}
-
-impl Alibi {
-    /// The slope of a head, counted over all ranks: powers of one root, by the paper's rule where the heads are no power of two.
-    pub fn slope(&self, head: u64) -> f64 {
-        let whole = match self.heads.is_power_of_two() {
-            true => self.heads,
-            false => self.heads.next_power_of_two() / 2,
-        };
-        let (step, of) = match head < whole {
-            true => (head + 1, whole),
-            false => (2 * (head - whole) + 1, 2 * whole),
-        };
-        libm::exp2(-8.0 * step as f64 / of as f64)
-    }
-}
-
-fn one() -> u64 {
-    1
-}
-
-fn is_one(number: &u64) -> bool {
-    *number == 1
-}
-
-fn unit() -> f64 {
-    1.0
-}
-
-fn is_unit(number: &f64) -> bool {
-    *number == 1.0
-}
+pub use crate::attributes::{
+    Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Scores, Split, Tokens,
+};
 
 /// One operation with its attributes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -268,6 +125,38 @@ pub enum Op {
         /// The nonlinearity of the gate.
         kind: Activation,
     },
+    /// `(logits[B, S, E]) -> (weights[B, S, J], choice[B, S, J])`: the `J` experts of largest logits for each token, their numbers (i64) in falling
+    /// order, among equals the lowest first; and their softmax over all experts, over its sum where it is normalised.
+    Route(Route),
+    /// `(dweights[B, S, J], logits, choice) -> dlogits[B, S, E]`.
+    RouteBackward(Route),
+    /// `(logits[B, S, E], choice[B, S, J]; report[2]) -> ()`: adds to `report[0]`, over `replicas`, for each sequence `scale * S * balance * E` times
+    /// the sum over experts of their share of the choices times their mean softmax, and `scale * z` times the squared log-sum-exp of each token.
+    RouterLoss {
+        /// What is charged.
+        #[serde(flatten)]
+        loss: RouterLoss,
+        /// Ranks that add this same loss.
+        replicas: u64,
+    },
+    /// `(logits, choice) -> dlogits[B, S, E]`, the choices held fast.
+    RouterLossBackward(RouterLoss),
+    /// `(x[B, S, H], choice[B, S, J]) -> rows[B, S * J, H]`: a sequence's tokens once for each expert that they are sent to, sorted by expert, then by
+    /// position.
+    Dispatch {},
+    /// `(drows[B, S * J, H], choice[B, S, J]) -> dx[B, S, H]`: the sum over a token's rows.
+    DispatchBackward {},
+    /// `(rows[B, S * J, K], weight[E, N, K], choice[B, S, J]) -> y[B, S * J, N]`: each row times its expert's matrix. How many rows an expert has is
+    /// counted from the choices.
+    ExpertLinear {},
+    /// `(dy[B, S * J, N], weight[E, N, K], choice) -> drows[B, S * J, K]`.
+    ExpertLinearBackwardInput {},
+    /// `(dy[B, S * J, N], rows[B, S * J, K], choice; dweight[E, N, K]) -> ()`: adds each expert's `dyᵀ rows`.
+    ExpertLinearBackwardWeight {},
+    /// `(rows[B, S * J, H], weights[B, S, J], choice[B, S, J]) -> y[B, S, H]`: the weighted sum over a token's rows.
+    Combine {},
+    /// `(dy[B, S, H], rows, weights, choice) -> (drows[B, S * J, H], dweights[B, S, J])`.
+    CombineBackward {},
     /// `(a, b, …) -> y`: the sum of two or more tensors of one shape.
     Add {},
     /// `(logits[B, S, V]) -> max[B, S]`: the largest logit of this rank's rows.
@@ -396,6 +285,17 @@ impl Op {
             Op::ActivationBackward { .. } => "activation_backward",
             Op::Gated { .. } => "gated",
             Op::GatedBackward { .. } => "gated_backward",
+            Op::Route(_) => "route",
+            Op::RouteBackward(_) => "route_backward",
+            Op::RouterLoss { .. } => "router_loss",
+            Op::RouterLossBackward(_) => "router_loss_backward",
+            Op::Dispatch {} => "dispatch",
+            Op::DispatchBackward {} => "dispatch_backward",
+            Op::ExpertLinear {} => "expert_linear",
+            Op::ExpertLinearBackwardInput {} => "expert_linear_backward_input",
+            Op::ExpertLinearBackwardWeight {} => "expert_linear_backward_weight",
+            Op::Combine {} => "combine",
+            Op::CombineBackward {} => "combine_backward",
             Op::Add {} => "add",
             Op::CrossEntropyMax {} => "cross_entropy_max",
             Op::CrossEntropyTerms { .. } => "cross_entropy_terms",
@@ -418,16 +318,6 @@ impl Op {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slopes_are_those_of_the_paper_also_between_powers_of_two() {
-        let slopes = |heads| {
-            let alibi = Alibi { heads, over: None };
-            (0..heads).map(|head| alibi.slope(head)).collect::<Vec<_>>()
-        };
-        assert_eq!(slopes(2), [1.0 / 16.0, 1.0 / 256.0]);
-        assert_eq!(slopes(3), [1.0 / 16.0, 1.0 / 256.0, 0.25]);
-    }
 
     #[test]
     fn what_is_usual_is_not_written() {

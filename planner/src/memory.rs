@@ -445,7 +445,7 @@ impl Costs<'_> {
             Op::Attention(_) => self.scores(instr),
             Op::AttentionBackward(_) => 2 * self.scores(instr) + self.scores_again(instr),
             Op::CrossEntropyBackward { .. } => self.wide_logits(instr),
-            Op::LinearBackwardWeight {} => {
+            Op::LinearBackwardWeight {} | Op::ExpertLinearBackwardWeight {} => {
                 let added: u64 = instr.updates.iter().map(|&id| self.size(id)).sum();
                 let fused = self.engine().fused_weight_gradient;
                 let gathers = self.engine().gathers_again && self.plan().sequence_parallel;

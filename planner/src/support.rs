@@ -9,7 +9,7 @@ use pleach_dsl::experiment::Experiment;
 
 pub use data::{is_read, unread};
 
-use crate::graph::shape::Shape;
+use crate::graph::beyond::beyond;
 
 /// One thing that cannot be planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Unsupported {
 
 /// Everything of an experiment that cannot be planned.
 pub fn check(experiment: &Experiment) -> Vec<Unsupported> {
-    let mut found = Shape::of(&experiment.model).err().unwrap_or_default();
+    let mut found = beyond(&experiment.model);
     train::check(experiment, &mut found);
     data::check(experiment, &mut found);
     run::check(experiment, &mut found);

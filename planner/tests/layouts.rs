@@ -145,6 +145,44 @@ fn a_gated_half_saves_its_three_widths_and_nothing_else_of_them() {
     assert_eq!(saved.iter().filter(wide).count(), 3);
 }
 
+/// Each expert's inner width is split and its router is not: what is exchanged is one sum of tokens as in a dense half, and the gradients of a few weights
+/// for each token.
+#[test]
+fn experts_are_split_as_a_dense_half_is() {
+    let changes = [
+        ("model.residual", "sequential"),
+        ("model.biases", "false"),
+        (
+            "model.mlp",
+            "moe { experts = 8, active = 2, expert = swiglu { width = 1024 } }",
+        ),
+    ];
+    let plain = plan(&changes, false);
+    for (name, wanted) in [
+        ("router", Layout::Replicate),
+        ("experts.up", Layout::Shard(1)),
+        ("experts.gate", Layout::Shard(1)),
+        ("experts.down", Layout::Shard(2)),
+    ] {
+        let name = format!("layers.{{layer}}.mlp.{name}.weight");
+        assert_eq!(layout(&plain, &name), wanted, "{name}");
+    }
+    assert_eq!(collectives(&plain, "layer.forward"), ["all_reduce"; 2]);
+    assert_eq!(collectives(&plain, "layer.backward"), ["all_reduce"; 3]);
+    let backward = plain
+        .bodies
+        .iter()
+        .find(|body| body.name == "layer.backward");
+    let sums = backward.expect("there is a layer").code.iter();
+    let mut sums = sums.filter(|instr| instr.op.group().is_some());
+    let weights = &plain.tensors[sums.next().expect("there are three").outs[0].0 as usize];
+    assert_eq!(weights.dims, [2, 512, 2]);
+    let cut = plan(&changes, true);
+    let around = ["all_gather", "reduce_scatter"];
+    let both = [around, around].concat();
+    assert_eq!(collectives(&cut, "layer.forward"), both);
+}
+
 #[test]
 fn sequence_parallelism_gathers_before_and_scatters_behind() {
     let plan = plan(&[("model.residual", "sequential")], true);

@@ -3,10 +3,9 @@
 mod common;
 
 use common::{experiment, placement};
-use pleach_dsl::experiment::Experiment;
+use pleach_dsl::experiment::{Experiment, Mixer};
 use pleach_plan::reference::{Inputs, Outcome, distance, run};
 use pleach_plan::{Plan, Recompute, check, ledger};
-use pleach_planner::graph::shape::Shape;
 use pleach_planner::placement::Placement;
 use pleach_planner::{program, verify};
 
@@ -92,10 +91,35 @@ const LLAMA: [(&str, &str); 6] = [
     ("model.mlp", "swiglu { width = 24 }"),
 ];
 
+/// Experts: a small LLaMA whose tokens choose two of four.
+const EXPERTS: [(&str, &str); 5] = [
+    ("model.biases", "false"),
+    ("model.norm", "rmsnorm"),
+    ("model.residual", "sequential"),
+    (
+        "model.mlp",
+        "moe { experts = 4, active = 2, expert = swiglu { width = 8 } }",
+    ),
+    ("model.mlp.balance_loss", "0.1"),
+];
+
+/// The same with one expert for each token and one for all, and a loss on the router's logits.
+const ALWAYS: [(&str, &str); 4] = [
+    ("model.biases", "false"),
+    (
+        "model.mlp",
+        "moe { experts = 3, active = 1, always = 2, expert = gelu { width = 4 } }",
+    ),
+    ("model.mlp.balance_loss", "0"),
+    ("model.mlp.router_z_loss", "0.1"),
+];
+
 /// The plan, but where tensor-parallel ranks outnumber heads of keys and values, which is refused.
 fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
-    let shape = Shape::known(&experiment.model);
-    let shared = shape.attention.kv_heads;
+    let shared = match &experiment.model.kinds[0].mixer {
+        Mixer::Attention(attention) => attention.kv_heads,
+        _ => u64::from(placement.tp),
+    };
     let plan = program::emit(experiment, placement);
     if shared.is_multiple_of(u64::from(placement.tp)) {
         return Some(plan.expect("the small model divides"));
@@ -107,7 +131,7 @@ fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
 }
 
 /// The small model with other parts.
-const MODELS: [&[(&str, &str)]; 18] = [
+const MODELS: [&[(&str, &str)]; 20] = [
     &[],
     &[("model.residual", "sequential")],
     &[("train.precision", "bf16")],
@@ -157,6 +181,8 @@ const MODELS: [&[(&str, &str)]; 18] = [
         ("model.positions.scale", "2"),
         ("model.norm", "rmsnorm"),
     ],
+    &EXPERTS,
+    &ALWAYS,
 ];
 
 #[test]

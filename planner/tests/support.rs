@@ -108,16 +108,18 @@ fn what_would_be_left_out_is_refused() {
 
 #[test]
 fn models_beyond_this_version_are_refused() {
-    for (path, value) in [
-        ("model.dropout", "10%"),
-        ("model.qk_norm", "layernorm"),
-        (
-            "model.mlp",
-            "moe { experts = 4, active = 2, expert = swiglu }",
-        ),
-    ] {
+    for (path, value) in [("model.dropout", "10%"), ("model.qk_norm", "layernorm")] {
         assert_eq!(refused(&[(path, value)])[..1], [path], "{path} = {value}");
     }
+    let moe = (
+        "model.mlp",
+        "moe { experts = 4, active = 2, expert = swiglu }",
+    );
+    assert_eq!(refused(&[moe]), ["model.mlp.expert.bias"]);
+    let plain = ("model.biases", "false");
+    assert_eq!(refused(&[moe, plain]), Vec::<&str>::new());
+    let dropping = [moe, plain, ("model.mlp.capacity", "1.5")];
+    assert_eq!(refused(&dropping), ["model.mlp.capacity"]);
     let sloped = [("model.positions", "alibi"), ("model.window", "4 tokens")];
     assert_eq!(refused(&sloped), ["model.window"]);
 }

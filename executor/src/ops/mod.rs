@@ -12,8 +12,11 @@ pub mod bias;
 pub mod cap;
 pub mod cast;
 pub mod collective;
+pub mod combine;
 pub mod cross_entropy;
+pub mod dispatch;
 pub mod embedding;
+pub mod expert_linear;
 pub mod gated;
 pub mod head_norm;
 pub mod layer_norm;
@@ -21,6 +24,8 @@ pub mod linear;
 pub mod norm;
 pub mod positions;
 pub mod rms_norm;
+pub mod route;
+pub mod router_loss;
 pub mod scale;
 pub mod slice;
 pub mod split_heads;
@@ -210,6 +215,44 @@ fn run_bent(
         (Op::Gated { kind }, [gate, up], []) => one(gated::forward(*kind, gate, up)?),
         (Op::GatedBackward { kind }, [dy, gate, up], []) => {
             gated::backward(*kind, dy, gate, up)?.into()
+        }
+        _ => return run_experts(op, operands, context),
+    })
+}
+
+/// The mixture of experts.
+fn run_experts(
+    op: &Op,
+    operands: Operands<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Tensor>, Cause> {
+    Ok(match (op, operands.ins, operands.updates) {
+        (Op::Route(how), [logits], []) => route::forward(logits, how)?.into(),
+        (Op::RouteBackward(how), [dweights, logits, choice], []) => {
+            one(route::backward(dweights, logits, choice, how)?)
+        }
+        (Op::RouterLoss { loss, replicas }, [logits, choice], [report]) => none(
+            router_loss::forward(logits, choice, report, loss, *replicas)?,
+        ),
+        (Op::RouterLossBackward(loss), [logits, choice], []) => {
+            one(router_loss::backward(logits, choice, loss)?)
+        }
+        (Op::Dispatch {}, [x, choice], []) => one(dispatch::forward(x, choice)?),
+        (Op::DispatchBackward {}, [drows, choice], []) => one(dispatch::backward(drows, choice)?),
+        (Op::ExpertLinear {}, [rows, weight, choice], []) => {
+            one(expert_linear::forward(rows, weight, choice)?)
+        }
+        (Op::ExpertLinearBackwardInput {}, [dy, weight, choice], []) => {
+            one(expert_linear::backward_input(dy, weight, choice)?)
+        }
+        (Op::ExpertLinearBackwardWeight {}, [dy, rows, choice], [dweight]) => {
+            none(expert_linear::backward_weight(dy, rows, choice, dweight)?)
+        }
+        (Op::Combine {}, [rows, weights, choice], []) => {
+            one(combine::forward(rows, weights, choice)?)
+        }
+        (Op::CombineBackward {}, [dy, rows, weights, choice], []) => {
+            combine::backward(dy, rows, weights, choice)?.into()
         }
         _ => return run_rest(op, operands, context),
     })

@@ -6,7 +6,9 @@ use pleach_executor::data::Given;
 use pleach_executor::ops::{self, Operands, adam_w, split_heads, tokens};
 use pleach_plan::reference::ops as meaning;
 use pleach_plan::reference::value::Value;
-use pleach_plan::{Activation, Alibi, Axis, HeadNorm, Mesh, Op, Rank, Scores, Split};
+use pleach_plan::{
+    Activation, Alibi, Axis, Dtype, HeadNorm, Mesh, Op, Rank, Route, RouterLoss, Scores, Split,
+};
 use tch::{Kind, Tensor};
 
 use crate::sample;
@@ -34,7 +36,11 @@ fn numbers(dims: &[usize], seed: usize) -> Value {
 
 fn tensor(value: &Value) -> Tensor {
     let dims: Vec<i64> = value.dims.iter().map(|&size| size as i64).collect();
-    Tensor::from_slice(&value.data).view(dims.as_slice())
+    let numbers = Tensor::from_slice(&value.data).view(dims.as_slice());
+    match value.dtype {
+        Some(Dtype::I64) => numbers.to_kind(Kind::Int64),
+        _ => numbers,
+    }
 }
 
 /// What the worker makes of operands: results, then updates.
@@ -95,6 +101,7 @@ fn agree(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Value> {
     for (index, (found, wanted)) in worked.iter().zip(&meant).enumerate() {
         let wanted = tensor(wanted);
         assert_eq!(found.size(), wanted.size(), "result {index} of {op:?}");
+        assert_eq!(found.kind(), wanted.kind(), "result {index} of {op:?}");
         let gap = (found - wanted).abs().max().double_value(&[]);
         assert!(gap < 1e-12, "result {index} of {op:?} is {gap:e} away");
     }
@@ -177,6 +184,53 @@ fn nonlinearities_and_gated_products() {
         agree(&Op::Gated { kind }, &[gate.clone(), up.clone()], &[]);
         let operands = [dy.clone(), gate.clone(), up.clone()];
         agree(&Op::GatedBackward { kind }, &operands, &[]);
+    }
+}
+
+/// Through a router, its experts, and back.
+#[test]
+fn mixtures_of_experts() {
+    for (active, normalised) in [(1, false), (2, true), (3, false)] {
+        let route = Route { active, normalised };
+        let (logits, x) = (numbers(&[B, S, 4], 1), numbers(&[B, S, 6], 2));
+        let weight = numbers(&[4, 3, 6], 3);
+        let [weights, choice] =
+            <[Value; 2]>::try_from(agree(&Op::Route(route), std::slice::from_ref(&logits), &[]))
+                .unwrap();
+        let rows = agree(&Op::Dispatch {}, &[x, choice.clone()], &[]).remove(0);
+        let made = agree(
+            &Op::ExpertLinear {},
+            &[rows.clone(), weight.clone(), choice.clone()],
+            &[],
+        )
+        .remove(0);
+        agree(
+            &Op::Combine {},
+            &[made.clone(), weights.clone(), choice.clone()],
+            &[],
+        );
+        let dy = numbers(&[B, S, 3], 4);
+        let back = agree(
+            &Op::CombineBackward {},
+            &[dy, made, weights, choice.clone()],
+            &[],
+        );
+        let input = [back[0].clone(), weight.clone(), choice.clone()];
+        let drows = agree(&Op::ExpertLinearBackwardInput {}, &input, &[]).remove(0);
+        let input = [back[0].clone(), rows, choice.clone()];
+        agree(&Op::ExpertLinearBackwardWeight {}, &input, &[weight]);
+        agree(&Op::DispatchBackward {}, &[drows, choice.clone()], &[]);
+        let input = [back[1].clone(), logits.clone(), choice.clone()];
+        agree(&Op::RouteBackward(route), &input, &[]);
+        let loss = RouterLoss {
+            balance: 0.3,
+            z: 0.2,
+            scale: 0.5,
+        };
+        let op = Op::RouterLoss { loss, replicas: 2 };
+        let input = [logits, choice];
+        agree(&op, &input, &[numbers(&[2], 5)]);
+        agree(&Op::RouterLossBackward(loss), &input, &[]);
     }
 }
 

@@ -43,8 +43,8 @@ impl<'a> Products<'a> {
             return self.hardware.launch.value + work.flops as f64 / self.rate(dtype);
         };
         let form = match instr.op {
-            Op::LinearBackwardInput {} => Form::Input,
-            Op::LinearBackwardWeight {} => Form::Weight,
+            Op::LinearBackwardInput {} | Op::ExpertLinearBackwardInput {} => Form::Input,
+            Op::LinearBackwardWeight {} | Op::ExpertLinearBackwardWeight {} => Form::Weight,
             _ => Form::Forward,
         };
         let bytes = (work.bytes_read + work.bytes_written) as f64;

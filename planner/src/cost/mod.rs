@@ -212,10 +212,15 @@ impl<'a> Costs<'a> {
     fn seconds(&self, instr: &Instr) -> f64 {
         let work = work::work(instr, self);
         match &instr.op {
-            Op::Linear {} | Op::LinearBackwardInput {} => {
+            Op::Linear {}
+            | Op::LinearBackwardInput {}
+            | Op::ExpertLinear {}
+            | Op::ExpertLinearBackwardInput {} => {
                 self.products.seconds(instr, &work, self.dtype(instr))
             }
-            Op::LinearBackwardWeight {} => self.weight_gradient(instr, &work),
+            Op::LinearBackwardWeight {} | Op::ExpertLinearBackwardWeight {} => {
+                self.weight_gradient(instr, &work)
+            }
             Op::Attention(_) | Op::AttentionBackward(_) => self.attention(instr, &work),
             _ => self.streaming(instr, &work),
         }

@@ -39,6 +39,26 @@ fn product(instr: &Instr, plan: &Plan) -> Option<[u64; 4]> {
         Op::Linear {} => Some([rows(first), dims(second)[0], last(first), 1]),
         Op::LinearBackwardInput {} => Some([rows(first), last(second), last(first), 1]),
         Op::LinearBackwardWeight {} => Some([last(first), last(second), rows(first), 1]),
+        Op::ExpertLinear {} | Op::ExpertLinearBackwardInput {} => {
+            let &[experts, outs, ins] = &dims(second)[..] else {
+                return None;
+            };
+            let kept = match instr.op {
+                Op::ExpertLinear {} => outs,
+                _ => ins,
+            };
+            Some([shared(rows(first), experts), kept, last(first), experts])
+        }
+        Op::ExpertLinearBackwardWeight {} => {
+            let experts = *dims(instr.updates.first()?).first()?;
+            let rows = shared(rows(first), experts);
+            Some([last(first), last(second), rows, experts])
+        }
         _ => None,
     }
+}
+
+/// Rows of each expert where tokens are sent evenly.
+fn shared(rows: u64, experts: u64) -> u64 {
+    rows.div_ceil(experts.max(1))
 }

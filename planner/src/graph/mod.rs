@@ -3,7 +3,12 @@
 //! In comes the typed experiment ([`transformer::lower`]), out comes a [`ModelGraph`] whose blocks hold forward operations only;
 //! [`crate::differentiate`] appends backward. Sizes are those of one micro-batch on one replica, whole over tensor parallelism.
 
+pub mod attention;
+pub mod beyond;
 pub mod builder;
+mod experts;
+mod layer;
+mod mlp;
 pub mod shape;
 pub mod transformer;
 pub mod weights;

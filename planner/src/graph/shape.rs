@@ -1,17 +1,13 @@
-//! What of a model the operations of this version can express: layers whose parameters are alike, attention of every kind of head, position and
-//! window that the language has (but not ALiBi in a window), a feed-forward half with or without a gate, norms wherever they may stand.
+//! A transformer whose layers are all alike, by its sizes: what tests and comparisons with published runs are made of.
 //!
-//! The language says more than that; [`Shape::of`] lists what of a model is beyond it, so that planning refuses it by name.
+//! In come sizes, out comes a [`Model`] as the language would give it.
 
 use pleach_dsl::experiment::{
     Activation, Attention, Dense, Embedding, Head, Init, Layer, Mixer, Mlp, Model, Norm, Positions,
     Residual,
 };
 
-use super::weights;
-use crate::support::Unsupported;
-
-/// A transformer, as far as one kind of its layers sees it.
+/// A transformer of one kind of layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     /// Number of layers.
@@ -95,66 +91,6 @@ impl Shape {
         }
     }
 
-    /// The shape of a model and its first kind of layers, or all that is beyond this version.
-    ///
-    /// # Errors
-    /// A part of the model has no operations yet.
-    pub fn of(model: &Model) -> Result<Shape, Vec<Unsupported>> {
-        let mut beyond = Beyond::default();
-        beyond.around(model);
-        for layer in &model.kinds {
-            beyond.layer(layer);
-        }
-        let mut kinds = model.kinds.iter();
-        let first = kinds.next();
-        let parameters = |layer| weights::layer(model, layer);
-        let other = kinds.any(|layer| first.map(parameters) != Some(parameters(layer)));
-        beyond.when(other, "model.stack", "layers with other parameters");
-        match first.and_then(|layer| Shape::with(model, layer)) {
-            Some(shape) if beyond.found.is_empty() => Ok(shape),
-            _ => Err(beyond.found),
-        }
-    }
-
-    fn with(model: &Model, layer: &Layer) -> Option<Shape> {
-        let (Mixer::Attention(attention), Mlp::Dense(dense)) = (&layer.mixer, &layer.mlp) else {
-            return None;
-        };
-        Some(Shape {
-            layers: model.layers(),
-            hidden: model.hidden,
-            context: model.context,
-            vocab: model.vocab,
-            attention: attention.clone(),
-            dense: dense.clone(),
-            residual: layer.residual,
-            norm: layer.norm,
-            embedding: model.embedding,
-            head: model.head,
-            tied: model.tied,
-            init: model.init,
-        })
-    }
-
-    /// The shape of a model that was found to be within this version.
-    ///
-    /// # Panics
-    /// It is not: `support::check` comes first.
-    pub fn known(model: &Model) -> Shape {
-        Shape::of(model).expect("a model is checked before it is planned")
-    }
-
-    /// The shapes of all kinds of its layers, in their order.
-    ///
-    /// # Panics
-    /// The model is not within this version: `support::check` comes first.
-    pub fn kinds(model: &Model) -> Vec<Shape> {
-        let mut shapes = vec![Shape::known(model)];
-        let others = model.kinds.iter().skip(1);
-        shapes.extend(others.filter_map(|layer| Shape::with(model, layer)));
-        shapes
-    }
-
     /// The model of a shape.
     pub fn model(&self) -> Model {
         Model {
@@ -175,52 +111,5 @@ impl Shape {
             tied: self.tied,
             init: self.init,
         }
-    }
-}
-
-/// What was found to be beyond this version.
-#[derive(Default)]
-struct Beyond {
-    found: Vec<Unsupported>,
-}
-
-impl Beyond {
-    fn when(&mut self, is: bool, path: &'static str, what: &'static str) {
-        let same = |known: &Unsupported| known.what == what;
-        if is && !self.found.iter().any(same) {
-            self.found.push(Unsupported { path, what });
-        }
-    }
-
-    /// What holds for the whole model.
-    fn around(&mut self, model: &Model) {
-        self.when(model.dropout > 0.0, "model.dropout", "dropout");
-    }
-
-    fn layer(&mut self, layer: &Layer) {
-        self.when(layer.share.is_some(), "model.stack", "shared weights");
-        match &layer.mixer {
-            Mixer::Attention(attention) => self.attention(attention),
-            Mixer::Mamba(_) => self.when(true, "model.stack", "Mamba"),
-            Mixer::None => self.when(true, "model.stack", "a layer without a mixer"),
-        }
-        match &layer.mlp {
-            Mlp::Dense(dense) => self.dense(dense),
-            Mlp::Experts(_) => self.when(true, "model.mlp", "a mixture of experts"),
-            Mlp::None => self.when(true, "model.stack", "a layer without a feed-forward half"),
-        }
-    }
-
-    fn attention(&mut self, attention: &Attention) {
-        let sloped = attention.positions == Positions::Alibi && attention.window.is_some();
-        self.when(sloped, "model.window", "ALiBi in a window");
-        let centred = matches!(attention.qk_norm, Norm::LayerNorm { .. });
-        let what = "a layer norm of queries and keys";
-        self.when(centred, "model.qk_norm", what);
-        self.when(attention.share.is_some(), "model.stack", "shared weights");
-    }
-
-    fn dense(&mut self, dense: &Dense) {
-        self.when(dense.share.is_some(), "model.stack", "shared weights");
     }
 }

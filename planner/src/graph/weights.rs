@@ -27,6 +27,11 @@ impl Weight {
         self.dims.iter().product()
     }
 
+    /// Whether it is a matrix that rows are multiplied with.
+    pub fn multiplies(&self) -> bool {
+        self.dims.len() > 1
+    }
+
     /// Elements that one token meets.
     pub fn active_elements(&self) -> u64 {
         self.elements() / self.active[1] * self.active[0]
@@ -287,7 +292,11 @@ impl List {
             weight.active = [moe.active, moe.experts];
         }
         if moe.always > 0 {
-            self.dense("mlp.always", hidden, &moe.expert, Some(moe.always));
+            let together = Dense {
+                width: moe.always * moe.expert.width,
+                ..moe.expert.clone()
+            };
+            self.dense("mlp.always", hidden, &together, None);
         }
     }
 }

@@ -8,14 +8,19 @@ pub mod add;
 pub mod attention;
 pub mod bias;
 pub mod cap;
+pub mod combine;
 pub mod cross_entropy;
+pub mod dispatch;
 pub mod embedding;
+pub mod expert_linear;
 pub mod gated;
 pub mod head_norm;
 pub mod layer_norm;
 pub mod linear;
 pub mod positions;
 pub mod rms_norm;
+pub mod route;
+pub mod router_loss;
 pub mod scale;
 pub mod split_heads;
 pub mod tokens;
@@ -44,6 +49,11 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
         Op::Gelu {} | Op::Activation { .. } => activation::derivative(node, tape),
         Op::Gated { .. } => gated::derivative(node, tape),
         Op::Add {} => add::derivative(node, tape),
+        Op::Route(_) => route::derivative(node, tape),
+        Op::RouterLoss { .. } => router_loss::derivative(node, tape),
+        Op::Dispatch {} => dispatch::derivative(node, tape),
+        Op::ExpertLinear {} => expert_linear::derivative(node, tape),
+        Op::Combine {} => combine::derivative(node, tape),
         Op::CrossEntropyLoss { .. } => cross_entropy::derivative(node, tape),
         _ => {}
     }
@@ -56,6 +66,7 @@ pub fn is_cheap(op: &Op) -> bool {
         Op::Gelu {}
             | Op::Activation { .. }
             | Op::Gated { .. }
+            | Op::Dispatch {}
             | Op::HeadNorm(_)
             | Op::LayerNorm { .. }
             | Op::RmsNorm { .. }
@@ -93,6 +104,17 @@ pub fn strategies(node: &Node, block: &Block) -> Vec<Strategy> {
         Op::Gated { .. } => gated::strategies(2, 1),
         Op::GatedBackward { .. } => gated::strategies(3, 2),
         Op::Add {} => add::strategies(node, block),
+        Op::Route(_) => route::strategies(),
+        Op::RouteBackward(_) => route::backward_strategies(),
+        Op::RouterLoss { .. } => router_loss::strategies(),
+        Op::RouterLossBackward(_) => router_loss::backward_strategies(),
+        Op::Dispatch {} => dispatch::strategies(),
+        Op::DispatchBackward {} => dispatch::backward_strategies(),
+        Op::ExpertLinear {} => expert_linear::strategies(),
+        Op::ExpertLinearBackwardInput {} => expert_linear::backward_input_strategies(),
+        Op::ExpertLinearBackwardWeight {} => expert_linear::backward_weight_strategies(),
+        Op::Combine {} => combine::strategies(),
+        Op::CombineBackward {} => combine::backward_strategies(),
         Op::CrossEntropyMax {} => cross_entropy::max_strategies(),
         Op::CrossEntropyTerms { .. } => cross_entropy::terms_strategies(),
         Op::CrossEntropyLoss { .. } => cross_entropy::loss_strategies(),

@@ -62,6 +62,17 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
             let masks = masks(scores, &ins[1], &ins[5]);
             attention(ins, outs) + all(outs) + 2 * all(&ins[..1]) + sums + masks
         }
+        Op::Route(_)
+        | Op::RouteBackward(_)
+        | Op::RouterLoss { .. }
+        | Op::RouterLossBackward(_)
+        | Op::Dispatch {}
+        | Op::DispatchBackward {}
+        | Op::ExpertLinear {}
+        | Op::ExpertLinearBackwardInput {}
+        | Op::ExpertLinearBackwardWeight {}
+        | Op::Combine {}
+        | Op::CombineBackward {} => experts(op, ins, updates, outs),
         Op::CrossEntropyTerms { .. } | Op::CrossEntropyMax {} => 3 * wide(ins),
         Op::CrossEntropyLoss { .. } => 2 * all(ins),
         Op::CrossEntropyBackward { .. } => 3 * wide(ins),
@@ -73,6 +84,26 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
         _ => 0,
     };
     own + SLACK
+}
+
+/// The mixture of experts: softmax of logits, sorted choices, rows in another order, the product of one expert.
+fn experts(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) -> u64 {
+    let all = |operands: &[Operand]| operands.iter().map(Operand::bytes).sum::<u64>();
+    match op {
+        Op::Route(_) => 4 * wide(ins) + all(outs),
+        Op::RouteBackward(_) => 6 * wide(ins),
+        Op::RouterLoss { .. } | Op::RouterLossBackward(_) => 6 * wide(ins),
+        Op::Dispatch {} => 6 * all(&ins[1..]),
+        Op::DispatchBackward {} => all(&ins[..1]) + 6 * all(&ins[1..]),
+        Op::ExpertLinear {} | Op::ExpertLinearBackwardInput {} => {
+            all(outs) + narrow(&ins[..2]) + narrow(outs)
+        }
+        Op::ExpertLinearBackwardWeight {} => {
+            narrow(&ins[..2]) + widened(ins, updates) / updates[0].dims[0].max(1)
+        }
+        Op::Combine {} => 2 * all(&ins[..1]) + wide(&ins[..1]) + 6 * all(&ins[2..]),
+        _ => 2 * wide(&ins[1..2]) + all(outs) + 8 * all(&ins[2..]),
+    }
 }
 
 /// Copies in wider types that 16-bit kernels make.

@@ -211,6 +211,10 @@ impl Emitter<'_> {
                 scale,
                 replicas: u64::from(self.mesh.tp),
             },
+            Op::RouterLoss { loss, .. } => Op::RouterLoss {
+                loss,
+                replicas: u64::from(self.mesh.tp),
+            },
             other => other,
         }
     }

@@ -2,9 +2,8 @@
 
 use pleach_dsl::experiment::{Experiment, Stages};
 
-use crate::graph::shape::Shape;
+use crate::graph::beyond::{beyond, shared};
 use crate::placement::Placement;
-use crate::support::Unsupported;
 
 /// Why a placement has no plan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,25 +75,19 @@ pub enum EmitError {
     },
 }
 
-/// The first of what is beyond this version.
-fn unsupported(found: Vec<Unsupported>) -> EmitError {
-    EmitError::Unsupported(found.first().map_or("this model", |first| first.what))
-}
-
 /// Checks what must divide what.
 pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitError> {
-    let model = Shape::of(&experiment.model).map_err(unsupported)?;
+    let model = &experiment.model;
+    if let Some(first) = beyond(model).first() {
+        return Err(EmitError::Unsupported(first.what));
+    }
     let tp = u64::from(placement.tp);
-    let shares = [
-        ("attention heads", model.attention.heads),
-        ("heads of keys and values", model.attention.kv_heads),
-        ("feed-forward columns", model.dense.width),
-        ("vocabulary rows", model.vocab),
-    ];
+    let shares = model.kinds.iter().flat_map(shared);
+    let shares = shares.chain([("vocabulary rows", model.vocab)]);
     let positions = placement
         .sequence_parallel
         .then_some(("positions", model.context));
-    for (what, size) in shares.into_iter().chain(positions) {
+    for (what, size) in shares.chain(positions) {
         if size % tp != 0 {
             return Err(EmitError::Indivisible {
                 what,
@@ -104,7 +97,7 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
             });
         }
     }
-    stages(experiment, placement, model.layers)?;
+    stages(experiment, placement, model.layers())?;
     let (batch, replicas, micro_batch) = (
         experiment.train.global_batch,
         u64::from(placement.dp),

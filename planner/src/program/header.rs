@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use pleach_dsl::experiment::{Experiment, Precision};
+use pleach_dsl::experiment::{Experiment, Layer, Mixer, Mlp, Precision};
 use pleach_plan::{Component, DataPlan, Dtype, Training};
 
-use crate::graph::shape::Shape;
-use crate::graph::transformer::{Sizes, split};
+use crate::graph::attention::split;
+use crate::graph::transformer::Sizes;
 use crate::placement::Placement;
 use crate::rate;
 use crate::support::{self, Unsupported};
@@ -23,28 +23,40 @@ pub fn dtypes(precision: Precision) -> (Dtype, Dtype) {
 
 /// Named sizes, for readers.
 pub fn dims(experiment: &Experiment, placement: &Placement) -> BTreeMap<String, u64> {
-    let model = &Shape::known(&experiment.model);
+    let model = &experiment.model;
     let sizes = Sizes::of(model, placement.micro_batch);
-    let named = [
-        sizes.batch,
-        sizes.sequence,
-        sizes.hidden,
-        sizes.heads,
-        sizes.ffn,
-        sizes.vocab,
-    ];
-    let own = [
-        ("head_dim", model.attention.head_dim),
-        ("layers", model.layers),
-        ("rotary", split(model).rotary),
-    ];
-    let shared = sizes.kv_heads.size != sizes.heads.size;
-    let named = named.into_iter().chain(shared.then_some(sizes.kv_heads));
-    let named = named.map(|dim| (dim.name, dim.size));
+    let named = [sizes.batch, sizes.sequence, sizes.hidden, sizes.vocab];
+    let named = named.map(|dim| (dim.name, dim.size)).into_iter();
+    let own = model.kinds.iter().rev().flat_map(of_layer);
     named
+        .chain([("layers", model.layers())])
         .chain(own)
         .map(|(name, size)| (name.to_owned(), size))
         .collect()
+}
+
+/// Named sizes of a kind of layers.
+fn of_layer(layer: &Layer) -> Vec<(&'static str, u64)> {
+    let mut found = Vec::new();
+    if let Mixer::Attention(attention) = &layer.mixer {
+        found.extend([
+            ("heads", attention.heads),
+            ("head_dim", attention.head_dim),
+            ("rotary", split(attention).rotary),
+        ]);
+        let shared = attention.kv_heads != attention.heads;
+        found.extend(shared.then_some(("kv_heads", attention.kv_heads)));
+    }
+    match &layer.mlp {
+        Mlp::Dense(dense) => found.push(("ffn", dense.width)),
+        Mlp::Experts(experts) => found.extend([
+            ("experts", experts.experts),
+            ("active", experts.active),
+            ("ffn", experts.expert.width),
+        ]),
+        Mlp::None => {}
+    }
+    found
 }
 
 /// Training constants.

@@ -1,10 +1,10 @@
 //! Floating point operations of a step, by definition: the figures that utilisation is measured with.
 
-use pleach_dsl::experiment::{Experiment, Precision};
+use pleach_dsl::experiment::{Experiment, Mixer, Precision};
 use pleach_plan::{Dtype, Recompute};
 
 use crate::engine::{self, Selective};
-use crate::graph::shape::Shape;
+use crate::graph::weights::{self, Weight};
 use crate::search::Evaluated;
 
 /// Parameters of the model: logical sizes, layered ones once for each layer.
@@ -21,29 +21,24 @@ pub fn parameters(evaluated: &Evaluated) -> u64 {
 
 /// FLOPs of one forward pass over a token: all layers, and the head.
 fn forward(experiment: &Experiment) -> [f64; 2] {
-    let model = Shape::known(&experiment.model);
-    let width = model.dense.width;
-    let fronts = if model.dense.activation.is_gated() {
-        2
-    } else {
-        1
+    let model = &experiment.model;
+    let matrices = |kind: &usize| {
+        let weights = weights::layer(model, &model.kinds[*kind]);
+        let matrices = weights.iter().filter(|weight| weight.multiplies());
+        matrices.map(Weight::active_elements).sum::<u64>()
     };
-    let heads = model.attention.heads * model.attention.head_dim;
-    let keys = model.attention.kv_heads * model.attention.head_dim;
-    let matrices = model.hidden * (heads + 2 * keys)
-        + heads * model.hidden
-        + fronts * model.hidden * width
-        + width * model.hidden;
-    let layers = (model.layers * 2 * matrices) as f64 + scores(experiment);
+    let layers = 2 * model.order.iter().map(matrices).sum::<u64>();
+    let layers = layers as f64 + scores(experiment);
     [layers, (2 * model.hidden * model.vocab) as f64]
 }
 
 /// FLOPs of one forward pass over a token in the products of scores and values: the whole square, or a window to both sides.
 fn scores(experiment: &Experiment) -> f64 {
     let model = &experiment.model;
-    let kinds = Shape::kinds(model);
     let layer = |kind: &usize| {
-        let attention = &kinds[*kind].attention;
+        let Mixer::Attention(attention) = &model.kinds[*kind].mixer else {
+            return 0;
+        };
         let window = attention.window.unwrap_or(model.context);
         let seen = model.context.min(window.saturating_mul(2));
         4 * seen * attention.heads * attention.head_dim

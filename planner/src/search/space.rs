@@ -9,7 +9,7 @@ use pleach_plan::Recompute;
 
 use super::figures::{Scoped, schedule};
 use crate::engine;
-use crate::graph::shape::Shape;
+use crate::graph::beyond::shared;
 use crate::placement::Placement;
 use crate::report::screen::plural;
 
@@ -98,22 +98,13 @@ impl Builder<'_> {
     }
 
     fn tensor_parallel(&self, tp: u64, gpus: u64) -> Option<String> {
-        let model = Shape::known(&self.experiment.model);
-        let (width, heads) = (model.dense.width, model.attention.heads);
         if tp == 0 || !gpus.is_multiple_of(tp) {
             return Some(format!("{gpus} ranks do not divide by it"));
         }
-        if !heads.is_multiple_of(tp) {
-            return Some(format!("{heads} attention heads do not divide by it"));
-        }
-        let shared = model.attention.kv_heads;
-        if !shared.is_multiple_of(tp) {
-            return Some(format!(
-                "{shared} heads of keys and values do not divide by it"
-            ));
-        }
-        (!width.is_multiple_of(tp))
-            .then(|| format!("the MLP's width of {width} does not divide by it"))
+        let kinds = self.experiment.model.kinds.iter();
+        let mut shares = kinds.flat_map(shared);
+        let uneven = shares.find(|(_, size)| !size.is_multiple_of(tp));
+        uneven.map(|(what, size)| format!("{size} {what} do not divide by it"))
     }
 
     fn stages(&self, tp: u64, pp: u64, gpus: u64) -> Option<String> {

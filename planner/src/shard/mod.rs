@@ -3,7 +3,7 @@
 //! In comes a block's training graph, out comes the cheapest consistent sequence of operations and conversions, by a search over
 //! the operations in order: a state is the set of forms in which each living value is at hand, equal states keep the cheapest way
 //! to reach them. Nothing here knows of layers: column and row splits, and sequence parallelism, come out of the operations'
-//! strategies. Two laws bound the search: matrices are split (that is what tensor parallelism is for) but for a table of positions, and the residual stream
+//! strategies. Two laws bound the search: matrices are split (that is what tensor parallelism is for) but for tables of positions and routers, and the residual stream
 //! between blocks is replicated, or cut along the sequence where the placement says so.
 
 mod convert;
@@ -136,6 +136,8 @@ struct Search<'b> {
     wire: Form,
     /// Index of the last operation that reads each value.
     last_use: Vec<usize>,
+    /// Matrices that every rank may hold whole.
+    small: Vec<ValueId>,
 }
 
 impl<'b> Search<'b> {
@@ -161,6 +163,7 @@ impl<'b> Search<'b> {
                 R
             },
             last_use,
+            small: small_matrices(block),
         }
     }
 
@@ -249,7 +252,7 @@ impl<'b> Search<'b> {
     /// Gives an operation an operand in a form.
     fn supply(&self, state: &mut State, value: ValueId, form: Form, node: &Node) -> Option<()> {
         if self.block.value(value).is_parameter() {
-            return self.settle(state, value, form, node);
+            return self.settle(state, value, form);
         }
         self.convert(state, value, form, node.backward)
     }
@@ -271,9 +274,8 @@ impl<'b> Search<'b> {
     }
 
     /// Fixes the layout of a parameter where it is first read.
-    fn settle(&self, state: &mut State, value: ValueId, form: Form, node: &Node) -> Option<()> {
-        let rows = matches!(node.op, Op::Positions { .. });
-        let matrix = self.block.value(value).dims.len() > 1 && !rows;
+    fn settle(&self, state: &mut State, value: ValueId, form: Form) -> Option<()> {
+        let matrix = self.block.value(value).dims.len() > 1 && !self.small.contains(&value);
         if self.rules.tp > 1 && matrix && form.cut().is_none() {
             return None;
         }
@@ -352,6 +354,21 @@ impl State {
             before: self.path.take(),
         }));
     }
+}
+
+/// Tables of positions, and the matrices of routers: what every rank needs whole, and is small beside the others.
+fn small_matrices(block: &Block) -> Vec<ValueId> {
+    let routed = |node: &Node| {
+        let reads = |reader: &Node| matches!(reader.op, Op::Route(_)) && reader.ins == node.outs;
+        block.nodes().any(reads)
+    };
+    let small = |node: &Node| match node.op {
+        Op::Positions { .. } => true,
+        Op::Linear {} => routed(node),
+        _ => false,
+    };
+    let nodes = block.nodes().filter(|node| small(node));
+    nodes.map(|node| node.ins[1]).collect()
 }
 
 fn transient(kind: &Kind) -> bool {

@@ -434,6 +434,7 @@ fn gains(instr: &Instr, ins: &[Held], updates: &[Held], site: &Site) -> Vec<(Ten
             | Op::LayerNormBackward {}
             | Op::RmsNormBackward {}
             | Op::LinearBackwardWeight {}
+            | Op::ExpertLinearBackwardWeight {}
             | Op::BiasBackward {}
     );
     let (true, Some(plain)) = (accumulates, items(ins)) else {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
     Activation, AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Embedding,
-    Evaluate, Experiment, Head, Init, Log, Mixer, Model, Norm, Optimizer, Positions, Precision,
-    Residual, Train, Wishes,
+    Evaluate, Experiment, Experts, Head, Init, Log, Mixer, Mlp, Model, Norm, Optimizer, Positions,
+    Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -58,7 +58,10 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
 }
 
 fn small(random: &mut Random, layers: u64) -> Model {
-    let model = model(random, layers);
+    let mut model = model(random, layers);
+    if random.below(3) == 0 {
+        model.kinds[0].mlp = Mlp::Experts(experts(random));
+    }
     if random.coin() {
         mixed(random, model)
     } else {
@@ -122,6 +125,27 @@ fn model(random: &mut Random, layers: u64) -> Model {
         ..plain
     }
     .model()
+}
+
+fn experts(random: &mut Random) -> Experts {
+    let Mlp::Dense(dense) = Shape::neox([1, 8, 4, 4, 6]).model().kinds[0].mlp.clone() else {
+        unreachable!("a shape has a dense half")
+    };
+    Experts {
+        experts: random.pick(&[3, 4]),
+        active: random.pick(&[1, 2]),
+        always: random.pick(&[0, 0, 1]),
+        expert: Dense {
+            activation: random.pick(&[Activation::Swiglu, Activation::Relu]),
+            width: random.pick(&[2, 4]),
+            bias: false,
+            ..dense
+        },
+        capacity: None,
+        balance_loss: random.pick(&[0.0, 0.3]),
+        router_z_loss: random.pick(&[0.0, 0.1]),
+        share: None,
+    }
 }
 
 /// Some layers look nearer than the others.

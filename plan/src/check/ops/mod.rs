@@ -9,8 +9,11 @@ mod bias;
 mod cap;
 mod cast;
 mod collective;
+mod combine;
 mod cross_entropy;
+mod dispatch;
 mod embedding;
+mod expert_linear;
 mod gated;
 mod head_norm;
 mod layer_norm;
@@ -18,6 +21,8 @@ mod linear;
 mod norm;
 mod positions;
 mod rms_norm;
+mod route;
+mod router_loss;
 mod scale;
 mod slice;
 mod split_heads;
@@ -88,9 +93,29 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
             eps,
             weight_decay,
         } => adam_w::adam_w([*beta1, *beta2], *eps, *weight_decay),
+        op => mixed(plan, instr, op),
+    }
+}
+
+/// The mixture of experts, and collectives.
+fn mixed(plan: &Plan, instr: &Instr, op: &Op) -> Result<Signature, Misfit> {
+    let updates = instr.updates.len();
+    match op {
+        Op::Route(route) => route::forward(plan, instr, route),
+        Op::RouteBackward(route) => route::backward(plan, instr, route),
+        Op::RouterLoss { loss, replicas } => router_loss::forward(loss, *replicas),
+        Op::RouterLossBackward(loss) => router_loss::backward(loss),
+        Op::Dispatch {} => Ok(dispatch::forward()),
+        Op::DispatchBackward {} => Ok(dispatch::backward()),
+        Op::ExpertLinear {} => Ok(expert_linear::forward()),
+        Op::ExpertLinearBackwardInput {} => Ok(expert_linear::backward_input()),
+        Op::ExpertLinearBackwardWeight {} => Ok(expert_linear::backward_weight()),
+        Op::Combine {} => Ok(combine::forward()),
+        Op::CombineBackward {} => Ok(combine::backward()),
         Op::AllReduce { .. } => Ok(collective::all_reduce(updates)),
         Op::AllGather { group, dim } => collective::all_gather(plan, *group, *dim, updates),
         Op::ReduceScatter { group, dim } => collective::reduce_scatter(plan, *group, *dim),
+        op => unreachable!("{} has its signature above", op.name()),
     }
 }
 

@@ -11,10 +11,13 @@ pub mod bias;
 pub mod cap;
 pub mod cast;
 pub mod collective;
+pub mod combine;
 pub mod cross_entropy;
 #[cfg(test)]
 mod differences;
+pub mod dispatch;
 pub mod embedding;
+pub mod expert_linear;
 pub mod gated;
 pub mod head_norm;
 pub mod layer_norm;
@@ -22,6 +25,8 @@ pub mod linear;
 pub mod norm;
 pub mod positions;
 pub mod rms_norm;
+pub mod route;
+pub mod router_loss;
 pub mod scale;
 pub mod slice;
 pub mod split_heads;
@@ -212,6 +217,45 @@ fn heads_and_loss(
         (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => one(
             cross_entropy::backward(logits, targets, [max, terms], *scale, shard(vocab, logits)?),
         ),
+        (op, ins, updates) => experts(op, ins, updates, at),
+    }
+}
+
+/// The mixture of experts.
+fn experts(
+    op: &Op,
+    ins: &[Value],
+    updates: &mut [Value],
+    at: &Context,
+) -> Result<Vec<Value>, Unfit> {
+    match (op, ins, updates) {
+        (Op::Route(route), [logits], []) => many(route::forward(logits, route)),
+        (Op::RouteBackward(route), [dweights, logits, choice], []) => {
+            one(route::backward(dweights, logits, choice, route))
+        }
+        (Op::RouterLoss { loss, replicas }, [logits, choice], [report]) => none(
+            router_loss::forward(logits, choice, report, loss, *replicas as f64),
+        ),
+        (Op::RouterLossBackward(loss), [logits, choice], []) => {
+            one(router_loss::backward(logits, choice, loss))
+        }
+        (Op::Dispatch {}, [x, choice], []) => one(dispatch::forward(x, choice)),
+        (Op::DispatchBackward {}, [drows, choice], []) => one(dispatch::backward(drows, choice)),
+        (Op::ExpertLinear {}, [rows, weight, choice], []) => {
+            one(expert_linear::forward(rows, weight, choice))
+        }
+        (Op::ExpertLinearBackwardInput {}, [dy, weight, choice], []) => {
+            one(expert_linear::backward_input(dy, weight, choice))
+        }
+        (Op::ExpertLinearBackwardWeight {}, [dy, rows, choice], [dweight]) => {
+            none(expert_linear::backward_weight(dy, rows, choice, dweight))
+        }
+        (Op::Combine {}, [rows, weights, choice], []) => {
+            one(combine::forward(rows, weights, choice))
+        }
+        (Op::CombineBackward {}, [dy, rows, weights, choice], []) => {
+            many(combine::backward(dy, rows, weights, choice))
+        }
         (op, ins, updates) => optimizer(op, ins, updates, at),
     }
 }

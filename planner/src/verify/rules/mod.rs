@@ -10,8 +10,11 @@ mod attention;
 mod bias;
 mod cap;
 mod collective;
+mod combine;
 mod cross_entropy;
+mod dispatch;
 mod embedding;
+mod expert_linear;
 mod flat;
 mod gated;
 mod head_norm;
@@ -20,6 +23,8 @@ mod linear;
 mod norm;
 mod positions;
 mod rms_norm;
+mod route;
+mod router_loss;
 mod scale;
 mod slice;
 mod split_heads;
@@ -212,6 +217,44 @@ fn apply_bent(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Ef
         (Op::Gated { kind }, [gate, up], []) => Effect::outs(gated::forward(*kind, gate, up, site)),
         (Op::GatedBackward { kind }, [dy, gate, up], []) => {
             Effect::outs(gated::backward(*kind, [dy, gate, up], site))
+        }
+        (op, ins, updates) => return apply_experts(op, ins, updates, site),
+    })
+}
+
+/// The mixture of experts.
+fn apply_experts(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Effect> {
+    Some(match (op, ins, updates) {
+        (Op::Route(how), [logits], []) => Effect::outs(route::forward(logits, how, site)),
+        (Op::RouteBackward(how), [dweights, logits, choice], []) => {
+            Effect::outs(route::backward([dweights, logits, choice], how, site))
+        }
+        (Op::RouterLoss { loss, replicas }, [logits, choice], [report]) => {
+            let gain = router_loss::forward([logits, choice], loss, *replicas, site);
+            Effect::updates([site.accumulate(report, gain)])
+        }
+        (Op::RouterLossBackward(loss), [logits, choice], []) => {
+            Effect::outs(router_loss::backward([logits, choice], loss, site))
+        }
+        (Op::Dispatch {}, [x, choice], []) => Effect::outs(dispatch::forward(x, choice, site)),
+        (Op::DispatchBackward {}, [drows, choice], []) => {
+            Effect::outs(dispatch::backward(drows, choice, site))
+        }
+        (Op::ExpertLinear {}, [rows, weight, choice], []) => {
+            Effect::outs(expert_linear::forward([rows, weight, choice], site))
+        }
+        (Op::ExpertLinearBackwardInput {}, [dy, weight, choice], []) => {
+            Effect::outs(expert_linear::backward_input([dy, weight, choice], site))
+        }
+        (Op::ExpertLinearBackwardWeight {}, [dy, rows, choice], [sum]) => {
+            let gain = expert_linear::backward_weight([dy, rows, choice], site);
+            Effect::updates([site.accumulate(sum, gain)])
+        }
+        (Op::Combine {}, [rows, weights, choice], []) => {
+            Effect::outs(combine::forward([rows, weights, choice], site))
+        }
+        (Op::CombineBackward {}, [dy, rows, weights, choice], []) => {
+            Effect::outs(combine::backward([dy, rows, weights, choice], site))
         }
         _ => return None,
     })
