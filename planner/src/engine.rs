@@ -1,13 +1,17 @@
 //! Engines: how different training systems lower the same program.
 //!
 //! A plan names its engine; here is what that means for time and memory. Each choice is a documented fact about how the engine
-//! works (a setting's default, a kernel that it has or lacks). Nothing is fitted to a published run.
+//! works (a setting's default, a kernel that it has or lacks). Nothing is fitted to a published run. PyTorch's own are in [`fsdp`].
+
+pub mod fsdp;
 
 /// How attention is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttentionKernel {
     /// One kernel that never stores the scores (FlashAttention-2, whose rate the tables hold).
     Flash,
+    /// FlashAttention written in Triton: the second is 1.3 to 2.5 times as fast (arXiv 2307.08691, section 4.1), 1.8 in the geometric mean.
+    TritonFlash,
     /// The first FlashAttention, whose work is cut over fewer threads: half the rate of the second (arXiv 2307.08691, section 4.1).
     FirstFlash,
     /// Batched products with the scores stored in 16 bits between them, softmax as one fused kernel.
@@ -62,6 +66,8 @@ pub enum Selective {
     AttentionCore,
     /// What norms and nonlinearities give.
     CheapOperations,
+    /// The same and every second product.
+    AlternateProducts,
 }
 
 /// One engine's choices.
@@ -81,6 +87,8 @@ pub struct Engine {
     pub reruns_forward: bool,
     /// Whether stages send and receive in line with their computation, each waiting for the other.
     pub blocking_transfers: bool,
+    /// Whether interleaved stages send and receive beside their computation all the same.
+    pub overlapped_chunks: bool,
     /// Whether tensor-parallel ranks each send their part between stages, and gather it on arrival.
     pub scattered_transfers: bool,
     /// Whether weight gradients are added into the accumulator by the product itself, or by a kernel of its own.
@@ -113,6 +121,8 @@ pub struct Engine {
     pub pairwise_sums: bool,
     /// Whether logits and their gradients are copied to 32 bits for the loss.
     pub wide_logits: bool,
+    /// Bytes that metrics of each micro-batch's loss read and write for each logit.
+    pub metric_bytes: f64,
     /// How layers are cut into stages.
     pub partition: Partition,
     /// Whether stages can hold several chunks of layers each (interleaved 1F1B).
@@ -121,6 +131,16 @@ pub struct Engine {
     pub zero: u32,
     /// Whether the residual stream can be cut along the sequence.
     pub sequence_parallel: bool,
+    /// Layers whose weights are gathered while an earlier one computes, where ZeRO 3 divides them; gradients are scattered beside the
+    /// computation then too. None where a layer waits for its own.
+    pub prefetched_gathers: u32,
+    /// Whether sums of gradients once a step begin while the last micro-batch's backward still runs, and new weights are gathered
+    /// while the first one's forward does.
+    pub overlapped_replicas: bool,
+    /// Whether gathered weights are copied from where they arrive to where they are read, and gradients to where they are sent from.
+    pub copied_gathers: bool,
+    /// Bytes that an update moves, over those of one fused kernel.
+    pub optimizer_passes: f64,
     /// Elements of the flat buffer through which gradients are reduced; none where they are reduced in place.
     pub gradient_bucket: Option<u64>,
     /// What the allocator holds beyond what is allocated, as a part of it, on a GPU.
@@ -138,6 +158,7 @@ pub const PLEACH: Engine = Engine {
     dropout: false,
     reruns_forward: false,
     blocking_transfers: false,
+    overlapped_chunks: false,
     scattered_transfers: false,
     fused_weight_gradient: true,
     narrow_gradients: Narrow::Never,
@@ -154,10 +175,15 @@ pub const PLEACH: Engine = Engine {
     rotary_passes: 1.0,
     pairwise_sums: false,
     wide_logits: false,
+    metric_bytes: 0.0,
     partition: Partition::Work,
     interleaves: true,
     zero: 3,
     sequence_parallel: true,
+    prefetched_gathers: 0,
+    overlapped_replicas: false,
+    copied_gathers: false,
+    optimizer_passes: 1.0,
     gradient_bucket: None,
     allocator_slack: 0.05,
     facts: &[
@@ -175,6 +201,7 @@ pub const NEOX: Engine = Engine {
     dropout: false,
     reruns_forward: true,
     blocking_transfers: true,
+    overlapped_chunks: false,
     scattered_transfers: true,
     fused_weight_gradient: false,
     narrow_gradients: Narrow::F16,
@@ -191,10 +218,15 @@ pub const NEOX: Engine = Engine {
     rotary_passes: 2.4,
     pairwise_sums: true,
     wide_logits: true,
+    metric_bytes: 0.0,
     partition: Partition::NamedModules,
     interleaves: false,
     zero: 1,
     sequence_parallel: false,
+    prefetched_gathers: 0,
+    overlapped_replicas: false,
+    copied_gathers: false,
+    optimizer_passes: 1.0,
     gradient_bucket: Some(500_000_000),
     allocator_slack: 0.10,
     facts: &[
@@ -377,8 +409,48 @@ pub const NANOTRON: Engine = Engine {
     ..MEGATRON_FLASH
 };
 
+/// Megatron-Core since 2023: Transformer Engine's kernels, and what can run beside the computation does.
+pub const MEGATRON_CORE: Engine = Engine {
+    name: "megatron_core",
+    overlapped_chunks: true,
+    scattered_transfers: false,
+    fused_weight_gradient: true,
+    overlapped_reduction: true,
+    gathers_again: true,
+    overlapped_replicas: true,
+    facts: &[
+        "fused attention that never stores scores (Transformer Engine), fused norms, gates and rotary positions (bias_swiglu_fusion, apply_rope_fusion); no dropout",
+        "weight gradients added in 32 bits by the product (gradient_accumulation_fusion)",
+        "gradients reduced beside the last micro-batch's backward, new weights gathered beside the first one's forward (overlap_grad_reduce, overlap_param_gather)",
+        "interleaved stages send and receive beside their computation (overlap_p2p_comm), others in line with it",
+        "of what sequence parallelism gathers only the own part is kept; gradients are reduced over tensor-parallel ranks beside the product for the weights",
+        "a checkpointed layer runs its whole forward again; logits copied to 32 bits for the loss; stages of equally many layers",
+    ],
+    ..MEGATRON_FLASH
+};
+
+/// Megatron-LM of 2023 as it is without further options, of the layers one less on the first and last stage: what zero-bubble schedules
+/// were compared with.
+pub const MEGATRON_2023: Engine = Engine {
+    name: "megatron_2023",
+    attention: AttentionKernel::StoredScores,
+    selective: Selective::AttentionCore,
+    dropout: true,
+    narrow_gradients: Narrow::F16,
+    overlapped_replicas: false,
+    partition: Partition::Counted {
+        before: 1,
+        after: 1,
+    },
+    facts: &[
+        "as megatron_core, with batched products around a fused causal softmax (use-flash-attn is off), dropout on scores and residual branches",
+        "with f16 gradients are added in 16 bits (Megatron's default); embeddings count as layers (arXiv 2401.10241, section 6.1)",
+    ],
+    ..MEGATRON_CORE
+};
+
 /// All of them.
-const ENGINES: [&Engine; 13] = [
+const ENGINES: [&Engine; 20] = [
     &PLEACH,
     &NEOX,
     &MEGATRON,
@@ -392,6 +464,13 @@ const ENGINES: [&Engine; 13] = [
     &SCALING_FUSED,
     &SCALING_TORCH,
     &NANOTRON,
+    &MEGATRON_CORE,
+    &MEGATRON_2023,
+    &fsdp::FSDP,
+    &fsdp::FSDP_COMPILED,
+    &fsdp::COMPOSER,
+    &fsdp::COMPOSER_TRITON,
+    &fsdp::COMPOSER_PURE,
 ];
 
 /// The engine of that name.

@@ -13,6 +13,7 @@ use pleach_plan::{
 
 use crate::cost::Costs;
 use crate::cost::attention::Shape;
+use crate::simulate::beside;
 
 /// Bytes of one stage's ranks at their peak, by kind; the six sum to `peak`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -288,7 +289,7 @@ fn stage(costs: &Costs<'_>, sizes: &[u64], profiles: &[Profile], role: &Role) ->
     let peaks = peaks(sizes, profiles, statics, &role.slots);
     let [parameters, gradients, optimizer] = kinds(plan, sizes, role);
     let others = statics - parameters - gradients - optimizer;
-    let bucket = bucket(costs, gradients);
+    let bucket = bucket(costs, gradients) + beside::held(costs, role);
     let [beside, copies] = gradients_beside(costs, sizes, role, parameters);
     let [mut activations, mut workspace] = [
         (peaks.inside - peaks.workspace) as u64 - statics,

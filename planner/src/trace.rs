@@ -55,9 +55,11 @@ fn event(plan: &Plan, span: &Span) -> Event {
     match &plan.roles[span.stage as usize].slots[place.slot] {
         Slot::Call(call) => {
             let body = &plan.bodies[call.body.0 as usize];
-            let name = place
-                .instruction
-                .map_or("rest of forward", |index| body.code[index].op.name());
+            let name = match place.instruction {
+                Some(index) => body.code[index].op.name(),
+                None if span.transfer => "collectives over replicas",
+                None => "rest of forward",
+            };
             let stream = if span.class == Class::Compute {
                 Stream::Compute
             } else {

@@ -86,6 +86,8 @@ pub static PLAN: Section = Section {
                 "deepspeed",
                 "torchtitan",
                 "fsdp",
+                "fsdp_compiled",
+                "megatron_core",
                 "nanotron",
             ]),
             Need::Default("pleach"),

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    Activation, Attention, Checkpoints, Cluster, Dataset, Dense, Evaluate, Experiment, Log,
-    LossScale, Model, Norm, Positions, Precision, Residual, Train, Wishes,
+    Activation, Attention, Checkpoints, Cluster, Dataset, Dense, Embedding, Evaluate, Experiment,
+    Log, LossScale, Model, Norm, Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::cost::Costs;
@@ -162,6 +162,14 @@ fn engine(row: &Row) -> Result<&'static str, String> {
         "bigscience-v100" => Ok("megatron_deepspeed"),
         "aleph-alpha" => aleph(row.text("notes")),
         "nanotron" => Ok("nanotron"),
+        "llm-foundry" if row.text("precision").contains("fp8") => {
+            Err("products in 8 bits are not planned yet".to_owned())
+        }
+        "llm-foundry" => Ok(foundry(row)),
+        "torchtitan" => titan(row),
+        "zero-bubble" if system.contains("(1F1B") => Ok("megatron_2023"),
+        "zero-bubble" => Err("zero-bubble schedules are not planned yet".to_owned()),
+        "nemo-24.07" | "megatron-bridge" | "mbridge-skills" => core(row),
         _ => Err(format!("no profile of {}", short(system))),
     }
 }
@@ -179,6 +187,49 @@ fn aleph(notes: &str) -> Result<&'static str, String> {
     }
 }
 
+/// What a run of llm-foundry had: on 40 GB sums in 16 bits (their table's `MP Mode`); attention in Triton unless the sweep says otherwise, which it does for the
+/// models of up to 7 billion weights on 128 GPUs and more (scripts/train/benchmarking/sweep.py and submit_benchmarks.py).
+fn foundry(row: &Row) -> &'static str {
+    let large_scale = row.text("notes").contains("Large Scale");
+    let small = row
+        .number("params_b")
+        .is_some_and(|billions| billions < 10.0);
+    match row.text("precision") {
+        "bf16/PURE" => "fsdp_composer_pure",
+        _ if large_scale && small => "fsdp_composer",
+        _ => "fsdp_composer_triton",
+    }
+}
+
+/// Runs of Megatron-Core in 16 bits.
+fn core(row: &Row) -> Result<&'static str, String> {
+    let precision = row.text("precision").to_lowercase();
+    match precision.as_str() {
+        "bf16" => Ok("megatron_core"),
+        narrow if narrow.contains('4') => Err("products in 4 bits are not planned yet".to_owned()),
+        _ => Err("products in 8 bits are not planned yet".to_owned()),
+    }
+}
+
+/// What a run of torchtitan had.
+fn titan(row: &Row) -> Result<&'static str, String> {
+    let notes = row.text("notes");
+    if row.text("precision") != "bf16" {
+        return Err("products in 8 bits are not planned yet".to_owned());
+    }
+    if notes.contains("async TP") || notes.contains("AsyncTP") {
+        return Err("products that overlap their own collectives are not planned yet".to_owned());
+    }
+    if notes.contains("AC: selective layer") {
+        return Err("recomputing every second layer is not planned yet".to_owned());
+    }
+    Ok(if notes.contains("compile") {
+        "fsdp_compiled"
+    } else {
+        "fsdp"
+    })
+}
+
 /// The beginning of a system's name.
 fn short(system: &str) -> &str {
     system.split([' ', '(']).next().unwrap_or(system)
@@ -187,8 +238,12 @@ fn short(system: &str) -> &str {
 /// The placement of a row, where the planner can express it.
 fn placement(row: &Row, engine: &str) -> Result<Placement, String> {
     let lacks = |what: &str| Err(format!("not said: {what}"));
-    if row.text("vpp").is_empty() && row.count("pp") != Some(1) {
+    let whole = row.count("pp") == Some(1) || row.text("system").ends_with("(1F1B)");
+    if row.text("vpp").is_empty() && !whole {
         return lacks("chunks of a stage");
+    }
+    if row.text("vpp").starts_with("max") {
+        return Err("chunks without a layer are not planned yet".to_owned());
     }
     if !matches!(row.text("cp"), "1" | "") {
         return Err("context parallelism is not planned yet".to_owned());
@@ -215,6 +270,8 @@ fn placement(row: &Row, engine: &str) -> Result<Placement, String> {
         zero: match row.text("zero_or_fsdp") {
             "none" | "0" => 0,
             "1" => 1,
+            "2" if engine.starts_with("fsdp") => 2,
+            "3" if engine.starts_with("fsdp") => 3,
             // Alone there is nothing to shard.
             "" if row.count("dp") == Some(1) => 0,
             "" => return lacks("ZeRO"),
@@ -260,9 +317,18 @@ fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
         return Err("experts have no operations yet".to_owned());
     }
     let (heads, hidden) = (count("n_heads")?, count("hidden")?);
-    let rows = 128 * u64::from(placement.tp);
+    // Megatron's vocabulary is padded, that of models in FSDP is not.
+    let rows = match placement.engine.starts_with("fsdp") {
+        true => 1,
+        false => 128 * u64::from(placement.tp),
+    };
     let neox = row.group() == "gpt-neox";
-    let vocab = count("vocab")?.div_ceil(rows) * rows;
+    let vocab = match row.group() {
+        // Of common sizes the one with which all three printed counts of weights come out.
+        "zero-bubble" => 32_000,
+        _ => count("vocab")?,
+    };
+    let vocab = vocab.div_ceil(rows) * rows;
     let plain = Shape::neox([count("n_layers")?, hidden, heads, count("seq_len")?, vocab]);
     if row.text("gated_mlp") == "y" {
         return Ok(llama(
@@ -291,6 +357,11 @@ fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
         } else {
             Residual::Sequential
         },
+        embedding: Embedding {
+            // The counts of weights that llm-foundry publishes hold a learned position for each token of a sequence.
+            positions: (row.group() == "llm-foundry").then_some(plain.context),
+            ..plain.embedding
+        },
         ..plain
     }
     .model())
@@ -298,7 +369,8 @@ fn model(row: &Row, placement: &Placement) -> Result<Model, String> {
 
 /// The same in LLaMA's arrangement: gates, norms without a mean, whole rotary positions, no biases.
 fn llama(row: &Row, plain: Shape, [kv_heads, width]: [u64; 2]) -> Model {
-    let theta = if row.group() == "nanotron" { 5e5 } else { 1e4 };
+    let third = row.text("model").starts_with("Llama-3") || row.group() == "nanotron";
+    let theta = if third { 5e5 } else { 1e4 };
     Shape {
         attention: Attention {
             kv_heads,
@@ -332,7 +404,7 @@ fn cluster(row: &Row) -> Result<Cluster, String> {
         name if name.starts_with("A100-80") => "a100_80g",
         "V100-32GB" => "v100_32g",
         name if name.starts_with("V100-16GB") => "v100_16g",
-        "H100-80GB" => "h100_80g",
+        name if name.starts_with("H100-80GB") => "h100_80g",
         other => return Err(format!("no table of {other}")),
     };
     let count = |name: &str| row.count(name).ok_or_else(|| format!("not said: {name}"));
@@ -343,6 +415,8 @@ fn cluster(row: &Row) -> Result<Cluster, String> {
         // A DGX A100 has eight HDR ports (its data sheet), a p5.48xlarge 3,200 Gbit/s of EFA (its page).
         "aleph-alpha" => Some(1600.0),
         "nanotron" => Some(3200.0),
+        // Nodes of a public cloud's H100 have eight ports of 400 Gbit/s (CoreWeave, on which MosaicML timed them).
+        "llm-foundry" => Some(3200.0),
         // Four HDR ports on each server (arXiv 2204.06745, section 2.3).
         "gpt-neox" => Some(800.0),
         _ => None,

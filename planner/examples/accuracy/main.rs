@@ -2,7 +2,7 @@
 //!
 //! In comes the folder with the files of published runs, out comes a table: for each set of rows the error of the step time beside what existing tools score
 //! there, the regret of choosing by prediction, the share of rows inside the band, then peak memory, calls of out-of-memory, and what was not predicted, with
-//! the reason and the count; it fails where `hardware/bands.toml` is not what these rows say. With `--rows` every row is listed; `--bands` writes `hardware/bands.toml` anew instead; `--fit` writes the constants of
+//! the reason and the count; it fails where `hardware/bands.toml` is not what these rows say. With `--rows` every row is listed, with `--only=SOURCE` nothing but that source is priced; `--bands` writes `hardware/bands.toml` anew instead; `--fit` writes the constants of
 //! each chip (`hardware/fitted`) and those with parts held out (`held_out.toml`).
 //!
 //! Every figure is of rows that were held out: constants and bands are learned without the row's configuration, and again without its whole source.
@@ -53,20 +53,20 @@ fn main() -> ExitCode {
 }
 
 fn run(folder: &Path, checkout: &Path, has: impl Fn(&str) -> bool) -> Result<String, String> {
-    let rows = rows::read(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut rows = rows::read(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let split = Split::of(&rows);
+    let some = rows
+        .iter()
+        .any(|row| has(&format!("--only={}", row.group())));
+    rows.retain(|row| !some || has(&format!("--only={}", row.group())));
     if has("--fit") {
         return write(checkout, &fit::fit(&rows, &split)).map_err(|error| error.to_string());
     }
     let constants = constants(checkout).map_err(|error| error.to_string())?;
     let priced = priced::price(rows, &split, &constants);
-    let file = checkout.join(BANDS);
-    let bands = format!(
-        "{HEAD} --bands`; see planner/examples/accuracy.\n{}",
-        toml_of(&bands::learn(&priced))
-    );
     if has("--bands") {
-        std::fs::write(&file, bands).map_err(|error| error.to_string())?;
+        let file = checkout.join(BANDS);
+        std::fs::write(&file, bands_of(&priced)).map_err(|error| error.to_string())?;
         return Ok(format!("wrote {}", file.display()));
     }
     let mut lines = Vec::new();
@@ -74,14 +74,24 @@ fn run(folder: &Path, checkout: &Path, has: impl Fn(&str) -> bool) -> Result<Str
         lines.extend(priced.iter().map(listed));
     }
     lines.push(table::table(&priced));
-    if std::fs::read_to_string(&file).is_ok_and(|committed| committed != bands) {
-        let file = file.display();
-        return Err(format!(
-            "{}\n\n{file} is not what `--bands` writes",
-            lines.join("\n")
-        ));
+    let text = lines.join("\n");
+    if some {
+        return Ok(text);
     }
-    Ok(lines.join("\n"))
+    let file = checkout.join(BANDS);
+    match std::fs::read_to_string(&file) {
+        Ok(committed) if committed != bands_of(&priced) => Err(format!(
+            "{text}\n\n{} is not what `--bands` writes",
+            file.display()
+        )),
+        _ => Ok(text),
+    }
+}
+
+/// The bands of all rows, as their file holds them.
+fn bands_of(priced: &[Priced]) -> String {
+    let bands = toml_of(&bands::learn(priced));
+    format!("{HEAD} --bands`; see planner/examples/accuracy.\n{bands}")
 }
 
 /// The constants of each chip, and those with parts held out, as the checkout has them.

@@ -79,6 +79,7 @@ impl Costs<'_> {
         };
         match self.engine.attention {
             AttentionKernel::Flash => self.flash(instr, work, shape, direction, 1.0),
+            AttentionKernel::TritonFlash => self.flash(instr, work, shape, direction, 1.0 / 1.8),
             AttentionKernel::FirstFlash => self.flash(instr, work, shape, direction, 0.5),
             AttentionKernel::StoredScores => self.stored(instr, shape, direction),
             AttentionKernel::Unfused => {

@@ -12,7 +12,7 @@ pub mod work;
 
 use pleach_dsl::experiment::Cluster;
 use pleach_plan::hardware::Hardware;
-use pleach_plan::{Axis, Dtype, GroupId, Instr, Op, Plan, TensorId, Transfer};
+use pleach_plan::{Axis, BodyKind, Dtype, GroupId, Instr, Op, Plan, TensorId, Transfer};
 
 use crate::engine::{self, Engine, Narrow};
 use gemm::Products;
@@ -190,9 +190,12 @@ impl<'a> Costs<'a> {
         } else {
             op.name()
         };
-        let narrow = narrow_gradients(self.plan, self.engine);
-        let wide = self.engine.wide_reduction && narrow;
-        (name, if wide { 2 * bytes } else { bytes })
+        (name, if self.widens() { 2 * bytes } else { bytes })
+    }
+
+    /// Whether gradients in 16 bits are summed over replicas in 32.
+    pub fn widens(&self) -> bool {
+        self.engine.wide_reduction && self.narrow_gradients()
     }
 
     /// Bytes of a tensor's values as the engine keeps them, whoever owns their storage.
@@ -222,6 +225,7 @@ impl<'a> Costs<'a> {
                 self.weight_gradient(instr, &work)
             }
             Op::Attention(_) | Op::AttentionBackward(_) => self.attention(instr, &work),
+            Op::CrossEntropyTerms { .. } => self.streaming(instr, &work) + self.metrics(instr),
             _ => self.streaming(instr, &work),
         }
     }
@@ -252,6 +256,13 @@ impl<'a> Costs<'a> {
         self.hardware.launch.value * launches + bytes * passes / rate
     }
 
+    /// What metrics of the loss take, which engines compute beside it from the same logits.
+    fn metrics(&self, instr: &Instr) -> f64 {
+        let logits = instr.ins.first();
+        let elements = logits.map_or(0, |id| self.plan.tensors[id.0 as usize].elements());
+        self.engine.metric_bytes * elements as f64 / self.hardware.memory.bandwidth.value
+    }
+
     fn passes(&self, instr: &Instr) -> (f64, f64) {
         match &instr.op {
             Op::SplitHeads(split) | Op::SplitHeadsBackward(split) if split.rotary > 0 => {
@@ -265,6 +276,7 @@ impl<'a> Costs<'a> {
             Op::Gated { .. } | Op::GatedBackward { .. } => {
                 (self.engine.gate_passes, self.engine.gate_passes)
             }
+            Op::AdamW { .. } => (self.engine.optimizer_passes, 1.0),
             // Residual branches pass through dropout: a mask forward, a pass backward.
             Op::Add {} if self.engine.dropout => (2.0, 2.0),
             Op::Add {} if self.engine.pairwise_sums && instr.ins.len() > 2 => {
@@ -322,9 +334,13 @@ fn sizes(plan: &Plan, engine: &Engine) -> Vec<u64> {
         return sizes;
     }
     let mut gradients: Vec<TensorId> = plan.buckets.iter().map(|bucket| bucket.gradients).collect();
-    gradients.extend(plan.buckets.iter().filter_map(|bucket| bucket.sums));
     gradients.extend(plan.parameters.iter().map(|parameter| parameter.gradient));
-    let code = plan.bodies.iter().flat_map(|body| &body.code);
+    // What of ZeRO 2 lasts is summed in 32 bits.
+    let once = plan
+        .bodies
+        .iter()
+        .filter(|body| body.kind == BodyKind::Reduce);
+    let code = once.flat_map(|body| &body.code);
     let scattered = code.filter(|instr| {
         matches!(instr.op, Op::ReduceScatter { .. }) && gradients.contains(&instr.ins[0])
     });

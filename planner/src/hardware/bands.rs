@@ -125,7 +125,7 @@ pub fn of(hardware: &Hardware, engine: &str) -> Bands {
 /// The engines whose runs are alike: one band is learned from all of them.
 pub fn family(engine: &str) -> &'static str {
     match engine {
-        "megatron" | "megatron_2022" | "neox" => "megatron",
+        "megatron" | "megatron_2022" | "megatron_2023" | "megatron_core" | "neox" => "megatron",
         name if name.starts_with("megatron_deepspeed") => "megatron",
         name if name.starts_with("scaling") => "scaling",
         name if name.starts_with("fsdp") => "fsdp",

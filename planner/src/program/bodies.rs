@@ -44,6 +44,10 @@ impl Emitter<'_> {
                 let cheap = forward.iter().copied().filter(|step| is_cheap(step));
                 cheap.chain(backward.iter().copied()).collect()
             }
+            Again::Alternate => {
+                let again = alternate(forward).into_iter();
+                again.chain(backward.iter().copied()).collect()
+            }
             Again::Everything => all.clone(),
         };
         let again = needed(&kept, &ends, kept.len() - backward.len());
@@ -320,6 +324,17 @@ fn read(step: &Step) -> Vec<Version> {
 /// Whether a step may run again under selective recomputation.
 fn is_cheap(step: &Step) -> bool {
     matches!(step, Step::Run { node, .. } if ops::is_cheap(&node.op))
+}
+
+/// The steps of a forward that are cheap, and every second of its products.
+fn alternate<'s>(forward: &[&'s Step]) -> Vec<&'s Step> {
+    let mut products = 0u32;
+    let mut again = |step: &&&Step| {
+        let product = matches!(step, Step::Run { node, .. } if node.op == Op::Linear {});
+        products += u32::from(product);
+        is_cheap(step) || (product && products.is_multiple_of(2))
+    };
+    forward.iter().filter(|step| again(step)).copied().collect()
 }
 
 /// The steps that `roots`, or an update at or behind `effects`, depend on.

@@ -214,6 +214,8 @@ enum Again {
     Nothing,
     /// Operations that are cheap.
     Cheap,
+    /// The same and every second product.
+    Alternate,
     /// All that backward reads.
     Everything,
 }
@@ -332,6 +334,7 @@ impl<'e> Emitter<'e> {
         match (self.placement.recompute, selective) {
             (Recompute::Full, _) => Again::Everything,
             (Recompute::Selective, Some(Selective::CheapOperations)) => Again::Cheap,
+            (Recompute::Selective, Some(Selective::AlternateProducts)) => Again::Alternate,
             (Recompute::None | Recompute::Selective, _) => Again::Nothing,
         }
     }

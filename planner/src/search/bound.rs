@@ -61,6 +61,8 @@ pub struct Priced {
     masters: bool,
     /// Bytes a second between two ranks at best.
     bandwidth: f64,
+    /// Whether weights are gathered and gradients scattered beside the computation.
+    beside: bool,
     frame: u64,
     fixed: u64,
     slack: f64,
@@ -134,6 +136,7 @@ pub fn price(
         optimizer,
         masters: plan.buckets.iter().any(|bucket| bucket.master.is_some()),
         bandwidth: bandwidth(hardware),
+        beside: costs.engine().prefetched_gathers > 0,
         frame,
         fixed: libm::floor(hardware.overhead.context.value) as u64,
         slack,
@@ -261,15 +264,17 @@ impl Priced {
         passing: u64,
     ) -> u64 {
         let ends = |held: bool, work: u64| if held { work } else { 0 };
+        let inline = if self.beside { 0 } else { passing };
         let taken = |&[first, last]: &[u32; 2]| self.before(last + 1) - self.before(first);
         let own = chunks.clone().map(taken).sum::<u64>()
-            + layers(chunks.clone()) * passing
+            + layers(chunks.clone()) * inline
             + ends(at.stage == 0, self.embedding)
             + ends(at.stage + 1 == at.stages, self.head);
         let first = chunks.clone().next().map_or(0, |&[first, _]| first);
         let before =
-            self.before(first) + u64::from(first) * passing + ends(at.stage > 0, self.embedding);
-        u64::from(at.micro_steps) * own + before
+            self.before(first) + u64::from(first) * inline + ends(at.stage > 0, self.embedding);
+        let queued = layers(chunks) * (passing - inline);
+        u64::from(at.micro_steps) * own.max(queued) + if own < queued { 0 } else { before }
     }
 
     /// What the layers before a layer take.

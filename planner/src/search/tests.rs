@@ -68,6 +68,12 @@ fn mixed(mut experiment: Experiment) -> Experiment {
     experiment
 }
 
+/// By an engine that runs collectives over replicas beside the computation.
+fn beside(mut experiment: Experiment) -> Experiment {
+    experiment.plan.engine = "fsdp".to_owned();
+    experiment
+}
+
 /// A small space, wholly evaluated.
 struct Case {
     experiment: Experiment,
@@ -113,11 +119,12 @@ impl Case {
     }
 }
 
-static CASES: LazyLock<[Case; 3]> = LazyLock::new(|| {
+static CASES: LazyLock<[Case; 4]> = LazyLock::new(|| {
     [
         Case::of(experiment("a100_40g", [1, 4], [4, 512, 8, 4])),
         Case::of(mixed(experiment("h100_80g", [2, 1], [3, 1024, 8, 4]))),
         Case::of(experiment("this_machine", [1, 4], [4, 128, 4, 4])),
+        Case::of(beside(experiment("a100_40g", [2, 2], [3, 512, 8, 4]))),
     ]
 });
 

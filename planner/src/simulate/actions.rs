@@ -10,6 +10,7 @@ use pleach_plan::{
     Body, BodyKind, Call, Instr, Mark, Op, Plan, Recompute, Slot, Transfer, TransferKind, Wire,
 };
 
+use super::beside::{self, Moved, Queue};
 use super::inline::Inline;
 use super::{Detail, Place};
 use crate::cost::{Class, Cost, Costs, Joins};
@@ -25,6 +26,10 @@ pub enum Action {
     Start(Side),
     /// Waits for the end of its side of a message.
     Wait(Side),
+    /// Puts a collective into the queue of those that run beside the computation.
+    Beside(Work),
+    /// Waits for the end of what was put there as the n-th.
+    Join(usize, Place),
 }
 
 /// Time that something takes alone on the machine.
@@ -91,6 +96,10 @@ pub struct Summary {
     pub compute: u64,
     /// Sum over its collectives.
     pub communication: u64,
+    /// What gathers weights beside the computation; apart from the sums.
+    pub gather: u64,
+    /// What reduces gradients beside the computation; apart from the sums.
+    pub scatter: u64,
     /// Each of its instructions.
     pub code: Vec<Cost>,
     /// Runs of instructions that are alike, in order.
@@ -105,8 +114,14 @@ pub fn summary(costs: &Costs<'_>, body: &Body) -> Summary {
         beyond: rerun(costs, body),
         ..Summary::default()
     };
-    summary.beyond.extend(waiting(costs, body, &summary.beyond));
     let mut code: Vec<Cost> = body.code.iter().map(|instr| costs.instr(instr)).collect();
+    let moved = Moved::of(costs, body);
+    let mut take = |index: usize| std::mem::take(&mut code[index].ps);
+    summary.gather = moved.gathers.into_iter().map(&mut take).sum();
+    summary.scatter = moved.scatters.into_iter().map(&mut take).sum();
+    summary.beyond.extend(beside::copies(costs, body));
+    let waited = waiting(costs, &code, &summary.beyond);
+    summary.beyond.extend(waited);
     overlap(costs, body, &mut code);
     summary.code = code;
     for &cost in summary.code.iter().chain(&summary.beyond) {
@@ -151,11 +166,10 @@ fn overlap(costs: &Costs<'_>, body: &Body, priced: &mut [Cost]) {
 }
 
 /// How long a device waits for its host in a body: what issuing its operations takes beyond what they take.
-fn waiting(costs: &Costs<'_>, body: &Body, beyond: &[Cost]) -> Option<Cost> {
+fn waiting(costs: &Costs<'_>, code: &[Cost], beyond: &[Cost]) -> Option<Cost> {
     let host = costs.hardware().host.as_ref()?;
-    let issued = body.code.len() as f64 * host.value * costs.engine().dispatch;
-    let own = body.code.iter().map(|instr| costs.instr(instr));
-    let busy: u64 = own.chain(beyond.iter().copied()).map(|cost| cost.ps).sum();
+    let issued = code.len() as f64 * host.value * costs.engine().dispatch;
+    let busy: u64 = code.iter().chain(beyond).map(|cost| cost.ps).sum();
     let ps = crate::cost::picoseconds(issued).saturating_sub(busy);
     let waited = Cost {
         ps,
@@ -183,17 +197,20 @@ fn rerun(costs: &Costs<'_>, body: &Body) -> Vec<Cost> {
     else {
         return Vec::new();
     };
-    let part = |code: &[Instr], class: Class| -> u64 {
-        code.iter()
-            .map(|instr| costs.instr(instr))
+    let part = |body: &Body, end: usize, class: Class| -> u64 {
+        let moved = Moved::of(costs, body);
+        let own = body.code[..end].iter().enumerate();
+        own.filter(|(index, _)| !moved.gathers.contains(index))
+            .map(|(_, instr)| costs.instr(instr))
             .filter(|cost| cost.class == class)
             .map(|cost| cost.ps)
             .sum()
     };
     let derivative = |instr: &Instr| instr.op.name().contains("_backward");
-    let recomputed = &body.code[..body.code.iter().position(derivative).unwrap_or(0)];
+    let recomputed = body.code.iter().position(derivative).unwrap_or(0);
     let rest = |class, busy| {
-        let ps = part(&forward.code, class).saturating_sub(part(recomputed, class));
+        let all = part(forward, forward.code.len(), class);
+        let ps = all.saturating_sub(part(body, recomputed, class));
         Cost {
             ps,
             class,
@@ -256,11 +273,11 @@ impl Compiler<'_, '_> {
     fn role(&mut self, stage: u32, slots: &[Slot]) -> Vec<Action> {
         let mut actions = Vec::new();
         let mut tokens = BTreeMap::new();
-        let mut inline = self
-            .costs
-            .engine()
-            .blocking_transfers
-            .then(|| self.inline(stage, slots));
+        let (plan, engine) = (self.costs.plan(), self.costs.engine());
+        let overlaps = engine.overlapped_chunks && plan.chunk_count() > 1;
+        let mut inline =
+            (engine.blocking_transfers && !overlaps).then(|| self.inline(stage, slots));
+        let mut queue = Queue::of(self.costs, &self.summaries, slots);
         for (index, slot) in slots.iter().enumerate() {
             match slot {
                 Slot::Call(call) => {
@@ -269,7 +286,8 @@ impl Compiler<'_, '_> {
                         actions.extend(inline.before(body, call));
                     }
                     let once = !matches!(body.kind, BodyKind::Forward | BodyKind::Backward);
-                    self.call(index, call, once, &mut actions);
+                    let passes = queue.as_mut().filter(|_| !once);
+                    self.call(index, call, once, passes, &mut actions);
                 }
                 Slot::Start(_) | Slot::Wait(_) if inline.is_some() => {}
                 Slot::Start(transfer) => {
@@ -289,7 +307,12 @@ impl Compiler<'_, '_> {
                             .map(|&side| Action::Wait(Side { place, ..side })),
                     );
                 }
-                Slot::Mark(Mark::StepBegin | Mark::Optimizer | Mark::StepEnd) => {}
+                Slot::Mark(Mark::Optimizer) => {
+                    queue
+                        .iter()
+                        .for_each(|queue| queue.end(index, &mut actions));
+                }
+                Slot::Mark(Mark::StepBegin | Mark::StepEnd) => {}
             }
         }
         actions
@@ -346,30 +369,34 @@ impl Compiler<'_, '_> {
             })
     }
 
-    fn call(&self, slot: usize, call: &Call, once: bool, actions: &mut Vec<Action>) {
-        match self.detail {
-            Detail::Instructions => self.instructions(slot, call, once, actions),
-            Detail::Calls => self.whole(slot, call, once, actions),
+    fn call(
+        &self,
+        slot: usize,
+        call: &Call,
+        once: bool,
+        mut queue: Option<&mut Queue>,
+        actions: &mut Vec<Action>,
+    ) {
+        if let (Detail::Calls, None) = (self.detail, &queue) {
+            return self.whole(slot, call, once, actions);
         }
-    }
-
-    fn instructions(&self, slot: usize, call: &Call, once: bool, actions: &mut Vec<Action>) {
+        let summary = &self.summaries[call.body.0 as usize];
         for visit in visits(self.costs.plan(), slot, call) {
-            for (index, &cost) in self.summaries[call.body.0 as usize].code.iter().enumerate() {
-                let place = Place {
-                    slot,
-                    layer: visit.layer,
-                    instruction: Some(index),
-                };
-                actions.push(action(cost, once, place));
+            if let Some(queue) = &mut queue {
+                queue.before(actions);
             }
             let place = Place {
                 slot,
                 layer: visit.layer,
                 instruction: None,
             };
-            let beyond = &self.summaries[call.body.0 as usize].beyond;
-            actions.extend(beyond.iter().map(|&cost| action(cost, once, place)));
+            match self.detail {
+                Detail::Calls => self.sums(summary, 1, once, place, actions),
+                Detail::Instructions => instructions(summary, once, place, actions),
+            }
+            if let Some(queue) = &mut queue {
+                queue.after(actions);
+            }
         }
     }
 
@@ -383,6 +410,18 @@ impl Compiler<'_, '_> {
             layer: None,
             instruction: None,
         };
+        self.sums(summary, layers, once, place, actions);
+    }
+
+    /// So many runs of a body as few actions: its sums, or where it matters when it computes and when not, each run of alike ones.
+    fn sums(
+        &self,
+        summary: &Summary,
+        layers: u64,
+        once: bool,
+        place: Place,
+        actions: &mut Vec<Action>,
+    ) {
         if self.shared || summary.runs.iter().any(|cost| cost.joins != Joins::Nobody) {
             for _ in 0..layers {
                 actions.extend(summary.runs.iter().map(|&cost| action(cost, once, place)));
@@ -403,6 +442,18 @@ impl Compiler<'_, '_> {
             actions.extend((ps > 0).then_some(Action::Work(work)));
         }
     }
+}
+
+fn instructions(summary: &Summary, once: bool, place: Place, actions: &mut Vec<Action>) {
+    for (index, &cost) in summary.code.iter().enumerate() {
+        let place = Place {
+            instruction: Some(index),
+            ..place
+        };
+        actions.push(action(cost, once, place));
+    }
+    let beyond = summary.beyond.iter();
+    actions.extend(beyond.map(|&cost| action(cost, once, place)));
 }
 
 fn action(cost: Cost, once: bool, place: Place) -> Action {

@@ -6,6 +6,7 @@
 use pleach_plan::TransferKind;
 
 use super::actions::{Action, Program, Sharing, Side, Work};
+use super::beside::INTERFERENCE;
 use super::{Place, RoleTime, Simulation, Span};
 use crate::cost::{Class, Joins};
 
@@ -36,6 +37,8 @@ enum State {
     Waiting(Side, u64),
     /// Waits at a meeting since then.
     Meeting(Work, Joins, u64),
+    /// Waits for the end of a collective beside the computation since then.
+    Joining(usize, u64),
     /// Has ended.
     Done,
 }
@@ -54,6 +57,8 @@ struct Clock<'p> {
     states: Vec<State>,
     travels: Vec<Travel>,
     links: Vec<u64>,
+    /// For each role: when each of its collectives beside the computation ends, in order.
+    beside: Vec<Vec<u64>>,
     times: Vec<RoleTime>,
     spans: Option<Vec<Span>>,
 }
@@ -71,6 +76,7 @@ pub fn run(program: &Program, keep: bool) -> Result<Simulation, Stuck> {
         states: vec![State::Ready; count],
         travels: vec![Travel::default(); program.messages.len()],
         links: vec![0; count * count],
+        beside: vec![Vec::new(); count],
         times: vec![RoleTime::default(); count],
         spans: keep.then(Vec::new),
     };
@@ -123,6 +129,11 @@ impl Clock<'_> {
                 self.states[role] = State::Ready;
             }
             State::Waiting(side, since) => return self.arrived(role, side, since),
+            State::Joining(number, since) if self.beside[role][number] <= self.now => {
+                self.times[role].communication += self.now - since;
+                self.states[role] = State::Ready;
+            }
+            State::Joining(..) => return false,
             State::Working(..) | State::Meeting(..) | State::Done => return false,
         }
         true
@@ -140,7 +151,23 @@ impl Clock<'_> {
             Action::Meet(work, joins) => State::Meeting(work, joins, self.now),
             Action::Start(side) => self.start(side),
             Action::Wait(side) => State::Waiting(side, self.now),
+            Action::Beside(work) => self.begin_beside(role, &work),
+            Action::Join(number, _) => State::Joining(number, self.now),
         };
+    }
+
+    /// Puts a collective behind those that run beside the computation already.
+    fn begin_beside(&mut self, role: usize, work: &Work) -> State {
+        let start = self.queued(role).max(self.now);
+        self.beside[role].push(start + work.ps);
+        let times = (start, start + work.ps);
+        self.record(role, work.place, times, work.class, true);
+        State::Ready
+    }
+
+    /// When the last collective beside a role's computation ends.
+    fn queued(&self, role: usize) -> u64 {
+        self.beside[role].last().copied().unwrap_or(0)
     }
 
     /// Posts one side of a message; when both are posted and the link is free, it travels.
@@ -241,15 +268,22 @@ impl Clock<'_> {
     /// Jumps to the next end of something.
     fn advance(&mut self) -> Result<(), Stuck> {
         let slow: Vec<u64> = self.slowdowns();
-        let ends = self
-            .states
-            .iter()
-            .zip(&slow)
-            .filter_map(|(state, &slow)| match state {
-                State::Working(_, left, _) => Some(self.now + wall(*left, slow)),
+        let ends = self.states.iter().enumerate().filter_map(|(role, state)| {
+            let queued = self.queued(role);
+            match state {
+                State::Working(_, left, _) => {
+                    let end = self.now + wall(*left, slow[role]);
+                    Some(if queued > self.now {
+                        end.min(queued)
+                    } else {
+                        end
+                    })
+                }
                 State::Waiting(side, _) => self.travels[side.message].span.map(|(_, end)| end),
+                State::Joining(number, _) => Some(self.beside[role][*number]),
                 State::Ready | State::Meeting(..) | State::Done => None,
-            });
+            }
+        });
         let Some(next) = ends.min() else {
             return Err(self.stuck());
         };
@@ -271,6 +305,19 @@ impl Clock<'_> {
 
     /// For each role, how many millionths longer its work takes now.
     fn slowdowns(&self) -> Vec<u64> {
+        let mut slow = self.crowding();
+        for (role, (slow, state)) in slow.iter_mut().zip(&self.states).enumerate() {
+            let computes =
+                matches!(state, State::Working(work, ..) if work.class == Class::Compute);
+            if computes && self.queued(role) > self.now {
+                *slow = (u128::from(*slow) * u128::from(INTERFERENCE) / MILLION) as u64;
+            }
+        }
+        slow
+    }
+
+    /// For each role, how many millionths longer its work takes since others work on the same cores.
+    fn crowding(&self) -> Vec<u64> {
         let Some(sharing) = &self.program.sharing else {
             return vec![MILLION as u64; self.states.len()];
         };
@@ -307,7 +354,7 @@ impl Clock<'_> {
         let place = |state: &State| match state {
             State::Waiting(side, _) => Some(side.place.slot),
             State::Meeting(work, ..) => Some(work.place.slot),
-            State::Ready | State::Working(..) | State::Done => None,
+            State::Ready | State::Working(..) | State::Joining(..) | State::Done => None,
         };
         let found = self
             .states

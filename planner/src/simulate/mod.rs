@@ -1,10 +1,11 @@
 //! Discrete-event simulation of one step: a priced plan in, the step's time and what filled it out.
 //!
 //! One process stands for all ranks of a stage, as members of a role do the same at the same time. Transfers run beside the
-//! computation, collectives of the whole world join the stages, and ranks that share a machine's cores slow each other down.
+//! computation, with some engines collectives over replicas too ([`beside`]), collectives of the whole world join the stages, and ranks that share a machine's cores slow each other down.
 //! [`actions`] turns slots into timed actions, [`clock`] runs them. All times are integer picoseconds, so a plan has one answer.
 
 pub mod actions;
+pub mod beside;
 pub mod clock;
 pub mod inline;
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub struct Span {
     pub end: u64,
     /// What it occupied.
     pub class: Class,
-    /// Whether it is a transfer between stages, which runs beside the instructions.
+    /// Whether it runs beside the instructions: a transfer between stages, or a collective over replicas.
     pub transfer: bool,
 }
 
