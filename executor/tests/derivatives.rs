@@ -5,6 +5,8 @@
 
 #[path = "derivatives/experts.rs"]
 mod experts;
+#[path = "derivatives/state_space.rs"]
+mod state_space;
 
 use pleach_executor::ops::{
     activation, add, attention, bias, cap, cross_entropy, embedding, gated, head_norm, layer_norm,

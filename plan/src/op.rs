@@ -157,6 +157,25 @@ pub enum Op {
     Combine {},
     /// `(dy[B, S, H], rows, weights, choice) -> (drows[B, S * J, H], dweights[B, S, J])`.
     CombineBackward {},
+    /// `(x[B, S, C], weight[C, W]) -> y[B, S, C]`: each channel's sum over its own last `W` positions, the weights' last entry at the position itself.
+    Convolution {},
+    /// `(dy, x, weight; dweight[C, W]) -> dx`.
+    ConvolutionBackward {},
+    /// `(x[B, S, K]) -> (a, b, c)`: its columns in three groups of these widths.
+    Columns {
+        /// Columns of each group.
+        widths: [u64; 3],
+    },
+    /// `(da, db, dc) -> dx`.
+    ColumnsBackward {
+        /// Columns of each group.
+        widths: [u64; 3],
+    },
+    /// `(x[B, S, C], step[B, S, C], decay[C, N], write[B, S, N], read[B, S, N], skip[C]) -> y[B, S, C]`: the selective scan of Mamba (arXiv:2312.00752).
+    /// With `d = softplus(step)`, each channel's state is `h = exp(-d exp(decay)) h + d x write`, from zero, and `y = sum of read h over N + skip x`.
+    Scan {},
+    /// `(dy, x, step, decay, write, read, skip; ddecay[C, N], dskip[C]) -> (dx, dstep, dwrite, dread)`.
+    ScanBackward {},
     /// `(a, b, …) -> y`: the sum of two or more tensors of one shape.
     Add {},
     /// `(logits[B, S, V]) -> max[B, S]`: the largest logit of this rank's rows.
@@ -285,17 +304,6 @@ impl Op {
             Op::ActivationBackward { .. } => "activation_backward",
             Op::Gated { .. } => "gated",
             Op::GatedBackward { .. } => "gated_backward",
-            Op::Route(_) => "route",
-            Op::RouteBackward(_) => "route_backward",
-            Op::RouterLoss { .. } => "router_loss",
-            Op::RouterLossBackward(_) => "router_loss_backward",
-            Op::Dispatch {} => "dispatch",
-            Op::DispatchBackward {} => "dispatch_backward",
-            Op::ExpertLinear {} => "expert_linear",
-            Op::ExpertLinearBackwardInput {} => "expert_linear_backward_input",
-            Op::ExpertLinearBackwardWeight {} => "expert_linear_backward_weight",
-            Op::Combine {} => "combine",
-            Op::CombineBackward {} => "combine_backward",
             Op::Add {} => "add",
             Op::CrossEntropyMax {} => "cross_entropy_max",
             Op::CrossEntropyTerms { .. } => "cross_entropy_terms",
@@ -311,6 +319,31 @@ impl Op {
             Op::AllReduce { .. } => "all_reduce",
             Op::AllGather { .. } => "all_gather",
             Op::ReduceScatter { .. } => "reduce_scatter",
+            op => op.name_beside_attention(),
+        }
+    }
+
+    /// The names of what a mixture of experts and a state space consist of.
+    fn name_beside_attention(&self) -> &'static str {
+        match self {
+            Op::Route(_) => "route",
+            Op::RouteBackward(_) => "route_backward",
+            Op::RouterLoss { .. } => "router_loss",
+            Op::RouterLossBackward(_) => "router_loss_backward",
+            Op::Dispatch {} => "dispatch",
+            Op::DispatchBackward {} => "dispatch_backward",
+            Op::ExpertLinear {} => "expert_linear",
+            Op::ExpertLinearBackwardInput {} => "expert_linear_backward_input",
+            Op::ExpertLinearBackwardWeight {} => "expert_linear_backward_weight",
+            Op::Combine {} => "combine",
+            Op::CombineBackward {} => "combine_backward",
+            Op::Convolution {} => "convolution",
+            Op::ConvolutionBackward {} => "convolution_backward",
+            Op::Columns { .. } => "columns",
+            Op::ColumnsBackward { .. } => "columns_backward",
+            Op::Scan {} => "scan",
+            Op::ScanBackward {} => "scan_backward",
+            op => unreachable!("{op:?} has its name above"),
         }
     }
 }

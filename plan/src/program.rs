@@ -84,6 +84,15 @@ pub enum Init {
     Zeros,
     /// All one.
     Ones,
+    /// The logarithm of one more than the index in the last dimension: how fast the numbers of a state decay.
+    LogCounts,
+    /// Numbers whose softplus lies between two bounds, evenly by its logarithm: step sizes of a state space.
+    Steps {
+        /// The shortest.
+        low: f64,
+        /// The longest.
+        high: f64,
+    },
 }
 
 /// One parameter of the model (for a `Layered` tensor: one for each layer).

@@ -183,6 +183,48 @@ fn experts_are_split_as_a_dense_half_is() {
     assert_eq!(collectives(&cut, "layer.forward"), both);
 }
 
+/// Channels are split from the first matrix to the last; what is selected by them is one sum of few columns, and so are its gradients.
+#[test]
+fn a_state_space_is_split_by_channels() {
+    let changes = [
+        ("model.stack", "4 * [layer(mamba)]"),
+        ("model.positions", "none"),
+        ("model.norm", "rmsnorm"),
+        ("model.residual", "sequential"),
+    ];
+    let plain = plan(&changes, false);
+    let split = [
+        "in.weight",
+        "gate.weight",
+        "conv.weight",
+        "step.weight",
+        "decay",
+        "skip",
+    ];
+    for (names, wanted) in [
+        (&split[..], Layout::Shard(0)),
+        (&["select.weight", "out.weight"], Layout::Shard(1)),
+    ] {
+        for name in names {
+            let name = format!("layers.{{layer}}.mamba.{name}");
+            assert_eq!(layout(&plain, &name), wanted, "{name}");
+        }
+    }
+    assert_eq!(collectives(&plain, "layer.forward"), ["all_reduce"; 2]);
+    let forward = plain
+        .bodies
+        .iter()
+        .find(|body| body.name == "layer.forward");
+    let sums = forward.expect("there is a layer").code.iter();
+    let mut sums = sums.filter(|instr| instr.op.group().is_some());
+    let selected = &plain.tensors[sums.next().expect("there are two").outs[0].0 as usize];
+    assert_eq!(selected.dims, [2, 512, 64 + 16 + 16]);
+    assert_eq!(collectives(&plain, "layer.backward"), ["all_reduce"; 2]);
+    let cut = plan(&changes, true);
+    let around = ["all_gather", "all_reduce", "reduce_scatter"];
+    assert_eq!(collectives(&cut, "layer.forward"), around);
+}
+
 #[test]
 fn sequence_parallelism_gathers_before_and_scatters_behind() {
     let plan = plan(&[("model.residual", "sequential")], true);

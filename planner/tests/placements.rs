@@ -131,7 +131,7 @@ fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
 }
 
 /// The small model with other parts.
-const MODELS: [&[(&str, &str)]; 20] = [
+const MODELS: [&[(&str, &str)]; 22] = [
     &[],
     &[("model.residual", "sequential")],
     &[("train.precision", "bf16")],
@@ -183,6 +183,24 @@ const MODELS: [&[(&str, &str)]; 20] = [
     ],
     &EXPERTS,
     &ALWAYS,
+    &[
+        (
+            "model.stack",
+            "4 * [layer(mamba { state = 2, conv = 3, dt_rank = 3 })]",
+        ),
+        ("model.positions", "none"),
+        ("model.norm", "rmsnorm"),
+        ("model.residual", "sequential"),
+        ("model.tied", "true"),
+    ],
+    &[
+        (
+            "model.stack",
+            "4 * [layer(mamba { state = 3, conv = 2, dt_rank = 1, bias = true, conv_bias = false }, mlp)]",
+        ),
+        ("model.positions", "learned"),
+        ("train.precision", "bf16"),
+    ],
 ];
 
 #[test]

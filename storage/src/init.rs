@@ -30,6 +30,17 @@ pub fn fill_normal(
     shard: Option<Shard>,
     std: f64,
 ) -> Vec<f64> {
+    drawn(seed, name, logical_dims, shard, |pair| std * normal(pair))
+}
+
+/// A function of each element's own random bytes.
+fn drawn(
+    seed: u64,
+    name: &str,
+    logical_dims: &[u64],
+    shard: Option<Shard>,
+    value: impl Fn(&[u8]) -> f64,
+) -> Vec<f64> {
     let region = region(name, logical_dims, shard);
     let mut stream = blake3::Hasher::new_derive_key(CONTEXT)
         .update(&seed.to_le_bytes())
@@ -44,11 +55,7 @@ pub fn fill_normal(
             let taken = left.min(BLOCK);
             let drawn = &mut bytes[..taken * BYTES_PER_ELEMENT];
             stream.fill(drawn);
-            values.extend(
-                drawn
-                    .chunks_exact(BYTES_PER_ELEMENT)
-                    .map(|pair| std * normal(pair)),
-            );
+            values.extend(drawn.chunks_exact(BYTES_PER_ELEMENT).map(&value));
             left -= taken;
         }
     }
@@ -71,7 +78,23 @@ pub fn fill(
         Init::Normal { std } => fill_normal(seed, name, logical_dims, shard, std),
         Init::Zeros => constant(0.0),
         Init::Ones => constant(1.0),
+        Init::LogCounts => log_counts(name, logical_dims, shard),
+        Init::Steps { low, high } => drawn(seed, name, logical_dims, shard, |pair| {
+            let (from, to) = (libm::log(low), libm::log(high));
+            let step = libm::exp(from + turn(&pair[..8]) * (to - from));
+            // The softplus of this is the step.
+            step + libm::log(-libm::expm1(-step))
+        }),
     }
+}
+
+/// The logarithm of one more than the index in the last dimension.
+fn log_counts(name: &str, dims: &[u64], shard: Option<Shard>) -> Vec<f64> {
+    let last = dims.last().copied().unwrap_or(1).max(1);
+    let region = region(name, dims, shard);
+    let runs = region.runs(0..region.elements());
+    let value = |index: u64| libm::log((index % last + 1) as f64);
+    runs.flat_map(|run| run.map(value)).collect()
 }
 
 fn region(name: &str, dims: &[u64], shard: Option<Shard>) -> Region {
@@ -81,12 +104,15 @@ fn region(name: &str, dims: &[u64], shard: Option<Shard>) -> Region {
 
 /// One standard normal value from 16 random bytes.
 fn normal(pair: &[u8]) -> f64 {
-    let word =
-        |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("half of 16 bytes is 8 bytes"));
     // The first uniform excludes 0, whose logarithm is infinite; the second excludes 1, which is the same angle as 0.
-    let radius = ((word(&pair[..8]) >> 11) + 1) as f64 * UNIT;
-    let turn = (word(&pair[8..]) >> 11) as f64 * UNIT;
+    let (radius, turn) = (turn(&pair[..8]) + UNIT, turn(&pair[8..]));
     libm::sqrt(-2.0 * libm::log(radius)) * libm::cos(2.0 * core::f64::consts::PI * turn)
+}
+
+/// A number from 0 to below 1, from 8 random bytes.
+fn turn(bytes: &[u8]) -> f64 {
+    let word = u64::from_le_bytes(bytes.try_into().expect("half of 16 bytes is 8 bytes"));
+    (word >> 11) as f64 * UNIT
 }
 
 #[cfg(test)]
@@ -170,6 +196,33 @@ mod tests {
                 4596221496151447567
             ]
         );
+    }
+
+    #[test]
+    fn a_state_space_starts_with_counted_decays_and_steps_within_bounds() {
+        let half = |index| {
+            let count = 2;
+            let dim = 0;
+            Some(Shard { dim, index, count })
+        };
+        let counts = [1.0, 2.0, 3.0].map(libm::log);
+        let decays = fill(1, "decay", &[4, 3], half(1), &Init::LogCounts);
+        assert_eq!(decays, [counts, counts].concat());
+        let init = Init::Steps {
+            low: 1e-3,
+            high: 0.1,
+        };
+        let steps = |shard| {
+            let raw = fill(1, "step", &[1000], shard, &init);
+            raw.iter()
+                .map(|raw| libm::log1p(libm::exp(*raw)))
+                .collect::<Vec<f64>>()
+        };
+        let (all, pieces) = (steps(None), [steps(half(0)), steps(half(1))].concat());
+        assert_eq!(all, pieces);
+        assert!(all.iter().all(|step| (0.999e-3..0.1001).contains(step)));
+        let short = all.iter().filter(|step| **step < 1e-2).count();
+        assert!((450..550).contains(&short), "{short} of 1000");
     }
 
     #[test]

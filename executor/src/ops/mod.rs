@@ -12,7 +12,9 @@ pub mod bias;
 pub mod cap;
 pub mod cast;
 pub mod collective;
+pub mod columns;
 pub mod combine;
+pub mod convolution;
 pub mod cross_entropy;
 pub mod dispatch;
 pub mod embedding;
@@ -27,6 +29,7 @@ pub mod rms_norm;
 pub mod route;
 pub mod router_loss;
 pub mod scale;
+pub mod scan;
 pub mod slice;
 pub mod split_heads;
 pub mod tokens;
@@ -253,6 +256,30 @@ fn run_experts(
         }
         (Op::CombineBackward {}, [dy, rows, weights, choice], []) => {
             combine::backward(dy, rows, weights, choice)?.into()
+        }
+        _ => return run_state_space(op, operands, context),
+    })
+}
+
+/// The state space.
+fn run_state_space(
+    op: &Op,
+    operands: Operands<'_>,
+    context: &mut Context<'_>,
+) -> Result<Vec<Tensor>, Cause> {
+    Ok(match (op, operands.ins, operands.updates) {
+        (Op::Convolution {}, [x, weight], []) => one(convolution::forward(x, weight)?),
+        (Op::ConvolutionBackward {}, [dy, x, weight], [dweight]) => {
+            one(convolution::backward(dy, x, weight, dweight)?)
+        }
+        (Op::Columns { widths }, [x], []) => columns::forward(x, *widths)?.into(),
+        (Op::ColumnsBackward { .. }, [a, b, c], []) => one(columns::backward([a, b, c])?),
+        (Op::Scan {}, [x, step, decay, write, read, skip], []) => {
+            one(scan::forward([x, step, decay, write, read, skip])?)
+        }
+        (Op::ScanBackward {}, [dy, x, step, decay, write, read, skip], [ddecay, dskip]) => {
+            let operands = [*x, *step, *decay, *write, *read, *skip];
+            scan::backward(dy, operands, [ddecay, dskip])?.into()
         }
         _ => return run_rest(op, operands, context),
     })

@@ -187,6 +187,32 @@ fn nonlinearities_and_gated_products() {
     }
 }
 
+/// Through a state space and back.
+#[test]
+fn state_spaces() {
+    let (x, dy) = (numbers(&[B, S, 6], 1), numbers(&[B, S, 6], 2));
+    let taps = numbers(&[6, 3], 3);
+    agree(&Op::Convolution {}, &[x.clone(), taps.clone()], &[]);
+    let ins = [dy.clone(), x.clone(), taps.clone()];
+    agree(&Op::ConvolutionBackward {}, &ins, &[taps]);
+    let widths = [1, 3, 2];
+    let parts = agree(&Op::Columns { widths }, std::slice::from_ref(&x), &[]);
+    agree(&Op::ColumnsBackward { widths }, &parts, &[]);
+    let row = [B, S, 2];
+    let [decay, skip] = [numbers(&[6, 2], 4), numbers(&[6], 5)];
+    let ins = [
+        x,
+        numbers(&[B, S, 6], 6),
+        decay.clone(),
+        numbers(&row, 7),
+        numbers(&row, 8),
+        skip.clone(),
+    ];
+    agree(&Op::Scan {}, &ins, &[]);
+    let ins = [&[dy], &ins[..]].concat();
+    agree(&Op::ScanBackward {}, &ins, &[decay, skip]);
+}
+
 /// Through a router, its experts, and back.
 #[test]
 fn mixtures_of_experts() {

@@ -226,6 +226,11 @@ impl<'a> Costs<'a> {
             }
             Op::Attention(_) | Op::AttentionBackward(_) => self.attention(instr, &work),
             Op::CrossEntropyTerms { .. } => self.streaming(instr, &work) + self.metrics(instr),
+            // A scan computes on no matrix unit: at best at the rate of 32-bit arithmetic.
+            Op::Scan {} | Op::ScanBackward {} => {
+                let computed = work.flops as f64 / self.products.rate(Dtype::F32);
+                self.streaming(instr, &work).max(computed)
+            }
             _ => self.streaming(instr, &work),
         }
     }
@@ -306,6 +311,8 @@ fn relative(name: &str) -> Option<&'static str> {
         "rms_norm_backward" | "head_norm_backward" => Some("layer_norm_backward"),
         "scale" | "cap" => Some("gelu"),
         "cap_backward" => Some("gelu_backward"),
+        "convolution" => Some("gelu"),
+        "convolution_backward" => Some("gelu_backward"),
         "positions" => Some("bias"),
         "positions_backward" => Some("bias_backward"),
         "activation" | "gated" => Some("gelu"),

@@ -3,11 +3,12 @@
 use pleach_plan::{Instr, Op, Plan, TensorId};
 
 use super::Costs;
+use crate::ops::scan;
 
 /// What an instruction does and moves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Floating point operations of its products.
+    /// Floating point operations of its products, or of its scan.
     pub flops: u64,
     /// Bytes read.
     pub bytes_read: u64,
@@ -21,7 +22,8 @@ pub struct Work {
 pub fn work(instr: &Instr, costs: &Costs<'_>) -> Work {
     let sum = |ids: &[TensorId]| ids.iter().map(|&id| costs.size(id)).sum::<u64>();
     let gemm = product(instr, costs.plan());
-    let flops = gemm.map_or(0, |[m, n, k, batch]| 2 * m * n * k * batch);
+    let product = gemm.map_or(0, |[m, n, k, batch]| 2 * m * n * k * batch);
+    let flops = product + scanned(instr, costs.plan());
     Work {
         flops,
         bytes_read: sum(&instr.ins) + sum(&instr.updates),
@@ -56,6 +58,20 @@ fn product(instr: &Instr, plan: &Plan) -> Option<[u64; 4]> {
         }
         _ => None,
     }
+}
+
+/// The operations of a selective scan; backward runs the recurrence again and then twice as much.
+fn scanned(instr: &Instr, plan: &Plan) -> u64 {
+    let times = match instr.op {
+        Op::Scan {} => 1,
+        Op::ScanBackward {} => 3,
+        _ => return 0,
+    };
+    let tensor = |index: usize| &plan.tensors[instr.ins[index].0 as usize];
+    // The rows that write to the state are its numbers at each position; channels are the columns of the input.
+    let numbers = tensor(if times == 1 { 3 } else { 4 }).elements();
+    let channels = tensor(0).dims.last().copied().unwrap_or(1);
+    times * scan::FLOPS * numbers * channels
 }
 
 /// Rows of each expert where tokens are sent evenly.

@@ -42,7 +42,9 @@ impl Beyond {
         self.when(layer.share.is_some(), "model.stack", "shared weights");
         match &layer.mixer {
             Mixer::Attention(attention) => self.attention(attention),
-            Mixer::Mamba(_) => self.when(true, "model.stack", "Mamba"),
+            Mixer::Mamba(mamba) => {
+                self.when(mamba.share.is_some(), "model.stack", "shared weights");
+            }
             Mixer::None => {}
         }
         match &layer.mlp {
@@ -78,11 +80,15 @@ impl Beyond {
 }
 
 /// What tensor-parallel ranks share evenly of a kind of layers: names and sizes.
-pub fn shared(layer: &Layer) -> Vec<(&'static str, u64)> {
+pub fn shared(model: &Model, layer: &Layer) -> Vec<(&'static str, u64)> {
     let mut found = Vec::new();
-    if let Mixer::Attention(attention) = &layer.mixer {
-        found.push(("attention heads", attention.heads));
-        found.push(("heads of keys and values", attention.kv_heads));
+    match &layer.mixer {
+        Mixer::Attention(attention) => {
+            found.push(("attention heads", attention.heads));
+            found.push(("heads of keys and values", attention.kv_heads));
+        }
+        Mixer::Mamba(mamba) => found.push(("channels", mamba.expand * model.hidden)),
+        Mixer::None => {}
     }
     match &layer.mlp {
         Mlp::Dense(dense) => found.push(("feed-forward columns", dense.width)),

@@ -1,7 +1,7 @@
 //! One layer: what mixes positions, what works on each position alone, and how both meet the residual stream.
 //!
 //! In comes a kind of layers as the experiment describes it, out comes its block of forward operations. The parts stand in files of their own:
-//! [`attention`](super::attention), [`mlp`](super::mlp), [`experts`](super::experts).
+//! [`attention`](super::attention), [`mlp`](super::mlp), [`experts`](super::experts), [`mamba`](super::mamba).
 
 use pleach_dsl::experiment::{self, Init as Deviations, Mixer, Mlp, Model, Residual};
 use pleach_plan::{Init, Op};
@@ -79,6 +79,7 @@ impl Layer<'_> {
         let kind = self.kind;
         match (half, &kind.mixer, &kind.mlp) {
             (Half::Mixer, Mixer::Attention(attention), _) => self.attention(attention, input),
+            (Half::Mixer, Mixer::Mamba(mamba), _) => self.mamba(mamba, input),
             (Half::Mlp, _, Mlp::Dense(dense)) => self.dense("mlp", dense, dense.width, input),
             (Half::Mlp, _, Mlp::Experts(experts)) => self.experts(experts, input),
             _ => unreachable!("`beyond` refuses every other half"),
@@ -91,6 +92,7 @@ impl Layer<'_> {
             (Half::Mixer, Mixer::Attention(attention), _) => {
                 (attention.output_bias, "attention.output.bias")
             }
+            (Half::Mixer, Mixer::Mamba(mamba), _) => (mamba.bias, "mamba.out.bias"),
             (Half::Mlp, _, Mlp::Dense(dense)) => (dense.bias, "mlp.down.bias"),
             _ => (false, ""),
         };

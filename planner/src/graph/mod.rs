@@ -8,6 +8,7 @@ pub mod beyond;
 pub mod builder;
 mod experts;
 mod layer;
+mod mamba;
 mod mlp;
 pub mod shape;
 pub mod transformer;
@@ -69,6 +70,17 @@ impl Value {
     /// Number of elements.
     pub fn elements(&self) -> u64 {
         self.dims.iter().map(|dim| dim.size).product()
+    }
+
+    /// Whether it shrinks with every update: matrices do, but not the rates of a state space, which are none.
+    pub fn shrinks(&self) -> bool {
+        self.dims.len() > 1 && self.name != mamba::DECAY
+    }
+
+    /// Whether it is kept in the type of accumulators: norms, and what makes up a state space.
+    pub fn wide(&self) -> bool {
+        let name = self.name.as_str();
+        name.contains("norm.") || [mamba::DECAY, mamba::SKIP].contains(&name)
     }
 
     /// Whether it is a parameter, of this block or another.

@@ -8,6 +8,8 @@ use pleach_dsl::experiment::{
 };
 use pleach_plan::Init;
 
+use super::mamba;
+
 /// One parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weight {
@@ -29,7 +31,7 @@ impl Weight {
 
     /// Whether it is a matrix that rows are multiplied with.
     pub fn multiplies(&self) -> bool {
-        self.dims.len() > 1
+        self.dims.len() > 1 && self.name != mamba::DECAY
     }
 
     /// Elements that one token meets.
@@ -233,23 +235,38 @@ impl List {
         }
     }
 
-    /// The parameters of Mamba 1: two projections, the convolution, and what makes and holds the state.
+    /// The parameters of Mamba 1: projections, the convolution, and what makes and holds the state.
     fn mamba(&mut self, hidden: u64, mamba: &Mamba) {
         let inner = mamba.expand * hidden;
-        self.matrix("mamba.in.weight", &[2 * inner, hidden], false);
-        if mamba.bias {
-            self.vector("mamba.in.bias", 2 * inner, Init::Zeros);
+        for part in ["in", "gate"] {
+            self.matrix(&format!("mamba.{part}.weight"), &[inner, hidden], false);
+            if mamba.bias {
+                self.vector(&format!("mamba.{part}.bias"), inner, Init::Zeros);
+            }
         }
-        self.matrix("mamba.conv.weight", &[inner, mamba.conv], false);
+        let normal = |summed| Init::Normal {
+            std: mamba::even(summed),
+        };
+        let taps = vec![inner, mamba.conv];
+        self.push("mamba.conv.weight".to_owned(), taps, normal(mamba.conv));
         if mamba.conv_bias {
             self.vector("mamba.conv.bias", inner, Init::Zeros);
         }
         let selected = mamba.dt_rank + 2 * mamba.state;
         self.matrix("mamba.select.weight", &[selected, inner], false);
-        self.matrix("mamba.step.weight", &[inner, mamba.dt_rank], false);
-        self.vector("mamba.step.bias", inner, Init::Zeros);
-        self.matrix("mamba.decay", &[inner, mamba.state], false);
-        self.vector("mamba.skip", inner, Init::Ones);
+        let rank = mamba.dt_rank;
+        self.push(
+            "mamba.step.weight".to_owned(),
+            vec![inner, rank],
+            normal(rank),
+        );
+        self.vector("mamba.step.bias", inner, mamba::STEPS);
+        self.push(
+            mamba::DECAY.to_owned(),
+            vec![inner, mamba.state],
+            Init::LogCounts,
+        );
+        self.vector(mamba::SKIP, inner, Init::Ones);
         self.matrix("mamba.out.weight", &[hidden, inner], true);
         if mamba.bias {
             self.vector("mamba.out.bias", hidden, Init::Zeros);

@@ -8,7 +8,9 @@ pub mod add;
 pub mod attention;
 pub mod bias;
 pub mod cap;
+pub mod columns;
 pub mod combine;
+pub mod convolution;
 pub mod cross_entropy;
 pub mod dispatch;
 pub mod embedding;
@@ -22,6 +24,7 @@ pub mod rms_norm;
 pub mod route;
 pub mod router_loss;
 pub mod scale;
+pub mod scan;
 pub mod split_heads;
 pub mod tokens;
 pub mod workspace;
@@ -54,6 +57,9 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
         Op::Dispatch {} => dispatch::derivative(node, tape),
         Op::ExpertLinear {} => expert_linear::derivative(node, tape),
         Op::Combine {} => combine::derivative(node, tape),
+        Op::Convolution {} => convolution::derivative(node, tape),
+        Op::Columns { .. } => columns::derivative(node, tape),
+        Op::Scan {} => scan::derivative(node, tape),
         Op::CrossEntropyLoss { .. } => cross_entropy::derivative(node, tape),
         _ => {}
     }
@@ -66,6 +72,7 @@ pub fn is_cheap(op: &Op) -> bool {
         Op::Gelu {}
             | Op::Activation { .. }
             | Op::Gated { .. }
+            | Op::Convolution {}
             | Op::Dispatch {}
             | Op::HeadNorm(_)
             | Op::LayerNorm { .. }
@@ -115,6 +122,12 @@ pub fn strategies(node: &Node, block: &Block) -> Vec<Strategy> {
         Op::ExpertLinearBackwardWeight {} => expert_linear::backward_weight_strategies(),
         Op::Combine {} => combine::strategies(),
         Op::CombineBackward {} => combine::backward_strategies(),
+        Op::Convolution {} => convolution::strategies(),
+        Op::ConvolutionBackward {} => convolution::backward_strategies(),
+        Op::Columns { .. } => columns::strategies(),
+        Op::ColumnsBackward { .. } => columns::backward_strategies(),
+        Op::Scan {} => scan::strategies(),
+        Op::ScanBackward {} => scan::backward_strategies(),
         Op::CrossEntropyMax {} => cross_entropy::max_strategies(),
         Op::CrossEntropyTerms { .. } => cross_entropy::terms_strategies(),
         Op::CrossEntropyLoss { .. } => cross_entropy::loss_strategies(),

@@ -62,17 +62,6 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
             let masks = masks(scores, &ins[1], &ins[5]);
             attention(ins, outs) + all(outs) + 2 * all(&ins[..1]) + sums + masks
         }
-        Op::Route(_)
-        | Op::RouteBackward(_)
-        | Op::RouterLoss { .. }
-        | Op::RouterLossBackward(_)
-        | Op::Dispatch {}
-        | Op::DispatchBackward {}
-        | Op::ExpertLinear {}
-        | Op::ExpertLinearBackwardInput {}
-        | Op::ExpertLinearBackwardWeight {}
-        | Op::Combine {}
-        | Op::CombineBackward {} => experts(op, ins, updates, outs),
         Op::CrossEntropyTerms { .. } | Op::CrossEntropyMax {} => 3 * wide(ins),
         Op::CrossEntropyLoss { .. } => 2 * all(ins),
         Op::CrossEntropyBackward { .. } => 3 * wide(ins),
@@ -81,13 +70,20 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
         Op::AllGather { .. } | Op::ReduceScatter { .. } => {
             2 * (all(ins) + all(outs) + all(updates))
         }
-        _ => 0,
+        op => beside_attention(op, ins, updates, outs),
     };
     own + SLACK
 }
 
-/// The mixture of experts: softmax of logits, sorted choices, rows in another order, the product of one expert.
-fn experts(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) -> u64 {
+/// The state of a scan at one position, in the wide type, from `(x, step, decay, …)`.
+fn state(ins: &[Operand]) -> u64 {
+    let sequences = ins[0].dims.first().copied().unwrap_or(1);
+    sequences * wide(&ins[2..3])
+}
+
+/// The mixture of experts: softmax of logits, sorted choices, rows in another order, the product of one expert. The state space: shifted products, the states of
+/// all positions.
+fn beside_attention(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) -> u64 {
     let all = |operands: &[Operand]| operands.iter().map(Operand::bytes).sum::<u64>();
     match op {
         Op::Route(_) => 4 * wide(ins) + all(outs),
@@ -102,7 +98,15 @@ fn experts(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) -> u
             narrow(&ins[..2]) + widened(ins, updates) / updates[0].dims[0].max(1)
         }
         Op::Combine {} => 2 * all(&ins[..1]) + wide(&ins[..1]) + 6 * all(&ins[2..]),
-        _ => 2 * wide(&ins[1..2]) + all(outs) + 8 * all(&ins[2..]),
+        Op::CombineBackward {} => 2 * wide(&ins[1..2]) + all(outs) + 8 * all(&ins[2..]),
+        Op::Convolution {} => 2 * all(outs),
+        Op::ConvolutionBackward {} => 3 * all(outs) + 2 * all(updates),
+        Op::Scan {} => 4 * wide(outs) + 8 * state(ins) + 2 * wide(&ins[2..3]),
+        Op::ScanBackward {} => {
+            let positions = ins[1].dims.get(1).copied().unwrap_or(1);
+            10 * wide(&ins[1..2]) + (positions + 12) * state(&ins[1..]) + 4 * wide(&ins[4..6])
+        }
+        _ => 0,
     }
 }
 

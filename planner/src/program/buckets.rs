@@ -16,7 +16,7 @@ use crate::shard::strategy::{Form, P};
 /// What the members of a bucket agree in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Traits {
-    /// Vectors do not decay and come after matrices.
+    /// Vectors, and what else does not decay, come after matrices.
     pub vector: bool,
     /// Every tensor-parallel rank holds them whole.
     pub whole: bool,
@@ -90,13 +90,16 @@ impl Emitter<'_> {
                 }
                 let (form, partial) = (sharded.statics[&of], sharded.statics[&gradient] == P);
                 let parameter = block.value(of);
-                let norm = parameter.name.contains("norm.");
                 let traits = Traits {
-                    vector: parameter.dims.len() == 1,
+                    vector: !parameter.shrinks(),
                     whole: form.cut().is_none(),
                     partial,
                     tied: block.tied == Some(of),
-                    dtype: if norm { self.accumulate } else { self.compute },
+                    dtype: if parameter.wide() {
+                        self.accumulate
+                    } else {
+                        self.compute
+                    },
                 };
                 members.entry(traits).or_default().push(Member {
                     value: of,

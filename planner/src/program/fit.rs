@@ -82,7 +82,7 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
         return Err(EmitError::Unsupported(first.what));
     }
     let tp = u64::from(placement.tp);
-    let shares = model.kinds.iter().flat_map(shared);
+    let shares = model.kinds.iter().flat_map(|kind| shared(model, kind));
     let shares = shares.chain([("vocabulary rows", model.vocab)]);
     let positions = placement
         .sequence_parallel

@@ -38,6 +38,9 @@ pub fn dims(experiment: &Experiment, placement: &Placement) -> BTreeMap<String, 
 /// Named sizes of a kind of layers.
 fn of_layer(layer: &Layer) -> Vec<(&'static str, u64)> {
     let mut found = Vec::new();
+    if let Mixer::Mamba(mamba) = &layer.mixer {
+        found.push(("state", mamba.state));
+    }
     if let Mixer::Attention(attention) = &layer.mixer {
         found.extend([
             ("heads", attention.heads),

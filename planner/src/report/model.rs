@@ -5,6 +5,7 @@ use pleach_plan::{Dtype, Recompute};
 
 use crate::engine::{self, Selective};
 use crate::graph::weights::{self, Weight};
+use crate::ops::scan;
 use crate::search::Evaluated;
 
 /// Parameters of the model: logical sizes, layered ones once for each layer.
@@ -25,9 +26,17 @@ fn forward(experiment: &Experiment) -> [f64; 2] {
     let matrices = |kind: &usize| {
         let weights = weights::layer(model, &model.kinds[*kind]);
         let matrices = weights.iter().filter(|weight| weight.multiplies());
-        matrices.map(Weight::active_elements).sum::<u64>()
+        2 * matrices.map(Weight::active_elements).sum::<u64>()
     };
-    let layers = 2 * model.order.iter().map(matrices).sum::<u64>();
+    let scans = |kind: &usize| match &model.kinds[*kind].mixer {
+        Mixer::Mamba(mamba) => scan::FLOPS * mamba.expand * model.hidden * mamba.state,
+        _ => 0,
+    };
+    let layers = model
+        .order
+        .iter()
+        .map(|kind| matrices(kind) + scans(kind))
+        .sum::<u64>();
     let layers = layers as f64 + scores(experiment);
     [layers, (2 * model.hidden * model.vocab) as f64]
 }
@@ -46,7 +55,7 @@ fn scores(experiment: &Experiment) -> f64 {
     model.order.iter().map(layer).sum::<u64>() as f64
 }
 
-/// FLOPs of a step's matrix products, once forward and twice backward: no recompute, full attention, the head, no embedding.
+/// FLOPs of a step's matrix products and scans, once forward and twice backward: no recompute, full attention, the head, no embedding.
 pub fn model_flops(experiment: &Experiment) -> f64 {
     let [layers, head] = forward(experiment);
     3.0 * (layers + head) * tokens(experiment)

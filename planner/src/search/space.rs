@@ -101,8 +101,8 @@ impl Builder<'_> {
         if tp == 0 || !gpus.is_multiple_of(tp) {
             return Some(format!("{gpus} ranks do not divide by it"));
         }
-        let kinds = self.experiment.model.kinds.iter();
-        let mut shares = kinds.flat_map(shared);
+        let model = &self.experiment.model;
+        let mut shares = model.kinds.iter().flat_map(|kind| shared(model, kind));
         let uneven = shares.find(|(_, size)| !size.is_multiple_of(tp));
         uneven.map(|(what, size)| format!("{size} {what} do not divide by it"))
     }

@@ -212,7 +212,7 @@ impl<'g> Run<'g> {
         for unrolled in &self.blocks {
             for (id, value) in unrolled.block.parameters() {
                 let name = unrolled.name(id);
-                let update_op = adam_w(experiment, value.dims.len() > 1);
+                let update_op = adam_w(experiment, value.shrinks());
                 let kinds = [Kind::Weights, Kind::First, Kind::Second];
                 let mut state = kinds.map(|kind| Item::whole(kind.symbol(&name))).to_vec();
                 state.push(Item::whole(unrolled.gradients[id.0]));

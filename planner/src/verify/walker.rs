@@ -435,6 +435,8 @@ fn gains(instr: &Instr, ins: &[Held], updates: &[Held], site: &Site) -> Vec<(Ten
             | Op::RmsNormBackward {}
             | Op::LinearBackwardWeight {}
             | Op::ExpertLinearBackwardWeight {}
+            | Op::ConvolutionBackward {}
+            | Op::ScanBackward {}
             | Op::BiasBackward {}
     );
     let (true, Some(plain)) = (accumulates, items(ins)) else {

@@ -319,6 +319,7 @@ fn change_number(op: &mut Op, random: &mut Random) -> Option<()> {
         }
         Op::Positions { over } | Op::PositionsBackward { over } => other_axis(over, random),
         Op::HeadNorm(norm) | Op::HeadNormBackward(norm) => norm.eps *= 2.0,
+        Op::Columns { widths } | Op::ColumnsBackward { widths } => widths.swap(0, 1),
         Op::Route(route) | Op::RouteBackward(route) => route.normalised = !route.normalised,
         Op::RouterLoss { replicas, .. } if random.coin() => *replicas = random.pick(&[1, 2, 4]),
         Op::RouterLoss { loss, .. } | Op::RouterLossBackward(loss) => match random.coin() {

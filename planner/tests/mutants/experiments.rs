@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
     Activation, AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Embedding,
-    Evaluate, Experiment, Experts, Head, Init, Log, Mixer, Mlp, Model, Norm, Optimizer, Positions,
-    Precision, Residual, Train, Wishes,
+    Evaluate, Experiment, Experts, Head, Init, Log, Mamba, Mixer, Mlp, Model, Norm, Optimizer,
+    Positions, Precision, Residual, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -61,6 +61,9 @@ fn small(random: &mut Random, layers: u64) -> Model {
     let mut model = model(random, layers);
     if random.below(3) == 0 {
         model.kinds[0].mlp = Mlp::Experts(experts(random));
+    }
+    if random.below(4) == 0 {
+        model.kinds[0].mixer = Mixer::Mamba(mamba(random));
     }
     if random.coin() {
         mixed(random, model)
@@ -148,6 +151,18 @@ fn experts(random: &mut Random) -> Experts {
     }
 }
 
+fn mamba(random: &mut Random) -> Mamba {
+    Mamba {
+        state: random.pick(&[1, 2]),
+        expand: 1,
+        conv: random.pick(&[1, 3]),
+        dt_rank: random.pick(&[1, 2]),
+        bias: random.coin(),
+        conv_bias: random.coin(),
+        share: None,
+    }
+}
+
 /// Some layers look nearer than the others.
 fn mixed(random: &mut Random, mut model: Model) -> Model {
     let mut near = model.kinds[0].clone();
@@ -155,7 +170,8 @@ fn mixed(random: &mut Random, mut model: Model) -> Model {
         && attention.positions != Positions::Alibi
         && model.order.len() > 1
     {
-        attention.window = Some(1);
+        // In a window of one position queries and keys would mean nothing.
+        attention.window = Some(if attention.window == Some(2) { 3 } else { 2 });
         model.kinds.push(near);
         let first = random.below(2);
         for (layer, kind) in model.order.iter_mut().enumerate() {

@@ -9,7 +9,9 @@ mod bias;
 mod cap;
 mod cast;
 mod collective;
+mod columns;
 mod combine;
+mod convolution;
 mod cross_entropy;
 mod dispatch;
 mod embedding;
@@ -24,6 +26,7 @@ mod rms_norm;
 mod route;
 mod router_loss;
 mod scale;
+mod scan;
 mod slice;
 mod split_heads;
 mod tokens;
@@ -97,7 +100,7 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
     }
 }
 
-/// The mixture of experts, and collectives.
+/// The mixture of experts, the state space, and collectives.
 fn mixed(plan: &Plan, instr: &Instr, op: &Op) -> Result<Signature, Misfit> {
     let updates = instr.updates.len();
     match op {
@@ -112,6 +115,12 @@ fn mixed(plan: &Plan, instr: &Instr, op: &Op) -> Result<Signature, Misfit> {
         Op::ExpertLinearBackwardWeight {} => Ok(expert_linear::backward_weight()),
         Op::Combine {} => Ok(combine::forward()),
         Op::CombineBackward {} => Ok(combine::backward()),
+        Op::Convolution {} => Ok(convolution::forward()),
+        Op::ConvolutionBackward {} => Ok(convolution::backward()),
+        Op::Columns { widths } => columns::forward(*widths),
+        Op::ColumnsBackward { widths } => columns::backward(*widths),
+        Op::Scan {} => Ok(scan::forward()),
+        Op::ScanBackward {} => Ok(scan::backward()),
         Op::AllReduce { .. } => Ok(collective::all_reduce(updates)),
         Op::AllGather { group, dim } => collective::all_gather(plan, *group, *dim, updates),
         Op::ReduceScatter { group, dim } => collective::reduce_scatter(plan, *group, *dim),

@@ -11,7 +11,9 @@ pub mod bias;
 pub mod cap;
 pub mod cast;
 pub mod collective;
+pub mod columns;
 pub mod combine;
+pub mod convolution;
 pub mod cross_entropy;
 #[cfg(test)]
 mod differences;
@@ -28,6 +30,7 @@ pub mod rms_norm;
 pub mod route;
 pub mod router_loss;
 pub mod scale;
+pub mod scan;
 pub mod slice;
 pub mod split_heads;
 pub mod tokens;
@@ -255,6 +258,48 @@ fn experts(
         }
         (Op::CombineBackward {}, [dy, rows, weights, choice], []) => {
             many(combine::backward(dy, rows, weights, choice))
+        }
+        (op, ins, updates) => state_space(op, ins, updates, at),
+    }
+}
+
+/// The state space.
+fn state_space(
+    op: &Op,
+    ins: &[Value],
+    updates: &mut [Value],
+    at: &Context,
+) -> Result<Vec<Value>, Unfit> {
+    match (op, ins, updates) {
+        (Op::Convolution {}, [x, weight], []) => one(convolution::forward(x, weight)),
+        (Op::ConvolutionBackward {}, [dy, x, weight], [dweight]) => {
+            one(convolution::backward(dy, x, weight, dweight))
+        }
+        (Op::Columns { widths }, [x], []) => many(columns::forward(x, *widths)),
+        (Op::ColumnsBackward { widths }, [a, b, c], []) => {
+            one(columns::backward([a, b, c], *widths))
+        }
+        (Op::Scan {}, [x, step, decay, write, read, skip], []) => {
+            let operands = scan::Operands {
+                x,
+                step,
+                decay,
+                write,
+                read,
+                skip,
+            };
+            one(scan::forward(operands))
+        }
+        (Op::ScanBackward {}, [dy, x, step, decay, write, read, skip], [ddecay, dskip]) => {
+            let operands = scan::Operands {
+                x,
+                step,
+                decay,
+                write,
+                read,
+                skip,
+            };
+            many(scan::backward(dy, operands, [ddecay, dskip]))
         }
         (op, ins, updates) => optimizer(op, ins, updates, at),
     }

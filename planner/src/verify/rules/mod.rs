@@ -10,7 +10,9 @@ mod attention;
 mod bias;
 mod cap;
 mod collective;
+mod columns;
 mod combine;
+mod convolution;
 mod cross_entropy;
 mod dispatch;
 mod embedding;
@@ -26,6 +28,7 @@ mod rms_norm;
 mod route;
 mod router_loss;
 mod scale;
+mod scan;
 mod slice;
 mod split_heads;
 mod tokens;
@@ -255,6 +258,42 @@ fn apply_experts(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option
         }
         (Op::CombineBackward {}, [dy, rows, weights, choice], []) => {
             Effect::outs(combine::backward([dy, rows, weights, choice], site))
+        }
+        (op, ins, updates) => return apply_state_space(op, ins, updates, site),
+    })
+}
+
+/// The state space.
+fn apply_state_space(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<Effect> {
+    Some(match (op, ins, updates) {
+        (Op::Convolution {}, [x, weight], []) => {
+            Effect::outs(convolution::forward(x, weight, site))
+        }
+        (Op::ConvolutionBackward {}, [dy, x, weight], [sum]) => {
+            let [dx, gain] = convolution::backward([dy, x, weight], site);
+            Effect {
+                updates: vec![site.accumulate(sum, gain)],
+                outs: vec![dx],
+            }
+        }
+        (Op::Columns { widths }, [x], []) => Effect::outs(columns::forward(x, *widths, site)),
+        (Op::ColumnsBackward { widths }, [a, b, c], []) => {
+            Effect::outs(columns::backward([a, b, c], *widths, site))
+        }
+        (Op::Scan {}, [x, step, decay, write, read, skip], []) => {
+            Effect::outs(scan::forward([x, step, decay, write, read, skip], site))
+        }
+        (Op::ScanBackward {}, [dy, x, step, decay, write, read, skip], [to_decay, to_skip]) => {
+            let operands = [dy, x, step, decay, write, read, skip];
+            let [outs @ .., decays, skips] = scan::backward(operands, site);
+            let outs: [Item; 4] = outs;
+            Effect {
+                updates: vec![
+                    site.accumulate(to_decay, decays),
+                    site.accumulate(to_skip, skips),
+                ],
+                outs: outs.into(),
+            }
         }
         _ => return None,
     })
