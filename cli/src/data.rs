@@ -36,6 +36,7 @@ pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepare
         ))
         .help("plan again from the spec, or run where the same data is"));
     }
+    screen.note(&format!("data order {order}"));
     prepared.stamp(&mut plan.data);
     plan.data.order = Some(order);
     for component in &prepared.components {
@@ -86,6 +87,13 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::Empty { .. } => ("pleach::data::empty", true),
         DataError::Mismatch { .. } => ("pleach::data::changed", true),
         DataError::DocumentTooLong { .. } => ("pleach::data::document", true),
+        DataError::NoInput { .. } => ("pleach::data::input", true),
+        DataError::BadRecord { .. } | DataError::Encode { .. } => ("pleach::data::record", true),
+        DataError::NoTokenizer { .. } => ("pleach::data::no_tokenizer", true),
+        DataError::Training { .. } => ("pleach::data::training", true),
+        DataError::Exists { .. } => ("pleach::data::exists", true),
+        DataError::Busy { .. } => ("pleach::data::busy", false),
+        DataError::Read { .. } => ("pleach::data::file", false),
         DataError::IdTooLarge { .. } => ("pleach::data::vocabulary", true),
         DataError::Cargo { .. } => ("pleach::data::cargo", false),
         DataError::Damaged { .. } => ("pleach::data::damaged", false),
@@ -121,11 +129,17 @@ fn order_failure(error: &OrderError) -> Failure {
         OrderError::Data(error) => data_failure(error),
         OrderError::Shares { .. }
         | OrderError::Denominator { .. }
+        | OrderError::Blend { .. }
         | OrderError::Components { .. } => {
             Failure::wish("pleach::data::weights", error.to_string())
         }
         OrderError::TooShort { .. } => Failure::wish("pleach::data::short", error.to_string())
             .help("give the component more files, or make `model.context` shorter"),
+        OrderError::Seed { .. } | OrderError::Indices { .. } => {
+            Failure::wish("pleach::data::order_named", error.to_string())
+                .help("`order = counter` has no such bounds")
+        }
+        OrderError::Floats { .. } => Failure::wish("pleach::data::floats", error.to_string()),
         OrderError::Beyond { .. } | OrderError::Room { .. } => {
             Failure::machine("pleach::data::order", error.to_string())
         }

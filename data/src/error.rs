@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pleach_storage::files::FileError;
 
+use crate::text::{At, Fault};
 use crate::tokens::Kind;
 
 /// Why data could not be prepared or read.
@@ -95,6 +96,62 @@ pub enum DataError {
         id: u32,
         /// The type.
         kind: Kind,
+    },
+    /// A name that means no file.
+    #[error("`{name}` means no file of text")]
+    NoInput {
+        /// A path, a folder or a glob.
+        name: String,
+    },
+    /// A file that cannot be read on.
+    #[error("{at}: {reason}")]
+    Read {
+        /// Where it ended.
+        at: At,
+        /// What the system or the unpacking says.
+        reason: String,
+    },
+    /// A line or file without a document.
+    #[error("{at}: {fault}")]
+    BadRecord {
+        /// Where it is.
+        at: At,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// A file that is no tokenizer.
+    #[error("{} is no tokenizer that can be used: {reason}", path.display())]
+    NoTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A text that the tokenizer cannot turn into ids.
+    #[error("{at}: the tokenizer cannot read it: {reason}")]
+    Encode {
+        /// Where the text is.
+        at: At,
+        /// What the tokenizer says.
+        reason: String,
+    },
+    /// A tokenizer that cannot be trained.
+    #[error("no tokenizer can be trained: {reason}")]
+    Training {
+        /// Why.
+        reason: String,
+    },
+    /// Somebody else writes the same output.
+    #[error("another process is writing {}", path.display())]
+    Busy {
+        /// The output.
+        path: PathBuf,
+    },
+    /// An output that is there and was made from something else.
+    #[error("{} is there already, made from other text or in another way", path.display())]
+    Exists {
+        /// The output.
+        path: PathBuf,
     },
     /// A token file that is not what it should be.
     #[error("{}: {problem}", path.display())]

@@ -66,17 +66,17 @@ pub fn plan(path: &Path, environment: &Environment) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-/// The samples that a rank reads: the prepared data where its role has token instructions, else none.
+/// The samples that a rank reads and the hash of their order: the prepared data where its role has token instructions, else none.
 ///
 /// # Errors
-/// No folder named, data of something else, or files that cannot be read.
+/// No folder named, data of something else, another order than the plan's, or files that cannot be read.
 pub fn samples(
     plan: &Plan,
     stage: u32,
     folder: Option<&Path>,
-) -> Result<Box<dyn Samples>, Failure> {
+) -> Result<(Box<dyn Samples>, Option<String>), Failure> {
     if !reads_tokens(plan, stage) {
-        return Ok(Box::new(Given::default()));
+        return Ok((Box::new(Given::default()), None));
     }
     let Some(folder) = folder else {
         return Err(
@@ -94,7 +94,16 @@ pub fn samples(
     };
     let prepared = Prepared::open(folder).map_err(|error| failed(&error))?;
     let order = Order::open(plan, &prepared).map_err(|error| failed(&error))?;
-    Ok(Box::new(Dealt::new(order, plan.training.sequence)))
+    let hash = order
+        .hash(order.samples())
+        .map_err(|error| failed(&error))?;
+    if let Some(wanted) = plan.data.order.as_ref().filter(|wanted| **wanted != hash) {
+        let message = format!("the samples come in the order {hash}, the plan says {wanted}");
+        return Err(Failure::new(Exit::Wish, "pleach::worker::order", message)
+            .help("plan again from the spec, or run where the same data is"));
+    }
+    let samples = Dealt::new(order, plan.training.sequence);
+    Ok((Box::new(samples), Some(hash)))
 }
 
 fn reads_tokens(plan: &Plan, stage: u32) -> bool {

@@ -61,7 +61,10 @@ pub fn train(
     let stop = stop_flag()?;
     let rss_begin = resident().now;
     let stage = plan.mesh.place(environment.rank).pp;
-    let samples = load::samples(plan, stage, options.data.as_deref())?;
+    let (samples, order) = load::samples(plan, stage, options.data.as_deref())?;
+    if let Some(order) = order {
+        voice.note(&format!("data order {order}"));
+    }
     tch::set_num_threads(i32::try_from(environment.threads()).unwrap_or(1));
     memory::count();
     let mut meeting = None;

@@ -25,8 +25,8 @@ pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
 pub use mesh::{Axis, Group, GroupId, Mesh, Rank};
 pub use op::Op;
 pub use program::{
-    Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Parameter, Plan, Prediction, Recompute,
-    Role, RolePrediction, Slot, Training, Transfer, TransferKind,
+    Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Ordering, Parameter, Plan, Prediction,
+    Reading, Recompute, Role, RolePrediction, Slot, Training, Transfer, TransferKind,
 };
 pub use schedule::Schedule;
 pub use tensor::{Dtype, Layout, Layouts, Lives, Tensor, TensorId, View};

@@ -333,6 +333,15 @@ pub struct DataPlan {
     pub vocab: u64,
     /// The components with their shares.
     pub mix: Vec<Component>,
+    /// How its files are read.
+    #[serde(default, skip_serializing_if = "Reading::is_usual")]
+    pub reading: Reading,
+    /// In which order samples come.
+    #[serde(default, skip_serializing_if = "Ordering::is_usual")]
+    pub ordering: Ordering,
+    /// Seed of that order, where it is not the run's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_seed: Option<u64>,
     /// Hash over the order of all samples of the run; set when the data is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
@@ -341,11 +350,60 @@ pub struct DataPlan {
     pub unread: Vec<String>,
 }
 
+/// In which order samples come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ordering {
+    /// A permutation counted from the seed.
+    #[default]
+    Counter,
+    /// GPT-NeoX's document, sample and shuffle index.
+    GptNeox,
+    /// As the files have them.
+    Sequential,
+}
+
+impl Ordering {
+    fn is_usual(&self) -> bool {
+        *self == Ordering::default()
+    }
+}
+
+/// How text is read from files of lines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// The key of a line's text.
+    pub text: String,
+    /// Whether a line that cannot be read is skipped and counted; else it ends the reading.
+    pub skip_bad_lines: bool,
+    /// Whether the tokenizer's end-of-document token follows each document.
+    pub append_eod: bool,
+}
+
+impl Default for Reading {
+    fn default() -> Reading {
+        Reading {
+            text: "text".to_owned(),
+            skip_bad_lines: false,
+            append_eod: false,
+        }
+    }
+}
+
+impl Reading {
+    fn is_usual(&self) -> bool {
+        *self == Reading::default()
+    }
+}
+
 /// One component of the mix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Component {
     /// Its name in the mix.
     pub name: String,
+    /// Where it comes from, if not from the data's source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Which files of the source belong to it.
     pub files: Vec<String>,
     /// Its share as an exact fraction: numerator, denominator.

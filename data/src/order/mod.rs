@@ -1,75 +1,29 @@
-//! The order of samples: which tokens sample `i` of a run consists of, by computation alone.
+//! The order of samples: which tokens sample `i` of a run consists of, whoever asks.
 //!
-//! In come seed, sequence length, the components with their exact weights and token files, and the run's number of
-//! samples; out comes sample `i`, whoever asks, in whatever order. [`Deal`] says which component it is from; within a
-//! component each epoch visits every window of `sequence` tokens exactly once, in an order that [`Permutation`] computes. A sample is a window
-//! and the token after it, so that every token but the first is a target once an epoch.
+//! In come seed, sequence length, the components with their exact weights and token files, the run's number of samples and the name of an order; out comes
+//! sample `i`. In the order `counter`, [`Deal`] says which component it is from; within a component each epoch visits every window of `sequence` tokens
+//! exactly once, in an order that [`Permutation`] computes; `sequential` visits them as they stand. [`neox`] is the order of GPT-NeoX. A sample is
+//! `sequence` tokens and the one after them, so that every token but the first is a target once an epoch.
 
 mod deal;
+mod error;
+pub mod neox;
 mod permutation;
 
-use pleach_plan::Plan;
+use std::ops::Range;
+
+use pleach_plan::{Ordering, Plan};
 
 pub use deal::Deal;
+pub use error::OrderError;
 pub use permutation::Permutation;
 
 use crate::DataError;
 use crate::prepare::Prepared;
 use crate::tokens::TokenFile;
 
-/// Why samples cannot be dealt or read.
-#[derive(Debug, thiserror::Error)]
-pub enum OrderError {
-    /// A token file or its folder.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// Weights that are no shares of a whole.
-    #[error("the weights of the mix must sum to exactly 1: {sum}")]
-    Shares {
-        /// What they sum to.
-        sum: String,
-    },
-    /// Weights too fine to be dealt exactly.
-    #[error(
-        "the weights of the mix have a common denominator above {largest}; round them to fewer digits"
-    )]
-    Denominator {
-        /// The largest that is dealt.
-        largest: u64,
-    },
-    /// No component, or more than are numbered.
-    #[error("a mix of {count} components cannot be dealt; it needs 1 to 65535")]
-    Components {
-        /// How many there are.
-        count: usize,
-    },
-    /// A component shorter than one sample.
-    #[error("the component `{component}` has {tokens} tokens, a sample of this run needs {needed}")]
-    TooShort {
-        /// The component.
-        component: String,
-        /// What it has.
-        tokens: u64,
-        /// Sequence and one.
-        needed: u64,
-    },
-    /// A sample that the run does not have.
-    #[error("sample {sample} was asked for, the run has {total}")]
-    Beyond {
-        /// The number asked for.
-        sample: u64,
-        /// Samples of the run.
-        total: u64,
-    },
-    /// Room for another number of tokens than a sample has.
-    #[error("a sample has {wanted} tokens, the room for it {found}")]
-    Room {
-        /// Sequence and one.
-        wanted: u64,
-        /// The room's size.
-        found: usize,
-    },
-}
+/// So many samples of a run are hashed one by one; what the order is computed from is hashed for longer runs.
+const HASHED: u64 = 1 << 18;
 
 /// A component to deal from.
 #[derive(Debug)]
@@ -84,7 +38,7 @@ pub struct Part {
     pub tokens: TokenFile,
 }
 
-/// Where a sample's tokens are.
+/// Where a sample's tokens are, in an order of windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The component, by its place in the mix.
@@ -95,43 +49,69 @@ pub struct Window {
     pub window: u64,
 }
 
+/// The component of a sample, and the positions of its tokens there, piece by piece.
+pub type Spans = (usize, Vec<Range<u64>>);
+
+/// What a run's samples are drawn from, whatever the order.
+#[derive(Debug)]
+pub struct Draw {
+    /// The name of the order.
+    pub ordering: Ordering,
+    /// Its seed.
+    pub seed: u64,
+    /// Tokens of a sample, without the last target.
+    pub sequence: u64,
+    /// Samples of the run.
+    pub total: u64,
+}
+
 /// The order of a run's samples.
 #[derive(Debug)]
 pub struct Order {
-    seed: u64,
-    sequence: u64,
-    total: u64,
+    draw: Draw,
     parts: Vec<Part>,
-    deal: Deal,
+    places: Places,
+}
+
+/// What says where a sample is.
+#[derive(Debug)]
+enum Places {
+    Windows(Deal),
+    Neox(neox::Dealt),
 }
 
 impl Order {
-    /// The order of `total` samples of `sequence` tokens (and one more, the last target).
+    /// The order of `draw.total` samples of `draw.sequence` tokens (and one more, the last target).
     ///
     /// # Errors
-    /// Weights that cannot be dealt, or a component with a weight that is shorter than a sample.
-    pub fn new(
-        seed: u64,
-        sequence: u64,
-        parts: Vec<Part>,
-        total: u64,
-    ) -> Result<Order, OrderError> {
-        let weights: Vec<[u64; 2]> = parts.iter().map(|part| part.weight).collect();
-        let deal = Deal::new(&weights, total)?;
-        let short = |part: &&Part| part.weight[0] > 0 && part.tokens.len() <= sequence;
-        if let Some(part) = parts.iter().find(short) {
+    /// Weights that cannot be dealt, a component with a weight that is shorter than a sample or holds no ids, or what the
+    /// order of GPT-NeoX cannot number.
+    pub fn new(draw: Draw, parts: Vec<Part>) -> Result<Order, OrderError> {
+        let used = || parts.iter().filter(|part| part.weight[0] > 0);
+        if let Some(part) = used().find(|part| part.tokens.len() <= draw.sequence) {
             return Err(OrderError::TooShort {
                 component: part.name.clone(),
                 tokens: part.tokens.len(),
-                needed: sequence + 1,
+                needed: draw.sequence + 1,
             });
         }
+        if let Some(part) = used().find(|part| !part.tokens.kind().is_whole()) {
+            return Err(OrderError::Floats {
+                component: part.name.clone(),
+                kind: part.tokens.kind(),
+            });
+        }
+        let weights: Vec<[u64; 2]> = parts.iter().map(|part| part.weight).collect();
+        let places = match draw.ordering {
+            Ordering::GptNeox => Places::Neox(neox::Dealt::new(&draw, &parts)?),
+            Ordering::Counter | Ordering::Sequential => {
+                Places::Windows(Deal::new(&weights, draw.total)?)
+            }
+        };
         Ok(Order {
-            seed,
-            sequence,
-            total,
+            draw,
             parts,
-            deal,
+            places,
         })
     }
 
@@ -149,49 +129,79 @@ impl Order {
                 tokens: data.tokens(number)?,
             })
         };
-        let parts = plan
-            .data
-            .mix
-            .iter()
-            .enumerate()
-            .map(part)
-            .collect::<Result<_, DataError>>()?;
+        let parts = plan.data.mix.iter().enumerate().map(part);
         let training = &plan.training;
-        Order::new(
-            training.seed,
-            training.sequence,
-            parts,
-            training.steps * training.global_batch,
-        )
+        let draw = Draw {
+            ordering: plan.data.ordering,
+            seed: plan.data.order_seed.unwrap_or(training.seed),
+            sequence: training.sequence,
+            total: training.steps * training.global_batch,
+        };
+        Order::new(draw, parts.collect::<Result<_, DataError>>()?)
     }
 
     /// Samples of the run.
     pub fn samples(&self) -> u64 {
-        self.total
+        self.draw.total
     }
 
-    /// Where a sample's tokens are.
+    /// The components, in the order of the mix.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// How many of the first `samples` samples each component gives.
+    pub fn counts(&self, samples: u64) -> Vec<u64> {
+        let samples = samples.min(self.draw.total);
+        match &self.places {
+            Places::Windows(deal) => deal.counts(samples),
+            Places::Neox(dealt) => dealt.counts(samples),
+        }
+    }
+
+    /// The window of a sample, where the order is one of windows.
     ///
     /// # Errors
     /// The run has no such sample.
-    pub fn window(&self, sample: u64) -> Result<Window, OrderError> {
-        let dealt = if sample < self.total {
-            self.deal.sample(sample)
-        } else {
-            None
+    pub fn window(&self, sample: u64) -> Result<Option<Window>, OrderError> {
+        let Places::Windows(deal) = &self.places else {
+            return Ok(None);
         };
-        let (component, number) = dealt.ok_or(OrderError::Beyond {
-            sample,
-            total: self.total,
-        })?;
+        let (component, number) = deal.sample(sample).ok_or_else(|| self.beyond(sample))?;
         let windows = self.windows(component);
-        let epoch = number / windows;
-        let order = Permutation::new(self.seed, &self.parts[component].name, epoch, windows);
-        Ok(Window {
+        let (epoch, place) = (number / windows, number % windows);
+        let window = match self.draw.ordering {
+            Ordering::Sequential => place,
+            _ => {
+                let name = &self.parts[component].name;
+                Permutation::new(self.draw.seed, name, epoch, windows).at(place)
+            }
+        };
+        Ok(Some(Window {
             component,
             epoch,
-            window: order.at(number % windows),
-        })
+            window,
+        }))
+    }
+
+    /// The component of a sample, and the positions of its tokens there, piece by piece.
+    ///
+    /// # Errors
+    /// The run has no such sample, or an index that cannot be believed.
+    pub fn spans(&self, sample: u64) -> Result<Spans, OrderError> {
+        if let Some(found) = self.window(sample)? {
+            let start = found.window * self.draw.sequence;
+            let span = start..start + self.draw.sequence + 1;
+            return Ok((found.component, vec![span]));
+        }
+        let Places::Neox(dealt) = &self.places else {
+            return Err(self.beyond(sample));
+        };
+        if sample >= self.draw.total {
+            return Err(self.beyond(sample));
+        }
+        let found = dealt.spans(&self.parts, sample);
+        found.unwrap_or_else(|| Err(self.beyond(sample)))
     }
 
     /// Copies a sample's tokens into `tokens`, which has room for the sequence and one more: inputs are all but the
@@ -200,41 +210,69 @@ impl Order {
     /// # Errors
     /// The run has no such sample, or the room has another size.
     pub fn sample(&self, sample: u64, tokens: &mut [i64]) -> Result<(), OrderError> {
-        let Window {
-            component, window, ..
-        } = self.window(sample)?;
-        let fits = tokens.len() as u64 == self.sequence + 1;
-        if fits
-            && self.parts[component]
-                .tokens
-                .read(window * self.sequence, tokens)
-        {
+        let room = |found: usize| OrderError::Room {
+            wanted: self.draw.sequence + 1,
+            found,
+        };
+        let size = tokens.len();
+        if size as u64 != self.draw.sequence + 1 {
+            self.spans(sample)?;
+            return Err(room(size));
+        }
+        let (component, spans) = self.spans(sample)?;
+        let mut rest = tokens;
+        for span in spans {
+            let length = (span.end - span.start) as usize;
+            let (out, behind) = rest
+                .split_at_mut_checked(length)
+                .ok_or_else(|| room(size))?;
+            if !self.parts[component].tokens.read(span.start, out) {
+                return Err(room(size));
+            }
+            rest = behind;
+        }
+        if rest.is_empty() {
             Ok(())
         } else {
-            Err(OrderError::Room {
-                wanted: self.sequence + 1,
-                found: tokens.len(),
-            })
+            Err(room(size))
         }
     }
 
-    /// The identity of the first `samples` samples: which windows of which data, in which order.
+    /// The identity of the first `samples` samples: which tokens of which data, in which order. Of a run of more than 262,144 samples
+    /// the first so many are hashed, and what the others are computed from.
     ///
     /// # Errors
     /// The run has not so many.
     pub fn hash(&self, samples: u64) -> Result<String, OrderError> {
         let mut hasher = blake3::Hasher::new_derive_key("pleach 2026 data order");
-        hasher.update(&self.sequence.to_le_bytes());
+        hasher.update(&self.draw.sequence.to_le_bytes());
         for part in &self.parts {
             hasher.update(&(part.fingerprint.len() as u64).to_le_bytes());
             hasher.update(part.fingerprint.as_bytes());
         }
-        for sample in 0..samples {
-            let Window {
-                component, window, ..
-            } = self.window(sample)?;
-            hasher.update(&(component as u64).to_le_bytes());
-            hasher.update(&window.to_le_bytes());
+        let mut word = |word: u64| {
+            hasher.update(&word.to_le_bytes());
+        };
+        if samples > HASHED {
+            word(self.draw.seed);
+            word(samples);
+            word(self.draw.ordering as u64);
+            for part in &self.parts {
+                part.weight.into_iter().for_each(&mut word);
+            }
+        }
+        for sample in 0..samples.min(HASHED) {
+            if let Some(found) = self.window(sample)? {
+                word(found.component as u64);
+                word(found.window);
+                continue;
+            }
+            let (component, spans) = self.spans(sample)?;
+            word(component as u64);
+            for span in spans {
+                word(span.start);
+                word(span.end);
+            }
         }
         Ok(hasher.finalize().to_hex().to_string())
     }
@@ -246,14 +284,14 @@ impl Order {
     /// The run has not so many.
     pub fn unigram_entropy(&self, samples: u64) -> Result<f64, OrderError> {
         let mut counts = std::collections::BTreeMap::<i64, u64>::new();
-        let mut tokens = vec![0; self.sequence as usize + 1];
+        let mut tokens = vec![0; self.draw.sequence as usize + 1];
         for sample in 0..samples {
             self.sample(sample, &mut tokens)?;
             for &target in &tokens[1..] {
                 *counts.entry(target).or_default() += 1;
             }
         }
-        let total = (samples * self.sequence) as f64;
+        let total = (samples * self.draw.sequence) as f64;
         Ok(counts
             .values()
             .map(|&count| count as f64 / total)
@@ -261,9 +299,21 @@ impl Order {
             .sum())
     }
 
+    /// How often a component is read through by so many of its samples.
+    pub fn epochs(&self, component: usize, samples: u64) -> f64 {
+        (samples * self.draw.sequence) as f64 / self.parts[component].tokens.len() as f64
+    }
+
+    fn beyond(&self, sample: u64) -> OrderError {
+        OrderError::Beyond {
+            sample,
+            total: self.draw.total,
+        }
+    }
+
     /// Windows of a component: whole ones that still have a token after them.
     fn windows(&self, component: usize) -> u64 {
-        (self.parts[component].tokens.len() - 1) / self.sequence
+        (self.parts[component].tokens.len() - 1) / self.draw.sequence
     }
 }
 

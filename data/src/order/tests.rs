@@ -29,7 +29,16 @@ fn order(folder: &Path, seed: u64, sequence: u64, total: u64) -> Order {
         part(folder, "code", [7, 10], 701),
         part(folder, "prose", [3, 10], 203),
     ];
-    Order::new(seed, sequence, parts, total).unwrap()
+    Order::new(draw(seed, sequence, total), parts).unwrap()
+}
+
+fn draw(seed: u64, sequence: u64, total: u64) -> Draw {
+    Draw {
+        ordering: Ordering::Counter,
+        seed,
+        sequence,
+        total,
+    }
 }
 
 proptest! {
@@ -40,7 +49,7 @@ proptest! {
         let order = order(folder.path(), seed, sequence, 2000);
         let mut visits = std::collections::BTreeMap::<(usize, u64), Vec<u64>>::new();
         for sample in 0..2000 {
-            let Window { component, epoch, window } = order.window(sample).unwrap();
+            let Window { component, epoch, window } = order.window(sample).unwrap().unwrap();
             visits.entry((component, epoch)).or_default().push(window);
         }
         for (component, tokens) in [(0, 701), (1, 203)] {
@@ -77,7 +86,7 @@ fn a_sample_is_its_window_and_the_next_token() {
     for sample in 0..100 {
         let Window {
             component, window, ..
-        } = order.window(sample).unwrap();
+        } = order.window(sample).unwrap().unwrap();
         order.sample(sample, &mut tokens).unwrap();
         let file = std::fs::read(order.parts[component].tokens.path()).unwrap();
         let start = (window * 16) as usize;
@@ -110,7 +119,10 @@ fn the_hash_knows_seed_length_and_data() {
     ];
     assert_ne!(
         base,
-        Order::new(1, 16, other, 500).unwrap().hash(200).unwrap()
+        Order::new(draw(1, 16, 500), other)
+            .unwrap()
+            .hash(200)
+            .unwrap()
     );
 }
 
@@ -123,7 +135,7 @@ fn what_is_not_there_is_refused() {
     let error = order.sample(1, &mut [0; 16]).unwrap_err().to_string();
     assert_eq!(error, "a sample has 17 tokens, the room for it 16");
     let short = vec![part(folder.path(), "tiny", [1, 1], 16)];
-    let error = Order::new(1, 16, short, 50).unwrap_err().to_string();
+    let error = Order::new(draw(1, 16, 50), short).unwrap_err().to_string();
     assert_eq!(
         error,
         "the component `tiny` has 16 tokens, a sample of this run needs 17"
@@ -134,7 +146,11 @@ fn what_is_not_there_is_refused() {
 fn the_entropy_of_the_targets_is_that_of_their_frequencies() {
     let folder = tempfile::tempdir().unwrap();
     // Ten windows whose targets are all tokens but the first.
-    let order = Order::new(1, 127, vec![part(folder.path(), "code", [1, 1], 1271)], 10).unwrap();
+    let order = Order::new(
+        draw(1, 127, 10),
+        vec![part(folder.path(), "code", [1, 1], 1271)],
+    )
+    .unwrap();
     let mut counts = [0u64; 256];
     std::fs::read(order.parts[0].tokens.path()).unwrap()[1..]
         .iter()
@@ -146,4 +162,92 @@ fn the_entropy_of_the_targets_is_that_of_their_frequencies() {
     let wanted: f64 = frequencies.map(|p| -p * p.ln()).sum();
     let found = order.unigram_entropy(10).unwrap();
     assert!((found - wanted).abs() < 1e-12, "{found} {wanted}");
+}
+
+#[test]
+fn sequential_windows_come_as_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    let draw = Draw {
+        ordering: Ordering::Sequential,
+        ..draw(1, 16, 30)
+    };
+    let order = Order::new(draw, vec![part(folder.path(), "code", [1, 1], 161)]).unwrap();
+    let windows = (0..30).map(|sample| order.window(sample).unwrap().unwrap());
+    let windows: Vec<(u64, u64)> = windows.map(|found| (found.epoch, found.window)).collect();
+    assert_eq!(windows[9..12], [(0, 9), (1, 0), (1, 1)]);
+    assert_eq!(order.counts(12), [12]);
+    assert!((order.epochs(0, 30) - 480.0 / 161.0).abs() < 1e-12);
+}
+
+/// Documents of different lengths whose ids count on, in one component or two.
+fn neox(folder: &Path, weights: &[[u64; 2]], seed: u64, total: u64) -> Result<Order, OrderError> {
+    let part = |(number, &weight): (usize, &[u64; 2])| {
+        let path = folder.join(format!("{number}.bin"));
+        let mut writer = TokenWriter::create(&path, Kind::U16).unwrap();
+        for document in 0..9u32 {
+            let ids: Vec<u32> = (0..document * 3 % 11)
+                .map(|at| document * 100 + at)
+                .collect();
+            writer.ids(&ids, &path).unwrap();
+        }
+        let written = writer.finish().unwrap();
+        Part {
+            name: format!("part {number}"),
+            weight,
+            fingerprint: written.fingerprint,
+            tokens: TokenFile::open(&path).unwrap(),
+        }
+    };
+    let parts = weights.iter().enumerate().map(part).collect();
+    let draw = Draw {
+        ordering: Ordering::GptNeox,
+        ..draw(seed, 8, total)
+    };
+    Order::new(draw, parts)
+}
+
+#[test]
+fn samples_of_gpt_neox_run_on_over_documents_in_their_shuffled_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = neox(folder.path(), &[[1, 1]], 1234, 12).unwrap();
+    let lengths: Vec<u32> = (0..9).map(|document| document * 3 % 11).collect();
+    let indices = neox::Indices::new(&lengths, 8, 12, 1234).unwrap();
+    let documents = indices.documents.iter().flat_map(|&document| {
+        (0..lengths[document as usize]).map(move |at| i64::from(document * 100 + at))
+    });
+    let stream: Vec<i64> = documents.collect();
+    for sample in 0..12 {
+        let mut tokens = [0; 9];
+        order.sample(sample, &mut tokens).unwrap();
+        let start = indices.shuffle[sample as usize] as usize * 8;
+        assert_eq!(tokens, stream[start..start + 9], "{sample}");
+    }
+    assert!(order.sample(12, &mut [0; 9]).is_err());
+    assert_eq!(order.counts(5), [5]);
+}
+
+#[test]
+fn a_blend_of_gpt_neox_is_dealt_greedily_and_hashed() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = |weights: &[[u64; 2]], seed| neox(folder.path(), weights, seed, 50);
+    let shares = [[7, 10], [2, 10], [1, 10]];
+    let mixed = order(&shares, 1234).unwrap();
+    let components: Vec<usize> = (0..6)
+        .map(|sample| mixed.spans(sample).unwrap().0)
+        .collect();
+    assert_eq!(components, [0, 1, 0, 2, 0, 0]);
+    assert_eq!(mixed.counts(50), [35, 10, 5]);
+    assert_eq!(
+        mixed.hash(50).unwrap(),
+        order(&shares, 1234).unwrap().hash(50).unwrap()
+    );
+    assert_ne!(
+        mixed.hash(50).unwrap(),
+        order(&shares, 1235).unwrap().hash(50).unwrap()
+    );
+    let error = order(&shares, 1 << 32).unwrap_err().to_string();
+    assert!(error.contains("below 4294967296"), "{error}");
+    let many = vec![[1, 256]; 256];
+    let error = order(&many, 1).unwrap_err().to_string();
+    assert!(error.contains("at most 255"), "{error}");
 }

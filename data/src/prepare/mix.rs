@@ -88,6 +88,7 @@ mod tests {
         Component {
             name: name.into(),
             files,
+            source: None,
             weight: [1, 1],
             fingerprint: None,
         }

@@ -12,6 +12,7 @@ fn plan(components: &[(&str, &[&str])]) -> DataPlan {
     let component = |(name, files): &(&str, &[&str])| Component {
         name: (*name).to_owned(),
         files: files.iter().map(|&file| file.to_owned()).collect(),
+        source: None,
         weight: [1, components.len() as u64],
         fingerprint: None,
     };
@@ -21,6 +22,9 @@ fn plan(components: &[(&str, &[&str])]) -> DataPlan {
         tokenizer: "bytes".into(),
         vocab: 256,
         mix: components.iter().map(component).collect(),
+        reading: pleach_plan::Reading::default(),
+        ordering: pleach_plan::Ordering::default(),
+        order_seed: None,
         order: None,
         unread: Vec::new(),
     }

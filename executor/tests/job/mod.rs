@@ -30,6 +30,7 @@ impl Job {
         plan.training.checkpoint_keep = 3;
         plan.data.mix = vec![Component {
             name: "text".into(),
+            source: None,
             files: vec!["*".into()],
             weight: [1, 1],
             fingerprint: None,

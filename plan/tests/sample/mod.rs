@@ -134,6 +134,9 @@ fn data() -> DataPlan {
         tokenizer: "bytes".to_owned(),
         vocab: V,
         mix: Vec::new(),
+        reading: Reading::default(),
+        ordering: Ordering::default(),
+        order_seed: None,
         order: None,
         unread: Vec::new(),
     }

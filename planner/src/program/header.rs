@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pleach_dsl::experiment::{Experiment, Layer, Mixer, Mlp, Precision};
-use pleach_plan::{Component, DataPlan, Dtype, Training};
+use pleach_dsl::experiment::{Dataset, Experiment, Layer, Mixer, Mlp, Order, Precision, Records};
+use pleach_plan::{Component, DataPlan, Dtype, Ordering, Reading, Training};
 
 use crate::graph::attention::split;
 use crate::graph::transformer::Sizes;
@@ -99,6 +99,7 @@ pub fn data(experiment: &Experiment) -> DataPlan {
     let data = &experiment.data;
     let component = |part: &pleach_dsl::experiment::Component| Component {
         name: part.name.clone(),
+        source: part.source.clone(),
         files: part.files.clone(),
         weight: part.weight,
         fingerprint: None,
@@ -109,7 +110,27 @@ pub fn data(experiment: &Experiment) -> DataPlan {
         tokenizer: data.tokenizer.clone(),
         vocab: experiment.model.vocab,
         mix: data.mix.iter().map(component).collect(),
+        reading: reading(data),
+        ordering: match data.order {
+            Order::GptNeox => Ordering::GptNeox,
+            Order::Sequential => Ordering::Sequential,
+            Order::Counter | Order::Megatron => Ordering::Counter,
+        },
+        order_seed: data.order_seed,
         order: None,
         unread: unread(experiment),
+    }
+}
+
+/// How files of lines are read.
+fn reading(data: &Dataset) -> Reading {
+    let text = match &data.records {
+        Records::Documents { text } => text.clone(),
+        Records::Instructions { .. } => Reading::default().text,
+    };
+    Reading {
+        text,
+        skip_bad_lines: data.skip_bad_lines,
+        append_eod: data.append_eod,
     }
 }

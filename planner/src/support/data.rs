@@ -77,14 +77,9 @@ pub fn unread(experiment: &Experiment) -> Vec<Unsupported> {
             "a token at the end of each document",
         ),
         (
-            data.order != Order::Counter,
+            data.order == Order::Megatron,
             "data.order",
-            "another order of samples than `counter`",
-        ),
-        (
-            data.order_seed.is_some(),
-            "data.order_seed",
-            "a seed of the order alone",
+            "the order `megatron`",
         ),
     ];
     let refused = refused.into_iter().filter(|(refused, ..)| *refused);
@@ -151,8 +146,7 @@ mod tests {
             ("data.records", "records = instructions { loss = all }"),
             ("data.bad_lines", "bad_lines = skip"),
             ("data.append_eod", "append_eod = true"),
-            ("data.order", "order = gpt_neox"),
-            ("data.order_seed", "order_seed = 7"),
+            ("data.order", "order = megatron"),
             (
                 "data.mix",
                 "mix = table {\nname | source | weight\na | \"hf:a/b\" | 100%\n}",
@@ -165,7 +159,15 @@ mod tests {
             assert!(found.iter().any(|found| found.path == path), "{lines}");
             assert!(!is_read(&experiment), "{lines}");
         }
-        for lines in ["", "split = [100%]", "repeat = 3", "order_seed = 1234"] {
+        let whole = [
+            "",
+            "split = [100%]",
+            "repeat = 3",
+            "order_seed = 7",
+            "order = gpt_neox",
+            "order = sequential",
+        ];
+        for lines in whole {
             assert!(is_read(&experiment(lines)), "{lines}");
         }
         let mut elsewhere = experiment("");

@@ -1,0 +1,178 @@
+//! One thread reads, some tokenize, the caller takes what they made in the order in which it was read.
+//!
+//! In come files and a place; out come encoded batches, in order. Queues are short, so that memory is a few batches for each thread whatever the
+//! size of the files.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::DataError;
+use crate::text::{At, Batch, Fault, Fields, Input, Place, Raw, Records};
+use crate::tokenizer::Tokenizer;
+
+/// Batches that wait for each thread.
+const WAITING: usize = 2;
+
+/// What turns batches of records into ids.
+#[derive(Clone)]
+pub(super) struct Encoder {
+    /// All files.
+    pub inputs: Arc<Vec<Input>>,
+    /// What makes the ids; a copy for each thread, because it remembers words under a lock.
+    pub tokenizer: Tokenizer,
+    /// Where texts are in records.
+    pub fields: Fields,
+    /// Whether faults are counted instead of ending it.
+    pub skip_bad_lines: bool,
+}
+
+/// A document in a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Document {
+    /// Where its bytes end.
+    pub end: usize,
+    /// Its file.
+    pub file: usize,
+}
+
+/// A batch as it is stored.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Encoded {
+    /// The tokens of all documents, as they are stored.
+    pub stored: Vec<u8>,
+    /// The documents.
+    pub documents: Vec<Document>,
+    /// What was left out.
+    pub faults: Vec<(Fault, At)>,
+    pub largest_id: Option<u32>,
+    pub nuls: u64,
+    pub empty: u64,
+    /// The place behind the batch.
+    pub end: Place,
+    /// Bytes of all files read so far.
+    pub read: u64,
+    /// Hashes of files that were read to their ends.
+    pub hashes: Vec<(usize, String)>,
+}
+
+type Answer = Result<Encoded, DataError>;
+type Task = (Batch, SyncSender<Answer>);
+
+/// Reads from a place on and gives every encoded batch to `take`, in order; ends with the first error in that order.
+pub(super) fn run(
+    encoder: &Encoder,
+    threads: usize,
+    from: Place,
+    take: &mut dyn FnMut(Encoded) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let threads = threads.max(1);
+    let (tasks, shared) = sync_channel::<Task>(WAITING * threads);
+    let (answers, ordered) = sync_channel::<Receiver<Answer>>(2 * WAITING * threads);
+    let shared = Arc::new(Mutex::new(shared));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            let (encoder, shared) = (encoder.clone(), Arc::clone(&shared));
+            scope.spawn(move || work(&encoder, &shared));
+        }
+        drop(shared);
+        let records = Records::new(Arc::clone(&encoder.inputs), from);
+        scope.spawn(move || read(records, &tasks, &answers));
+        for answer in &ordered {
+            match answer.recv() {
+                Ok(answer) => take(answer?)?,
+                // The thread ended in a panic, which joining it repeats.
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Gives out batches until the files end or nobody wants more.
+fn read(mut records: Records, tasks: &SyncSender<Task>, answers: &SyncSender<Receiver<Answer>>) {
+    for batch in &mut records {
+        let (answer, receiver) = sync_channel(1);
+        let wanted = match batch {
+            Ok(batch) => answers.send(receiver).is_ok() && tasks.send((batch, answer)).is_ok(),
+            Err(error) => answer.send(Err(error)).is_ok() && answers.send(receiver).is_ok(),
+        };
+        if !wanted {
+            return;
+        }
+    }
+}
+
+fn work(encoder: &Encoder, tasks: &Mutex<Receiver<Task>>) {
+    loop {
+        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((batch, answer)) = task else { return };
+        // Nobody waits for it where an error came before.
+        let _ = answer.send(encoder.encode(batch));
+    }
+}
+
+impl Encoder {
+    fn encode(&self, batch: Batch) -> Answer {
+        let mut encoded = Encoded {
+            end: batch.end,
+            read: batch.read,
+            hashes: batch.hashes,
+            ..Encoded::default()
+        };
+        let mut ids = Vec::new();
+        for raw in &batch.records {
+            let input = &self.inputs[raw.file];
+            let text = raw.bytes.clone();
+            let text = text.and_then(|range| self.fields.text(input.form, &batch.bytes[range]));
+            match text {
+                Ok(Some(text)) => self.document(&text, raw, &mut ids, &mut encoded)?,
+                Ok(None) => {}
+                Err(fault) if self.skip_bad_lines => encoded.faults.push((fault, self.at(raw))),
+                Err(fault) => {
+                    return Err(DataError::BadRecord {
+                        at: self.at(raw),
+                        fault,
+                    });
+                }
+            }
+        }
+        Ok(encoded)
+    }
+
+    fn document(
+        &self,
+        text: &str,
+        raw: &Raw,
+        ids: &mut Vec<u32>,
+        encoded: &mut Encoded,
+    ) -> Result<(), DataError> {
+        ids.clear();
+        let made = self.tokenizer.document(text, ids);
+        let at = || self.at(raw);
+        encoded.nuls += made.map_err(|reason| DataError::Encode { at: at(), reason })?;
+        if ids.is_empty() {
+            encoded.empty += 1;
+            return Ok(());
+        }
+        let kind = self.tokenizer.kind();
+        for &id in ids.iter() {
+            if !kind.encode(id, &mut encoded.stored) {
+                let path = at().path;
+                return Err(DataError::IdTooLarge { path, id, kind });
+            }
+        }
+        encoded.largest_id = encoded.largest_id.max(ids.iter().copied().max());
+        encoded.documents.push(Document {
+            end: encoded.stored.len(),
+            file: raw.file,
+        });
+        Ok(())
+    }
+
+    fn at(&self, raw: &Raw) -> At {
+        At {
+            path: self.inputs[raw.file].path.clone(),
+            line: raw.line,
+        }
+    }
+}
