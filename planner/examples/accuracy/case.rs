@@ -12,7 +12,7 @@ use pleach_dsl::experiment::{
 use pleach_plan::Recompute;
 use pleach_planner::cost::Costs;
 use pleach_planner::graph::shape::Shape;
-use pleach_planner::hardware::{self, Hardware};
+use pleach_planner::hardware::{self, Hardware, fitted::Fitted};
 use pleach_planner::placement::Placement;
 use pleach_planner::search::evaluate;
 use pleach_planner::simulate::{self, Detail, RoleTime};
@@ -101,6 +101,18 @@ impl Case {
     /// The device's name.
     pub fn device(&self) -> &str {
         &self.experiment.cluster.device
+    }
+
+    /// The table of its device, with the limits under which it ran.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn plain(&self) -> Result<Hardware, String> {
+        let plain = hardware::plain(self.device()).map_err(|error| error.to_string())?;
+        Ok(match self.experiment.cluster.bandwidth {
+            Some(_) => limited().applied(plain),
+            None => plain,
+        })
     }
 
     /// The table of the device's data sheet.
@@ -405,6 +417,7 @@ fn cluster(row: &Row) -> Result<Cluster, String> {
         "V100-32GB" => "v100_32g",
         name if name.starts_with("V100-16GB") => "v100_16g",
         name if name.starts_with("H100-80GB") => "h100_80g",
+        name if name.starts_with("H100-96GB-HBM2e-500W") => "h100_80g",
         other => return Err(format!("no table of {other}")),
     };
     let count = |name: &str| row.count(name).ok_or_else(|| format!("not said: {name}"));
@@ -424,19 +437,32 @@ fn cluster(row: &Row) -> Result<Cluster, String> {
     if network.is_none() && gpus > per_node {
         return Err("not said: the network".to_owned());
     }
+    let limited = row.text("gpu").contains("500W");
     Ok(Cluster {
         name: device.to_owned(),
         nodes: gpus.div_ceil(per_node),
         gpus_per_node: per_node.min(gpus),
         device: device.to_owned(),
-        memory: None,
+        memory: limited.then_some(96 << 30),
         peak_flops: None,
         intra_node: None,
         inter_node: network.map(|gigabits| gigabits * 1e9 / 8.0),
-        bandwidth: None,
+        bandwidth: limited.then_some(2.4e12),
         peak_fp32: None,
         price: None,
     })
+}
+
+/// What is left of an H100 at torchtitan's 500 W with HBM2e: its peak lies between those of SXM and NVL, 989 and 835 TFLOP/s, of which the
+/// middle is taken, and 2.4 of 3.35 TB/s (their docs/performance.md and benchmarks/llama3_h100_202412_torchtitan.md).
+fn limited() -> Fitted {
+    let middle = (989.0 + 835.0) / 2.0 / 989.0;
+    Fitted {
+        products: middle,
+        attention: middle,
+        memory: 2.4 / 3.35,
+        ..Fitted::none()
+    }
 }
 
 /// The same machines with the figures of their data sheets.
@@ -449,9 +475,9 @@ fn by_sheet(cluster: &Cluster) -> Cluster {
         _ => (32, 125e12, 0.9e12, 150e9),
     };
     Cluster {
-        memory: Some(memory << 30),
+        memory: cluster.memory.or(Some(memory << 30)),
         peak_flops: Some(peak),
-        bandwidth: Some(bandwidth),
+        bandwidth: cluster.bandwidth.or(Some(bandwidth)),
         intra_node: Some(links),
         ..cluster.clone()
     }

@@ -120,7 +120,7 @@ fn measure<'r>(cases: &[&(&'r Row, Case)], split: &Split, at: [f64; COUNT]) -> V
         .map(Fitted::from_values)
         .collect();
     let sample = |&&(row, ref case): &&(&'r Row, Case)| {
-        let plain = hardware::plain(case.device()).ok()?;
+        let plain = case.plain().ok()?;
         let tables: Vec<_> = points
             .iter()
             .map(|point| point.applied(plain.clone()))

@@ -50,7 +50,7 @@ pub fn price(rows: Vec<Row>, split: &Split, held_out: &HeldOut) -> Vec<Priced> {
 
 fn find(row: &Row, split: &Split, held_out: &HeldOut) -> Result<Found, String> {
     let case = Case::of(row)?;
-    let plain = hardware::plain(case.device()).map_err(|error| error.to_string())?;
+    let plain = case.plain()?;
     let chip = hardware::fitted::chip_of(case.device());
     let without = |name: String| -> Hardware {
         let fitted = held_out.get(&name).or_else(|| held_out.get(chip));

@@ -164,17 +164,16 @@ impl Builder<'_> {
         }
     }
 
-    /// Chunks of each stage: where they are open, one, or as many as divide a stage's layers evenly.
+    /// Chunks of each stage: where they are open, one, or as many as make chunks of another size.
     fn chunks(&mut self, scope: &mut Scoped<'_>, micro_steps: u64) {
         let (plan, pp) = (&self.experiment.plan, scope.pp.unwrap_or(1));
         let layers = self.experiment.model.layers();
         let able = engine::find(&plan.engine).is_none_or(|engine| engine.interleaves);
-        let even = || {
-            let several = able && pp > 1 && layers.is_multiple_of(pp);
-            let several = several && micro_steps.is_multiple_of(pp);
-            divisors(if several { layers / pp } else { 1 })
+        let counts = || match able && pp > 1 && micro_steps.is_multiple_of(pp) {
+            true => chunk_counts(layers, pp),
+            false => vec![1],
         };
-        for vpp in values(&plan.vpp, scope, even) {
+        for vpp in values(&plan.vpp, scope, counts) {
             scope.vpp = Some(vpp);
             match self.interleaving(vpp, pp, micro_steps) {
                 Some(why) => self.reject(format!("vpp {vpp}"), why),
@@ -341,6 +340,22 @@ pub fn broken_law(laws: &[Requirement], scope: &Scoped<'_>) -> Option<(String, S
             Some((scope.region(), format!("breaks `{}`{reason}", law.text)))
         }
     })
+}
+
+/// Counts of chunks for each stage: where layers divide evenly those that leave them even, else the least with chunks of at most so many
+/// layers, for each number.
+fn chunk_counts(layers: u64, stages: u64) -> Vec<u64> {
+    if layers.is_multiple_of(stages) {
+        return divisors(layers / stages);
+    }
+    let most = (layers / stages).max(1);
+    let sizes = 1..=layers.div_ceil(stages);
+    let mut counts: Vec<u64> = sizes
+        .map(|size| layers.div_ceil(stages * size).min(most))
+        .collect();
+    counts.sort_unstable();
+    counts.dedup();
+    counts
 }
 
 fn divisors(number: u64) -> Vec<u64> {

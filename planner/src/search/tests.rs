@@ -172,6 +172,26 @@ fn no_simulation_is_below_its_bound() {
     }
 }
 
+/// Where stages cannot hold chunks of the same size, those that differ by a layer are tried.
+#[test]
+fn uneven_chunks_are_tried() {
+    let mut experiment = experiment("a100_40g", [1, 2], [7, 512, 8, 4]);
+    experiment.plan.pp = Choice::Fixed(2);
+    experiment.plan.micro_batch = Choice::Fixed(1);
+    let mut counts: Vec<u32> = space::enumerate(&experiment)
+        .candidates
+        .iter()
+        .map(|placement| placement.vpp)
+        .collect();
+    counts.sort_unstable();
+    counts.dedup();
+    assert_eq!(counts, [1, 2, 3]);
+    let case = Case::of(experiment);
+    for (placement, bound, found) in &case.all {
+        assert!(bound.step <= found.simulation.step, "{placement:?}");
+    }
+}
+
 #[test]
 fn every_placement_is_counted_once() {
     let Case {

@@ -43,6 +43,8 @@ pub struct Work {
     pub busy: u32,
     /// Whether it is done once a step.
     pub once: bool,
+    /// Whether it issues a transfer.
+    pub issues: bool,
     /// Where it stands.
     pub place: Place,
 }
@@ -283,7 +285,9 @@ impl Compiler<'_, '_> {
                 Slot::Call(call) => {
                     let body = &self.costs.plan().bodies[call.body.0 as usize];
                     if let Some(inline) = &mut inline {
-                        actions.extend(inline.before(body, call));
+                        for action in inline.before(body, call) {
+                            self.issue(action, &mut actions);
+                        }
                     }
                     let once = !matches!(body.kind, BodyKind::Forward | BodyKind::Backward);
                     let passes = queue.as_mut().filter(|_| !once);
@@ -293,7 +297,7 @@ impl Compiler<'_, '_> {
                 Slot::Start(transfer) => {
                     let side = self.side(stage, index, transfer);
                     tokens.insert(transfer.token, side);
-                    actions.push(Action::Start(side));
+                    self.issue(Action::Start(side), &mut actions);
                 }
                 Slot::Wait(token) => {
                     let place = Place {
@@ -316,6 +320,22 @@ impl Compiler<'_, '_> {
             }
         }
         actions
+    }
+
+    /// Adds an action; issuing a transfer leaves a gap, as before any other kernel.
+    fn issue(&self, action: Action, actions: &mut Vec<Action>) {
+        if let Action::Start(side) = action {
+            let gap = Work {
+                ps: crate::cost::picoseconds(self.costs.hardware().launch.value),
+                class: Class::Communication,
+                busy: 1_000_000,
+                once: false,
+                issues: true,
+                place: side.place,
+            };
+            actions.push(Action::Work(gap));
+        }
+        actions.push(action);
     }
 
     fn side(&mut self, stage: u32, slot: usize, transfer: &Transfer) -> Side {
@@ -437,6 +457,7 @@ impl Compiler<'_, '_> {
                 class,
                 busy: 0,
                 once,
+                issues: false,
                 place,
             };
             actions.extend((ps > 0).then_some(Action::Work(work)));
@@ -462,6 +483,7 @@ fn action(cost: Cost, once: bool, place: Place) -> Action {
         class: cost.class,
         busy: cost.busy,
         once,
+        issues: false,
         place,
     };
     match cost.joins {

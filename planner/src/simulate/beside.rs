@@ -266,6 +266,7 @@ impl Queue {
             class: Class::Communication,
             busy: 0,
             once: false,
+            issues: false,
             place,
         }));
         number

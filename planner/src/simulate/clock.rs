@@ -242,7 +242,8 @@ impl Clock<'_> {
             (Class::Compute, true) => time.optimizer += wall,
             (Class::Compute, false) => time.compute += wall,
         }
-        self.record(role, work.place, (start, self.now), work.class, false);
+        let times = (start, self.now);
+        self.record(role, work.place, times, work.class, work.issues);
     }
 
     fn record(

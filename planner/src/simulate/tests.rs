@@ -118,6 +118,7 @@ fn one_forward_one_backward_has_its_known_bubble() {
     let links = hardware.links.as_mut().unwrap();
     (links.intra_node.value, links.intra_latency.value) = (1e30, 1e-30);
     hardware.collective.clear();
+    hardware.launch.value = 0.0;
     let cluster = cluster("a100_80g", 4);
     let costs = Costs::new(&plan, &hardware, &cluster);
     let slot: u64 = 3 * plan.bodies[..2]
@@ -138,6 +139,24 @@ fn one_forward_one_backward_has_its_known_bubble() {
             .iter()
             .all(|role| role.bubble.abs_diff(bubble) < expected / 1000)
     );
+}
+
+/// A transfer takes a gap of the stage that issues it, as a kernel does, however little it carries.
+#[test]
+fn every_transfer_is_issued() {
+    let plan = pipeline(2, 3, 8, 1 << 20);
+    let mut hardware = gpu();
+    let links = hardware.links.as_mut().unwrap();
+    (links.intra_node.value, links.intra_latency.value) = (1e30, 1e-30);
+    let launch = crate::cost::picoseconds(hardware.launch.value);
+    let simulation = simulate(&plan, &hardware, Detail::Calls);
+    let issued = |role: &pleach_plan::Role| {
+        let starts = role.slots.iter();
+        starts.filter(|slot| matches!(slot, Slot::Start(_))).count() as u64
+    };
+    for (role, time) in plan.roles.iter().zip(&simulation.roles) {
+        assert!(launch > 0 && time.communication >= issued(role) * launch);
+    }
 }
 
 #[test]
