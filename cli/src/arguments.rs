@@ -3,6 +3,8 @@
 //! In comes `argv`, out come [`Arguments`]. Global flags stand before or after the subcommand. A wrong command line is the
 //! reader's slip, so it ends with exit code 1, as a wrong spec does.
 
+pub mod data;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -130,6 +132,9 @@ pub enum Command {
     Resume(ResumeArguments),
     /// Write a run's model for another program
     Export(ExportArguments),
+    /// Work with data: tokenize text, train a tokenizer, look into token files and mixes
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Measure this machine, so that plans for it rest on its own figures
     Calibrate(CalibrateArguments),
     /// Say what is here and what is missing, with the command that brings it

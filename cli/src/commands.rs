@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod check;
 pub mod completions;
+pub mod data;
 pub mod diff;
 pub mod doctor;
 pub mod explain;

@@ -5,7 +5,7 @@ use std::path::Path;
 use pleach_data::DataError;
 use pleach_data::order::{Order, OrderError};
 use pleach_data::prepare::{self, Prepared};
-use pleach_plan::Plan;
+use pleach_plan::{DataPlan, Plan};
 
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Screen, figures};
@@ -13,18 +13,7 @@ use crate::screen::{Screen, figures};
 /// Prepares the data of `plan` and fills in its fingerprints and the hash of the whole run's order. `from` is the folder
 /// in which the source is looked up.
 pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepared> {
-    screen.note(&format!(
-        "preparing the data `{}` from {}",
-        plan.data.name, plan.data.source
-    ));
-    let cache = prepare::default_cache().map_err(|error| data_failure(&error))?;
-    let prepared = match known(plan, &cache) {
-        Some(prepared) => prepared,
-        None => prepare::build(&plan.data, from, &cache).map_err(|error| data_failure(&error))?,
-    };
-    prepared
-        .check(&plan.data)
-        .map_err(|error| data_failure(&error))?;
+    let prepared = prepared(screen, &plan.data, from)?;
     let order = order_hash(plan, &prepared).map_err(|error| order_failure(&error))?;
     if let Some(wanted) = plan.data.order.as_ref().filter(|wanted| **wanted != order) {
         return Err(Failure::wish(
@@ -49,10 +38,24 @@ pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepare
     Ok(prepared)
 }
 
+/// The data that a plan asks for, prepared or found. `from` is the folder in which the source is looked up.
+pub fn prepared(screen: &Screen, data: &DataPlan, from: &Path) -> Outcome<Prepared> {
+    screen.note(&format!(
+        "preparing the data `{}` from {}",
+        data.name, data.source
+    ));
+    let cache = prepare::default_cache().map_err(|error| data_failure(&error))?;
+    let prepared = match known(data, &cache) {
+        Some(prepared) => prepared,
+        None => prepare::build(data, from, &cache).map_err(|error| data_failure(&error))?,
+    };
+    prepared.check(data).map_err(|error| data_failure(&error))?;
+    Ok(prepared)
+}
+
 /// The data of a plan that names it already, wherever its source was: found in the cache by its fingerprints.
-fn known(plan: &Plan, cache: &Path) -> Option<Prepared> {
-    if plan
-        .data
+fn known(data: &DataPlan, cache: &Path) -> Option<Prepared> {
+    if data
         .mix
         .iter()
         .any(|component| component.fingerprint.is_none())
@@ -67,7 +70,7 @@ fn known(plan: &Plan, cache: &Path) -> Option<Prepared> {
     folders.sort();
     folders.into_iter().find_map(|folder| {
         let prepared = Prepared::open(&folder).ok()?;
-        (prepared.check(&plan.data).is_ok() && prepared.verify().is_ok()).then_some(prepared)
+        (prepared.check(data).is_ok() && prepared.verify().is_ok()).then_some(prepared)
     })
 }
 
@@ -94,7 +97,10 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::Exists { .. } => ("pleach::data::exists", true),
         DataError::Busy { .. } => ("pleach::data::busy", false),
         DataError::Read { .. } => ("pleach::data::file", false),
-        DataError::IdTooLarge { .. } => ("pleach::data::vocabulary", true),
+        DataError::ManyTokenFiles { .. } => ("pleach::data::many_files", true),
+        DataError::IdTooLarge { .. } | DataError::Vocabulary { .. } => {
+            ("pleach::data::vocabulary", true)
+        }
         DataError::Cargo { .. } => ("pleach::data::cargo", false),
         DataError::Damaged { .. } => ("pleach::data::damaged", false),
         DataError::File(_) => ("pleach::data::file", false),
@@ -103,10 +109,10 @@ pub fn data_failure(error: &DataError) -> Failure {
     let message = error.to_string();
     let help = match error {
         DataError::Source { .. } => Some(
-            "`pleach plan` plans it as it stands; to run it here, `source = \"cargo:dependencies\"` with `files` in its mix",
+            "`pleach plan` plans it as it stands; to run it here, `source = \"file:PATH\"` below the spec's folder, or `\"cargo:dependencies\"` with `files` in its mix",
         ),
         DataError::Tokenizer { .. } => Some(
-            "`pleach plan` plans it as it stands; to run it here, `tokenizer = \"bytes\"` and `vocab = 256`",
+            "`pleach plan` plans it as it stands; to run it here, `tokenizer = \"bytes\"` and `vocab = 256`, or `\"file:PATH/tokenizer.json\"` with a source of files",
         ),
         DataError::Damaged { .. } => Some(
             "delete the file, or the folder of prepared data that it lies in, and make it again",
@@ -124,7 +130,8 @@ pub fn data_failure(error: &DataError) -> Failure {
     }
 }
 
-fn order_failure(error: &OrderError) -> Failure {
+/// What is wrong with an order, as a failure.
+pub fn order_failure(error: &OrderError) -> Failure {
     match error {
         OrderError::Data(error) => data_failure(error),
         OrderError::Shares { .. }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use pleach_data::prepare;
+use pleach_data::{prepare, tokenizer};
 use pleach_dsl::problem::Problem;
 use pleach_dsl::{Rest, RestKind, Spec};
 use pleach_storage::lockfile::{Content, Lockfile, LockfileError, NAME};
@@ -77,7 +77,7 @@ pub fn standing(spec: &mut Spec, file: &Path) -> Outcome<Vec<Standing>> {
                     prepare::content(source, folder).map_err(|error| data_failure(&error))?;
                 (source.clone(), content)
             }
-            RestKind::Tokenizer(tokenizer) => (tokenizer.clone(), None),
+            RestKind::Tokenizer(tokenizer) => (tokenizer.clone(), of_tokenizer(tokenizer, folder)?),
         };
         Ok(Standing { rest, key, content })
     });
@@ -88,6 +88,16 @@ pub fn standing(spec: &mut Spec, file: &Path) -> Outcome<Vec<Standing>> {
             .is_ok_and(|standing| standing.rest.kind == RestKind::Tokenizer("bytes".to_owned()))
     };
     standing.filter(moving).collect()
+}
+
+/// The content of a tokenizer's file; none where this version cannot look into it.
+fn of_tokenizer(name: &str, folder: &Path) -> Outcome<Option<Content>> {
+    let Some(path) = tokenizer::file(name, folder) else {
+        return Ok(None);
+    };
+    let bytes = std::fs::read(&path).map_err(|error| Failure::reading(&path, &error))?;
+    let hash = blake3::hash(&bytes).to_hex().to_string();
+    Ok(Some(Content::of_hash(hash)))
 }
 
 /// The folder of a spec, where its lockfile lies.

@@ -15,14 +15,16 @@ pub enum DataError {
     File(#[from] FileError),
     /// A source that this program cannot read.
     #[error(
-        "the source `{source_name}` cannot be prepared here; this version reads `cargo:dependencies`"
+        "the source `{source_name}` cannot be prepared here; this version reads `file:PATH`, and `cargo:dependencies` as bytes"
     )]
     Source {
         /// As the spec says it.
         source_name: String,
     },
     /// Ids that this program cannot make.
-    #[error("the tokenizer `{tokenizer}` is not available here; this version has `bytes`")]
+    #[error(
+        "the tokenizer `{tokenizer}` is not available here; this version has `bytes` and `characters`, and reads a `tokenizer.json`"
+    )]
     Tokenizer {
         /// As the spec says it.
         tokenizer: String,
@@ -152,6 +154,26 @@ pub enum DataError {
     Exists {
         /// The output.
         path: PathBuf,
+    },
+    /// A component of several token files.
+    #[error(
+        "the component `{component}` has several token files, or token files among text; make each token file a component of its own"
+    )]
+    ManyTokenFiles {
+        /// The component.
+        component: String,
+    },
+    /// Ids that the model has no rows for.
+    #[error(
+        "the component `{component}` has the id {largest}, the model's vocabulary has {vocab} rows: ids 0 to {}", vocab.saturating_sub(1)
+    )]
+    Vocabulary {
+        /// The component.
+        component: String,
+        /// Its largest id.
+        largest: u64,
+        /// Rows of the vocabulary.
+        vocab: u64,
     },
     /// A token file that is not what it should be.
     #[error("{}: {problem}", path.display())]

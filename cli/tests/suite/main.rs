@@ -2,6 +2,7 @@
 
 mod answers;
 mod command_line;
+mod data;
 mod format;
 mod identities;
 mod misfits;

@@ -12,7 +12,7 @@ mod permutation;
 
 use std::ops::Range;
 
-use pleach_plan::{Ordering, Plan};
+use pleach_plan::{DataPlan, Ordering, Plan};
 
 pub use deal::Deal;
 pub use error::OrderError;
@@ -120,7 +120,22 @@ impl Order {
     /// # Errors
     /// As [`Order::new`]; data that is not the plan's; a token file that cannot be read.
     pub fn open(plan: &Plan, data: &Prepared) -> Result<Order, OrderError> {
-        data.check(&plan.data)?;
+        let training = &plan.training;
+        let draw = Draw {
+            ordering: plan.data.ordering,
+            seed: plan.data.order_seed.unwrap_or(training.seed),
+            sequence: training.sequence,
+            total: training.steps * training.global_batch,
+        };
+        Order::of(&plan.data, draw, data)
+    }
+
+    /// The same, without a program.
+    ///
+    /// # Errors
+    /// As [`Order::open`].
+    pub fn of(plan: &DataPlan, draw: Draw, data: &Prepared) -> Result<Order, OrderError> {
+        data.check(plan)?;
         let part = |(number, component): (usize, &pleach_plan::Component)| {
             Ok(Part {
                 name: component.name.clone(),
@@ -129,14 +144,7 @@ impl Order {
                 tokens: data.tokens(number)?,
             })
         };
-        let parts = plan.data.mix.iter().enumerate().map(part);
-        let training = &plan.training;
-        let draw = Draw {
-            ordering: plan.data.ordering,
-            seed: plan.data.order_seed.unwrap_or(training.seed),
-            sequence: training.sequence,
-            total: training.steps * training.global_batch,
-        };
+        let parts = plan.mix.iter().enumerate().map(part);
         Order::new(draw, parts.collect::<Result<_, DataError>>()?)
     }
 

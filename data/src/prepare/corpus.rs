@@ -132,6 +132,7 @@ impl Growing {
             skipped_nul_bytes: self.nul_bytes,
             fingerprint: written.fingerprint,
             counts: self.counts,
+            path: None,
         })
     }
 }

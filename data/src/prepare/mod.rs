@@ -2,11 +2,12 @@
 //!
 //! In come the source and the mix of a plan; out comes a [`Prepared`] folder: one token file for each component, with
 //! counts and fingerprints in `data.json`. The folder's name is a hash of the lock file, the patterns and the rules of
-//! preparation, so a second checkout finds it without Cargo and without a network. It is written beside its place under
+//! preparation, so a second checkout finds it without Cargo and without a network; files of one's own are in `local`. It is written beside its place under
 //! a file lock and renamed last; whoever is killed in between leaves nothing that is ever read.
 
 mod cargo;
 mod corpus;
+mod local;
 mod mix;
 mod prepared;
 
@@ -44,6 +45,7 @@ pub fn default_cache() -> Result<PathBuf, DataError> {
 pub fn content(source: &str, from: &Path) -> Result<Option<Content>, DataError> {
     match source {
         CARGO_DEPENDENCIES => cargo::content(from).map(Some),
+        local if local.starts_with(local::PREFIX) => local::content(local, from).map(Some),
         _ => Ok(None),
     }
 }
@@ -54,7 +56,14 @@ pub fn content(source: &str, from: &Path) -> Result<Option<Content>, DataError> 
 /// # Errors
 /// An unknown source or tokenizer, no lock file, Cargo's own troubles, a component without files, or the system's.
 pub fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepared, DataError> {
-    if data.source != CARGO_DEPENDENCIES {
+    if local::is_local(data) {
+        return local::build(data, from, cache);
+    }
+    let mut sources = data
+        .mix
+        .iter()
+        .map(|component| local::source(data, component));
+    if sources.any(|source| source != CARGO_DEPENDENCIES) {
         return Err(DataError::Source {
             source_name: data.source.clone(),
         });

@@ -39,6 +39,9 @@ pub struct PreparedComponent {
     pub fingerprint: String,
     /// How often each id occurs.
     pub counts: Counts,
+    /// Its `.bin`, where that lies elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
 }
 
 /// The content of `data.json`.
@@ -97,11 +100,10 @@ impl Prepared {
     /// If there are not so many components.
     pub fn tokens(&self, number: usize) -> Result<TokenFile, DataError> {
         let component = &self.components[number];
-        let file = TokenFile::open(
-            &self
-                .folder
-                .join(Prepared::file_name(number, &component.name)),
-        )?;
+        let own = self
+            .folder
+            .join(Prepared::file_name(number, &component.name));
+        let file = TokenFile::open(component.path.as_ref().unwrap_or(&own))?;
         if file.len() == component.tokens {
             Ok(file)
         } else {
@@ -137,7 +139,7 @@ impl Prepared {
     /// Checks that this is the data that a plan names: the same components with the same fingerprints (where it has them).
     ///
     /// # Errors
-    /// The first component that differs.
+    /// The first component that differs, or has ids beyond the model's vocabulary.
     pub fn check(&self, plan: &DataPlan) -> Result<(), DataError> {
         for number in 0..plan.mix.len().max(self.components.len()) {
             let (wanted, found) = (plan.mix.get(number), self.components.get(number));
@@ -153,6 +155,15 @@ impl Prepared {
                     folder: self.folder.clone(),
                     found: print(found.map(|component| &component.fingerprint)),
                     wanted: print(wanted.and_then(|component| component.fingerprint.as_ref())),
+                });
+            }
+            if let Some(found) = found
+                && found.counts.largest() >= plan.vocab
+            {
+                return Err(DataError::Vocabulary {
+                    component: found.name.clone(),
+                    largest: found.counts.largest(),
+                    vocab: plan.vocab,
                 });
             }
         }

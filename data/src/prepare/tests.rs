@@ -7,6 +7,7 @@ use pleach_plan::{Component, DataPlan};
 
 use super::cargo::Package;
 use super::*;
+use crate::tokens::{Kind, TokenWriter};
 
 fn plan(components: &[(&str, &[&str])]) -> DataPlan {
     let component = |(name, files): &(&str, &[&str])| Component {
@@ -192,4 +193,97 @@ fn what_cannot_be_prepared_is_said() {
     assert!(build(&data).contains("`hf:gpt2`"), "{}", build(&data));
     data.source = "hf:the_pile".into();
     assert!(build(&data).contains("`hf:the_pile`"), "{}", build(&data));
+}
+
+/// A plan over files of one's own: text, lines, and a token file.
+fn own(folder: &Path) -> DataPlan {
+    let mut data = plan(&[
+        ("web", &["*.jsonl"]),
+        ("code", &["**/*.rs"]),
+        ("ready", &[]),
+    ]);
+    data.source = "file:texts".into();
+    data.tokenizer = "characters".into();
+    data.vocab = 1000;
+    data.mix[2].source = Some("file:ready.bin".into());
+    fs::create_dir_all(folder.join("texts/deep")).unwrap();
+    fs::write(
+        folder.join("texts/a.jsonl"),
+        "{\"text\": \"one\"}\n{\"text\": \"two\"}\n",
+    )
+    .unwrap();
+    fs::write(folder.join("texts/deep/b.rs"), "fn é() {}").unwrap();
+    let path = folder.join("ready.bin");
+    let mut writer = TokenWriter::create(&path, Kind::U16).unwrap();
+    writer.ids(&[7, 8, 999], &path).unwrap();
+    writer.finish().unwrap();
+    data
+}
+
+#[test]
+fn files_of_ones_own_are_tokenized_once_and_token_files_read_where_they_lie() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, cache) = (folder.path().join("spec"), folder.path().join("cache"));
+    fs::create_dir(&from).unwrap();
+    let data = own(&from);
+    let first = build(&data, &from, &cache).unwrap();
+    let [web, code, ready] = &first.components[..] else {
+        panic!("three components")
+    };
+    assert_eq!((web.documents, web.tokens), (2, 8));
+    assert_eq!(
+        (code.documents, code.tokens, code.counts.largest()),
+        (1, 10, 233)
+    );
+    assert_eq!((ready.tokens, ready.counts.largest()), (3, 999));
+    assert_eq!(first.tokens(2).unwrap().path(), from.join("ready.bin"));
+    first.check(&data).unwrap();
+    assert_eq!(build(&data, &from, &cache).unwrap().folder, first.folder);
+    fs::write(from.join("texts/a.jsonl"), "{\"text\": \"another\"}\n").unwrap();
+    let second = build(&data, &from, &cache).unwrap();
+    assert_ne!(second.folder, first.folder);
+    assert_eq!(second.components[0].tokens, 8);
+    assert_eq!(
+        second.components[1].fingerprint,
+        first.components[1].fingerprint
+    );
+    let small = DataPlan { vocab: 999, ..data };
+    let error = second.check(&small).unwrap_err().to_string();
+    assert!(
+        error.contains("`ready` has the id 999") && error.contains("ids 0 to 998"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_files_cannot_be_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut data = own(folder.path());
+    let error = |data: &DataPlan| {
+        let built = build(data, folder.path(), &folder.path().join("cache"));
+        built.unwrap_err().to_string()
+    };
+    data.mix[1].files = vec!["*.verse".into()];
+    assert!(
+        error(&data).contains("*.verse` means no file"),
+        "{}",
+        error(&data)
+    );
+    data.mix[1].files = vec!["a.bin".into(), "b.bin".into()];
+    assert!(error(&data).contains("`code` has several token files"));
+    data.mix[1].source = Some(CARGO_DEPENDENCIES.into());
+    assert!(
+        error(&data).contains("cannot be prepared here"),
+        "{}",
+        error(&data)
+    );
+    let contents = content("file:texts", folder.path()).unwrap().unwrap();
+    assert_eq!(contents.parts.len(), 2);
+    fs::write(folder.path().join("texts/deep/b.rs"), "changed").unwrap();
+    let changed = content("file:texts", folder.path()).unwrap().unwrap();
+    assert!(
+        contents
+            .difference(&changed)
+            .ends_with("1 of 2 files differ")
+    );
 }

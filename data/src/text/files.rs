@@ -61,13 +61,14 @@ fn meant(name: &Path) -> Result<Vec<PathBuf>, DataError> {
         return below(name, |_| true);
     }
     let text = name.to_string_lossy();
+    let text = text.strip_prefix("./").unwrap_or(&text);
     let Some(special) = text.find(['*', '?', '[', '{']) else {
         return Ok(Vec::new());
     };
-    let glob = GlobBuilder::new(&text).literal_separator(true).build();
+    let glob = GlobBuilder::new(text).literal_separator(true).build();
     let glob = glob.map_err(|error| DataError::Glob {
-        component: text.clone().into_owned(),
-        glob: text.clone().into_owned(),
+        component: text.to_owned(),
+        glob: text.to_owned(),
         reason: error.kind().to_string(),
     })?;
     let matcher = glob.compile_matcher();

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How often each id from 0 to 255 occurs.
+/// How often each id occurs: of 0 to 255, and as far as larger ones do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Counts(Vec<u64>);
@@ -24,6 +24,28 @@ impl Counts {
         }
     }
 
+    /// Counts these ids too. False, and only those before it counted, where one is negative or beyond 32 bits.
+    #[must_use]
+    pub fn add_ids(&mut self, ids: &[i64]) -> bool {
+        for &id in ids {
+            let Ok(id) = u32::try_from(id) else {
+                return false;
+            };
+            let id = id as usize;
+            if id >= self.0.len() {
+                self.0.resize(id + 1, 0);
+            }
+            self.0[id] += 1;
+        }
+        true
+    }
+
+    /// The largest id that occurs; 0 where none does.
+    pub fn largest(&self) -> u64 {
+        let last = self.0.iter().rposition(|&count| count > 0);
+        last.unwrap_or(0) as u64
+    }
+
     /// All tokens.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
@@ -38,7 +60,8 @@ impl Counts {
 /// The entropy, in nats per token, of texts mixed with these shares (which are scaled to sum to one).
 pub fn mixed_entropy(parts: &[(f64, &Counts)]) -> f64 {
     let whole: f64 = parts.iter().map(|(share, _)| share).sum();
-    let mut frequencies = vec![0.0; 256];
+    let ids = parts.iter().map(|(_, counts)| counts.by_id().len());
+    let mut frequencies = vec![0.0; ids.max().unwrap_or(0)];
     for (share, counts) in parts {
         let unit = share / whole / (counts.total().max(1) as f64);
         for (frequency, &count) in frequencies.iter_mut().zip(counts.by_id()) {

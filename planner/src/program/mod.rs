@@ -33,6 +33,7 @@ use crate::shard::{Rules, Sharded, shard_block};
 use tensors::Table;
 
 pub use fit::EmitError;
+pub use header::data;
 
 /// A block, sharded, with the storage of its parameters.
 struct Piece<'b> {
@@ -379,7 +380,7 @@ impl<'e> Emitter<'e> {
             roles,
             report: self.report,
             training: header::training(experiment, placement),
-            data: header::data(experiment),
+            data: data(experiment),
             prediction: None,
         }
     }

@@ -4,10 +4,12 @@ use pleach_dsl::experiment::{Dataset, Experiment, Order, Pack, Records};
 
 use super::Unsupported;
 
-/// The source that is read here.
-const SOURCE: &str = "cargo:dependencies";
-/// The tokenizer that is there.
-const TOKENIZER: &str = "bytes";
+/// The source that is read as bytes.
+const DEPENDENCIES: &str = "cargo:dependencies";
+/// What begins the name of a file of one's own.
+const FILE: &str = "file:";
+/// Tokenizers that need no file.
+const BUILT_IN: [&str; 2] = ["bytes", "characters"];
 
 /// Everything of `data` that would be another program: masks of attention and of the loss.
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
@@ -57,24 +59,17 @@ pub fn unread(experiment: &Experiment) -> Vec<Unsupported> {
             "a split of the documents",
         ),
         (
-            data.mix.iter().any(|component| component.source.is_some()),
+            data.mix.iter().any(|component| {
+                let own = component.source.as_ref();
+                own.is_some_and(|own| !own.starts_with(FILE) || !data.source.starts_with(FILE))
+            }),
             "data.mix",
-            "a component with a source of its own",
+            "a component with a source of its own beside others than files",
         ),
         (
-            data.records != documents(),
+            matches!(data.records, Records::Instructions { .. }),
             "data.records",
             "another form of records than documents",
-        ),
-        (
-            data.skip_bad_lines,
-            "data.bad_lines",
-            "skipping lines that cannot be read",
-        ),
-        (
-            data.append_eod && data.tokenizer == TOKENIZER,
-            "data.append_eod",
-            "a token at the end of each document",
         ),
         (
             data.order == Order::Megatron,
@@ -93,14 +88,10 @@ pub fn is_read(experiment: &Experiment) -> bool {
     let Dataset {
         source, tokenizer, ..
     } = &experiment.data;
-    source == SOURCE && tokenizer == TOKENIZER && unread(experiment).is_empty()
-}
-
-/// Documents under the usual key.
-fn documents() -> Records {
-    Records::Documents {
-        text: "text".to_owned(),
-    }
+    let of_bytes = source == DEPENDENCIES && tokenizer == "bytes";
+    let of_files = source.starts_with(FILE)
+        && (BUILT_IN.contains(&tokenizer.as_str()) || tokenizer.starts_with(FILE));
+    (of_bytes || of_files) && unread(experiment).is_empty()
 }
 
 #[cfg(test)]
@@ -142,10 +133,7 @@ mod tests {
         }
         let read = [
             ("data.split", "split = [99%, 1%]"),
-            ("data.records", "records = documents { text = \"body\" }"),
             ("data.records", "records = instructions { loss = all }"),
-            ("data.bad_lines", "bad_lines = skip"),
-            ("data.append_eod", "append_eod = true"),
             ("data.order", "order = megatron"),
             (
                 "data.mix",
@@ -166,12 +154,21 @@ mod tests {
             "order_seed = 7",
             "order = gpt_neox",
             "order = sequential",
+            "bad_lines = skip",
+            "append_eod = true",
+            "records = documents { text = \"body\" }",
         ];
         for lines in whole {
             assert!(is_read(&experiment(lines)), "{lines}");
         }
-        let mut elsewhere = experiment("");
-        elsewhere.data.source = "hf:someone/text".to_owned();
-        assert!(!is_read(&elsewhere));
+        let read = |source: &str, tokenizer: &str| {
+            let mut elsewhere = experiment("");
+            elsewhere.data.source = source.to_owned();
+            elsewhere.data.tokenizer = tokenizer.to_owned();
+            is_read(&elsewhere)
+        };
+        assert!(!read("hf:someone/text", "bytes") && !read("file:text", "hf:gpt2"));
+        assert!(!read("cargo:dependencies", "characters"));
+        assert!(read("file:text", "characters") && read("file:text", "file:tokenizer.json"));
     }
 }

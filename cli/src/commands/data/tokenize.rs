@@ -1,0 +1,222 @@
+//! `pleach data tokenize` and `pleach data tokenizer train`.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pleach_data::text::{Input, inputs};
+use pleach_data::tokenize::{self, Description, Done, Job, Progress, SYNC_EVERY};
+use pleach_data::tokenizer::{self, Tokenizer, Training};
+use pleach_storage::files::replace;
+use serde_json::json;
+
+use super::rate;
+use crate::arguments::data::{TokenizeArguments, TrainArguments};
+use crate::data::data_failure;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::screen::{Screen, figures};
+
+/// Between two plain lines of progress.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Tokenizes, or goes on with it.
+pub fn tokenize(screen: &Screen, arguments: &TokenizeArguments) -> Outcome<Exit> {
+    let here = Path::new("");
+    let tokenizer = Tokenizer::open(&arguments.tokenizer, here, !arguments.no_eod)
+        .map_err(|error| data_failure(&error))?;
+    let threads = match arguments.threads {
+        Some(threads) => usize::from(threads),
+        None => std::thread::available_parallelism().map_or(1, |count| count.get()),
+    };
+    let job = Job {
+        inputs: inputs(&arguments.text.inputs).map_err(|error| data_failure(&error))?,
+        out: arguments.out.clone(),
+        tokenizer,
+        tokenizer_name: arguments.tokenizer.clone(),
+        fields: arguments.text.fields(),
+        skip_bad_lines: arguments.text.skips(),
+        threads,
+        sync_every: SYNC_EVERY,
+        replace: arguments.force,
+    };
+    let mut shown = Shown::new(screen);
+    let done = tokenize::run(&job, &mut |progress| shown.hear(progress));
+    let seconds = shown.finish();
+    let done = done.map_err(|error| data_failure(&error))?;
+    tell(screen, &job.inputs, &done, seconds);
+    Ok(Exit::Fine)
+}
+
+fn tell(screen: &Screen, inputs: &[Input], done: &Done, seconds: f64) {
+    let Done {
+        description,
+        was_there,
+        resumed,
+    } = done;
+    warn_of_skipped(screen, description);
+    if screen.json {
+        let mut value = json!(description);
+        value["was_there"] = json!(was_there);
+        value["resumed_documents"] = json!(resumed);
+        screen.data_json(&value);
+        return;
+    }
+    let bytes: u64 = inputs.iter().map(|input| input.bytes).sum();
+    let [tokens, documents, files] = [
+        description.tokens,
+        description.documents,
+        description.sources.len() as u64,
+    ]
+    .map(figures::count);
+    let mut lines = vec![format!(
+        "{tokens} tokens in {documents} documents of {files} files, {}",
+        figures::bytes(bytes)
+    )];
+    if *was_there {
+        lines.push("it was there already, made from the same files in the same way".to_owned());
+    } else {
+        let speed = figures::bytes(rate(bytes as f64, seconds) as u64);
+        lines.push(format!("in {}, {speed}/s", figures::seconds(seconds)));
+    }
+    if *resumed > 0 {
+        let before = figures::count(*resumed);
+        lines.push(format!(
+            "{before} of the documents had been written before it was ended"
+        ));
+    }
+    lines.push(format!("blake3 {}", description.fingerprint));
+    screen.data(&lines.join("\n"));
+}
+
+/// What was left out, each kind with its first places.
+pub fn warn_of_skipped(screen: &Screen, description: &Description) {
+    for (fault, skipped) in &description.skipped {
+        let places: Vec<String> = skipped.first.iter().map(ToString::to_string).collect();
+        let count = figures::count(skipped.count);
+        let were = if skipped.count == 1 {
+            "record was"
+        } else {
+            "records were"
+        };
+        let text = format!(
+            "{count} {were} left out, {fault}: {}",
+            places.join(", ")
+        );
+        screen.warn("pleach::data::skipped", &text);
+    }
+    if description.skipped_nuls > 0 {
+        let count = figures::count(description.skipped_nuls);
+        screen.detail(&format!("{count} NULs were left out, id 0 ends documents"));
+    }
+}
+
+/// Progress on the screen.
+struct Shown<'s> {
+    screen: &'s Screen,
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    last: Instant,
+}
+
+impl<'s> Shown<'s> {
+    fn new(screen: &'s Screen) -> Self {
+        let bar = screen.live.then(|| {
+            let style = ProgressStyle::with_template("{bar:10} {percent}% {msg}")
+                .expect("the template is well formed")
+                .progress_chars("━╸ ");
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5))
+                .with_style(style)
+        });
+        Self {
+            screen,
+            bar,
+            begun: Instant::now(),
+            last: Instant::now(),
+        }
+    }
+
+    fn hear(&mut self, progress: &Progress) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.total);
+            bar.set_position(progress.read);
+            bar.set_message(self.text(progress));
+        } else if !self.screen.no_progress && self.last.elapsed() >= INTERVAL {
+            self.last = Instant::now();
+            let share = 100.0 * progress.read as f64 / progress.total.max(1) as f64;
+            if self.screen.json_log {
+                let value = json!({"level": "progress", "read": progress.read, "total": progress.total,
+                    "documents": progress.documents, "tokens": progress.tokens, "eta_s": self.rest(progress)});
+                self.screen.line(&value.to_string());
+            } else {
+                self.screen
+                    .note(&format!("{share:.0} %  {}", self.text(progress)));
+            }
+        }
+    }
+
+    fn text(&self, progress: &Progress) -> String {
+        let speed = self.speed(progress);
+        format!(
+            "{} tokens  {}/s  ETA {}",
+            figures::count(progress.tokens),
+            figures::bytes(speed as u64),
+            figures::seconds(self.rest(progress)),
+        )
+    }
+
+    /// Bytes a second of this process alone.
+    fn speed(&self, progress: &Progress) -> f64 {
+        let read = progress.read.saturating_sub(progress.resumed);
+        rate(read as f64, self.begun.elapsed().as_secs_f64())
+    }
+
+    fn rest(&self, progress: &Progress) -> f64 {
+        let left = progress.total.saturating_sub(progress.read);
+        left as f64 / self.speed(progress).max(1.0)
+    }
+
+    /// Takes the line away; the seconds it took.
+    fn finish(self) -> f64 {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+        self.begun.elapsed().as_secs_f64()
+    }
+}
+
+/// Trains a tokenizer.
+pub fn train(screen: &Screen, arguments: &TrainArguments) -> Outcome<Exit> {
+    if arguments.out.exists() && !arguments.force {
+        let path = arguments.out.display();
+        return Err(
+            Failure::wish("pleach::data::exists", format!("{path} is there already"))
+                .help("choose another output, or replace it: `--force`"),
+        );
+    }
+    let training = Training {
+        from: arguments.text.inputs.clone(),
+        fields: arguments.text.fields(),
+        size: arguments.vocab,
+        skip_bad_lines: arguments.text.skips(),
+    };
+    let (content, ids) = tokenizer::train(&training).map_err(|error| data_failure(&error))?;
+    replace(&arguments.out, content.as_bytes())
+        .map_err(|error| Failure::machine("pleach::data::file", error.to_string()))?;
+    let hash = blake3::hash(content.as_bytes()).to_hex().to_string();
+    if screen.json {
+        screen.data_json(&json!({"file": arguments.out, "ids": ids, "blake3": hash}));
+    } else {
+        let short = if ids < arguments.vocab {
+            "; the text has no more to tell apart"
+        } else {
+            ""
+        };
+        let path = arguments.out.display();
+        screen.data(&format!(
+            "{path}: {} ids{short}\nblake3 {hash}",
+            figures::count(ids)
+        ));
+    }
+    Ok(Exit::Fine)
+}

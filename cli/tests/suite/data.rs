@@ -1,0 +1,193 @@
+//! `pleach data` as its users meet it: from text to a token file, into it, and what a run takes of it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{run, stderr, stdout};
+
+const TRAIN: [&str; 8] = [
+    "data",
+    "tokenizer",
+    "train",
+    "in",
+    "--vocab",
+    "300",
+    "--bad-lines",
+    "skip",
+];
+const TOKENIZE: [&str; 9] = [
+    "data",
+    "tokenize",
+    "in",
+    "--out",
+    "web",
+    "--bad-lines",
+    "skip",
+    "--tokenizer",
+    "tokenizer.json",
+];
+
+fn write(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().expect("it has a folder")).expect("a folder");
+    fs::write(path, text).expect("it can be written");
+}
+
+/// Text of two forms, one line of it bad.
+fn texts(folder: &Path) {
+    let code = "fn main() {\n        let number = 12;\n}\n".repeat(40);
+    write(&folder.join("in/a.txt"), &code);
+    let lines = "{\"text\": \"let it be\"}\n{\"body\": 1}\n{\"text\": \"naïve\"}\n";
+    write(&folder.join("in/b.jsonl"), lines);
+}
+
+fn fine(folder: &Path, arguments: &[&str]) -> String {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output)
+}
+
+fn told(folder: &Path, arguments: &[&str], code: i32, part: &str) {
+    let output = run(folder, arguments);
+    assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(code));
+}
+
+#[test]
+fn text_becomes_a_token_file_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    texts(folder);
+    assert!(fine(folder, &TRAIN).starts_with("tokenizer.json: 300 ids\nblake3 "));
+    told(folder, &TRAIN, 1, "tokenizer.json is there already");
+    let strict = [&TOKENIZE[..5], &TOKENIZE[7..]].concat();
+    told(folder, &strict, 1, "in/b.jsonl:2: the key is missing");
+    let output = run(folder, &TOKENIZE);
+    assert!(
+        stdout(&output).contains("in 3 documents of 2 files"),
+        "{}",
+        stdout(&output)
+    );
+    assert!(
+        stderr(&output).contains("1 record was left out"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(fine(folder, &TOKENIZE).contains("it was there already"));
+    let other = [&TOKENIZE[..8], &["bytes"]].concat();
+    told(folder, &other, 1, "web.bin is there already");
+    assert!(fine(folder, &[&other[..], &["--force"]].concat()).contains("tokens in 3 documents"));
+}
+
+#[test]
+fn a_token_file_can_be_looked_at_and_verified() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    texts(folder);
+    fine(folder, &TRAIN);
+    fine(folder, &TOKENIZE);
+    let screen = fine(folder, &["data", "inspect", "web.idx", "--samples", "2"]);
+    let parts = [
+        "stored as u16",
+        "tokenizer.json, 300 ids",
+        "document 1,",
+        "let it be<|endoftext|>",
+    ];
+    assert!(parts.iter().all(|part| screen.contains(part)), "{screen}");
+    let json = fine(folder, &["data", "inspect", "web", "--json"]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["sequences"], 3);
+    assert!(
+        fine(folder, &["data", "verify", "web"]).contains("the hash is that of its description")
+    );
+    told(
+        folder,
+        &["data", "verify", "web.bin", "--vocab", "50"],
+        1,
+        "expected 0 to 49",
+    );
+    let path = folder.join("web.bin");
+    let mut bytes = fs::read(&path).expect("it can be read");
+    bytes[5] ^= 1;
+    fs::write(&path, bytes).expect("it can be written");
+    told(folder, &["data", "verify", "web"], 2, "web.bin: BLAKE3");
+}
+
+#[test]
+fn what_means_nothing_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = |arguments: &[&str], code, part| told(folder.path(), arguments, code, part);
+    told(&["data", "inspect", "none"], 2, "none.bin");
+    told(
+        &[
+            "data",
+            "tokenize",
+            "*.txt",
+            "--out",
+            "a",
+            "--tokenizer",
+            "bytes",
+        ],
+        1,
+        "means no file",
+    );
+    told(
+        &["data", "tokenize", ".", "--out", "a", "--tokenizer", "gpt2"],
+        1,
+        "`gpt2`",
+    );
+    told(&["data", "mix", "a.pleach", "--steps", "7"], 1, "two steps");
+}
+
+/// A spec over text and a token file, trained on for so many steps.
+fn spec(folder: &Path, vocabulary: u64, order: &str) {
+    let text = format!(
+        "import \"presets/clusters.pleach\"\n\
+         dataset own {{\n  source = \"file:in\"\n  tokenizer = \"file:tokenizer.json\"\n  bad_lines = skip\n  order = {order}\n\
+         mix = table {{\n    name   | source         | files     | weight\n    code   | -              | [\"*.txt\"] | 75%\n    \
+         tokens | \"file:web.bin\" | []        | 25%\n  }}\n}}\n\
+         experiment small {{\n  model = transformer {{ layers = 2, hidden = 64, heads = 2, context = 16 tokens, vocab = {vocabulary} }}\n  \
+         data = own\n  train {{ steps = 40 steps, global_batch = 4 sequences, lr = cosine {{ peak = 1e-3 }} }}\n  \
+         cluster = this_machine {{ gpus_per_node = 1 }}\n}}\n"
+    );
+    write(&folder.join("own.pleach"), &text);
+}
+
+#[test]
+fn a_mix_is_told_as_it_is_consumed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    texts(folder);
+    fine(folder, &TRAIN);
+    fine(folder, &TOKENIZE);
+    let mut hashes = Vec::new();
+    for order in ["counter", "gpt_neox", "sequential"] {
+        spec(folder, 300, order);
+        let output = run(
+            folder,
+            &["data", "mix", "own.pleach", "--steps", "10..30", "--json"],
+        );
+        assert!(output.status.success(), "{}", stderr(&output));
+        let json: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+        assert_eq!(json["steps"], serde_json::json!([10, 30]));
+        assert_eq!(json["components"][0]["samples"], 60, "{order}");
+        assert_eq!(json["components"][1]["tokens"], 20 * 16, "{order}");
+        hashes.push(json["order"].clone());
+    }
+    assert!(hashes[0] != hashes[1] && hashes[1] != hashes[2] && hashes[0] != hashes[2]);
+    let output = run(folder, &["data", "mix", "own.pleach"]);
+    let screen = stdout(&output);
+    assert!(
+        screen.contains("steps 0..40 of 40: 160 samples"),
+        "{screen}"
+    );
+    assert!(screen.contains("data order "), "{screen}");
+    assert!(
+        stderr(&output).contains("is passed over"),
+        "{}",
+        stderr(&output)
+    );
+    spec(folder, 290, "counter");
+    told(folder, &["data", "mix", "own.pleach"], 1, "290 rows");
+}

@@ -1,0 +1,236 @@
+//! Data of one's own: files below the spec's folder, tokenized once, and token files as they are.
+//!
+//! In come the components with `file:` sources; out comes a prepared folder. Its name is a hash of what each component is made from (paths, sizes and times of
+//! change, or the tokenizer's content) and how, so what was changed is made again. A preparation that was ended goes on where it was.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use pleach_plan::{Component, DataPlan};
+use pleach_storage::files::{At, remove_folder, sync_folder, sync_parent};
+use pleach_storage::lockfile::Content;
+
+use super::{Prepared, PreparedComponent, prepared, whole};
+use crate::DataError;
+use crate::text::{Fields, Input, inputs};
+use crate::tokenize::{self, Job, SYNC_EVERY};
+use crate::tokenizer::Tokenizer;
+use crate::tokens::{Counts, TokenFile};
+
+/// What begins the source of files of one's own.
+pub(super) const PREFIX: &str = "file:";
+/// Counts the changes of what is made of files; another number makes another folder.
+const RULES: u64 = 1;
+/// Tokens that are counted at once.
+const PART: usize = 1 << 16;
+
+/// What a component is made from.
+enum Origin {
+    /// Text, to be tokenized.
+    Text(Vec<Input>),
+    /// A token file as it is.
+    Tokens(PathBuf),
+}
+
+/// The source of a component.
+pub(super) fn source<'p>(data: &'p DataPlan, component: &'p Component) -> &'p str {
+    component.source.as_deref().unwrap_or(&data.source)
+}
+
+/// Whether all components are files of one's own.
+pub(super) fn is_local(data: &DataPlan) -> bool {
+    let mut sources = data.mix.iter().map(|component| source(data, component));
+    sources.all(|source| source.starts_with(PREFIX))
+}
+
+/// Prepares the components, or finds them prepared.
+pub(super) fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepared, DataError> {
+    let tokenizer = Tokenizer::open(&data.tokenizer, from, data.reading.append_eod)?;
+    let origins = data
+        .mix
+        .iter()
+        .map(|component| origin(data, component, from));
+    let origins: Vec<Origin> = origins.collect::<Result<_, _>>()?;
+    let key = key(data, &tokenizer, &origins)?;
+    let folder = cache.join(&key);
+    if let Ok(prepared) = whole(&folder) {
+        return Ok(prepared);
+    }
+    fs::create_dir_all(cache).at("create", cache)?;
+    let guard_path = cache.join(format!("{key}.lock"));
+    let guard = File::create(&guard_path).at("create", &guard_path)?;
+    guard.lock().at("lock", &guard_path)?;
+    if let Ok(prepared) = whole(&folder) {
+        return Ok(prepared);
+    }
+    let partial = folder.with_extension("partial");
+    fs::create_dir_all(&partial).at("create", &partial)?;
+    let mut components = Vec::new();
+    for (number, (component, origin)) in data.mix.iter().zip(origins).enumerate() {
+        components.push(match origin {
+            Origin::Tokens(path) => as_it_is(component, &path)?,
+            Origin::Text(inputs) => made(data, number, inputs, &tokenizer, &partial)?,
+        });
+    }
+    prepared::write(&partial, &data.source, components)?;
+    sync_folder(&partial)?;
+    remove_folder(&folder)?;
+    fs::rename(&partial, &folder).at("rename", &partial)?;
+    sync_parent(&folder)?;
+    whole(&folder)
+}
+
+/// What a component is made from, found below the spec's folder.
+fn origin(data: &DataPlan, component: &Component, from: &Path) -> Result<Origin, DataError> {
+    let root = from.join(source(data, component).trim_start_matches(PREFIX));
+    let names: Vec<PathBuf> = match component.files.as_slice() {
+        [] => vec![root],
+        globs => globs.iter().map(|glob| root.join(glob)).collect(),
+    };
+    let is_tokens = |path: &PathBuf| {
+        let ending = path.extension().and_then(|ending| ending.to_str());
+        matches!(ending, Some("bin" | "idx"))
+    };
+    match names.as_slice() {
+        [one] if is_tokens(one) => Ok(Origin::Tokens(one.with_extension("bin"))),
+        all if all.iter().any(is_tokens) => Err(DataError::ManyTokenFiles {
+            component: component.name.clone(),
+        }),
+        all => inputs(all).map(Origin::Text),
+    }
+}
+
+/// What stands behind a source now: the files with their hashes.
+pub(super) fn content(source: &str, from: &Path) -> Result<Content, DataError> {
+    let root = from.join(source.trim_start_matches(PREFIX));
+    let mut names = vec![root.clone()];
+    if root.extension().is_some_and(|ending| ending == "bin") {
+        names.push(root.with_extension("idx"));
+    }
+    let mut parts = Vec::new();
+    for input in inputs(&names)? {
+        let mut hasher = blake3::Hasher::new();
+        let mut file = File::open(&input.path).at("open", &input.path)?;
+        hasher.update_reader(&mut file).at("read", &input.path)?;
+        let inside = input.path.strip_prefix(from).unwrap_or(&input.path);
+        let name = inside.to_string_lossy().into_owned();
+        parts.push((name, hasher.finalize().to_hex().to_string()));
+    }
+    Ok(Content::of_parts("files", parts))
+}
+
+/// The identity of what will be prepared.
+fn key(data: &DataPlan, tokenizer: &Tokenizer, origins: &[Origin]) -> Result<String, DataError> {
+    let mut hasher = blake3::Hasher::new_derive_key("pleach 2026 prepared files");
+    let mut part = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    part(&RULES.to_le_bytes());
+    part(tokenizer.fingerprint().as_bytes());
+    part(data.reading.text.as_bytes());
+    part(&[
+        u8::from(data.reading.skip_bad_lines),
+        u8::from(data.reading.append_eod),
+    ]);
+    for (component, origin) in data.mix.iter().zip(origins) {
+        part(component.name.as_bytes());
+        let tokens;
+        let (kind, files) = match origin {
+            Origin::Text(files) => (0, files.as_slice()),
+            Origin::Tokens(path) => {
+                tokens = inputs(std::slice::from_ref(path))?;
+                (1, tokens.as_slice())
+            }
+        };
+        part(&[kind]);
+        part(&(files.len() as u64).to_le_bytes());
+        for file in files {
+            let path = std::path::absolute(&file.path).at("find", &file.path)?;
+            part(path.as_os_str().as_encoded_bytes());
+            part(&file.bytes.to_le_bytes());
+            part(&file.changed.to_le_bytes());
+        }
+    }
+    Ok(hasher.finalize().to_hex()[..32].to_owned())
+}
+
+/// Tokenizes a component into the folder.
+fn made(
+    data: &DataPlan,
+    number: usize,
+    inputs: Vec<Input>,
+    tokenizer: &Tokenizer,
+    folder: &Path,
+) -> Result<PreparedComponent, DataError> {
+    let component = &data.mix[number];
+    let name = Prepared::file_name(number, &component.name);
+    let job = Job {
+        inputs,
+        out: folder.join(name).with_extension(""),
+        tokenizer: tokenizer.clone(),
+        tokenizer_name: data.tokenizer.clone(),
+        fields: Fields {
+            text: data.reading.text.clone(),
+        },
+        skip_bad_lines: data.reading.skip_bad_lines,
+        threads: std::thread::available_parallelism().map_or(1, |count| count.get()),
+        sync_every: SYNC_EVERY,
+        replace: true,
+    };
+    let description = tokenize::run(&job, &mut |_| {})?.description;
+    if description.documents == 0 {
+        return Err(DataError::Empty {
+            component: component.name.clone(),
+            globs: component.files.join(" "),
+        });
+    }
+    let file = TokenFile::open(&tokenize::ending(&job.out, "bin"))?;
+    Ok(PreparedComponent {
+        name: component.name.clone(),
+        files: component.files.clone(),
+        documents: description.documents,
+        tokens: description.tokens,
+        skipped_not_text: description.skipped_records(),
+        skipped_repeated: 0,
+        skipped_nul_bytes: description.skipped_nuls,
+        fingerprint: description.fingerprint,
+        counts: counted(&file, &component.name)?,
+        path: None,
+    })
+}
+
+/// A token file that is read where it lies.
+fn as_it_is(component: &Component, path: &Path) -> Result<PreparedComponent, DataError> {
+    let file = TokenFile::open(path)?;
+    file.check()?;
+    Ok(PreparedComponent {
+        name: component.name.clone(),
+        files: component.files.clone(),
+        documents: file.sequences() as u64,
+        tokens: file.len(),
+        skipped_not_text: 0,
+        skipped_repeated: 0,
+        skipped_nul_bytes: 0,
+        fingerprint: file.fingerprint(),
+        counts: counted(&file, &component.name)?,
+        path: Some(std::path::absolute(path).at("find", path)?),
+    })
+}
+
+/// How often each id occurs.
+fn counted(file: &TokenFile, component: &str) -> Result<Counts, DataError> {
+    let mut counts = Counts::default();
+    let mut part = vec![0; PART];
+    let mut start = 0;
+    while start < file.len() {
+        let length = (file.len() - start).min(PART as u64) as usize;
+        let read = file.read(start, &mut part[..length]);
+        if !read || !counts.add_ids(&part[..length]) {
+            let problem = format!("the component `{component}` has values that are no ids");
+            return Err(DataError::damaged(file.path(), problem));
+        }
+        start += length as u64;
+    }
+    Ok(counts)
+}
