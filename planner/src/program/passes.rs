@@ -99,6 +99,15 @@ impl Pipeline {
         })
     }
 
+    /// Transfers that the stage issues for each micro-batch: both ways, before and behind each of its chunks.
+    pub fn transfers(self) -> u64 {
+        let of = |chunk: u32| {
+            let ends = [self.before(chunk), self.behind(chunk)];
+            2 * ends.iter().flatten().count() as u64
+        };
+        (0..self.chunks).map(of).sum()
+    }
+
     /// The stage and chunk of the layers before those of a chunk here.
     fn before(self, chunk: u32) -> Option<[u32; 2]> {
         match self.stage.checked_sub(1) {

@@ -8,7 +8,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::{Hardware, Kind};
 use pleach_plan::{BodyKind, Plan, Recompute};
 
-use crate::cost::{Costs, PICO};
+use crate::cost::{Costs, PICO, picoseconds};
 use crate::memory;
 use crate::placement::Placement;
 use crate::program::passes::Pipeline;
@@ -63,6 +63,8 @@ pub struct Priced {
     bandwidth: f64,
     /// Whether weights are gathered and gradients scattered beside the computation.
     beside: bool,
+    /// The gap that issuing a transfer leaves.
+    launch: u64,
     frame: u64,
     fixed: u64,
     slack: f64,
@@ -137,6 +139,7 @@ pub fn price(
         masters: plan.buckets.iter().any(|bucket| bucket.master.is_some()),
         bandwidth: bandwidth(hardware),
         beside: costs.engine().prefetched_gathers > 0,
+        launch: picoseconds(hardware.launch.value),
         frame,
         fixed: libm::floor(hardware.overhead.context.value) as u64,
         slack,
@@ -274,7 +277,10 @@ impl Priced {
         let before =
             self.before(first) + u64::from(first) * inline + ends(at.stage > 0, self.embedding);
         let queued = layers(chunks) * (passing - inline);
-        u64::from(at.micro_steps) * own.max(queued) + if own < queued { 0 } else { before }
+        // What it asks for first it may issue while it waits.
+        let issued = (u64::from(at.micro_steps) * at.transfers()).saturating_sub(1);
+        let worked = u64::from(at.micro_steps) * own + issued * self.launch + before;
+        worked.max(u64::from(at.micro_steps) * queued)
     }
 
     /// What the layers before a layer take.
