@@ -1,4 +1,4 @@
-//! The parameters of every part that the language knows, whether or not its operations are built: names, sizes, initial values.
+//! The parameters of every part that the language knows: names, sizes, initial values, shared parts among them, which have no graph yet.
 //!
 //! In comes the typed model, out come lists of [`Weight`]s, and the number of parameters of whole models from them. For the parts that are lowered,
 //! `planner/tests/models.rs` holds these lists against the graph's own.

@@ -89,16 +89,16 @@ fn beside_attention(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Opera
         Op::Route(_) => 4 * wide(ins) + all(outs),
         Op::RouteBackward(_) => 6 * wide(ins),
         Op::RouterLoss { .. } | Op::RouterLossBackward(_) => 6 * wide(ins),
-        Op::Dispatch {} => 6 * all(&ins[1..]),
-        Op::DispatchBackward {} => all(&ins[..1]) + 6 * all(&ins[1..]),
+        Op::Dispatch {} => 3 * all(outs) + 6 * all(&ins[1..]),
+        Op::DispatchBackward {} => 3 * all(&ins[..1]) + 6 * all(&ins[1..]),
         Op::ExpertLinear {} | Op::ExpertLinearBackwardInput {} => {
             all(outs) + narrow(&ins[..2]) + narrow(outs)
         }
         Op::ExpertLinearBackwardWeight {} => {
             narrow(&ins[..2]) + widened(ins, updates) / updates[0].dims[0].max(1)
         }
-        Op::Combine {} => 2 * all(&ins[..1]) + wide(&ins[..1]) + 6 * all(&ins[2..]),
-        Op::CombineBackward {} => 2 * wide(&ins[1..2]) + all(outs) + 8 * all(&ins[2..]),
+        Op::Combine {} => 3 * all(&ins[..1]) + 2 * wide(&ins[..1]) + 6 * all(&ins[2..]),
+        Op::CombineBackward {} => 3 * wide(&ins[1..2]) + 3 * all(outs) + 8 * all(&ins[2..]),
         Op::Convolution {} => 2 * all(outs),
         Op::ConvolutionBackward {} => 3 * all(outs) + 2 * all(updates),
         Op::Scan {} => 4 * wide(outs) + 8 * state(ins) + 2 * wide(&ins[2..3]),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pleach_dsl::experiment::{
-    Checkpoints, Cluster, Dataset, Evaluate, Experiment, Log, Mixer, Model, Precision, Price,
-    Train, Wishes,
+    Checkpoints, Cluster, Dataset, Dense, Evaluate, Experiment, Experts, Log, Mixer, Mlp, Model,
+    Precision, Price, Train, Wishes,
 };
 use pleach_dsl::wish::Choice;
 use pleach_plan::hardware::Hardware;
@@ -68,6 +68,27 @@ fn mixed(mut experiment: Experiment) -> Experiment {
     experiment
 }
 
+/// Tokens choose two of four experts.
+fn sparse(mut experiment: Experiment) -> Experiment {
+    let kind = &mut experiment.model.kinds[0];
+    if let Mlp::Dense(dense) = &kind.mlp {
+        kind.mlp = Mlp::Experts(Experts {
+            experts: 4,
+            active: 2,
+            always: 0,
+            expert: Dense {
+                bias: false,
+                ..dense.clone()
+            },
+            capacity: None,
+            balance_loss: 0.01,
+            router_z_loss: 0.0,
+            share: None,
+        });
+    }
+    experiment
+}
+
 /// By an engine that runs collectives over replicas beside the computation.
 fn beside(mut experiment: Experiment) -> Experiment {
     experiment.plan.engine = "fsdp".to_owned();
@@ -119,12 +140,13 @@ impl Case {
     }
 }
 
-static CASES: LazyLock<[Case; 4]> = LazyLock::new(|| {
+static CASES: LazyLock<[Case; 5]> = LazyLock::new(|| {
     [
         Case::of(experiment("a100_40g", [1, 4], [4, 512, 8, 4])),
         Case::of(mixed(experiment("h100_80g", [2, 1], [3, 1024, 8, 4]))),
         Case::of(experiment("this_machine", [1, 4], [4, 128, 4, 4])),
         Case::of(beside(experiment("a100_40g", [2, 2], [3, 512, 8, 4]))),
+        Case::of(sparse(experiment("h100_80g", [1, 4], [2, 512, 8, 4]))),
     ]
 });
 

@@ -25,7 +25,7 @@ const LLAMA: [&str; 11] = [
 ];
 
 /// What is pinned, and on how many ranks.
-const PLACED: [(&str, u32, &[&str]); 10] = [
+const PLACED: [(&str, u32, &[&str]); 13] = [
     (
         "one rank",
         1,
@@ -111,6 +111,42 @@ const PLACED: [(&str, u32, &[&str]); 10] = [
             "model.head.bias=true",
             "model.head.cap=30",
             "model.mlp=gelu { form = tanh }",
+        ],
+    ),
+    (
+        "experts on tp2",
+        2,
+        &[
+            "plan.tp=2",
+            "plan.pp=1",
+            "model.biases=false",
+            "model.residual=sequential",
+            "model.mlp=moe { experts = 4, active = 2, expert = swiglu { width = 128 } }",
+            "model.mlp.router_z_loss=0.001",
+        ],
+    ),
+    (
+        "one expert and one for all, recomputed, in bf16",
+        1,
+        &[
+            "plan.tp=1",
+            "plan.pp=1",
+            "plan.recompute=full",
+            "model.biases=false",
+            "model.mlp=moe { experts = 3, active = 1, always = 1, expert = gelu { width = 128 } }",
+            "train.precision=bf16",
+        ],
+    ),
+    (
+        "a state space on tp2 in bf16",
+        2,
+        &[
+            "plan.tp=2",
+            "plan.pp=1",
+            "model.stack=4 * [layer(mamba)]",
+            "model.positions=none",
+            "model.norm=rmsnorm",
+            "train.precision=bf16",
         ],
     ),
 ];

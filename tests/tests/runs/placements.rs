@@ -157,13 +157,17 @@ fn train(workspace: &Workspace, placement: &Placement, settings: &[&str]) -> Tra
 }
 
 fn agree(settings: &[&str], check: impl Fn(&str, &Trained, &Trained)) {
+    agree_on(&OTHERS, settings, check);
+}
+
+fn agree_on(placements: &[Placement], settings: &[&str], check: impl Fn(&str, &Trained, &Trained)) {
     if have::worker().is_none() {
         return;
     }
     let home = Workspace::new();
     let one = train(&home, &ONE, settings);
     assert_eq!(one.losses.len(), 20);
-    for placement in &OTHERS {
+    for placement in placements {
         let away = home.beside();
         let other = train(&away, placement, settings);
         assert_eq!(
@@ -195,6 +199,39 @@ fn in_fp64_gradients_losses_and_weights_agree() {
             "{name}: weights of {which} differ by {weight:e}"
         );
     });
+}
+
+/// Of a model that is not the quickstart's.
+fn agree_in_fp64(placements: &[Placement], model: &[&str]) {
+    let settings = [model, &["train.precision=fp64"]].concat();
+    agree_on(placements, &settings, |name, one, other| {
+        let losses = loss_difference(&one.losses, &other.losses);
+        let (gradient, of) = state_difference(&one.checkpoint(1), &other.checkpoint(1), Kind::M);
+        println!("{name}: losses {losses:.1e}, gradients {gradient:.1e} ({of})");
+        assert!(
+            gradient <= 1e-10,
+            "{name}: gradients of {of} differ by {gradient:e}"
+        );
+        assert!(losses <= 1e-12, "{name}: losses differ by {losses:e}");
+    });
+}
+
+#[test]
+fn experts_agree_in_fp64() {
+    let model = [
+        "model.biases=false",
+        "model.mlp=moe { experts = 4, active = 2, always = 1, expert = swiglu { width = 64 } }",
+    ];
+    agree_in_fp64(&OTHERS[5..7], &model);
+}
+
+#[test]
+fn state_spaces_agree_in_fp64() {
+    let model = [
+        "model.stack=4 * [layer(mamba { state = 4 })]",
+        "model.positions=none",
+    ];
+    agree_in_fp64(&OTHERS[5..6], &model);
 }
 
 #[test]

@@ -59,6 +59,7 @@ impl HfModel {
     /// Something that GPT-NeoX does not have.
     pub fn of(plan: &Plan) -> Result<HfModel, ExportError> {
         let forward = forward(plan)?;
+        halves(forward)?;
         let (norms, heads) = (norms(forward)?, heads(forward)?);
         biases(plan)?;
         foreign(plan, norms.eps)?;
@@ -89,6 +90,17 @@ impl HfModel {
                 .any(|parameter| parameter.name == "head.weight"),
         })
     }
+}
+
+/// GPT-NeoX's layers attend, and have one feed-forward half.
+fn halves(forward: &Body) -> Result<(), ExportError> {
+    let what = |op: &Op| match op {
+        Op::Route(_) => Some("it has a mixture of experts"),
+        Op::Scan {} => Some("it has a state space"),
+        _ => None,
+    };
+    let found = forward.code.iter().find_map(|instr| what(&instr.op));
+    found.map_or(Ok(()), |what| inexpressible(what.to_owned()))
 }
 
 /// GPT-NeoX's feed-forward half has an exact GELU.
@@ -315,6 +327,23 @@ mod tests {
         }));
         let error = plain(&near).unwrap_err().to_string();
         assert!(error.contains("in a window"), "{error}");
+    }
+
+    #[test]
+    fn experts_and_state_spaces_are_refused() {
+        assert!(halves(&layer(&[])).is_ok());
+        let route = Op::Route(pleach_plan::Route {
+            active: 2,
+            normalised: true,
+        });
+        for (op, what) in [(route, "experts"), (Op::Scan {}, "state space")] {
+            let body = Body {
+                code: vec![instr(op, 1)],
+                ..layer(&[])
+            };
+            let error = halves(&body).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        }
     }
 
     #[test]
