@@ -22,7 +22,7 @@ pub use writer::{Place, TokenWriter, Written};
 use crate::DataError;
 use index::Index;
 
-/// What the system maps around a page that is touched.
+/// How far around a page that is touched the system maps others, on either side.
 const NEIGHBOURHOOD: usize = 1 << 16;
 
 /// An open token file.
@@ -166,8 +166,8 @@ impl TokenFile {
     /// Takes the pages out of this process's resident size, which would otherwise grow by sixteen a sample up to the whole
     /// file; they stay in the system's cache.
     fn let_go(&self, start: usize, bytes: usize) {
-        let first = start / NEIGHBOURHOOD * NEIGHBOURHOOD;
-        let end = (start + bytes).next_multiple_of(NEIGHBOURHOOD);
+        let first = start.saturating_sub(NEIGHBOURHOOD);
+        let end = (start + bytes).saturating_add(NEIGHBOURHOOD);
         let length = end.min(self.tokens.len()) - first;
         // SAFETY: the mapping is shared and of a file, so its pages come back with the same content when they are read.
         let advised = unsafe {

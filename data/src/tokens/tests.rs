@@ -248,3 +248,32 @@ fn writing_goes_on_where_it_was_synced() {
     };
     assert!(TokenWriter::resume(&whole, Kind::U16, beyond).is_err());
 }
+
+/// Resident bytes of this process's map of a file, where the system tells.
+fn resident(path: &Path) -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/smaps").ok()?;
+    let (_, map) = text.split_once(&*path.to_string_lossy())?;
+    let line = map.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+#[test]
+fn what_was_read_is_let_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.bin");
+    let mut writer = TokenWriter::create(&path, Kind::U8).unwrap();
+    for _ in 0..64 {
+        writer.sequence(&vec![7; 1 << 20], &path).unwrap();
+    }
+    writer.finish().unwrap();
+    let file = TokenFile::open(&path).unwrap();
+    let mut ids = [0; 300];
+    for sample in 0..4000u64 {
+        assert!(file.read(sample * 7_919 * 13 % (60 << 20), &mut ids));
+    }
+    let Some(held) = resident(&path) else {
+        return eprintln!("skipped: this system does not say what is resident");
+    };
+    assert!(held < 1 << 20, "{held} bytes of 64 MiB stay resident");
+}

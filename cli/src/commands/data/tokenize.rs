@@ -99,10 +99,7 @@ pub fn warn_of_skipped(screen: &Screen, description: &Description) {
         } else {
             "records were"
         };
-        let text = format!(
-            "{count} {were} left out, {fault}: {}",
-            places.join(", ")
-        );
+        let text = format!("{count} {were} left out, {fault}: {}", places.join(", "));
         screen.warn("pleach::data::skipped", &text);
     }
     if description.skipped_nuls > 0 {
