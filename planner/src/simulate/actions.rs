@@ -43,8 +43,6 @@ pub struct Work {
     pub busy: u32,
     /// Whether it is done once a step.
     pub once: bool,
-    /// Whether it issues a transfer.
-    pub issues: bool,
     /// Where it stands.
     pub place: Place,
 }
@@ -285,9 +283,7 @@ impl Compiler<'_, '_> {
                 Slot::Call(call) => {
                     let body = &self.costs.plan().bodies[call.body.0 as usize];
                     if let Some(inline) = &mut inline {
-                        for action in inline.before(body, call) {
-                            self.issue(action, &mut actions);
-                        }
+                        actions.extend(inline.before(body, call));
                     }
                     let once = !matches!(body.kind, BodyKind::Forward | BodyKind::Backward);
                     let passes = queue.as_mut().filter(|_| !once);
@@ -297,7 +293,7 @@ impl Compiler<'_, '_> {
                 Slot::Start(transfer) => {
                     let side = self.side(stage, index, transfer);
                     tokens.insert(transfer.token, side);
-                    self.issue(Action::Start(side), &mut actions);
+                    actions.push(Action::Start(side));
                 }
                 Slot::Wait(token) => {
                     let place = Place {
@@ -319,23 +315,9 @@ impl Compiler<'_, '_> {
                 Slot::Mark(Mark::StepBegin | Mark::StepEnd) => {}
             }
         }
+        let launch = self.costs.hardware().launch.value;
+        add_gaps(&mut actions, crate::cost::picoseconds(launch));
         actions
-    }
-
-    /// Adds an action; issuing a transfer leaves a gap, as before any other kernel.
-    fn issue(&self, action: Action, actions: &mut Vec<Action>) {
-        if let Action::Start(side) = action {
-            let gap = Work {
-                ps: crate::cost::picoseconds(self.costs.hardware().launch.value),
-                class: Class::Communication,
-                busy: 1_000_000,
-                once: false,
-                issues: true,
-                place: side.place,
-            };
-            actions.push(Action::Work(gap));
-        }
-        actions.push(action);
     }
 
     fn side(&mut self, stage: u32, slot: usize, transfer: &Transfer) -> Side {
@@ -457,10 +439,31 @@ impl Compiler<'_, '_> {
                 class,
                 busy: 0,
                 once,
-                issues: false,
                 place,
             };
             actions.extend((ps > 0).then_some(Action::Work(work)));
+        }
+    }
+}
+
+/// Issuing a transfer leaves a gap, as before any other kernel. It lengthens the work around it: what is sent waits for it, what is received
+/// is asked for ahead of it.
+fn add_gaps(actions: &mut [Action], gap: u64) {
+    let mut owed = 0;
+    for index in 0..actions.len() {
+        match actions[index] {
+            Action::Start(side) => {
+                let before = index.checked_sub(1).map(|before| &mut actions[before]);
+                match (side.kind, before) {
+                    (TransferKind::Send, Some(Action::Work(work))) => work.ps += gap,
+                    _ => owed += gap,
+                }
+            }
+            _ => {
+                if let Action::Work(work) = &mut actions[index] {
+                    work.ps += std::mem::take(&mut owed);
+                }
+            }
         }
     }
 }
@@ -483,7 +486,6 @@ fn action(cost: Cost, once: bool, place: Place) -> Action {
         class: cost.class,
         busy: cost.busy,
         once,
-        issues: false,
         place,
     };
     match cost.joins {

@@ -266,7 +266,6 @@ impl Queue {
             class: Class::Communication,
             busy: 0,
             once: false,
-            issues: false,
             place,
         }));
         number

@@ -243,7 +243,7 @@ impl Clock<'_> {
             (Class::Compute, false) => time.compute += wall,
         }
         let times = (start, self.now);
-        self.record(role, work.place, times, work.class, work.issues);
+        self.record(role, work.place, times, work.class, false);
     }
 
     fn record(

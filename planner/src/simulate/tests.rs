@@ -150,12 +150,21 @@ fn every_transfer_is_issued() {
     (links.intra_node.value, links.intra_latency.value) = (1e30, 1e-30);
     let launch = crate::cost::picoseconds(hardware.launch.value);
     let simulation = simulate(&plan, &hardware, Detail::Calls);
-    let issued = |role: &pleach_plan::Role| {
-        let starts = role.slots.iter();
-        starts.filter(|slot| matches!(slot, Slot::Start(_))).count() as u64
-    };
+    let cluster = cluster("a100_80g", 2);
+    let costs = Costs::new(&plan, &hardware, &cluster);
     for (role, time) in plan.roles.iter().zip(&simulation.roles) {
-        assert!(launch > 0 && time.communication >= issued(role) * launch);
+        let alone = |slot: &Slot| match slot {
+            Slot::Call(call) => {
+                let summary = actions::summary(&costs, &plan.bodies[call.body.0 as usize]);
+                let layers = call.layers.map_or(1, |[first, last]| last - first + 1);
+                u64::from(layers) * (summary.compute + summary.communication)
+            }
+            Slot::Start(_) => launch,
+            Slot::Wait(_) | Slot::Mark(_) => 0,
+        };
+        let worked: u64 = role.slots.iter().map(alone).sum();
+        let busy = time.compute + time.communication + time.optimizer;
+        assert!(launch > 0 && busy >= worked, "{busy} {worked}");
     }
 }
 
