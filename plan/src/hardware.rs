@@ -161,6 +161,9 @@ pub struct Overhead {
     pub context: Figure,
     /// The communication library's buffers, for all groups together.
     pub communication: Figure,
+    /// What the allocator holds in pieces that it cannot join, as a part of the activations at the peak, beyond an engine's own slack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<Figure>,
 }
 
 /// How devices are joined. A spec's cluster may name other bandwidths; efficiencies and latencies are taken from here.

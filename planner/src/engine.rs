@@ -268,10 +268,13 @@ pub const MEGATRON: Engine = Engine {
 pub const MEGATRON_2022: Engine = Engine {
     name: "megatron_2022",
     sequence_parallel: true,
+    fused_weight_gradient: true,
+    narrow_gradients: Narrow::Never,
     overlapped_reduction: true,
     gathers_again: true,
     facts: &[
         "of what sequence parallelism gathers only the own part is kept, and gathered again for backward (arXiv 2205.05198, section 4.2.2)",
+        "weight gradients added in 32 bits by the product itself (gradient accumulation fusion, in Megatron-LM since February 2022; it needs gradients in 32 bits)",
         "as megatron; gradients are reduced over tensor-parallel ranks beside the product for the weights (arXiv 2205.05198, section 4.2.2)",
     ],
     ..MEGATRON

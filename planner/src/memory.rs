@@ -145,6 +145,10 @@ fn sizes(costs: &Costs<'_>) -> Vec<u64> {
         let (companion, extra) = match instr.op {
             Op::Attention(_) => (instr.outs.get(1), costs.kept_scores(instr)),
             Op::CrossEntropyTerms { .. } => (instr.outs.first(), costs.wide_logits(instr)),
+            Op::LayerNorm { .. } | Op::RmsNorm { .. } => {
+                (instr.outs.last(), costs.plain_norm(instr))
+            }
+            Op::Gated { .. } => (instr.outs.first(), costs.plain_gate(instr)),
             _ => (None, 0),
         };
         if let Some(id) = companion {
@@ -301,7 +305,7 @@ fn stage(costs: &Costs<'_>, sizes: &[u64], profiles: &[Profile], role: &Role) ->
     let gradients = gradients + beside;
     let buffers = others + workspace + bucket;
     let allocated = parameters + gradients + optimizer + activations + buffers;
-    let overhead = overhead(costs, allocated);
+    let overhead = overhead(costs, allocated, activations);
     StageMemory {
         parameters,
         gradients,
@@ -378,7 +382,8 @@ fn bucket(costs: &Costs<'_>, gradients: u64) -> u64 {
     }
 }
 
-fn overhead(costs: &Costs<'_>, allocated: u64) -> u64 {
+/// What a rank holds beside live tensors.
+fn overhead(costs: &Costs<'_>, allocated: u64, activations: u64) -> u64 {
     let hardware = costs.hardware();
     let communication = if costs.plan().mesh.ranks() > 1 {
         hardware.overhead.communication.value
@@ -389,7 +394,17 @@ fn overhead(costs: &Costs<'_>, allocated: u64) -> u64 {
         Kind::Gpu => costs.engine().allocator_slack,
         Kind::Cpu => 0.0,
     };
-    libm::round(hardware.overhead.context.value + communication + slack * allocated as f64) as u64
+    let pieces = hardware
+        .overhead
+        .pieces
+        .as_ref()
+        .map_or(0.0, |part| part.value);
+    libm::round(
+        hardware.overhead.context.value
+            + communication
+            + slack * allocated as f64
+            + pieces * activations as f64,
+    ) as u64
 }
 
 impl Costs<'_> {
@@ -430,6 +445,25 @@ impl Costs<'_> {
             .map_or(0, |id| self.plan().tensors[id.0 as usize].elements());
         if self.engine().wide_logits {
             4 * logits
+        } else {
+            0
+        }
+    }
+
+    /// What a norm by plain operators keeps beyond its input and statistics: the input in 32 bits, and what is multiplied with the weight in 16.
+    fn plain_norm(&self, instr: &Instr) -> u64 {
+        let elements = self.plan().tensors[instr.ins[0].0 as usize].elements();
+        if self.engine().norm_passes > 1.0 {
+            6 * elements
+        } else {
+            0
+        }
+    }
+
+    /// What a gate by plain operators keeps beyond its operands: what the nonlinearity gave.
+    fn plain_gate(&self, instr: &Instr) -> u64 {
+        if self.engine().gate_passes > 1.0 {
+            self.size(instr.outs[0])
         } else {
             0
         }

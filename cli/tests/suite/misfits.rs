@@ -48,8 +48,7 @@ const PINNED: &str = r#"pleach::memory::placement_too_large
     ·                                 ╰── 96 x # GiB
  38 │ 
     ╰────
-  help: `recompute = full` brings it to # GiB; or `micro_batch = 1` brings
-        it to # GiB
+  help: `recompute = full` brings it to # GiB
 "#;
 
 const UNREACHABLE: &str = r#"pleach::plan::law

@@ -161,7 +161,7 @@ fn machines_without_a_table_are_planned_from_their_data_sheet_and_it_is_said() {
 #[test]
 fn a_run_that_fits_nowhere_is_told_beside_the_others() {
     let folder = folder();
-    let small = "cluster=a100_40g { nodes = 1, memory = 2900 MiB }";
+    let small = "cluster=a100_40g { nodes = 1, memory = 3440 MiB }";
     let output = run(folder.path(), &["sweep", "suite.pleach", "--set", small]);
     let text = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");

@@ -153,6 +153,7 @@ fn measure(
         overhead: Overhead {
             context: measured(context as f64),
             communication: measured(communication.max(1) as f64),
+            pieces: None,
         },
         links: None,
         gemm: alone.gemm,

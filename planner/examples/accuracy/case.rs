@@ -39,6 +39,8 @@ pub struct Predicted {
     pub peak: u64,
     /// Bytes of the fullest rank, as PyTorch's allocator counts them: without the context and the communication library.
     pub held: u64,
+    /// Bytes of activations at that peak.
+    pub activations: u64,
     /// Bytes of a device.
     pub capacity: u64,
 }
@@ -138,12 +140,15 @@ impl Case {
             let memory = memory::stages(&costs);
             let simulated =
                 simulate::run(&costs, Detail::Calls).map_err(|stuck| stuck.to_string())?;
-            let peak = memory.iter().map(|stage| stage.peak).max().unwrap_or(0);
+            let fullest = memory.iter().max_by_key(|stage| stage.peak);
+            let (peak, activations) =
+                fullest.map_or((0, 0), |stage| (stage.peak, stage.activations));
             let beside = table.overhead.context.value + table.overhead.communication.value;
             Ok(Predicted {
                 step: simulated.step as f64 / 1e12,
                 shares: Shares(simulated.mean()),
                 peak,
+                activations,
                 held: peak.saturating_sub(beside as u64),
                 capacity: evaluate::capacity(&self.experiment, table),
             })

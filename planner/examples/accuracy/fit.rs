@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pleach_planner::hardware::{self, fitted::Fitted};
 
 use super::case::Case;
+use super::fit_memory;
 use super::rows::Row;
 use super::split::{FOLDS, Split, is_trained};
 
@@ -17,11 +18,11 @@ const COUNT: usize = 7;
 
 /// Where the constants begin, and how far they are believed to lie from there, in logarithms.
 const PRIOR: [(f64, f64); COUNT] = [
-    (0.95, 0.10),
+    (1.00, 0.06),
     (0.95, 0.15),
-    (0.85, 0.15),
-    (0.90, 0.25),
-    (0.90, 0.25),
+    (1.00, 0.10),
+    (1.00, 0.12),
+    (0.90, 0.20),
     (1.00, 0.30),
     (3e-5, 0.50),
 ];
@@ -75,6 +76,7 @@ pub fn fit(rows: &[Row], split: &Split) -> Result {
 fn fit_chip(chip: &str, cases: &[&(&Row, Case)], split: &Split, result: &mut Result) {
     let mut at = PRIOR.map(|(value, _)| value);
     let mut samples = Vec::new();
+    let peaks = fit_memory::measure(cases, split);
     for step in 0..STEPS {
         let base = at;
         samples = measure(cases, split, base);
@@ -83,18 +85,16 @@ fn fit_chip(chip: &str, cases: &[&(&Row, Case)], split: &Split, result: &mut Res
         if step + 1 == STEPS {
             for fold in 0..FOLDS {
                 let values = solve(&samples, base, |sample| sample.fold != fold);
+                let memory = fit_memory::solve(&peaks, |peak| peak.fold != fold);
                 let name = Split::fold_name(chip, fold);
-                result
-                    .held_out
-                    .insert(name, Fitted::from_values(rounded(values)));
+                result.held_out.insert(name, constants(values, memory));
             }
             let groups: BTreeSet<&str> = samples.iter().map(|sample| sample.group).collect();
             for group in groups {
                 let values = solve(&samples, base, |sample| sample.group != group);
+                let memory = fit_memory::solve(&peaks, |peak| peak.group != group);
                 let name = Split::source_name(chip, group);
-                result
-                    .held_out
-                    .insert(name, Fitted::from_values(rounded(values)));
+                result.held_out.insert(name, constants(values, memory));
             }
         }
     }
@@ -103,7 +103,7 @@ fn fit_chip(chip: &str, cases: &[&(&Row, Case)], split: &Split, result: &mut Res
     let fitted = Fitted {
         rows: u32::try_from(samples.len()).unwrap_or(u32::MAX),
         source: format!("published runs: {}", groups.join(", ")),
-        ..Fitted::from_values(rounded(at))
+        ..constants(at, fit_memory::solve(&peaks, |_| true))
     };
     result.full.insert(chip.to_owned(), fitted);
 }
@@ -195,7 +195,8 @@ fn eliminate(mut system: [[f64; COUNT + 1]; COUNT]) -> [f64; COUNT] {
     found
 }
 
-/// Three figures of each.
-fn rounded(values: [f64; COUNT]) -> [f64; COUNT] {
-    values.map(|value| format!("{value:.2e}").parse().unwrap_or(value))
+/// The constants, three figures of each.
+fn constants(values: [f64; COUNT], memory: [f64; 2]) -> Fitted {
+    let rounded = |value: f64| format!("{value:.2e}").parse().unwrap_or(value);
+    Fitted::from_values(values.map(rounded)).with_memory(memory.map(rounded))
 }

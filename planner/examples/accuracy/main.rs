@@ -2,7 +2,7 @@
 //!
 //! In comes the folder with the files of published runs, out comes a table: for each set of rows the error of the step time beside what existing tools score
 //! there, the regret of choosing by prediction, the share of rows inside the band, then peak memory, calls of out-of-memory, and what was not predicted, with
-//! the reason and the count; it fails where `hardware/bands.toml` is not what these rows say. With `--rows` every row is listed, with `--only=SOURCE` nothing but that source is priced; `--bands` writes `hardware/bands.toml` anew instead; `--fit` writes the constants of
+//! the reason and the count; it fails where `hardware/bands.toml` is not what these rows say. With `--rows` every row is listed, with `--row=ID` what one row's bodies cost, with `--only=SOURCE` nothing but that source is priced; `--bands` writes `hardware/bands.toml` anew instead; `--fit` writes the constants of
 //! each chip (`hardware/fitted`) and those with parts held out (`held_out.toml`).
 //!
 //! Every figure is of rows that were held out: constants and bands are learned without the row's configuration, and again without its whole source.
@@ -12,6 +12,8 @@
 mod bands;
 mod case;
 mod fit;
+mod fit_memory;
+mod parts;
 mod priced;
 mod rows;
 mod sets;
@@ -54,6 +56,9 @@ fn main() -> ExitCode {
 
 fn run(folder: &Path, checkout: &Path, has: impl Fn(&str) -> bool) -> Result<String, String> {
     let mut rows = rows::read(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    if let Some(row) = rows.iter().find(|row| has(&format!("--row={}", row.id()))) {
+        return parts::list(row);
+    }
     let split = Split::of(&rows);
     let some = rows
         .iter()

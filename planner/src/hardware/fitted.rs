@@ -1,7 +1,7 @@
 //! Constants of a chip that were fitted to published runs: what parts of a table's figures training reaches.
 //!
 //! A benchmark that runs one kernel again and again is faster than the same kernel within a step: clocks fall under load, kernels wait for each other,
-//! networks are shared. Seven parts for each chip say by how much; `cargo xtask accuracy --fit` writes them from all rows of the chip at once, never for
+//! networks are shared. Seven parts for each chip say by how much, two more what memory holds beside tensors; `cargo xtask accuracy --fit` writes them from all rows of the chip at once, never for
 //! one row, and says how well they do on rows that they were not fitted to (`hardware/fitted/*.toml`).
 
 use pleach_plan::hardware::{Figure, Hardware};
@@ -47,6 +47,12 @@ pub struct Fitted {
     pub launch: f64,
     /// Seconds that the host takes to issue an operation.
     pub host: f64,
+    /// What the allocator holds in pieces that it cannot join, as a part of the activations at the peak.
+    #[serde(default)]
+    pub pieces: f64,
+    /// Bytes that the device shows beyond tensors, the table's context and its communication library.
+    #[serde(default)]
+    pub beside: f64,
 }
 
 impl Fitted {
@@ -76,7 +82,11 @@ impl Fitted {
             let logarithms = all.iter().map(|values| libm::log(values[index].max(1e-12)));
             libm::exp(logarithms.sum::<f64>() / all.len() as f64)
         };
-        Self::from_values(std::array::from_fn(mean))
+        let files = SHIPPED.iter().filter_map(|(chip, _)| Self::of(chip));
+        let memory: Vec<[f64; 2]> = files.map(|own| [own.pieces, own.beside]).collect();
+        let plain =
+            |index: usize| memory.iter().map(|own| own[index]).sum::<f64>() / memory.len() as f64;
+        Self::from_values(std::array::from_fn(mean)).with_memory([plain(0), plain(1)])
     }
 
     /// The constants in the order of [`NAMES`].
@@ -105,6 +115,18 @@ impl Fitted {
             inter,
             launch,
             host,
+            pieces: 0.0,
+            beside: 0.0,
+        }
+    }
+
+    /// The same with what memory holds: a part of the activations in pieces, and bytes beside.
+    #[must_use]
+    pub fn with_memory(self, [pieces, beside]: [f64; 2]) -> Self {
+        Fitted {
+            pieces,
+            beside,
+            ..self
         }
     }
 
@@ -134,6 +156,11 @@ impl Fitted {
             .iter_mut()
             .flat_map(|curve| &mut curve.points);
         points.for_each(|point| point.seconds /= self.intra);
+        hardware.overhead.communication.value += self.beside;
+        hardware.overhead.pieces = (self.pieces > 0.0).then(|| Figure {
+            value: self.pieces,
+            source: "fitted".to_owned(),
+        });
         hardware.host = (self.host > 0.0).then(|| Figure {
             value: self.host,
             source: "fitted".to_owned(),
@@ -159,6 +186,8 @@ mod tests {
             let parts = &fitted.values()[..6];
             assert!(parts.iter().all(|part| (0.2..5.0).contains(part)), "{chip}");
             assert!((0.0..1e-4).contains(&host), "{chip}");
+            assert!((0.0..1.0).contains(&fitted.pieces), "{chip}");
+            assert!((0.0..1e10).contains(&fitted.beside), "{chip}");
             assert_eq!(
                 Fitted::from_values(fitted.values()).values(),
                 fitted.values()

@@ -226,7 +226,7 @@ mod tests {
         let error = find("b300", None).unwrap_err();
         assert!(error.to_string().contains("a100_40g"), "{error}");
         let text = SHIPPED[0].1.replace(
-            "bandwidth = { value = 1.39e12",
+            "bandwidth = { value = 1.36e12",
             "bandwidth = { value = -1.0",
         );
         assert_eq!(

@@ -112,7 +112,7 @@ pub fn shard_block(block: &Block, rules: Rules) -> Option<Sharded> {
         if index == boundary {
             states = states
                 .into_iter()
-                .filter_map(|state| search.cross(state))
+                .flat_map(|state| search.cross(&state))
                 .collect();
         }
         let allowed = search.allowed(node);
@@ -179,22 +179,30 @@ impl<'b> Search<'b> {
         }
     }
 
-    /// From forward to backward: the output goes onto its wire, each saved value keeps one form, its gradient arrives.
-    fn cross(&self, mut state: State) -> Option<State> {
-        if let Some(output) = self.block.output {
-            self.convert(&mut state, output, self.wire, false)?;
-        }
-        if !self.rules.recompute {
+    /// From forward to backward: the output goes onto its wire, each saved value keeps one form, its gradient arrives. Either the smallest form is
+    /// kept, and backward gathers it again, or the whole value where forward gathered it.
+    fn cross(&self, state: &State) -> Vec<State> {
+        let smallest = |forms: Forms| forms.iter().next().map(Forms::only);
+        let whole = |forms: Forms| forms.has(R).then_some(Forms::only(R));
+        let both: [&dyn Fn(Forms) -> Option<Forms>; 2] =
+            [&smallest, &|forms| whole(forms).or_else(|| smallest(forms))];
+        let kept = if self.rules.recompute { 1 } else { 2 };
+        let crossed = both[..kept].iter().map(|keep| {
+            let mut state = state.clone();
+            if let Some(output) = self.block.output {
+                self.convert(&mut state, output, self.wire, false)?;
+            }
             for (index, forms) in state.forms.iter_mut().enumerate() {
-                if transient(&self.block.values[index].kind) {
-                    *forms = forms.iter().next().map(Forms::only).unwrap_or_default();
+                if !self.rules.recompute && transient(&self.block.values[index].kind) {
+                    *forms = keep(*forms).unwrap_or_default();
                 }
             }
-        }
-        if let Some(gradient) = self.block.gradient_in {
-            state.forms[gradient.0] = Forms::only(self.wire);
-        }
-        Some(state)
+            if let Some(gradient) = self.block.gradient_in {
+                state.forms[gradient.0] = Forms::only(self.wire);
+            }
+            Some(state)
+        });
+        crossed.flatten().collect()
     }
 
     fn finish(&self, mut state: State) -> Option<State> {
