@@ -57,7 +57,9 @@ fn commands(text: &str) -> Vec<Vec<String>> {
 
 /// Whether a program answers `SUBCOMMAND --help` where all the long options that are used are listed.
 fn is_understood(program: &mut Command, words: &[String]) -> bool {
-    let Ok(output) = program.args(words.first()).arg("--help").output() else {
+    // Commands of commands stand before the first option, with plain words that help overlooks.
+    let named = words.iter().take_while(|word| !word.starts_with('-'));
+    let Ok(output) = program.args(named).arg("--help").output() else {
         return false;
     };
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
