@@ -1,8 +1,8 @@
 //! Memory of a stage by kind: lifetimes of the plan, plus what an engine and a device hold beside them.
 //!
 //! Live bytes are those of `plan::ledger`, found without unrolling: a body is walked once, a call for `n` layers repeats its net
-//! change. On top come named extras, each visible in the result: scores that an engine stores, its reduction bucket, the
-//! allocator's slack, the device's context and the communication library.
+//! change. On top come named extras, each visible in the result: scores that an engine stores, what its plain operators keep, its
+//! reduction bucket, the allocator's slack and pieces, the device's context and the communication library.
 
 use std::collections::BTreeMap;
 
