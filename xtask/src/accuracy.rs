@@ -8,7 +8,7 @@ use crate::process::{self, Failure, cargo};
 /// Where the published runs lie, seen from the checkout.
 const RUNS: &str = "../shared/data/published";
 
-/// Prints the table. Flags of the example: `--rows` lists every row, `--bands` writes the bands, `--fit` the constants of each chip.
+/// Prints the table. Flags of the example: `--rows` lists every row, `--row=ID` what one row's bodies cost, `--only=SOURCE` prices one source, `--bands` writes the bands, `--fit` the constants of each chip.
 ///
 /// # Errors
 /// The published runs are not there, or the planner does not build.

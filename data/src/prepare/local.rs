@@ -10,7 +10,7 @@ use pleach_plan::{Component, DataPlan};
 use pleach_storage::files::{At, remove_folder, sync_folder, sync_parent};
 use pleach_storage::lockfile::Content;
 
-use super::{Prepared, PreparedComponent, prepared, whole};
+use super::{Prepared, PreparedComponent, prepared};
 use crate::DataError;
 use crate::text::{Fields, Input, inputs};
 use crate::tokenize::{self, Job, SYNC_EVERY};
@@ -52,32 +52,32 @@ pub(super) fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepar
         .map(|component| origin(data, component, from));
     let origins: Vec<Origin> = origins.collect::<Result<_, _>>()?;
     let key = key(data, &tokenizer, &origins)?;
-    let folder = cache.join(&key);
-    if let Ok(prepared) = whole(&folder) {
-        return Ok(prepared);
-    }
-    fs::create_dir_all(cache).at("create", cache)?;
-    let guard_path = cache.join(format!("{key}.lock"));
-    let guard = File::create(&guard_path).at("create", &guard_path)?;
-    guard.lock().at("lock", &guard_path)?;
-    if let Ok(prepared) = whole(&folder) {
-        return Ok(prepared);
-    }
+    super::once(cache, &key, |folder| {
+        fill(data, &tokenizer, origins, folder)
+    })
+}
+
+/// Makes all components aside, and gives the folder its name last; what is made already is gone on with.
+fn fill(
+    data: &DataPlan,
+    tokenizer: &Tokenizer,
+    origins: Vec<Origin>,
+    folder: &Path,
+) -> Result<(), DataError> {
     let partial = folder.with_extension("partial");
     fs::create_dir_all(&partial).at("create", &partial)?;
     let mut components = Vec::new();
     for (number, (component, origin)) in data.mix.iter().zip(origins).enumerate() {
         components.push(match origin {
             Origin::Tokens(path) => as_it_is(component, &path)?,
-            Origin::Text(inputs) => made(data, number, inputs, &tokenizer, &partial)?,
+            Origin::Text(inputs) => made(data, number, inputs, tokenizer, &partial)?,
         });
     }
     prepared::write(&partial, &data.source, components)?;
     sync_folder(&partial)?;
-    remove_folder(&folder)?;
-    fs::rename(&partial, &folder).at("rename", &partial)?;
-    sync_parent(&folder)?;
-    whole(&folder)
+    remove_folder(folder)?;
+    fs::rename(&partial, folder).at("rename", &partial)?;
+    Ok(sync_parent(folder)?)
 }
 
 /// What a component is made from, found below the spec's folder.

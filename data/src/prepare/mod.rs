@@ -76,7 +76,20 @@ pub fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepared, Dat
     let mix = Mix::new(&data.mix)?;
     let (lock, content) = cargo::find_lock(from)?;
     let key = key(&content, data, &mix);
-    let folder = cache.join(&key);
+    once(cache, &key, |folder| {
+        let packages = cargo::packages(&lock)?;
+        prepare(folder, data, &mix, &packages)
+            .inspect_err(|_| drop(remove_folder(&folder.with_extension("partial"))))
+    })
+}
+
+/// The folder of a key, made by one process while others that want it wait.
+fn once(
+    cache: &Path,
+    key: &str,
+    make: impl FnOnce(&Path) -> Result<(), DataError>,
+) -> Result<Prepared, DataError> {
+    let folder = cache.join(key);
     if let Ok(prepared) = whole(&folder) {
         return Ok(prepared);
     }
@@ -84,13 +97,11 @@ pub fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepared, Dat
     let guard_path = cache.join(format!("{key}.lock"));
     let guard = File::create(&guard_path).at("create", &guard_path)?;
     guard.lock().at("lock", &guard_path)?;
-    // Somebody else may have prepared it while this process waited.
+    // Somebody else may have made it while this process waited.
     if let Ok(prepared) = whole(&folder) {
         return Ok(prepared);
     }
-    let packages = cargo::packages(&lock)?;
-    prepare(&folder, data, &mix, &packages)
-        .inspect_err(|_| drop(remove_folder(&folder.with_extension("partial"))))?;
+    make(&folder)?;
     whole(&folder)
 }
 

@@ -88,14 +88,7 @@ impl Dealer {
 
     /// Lets a component wait for its next turn. Before sample `i` is dealt it is owed `share × (i + 1) / period − taken`.
     fn wait(&mut self, component: u16) {
-        let number = usize::from(component);
-        let [share, period, slack, taken] = [
-            self.shares[number],
-            self.period,
-            self.slack,
-            self.taken[number],
-        ]
-        .map(u128::from);
+        let [share, period, slack, taken] = self.figures(component);
         let from = ((taken * slack + 1) * period).div_ceil(slack * share) - 1;
         self.waiting.push(Waiting {
             from: u64::try_from(from).unwrap_or(u64::MAX),
@@ -103,20 +96,25 @@ impl Dealer {
         });
     }
 
-    fn turn(&self, component: u16) -> Due {
+    /// A component's share, the period, the slack, and what was taken of it.
+    fn figures(&self, component: u16) -> [u128; 4] {
         let number = usize::from(component);
-        let [share, period, slack, taken] = [
+        [
             self.shares[number],
             self.period,
             self.slack,
             self.taken[number],
         ]
-        .map(u128::from);
+        .map(u128::from)
+    }
+
+    fn turn(&self, component: u16) -> Due {
+        let [share, period, slack, taken] = self.figures(component);
         let (whole, unit) = ((taken * slack + slack - 1) * period, slack * share);
         Due {
             ends: u64::try_from(whole / unit).unwrap_or(u64::MAX),
             rest: whole % unit,
-            share: self.shares[number],
+            share: self.shares[usize::from(component)],
             component,
         }
     }
