@@ -82,6 +82,7 @@ pub struct Done {
 pub fn run(job: &Job, tell: &mut dyn FnMut(&Progress)) -> Result<Done, DataError> {
     let identity = identity(job);
     if let Some(description) = finished(job, &identity)? {
+        clear(&ending(&job.out, "partial"), &job.out)?;
         return Ok(Done {
             description,
             was_there: true,
@@ -179,6 +180,18 @@ fn lock(partial: &Path, out: &Path) -> Result<File, DataError> {
             path: ending(out, "bin"),
         }),
         Err(fs::TryLockError::Error(error)) => Err(error).at("lock", &path).map_err(Into::into),
+    }
+}
+
+/// Deletes what a process that was killed behind the last name has left. Whoever still writes holds the lock or has tokens there.
+fn clear(partial: &Path, out: &Path) -> Result<(), DataError> {
+    if !partial.exists() || partial.join("tokens.bin").exists() {
+        return Ok(());
+    }
+    match lock(partial, out) {
+        Ok(_lock) => Ok(remove_folder(partial)?),
+        Err(DataError::Busy { .. }) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -182,6 +182,25 @@ fn bad_lines_are_counted_with_their_places_or_end_it() {
     assert_eq!(lines(Fault::NoString), [Some(6)]);
 }
 
+#[test]
+fn what_a_kill_behind_the_last_name_leaves_is_cleared() {
+    let folder = tempfile::tempdir().unwrap();
+    texts(folder.path());
+    let job = job(folder.path(), "one", 1);
+    quiet(&job).unwrap();
+    let partial = folder.path().join("one.partial");
+    for left in ["lock", "state.json"] {
+        fs::create_dir_all(&partial).unwrap();
+        fs::write(partial.join(left), "").unwrap();
+    }
+    let writer = lock(&partial, &job.out).unwrap();
+    assert!(quiet(&job).unwrap().was_there);
+    assert!(partial.exists(), "another process holds the lock");
+    drop(writer);
+    assert!(quiet(&job).unwrap().was_there);
+    output(folder.path(), "one");
+}
+
 /// Tokenizes where it is told to; there for [`killed_fifty_times_it_writes_the_same`], which kills it.
 #[test]
 fn a_process_to_kill() {

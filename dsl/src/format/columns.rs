@@ -69,12 +69,13 @@ impl Layout<'_> {
         }
     }
 
-    /// Whether a blank line stands between two bytes.
+    /// Whether a blank line stands between two bytes, or one that had nothing but a comma.
     fn is_apart(&self, from: usize, to: usize) -> bool {
         let mut blank = false;
         let mut lines = self.text[from..to].split('\n').skip(1).peekable();
+        let nothing = |sign: char| sign.is_whitespace() || sign == ',';
         while let Some(line) = lines.next() {
-            blank |= lines.peek().is_some() && line.trim().is_empty();
+            blank |= lines.peek().is_some() && line.chars().all(nothing);
         }
         blank
     }

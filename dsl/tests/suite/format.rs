@@ -165,6 +165,13 @@ fn one_wide_thing_does_not_widen_everything() {
     }
 }
 
+#[test]
+fn a_line_with_nothing_but_a_comma_counts_as_blank() {
+    let text = "model a {\n  seed = 1\n  ,\n  layers = 2\n}\n";
+    let formatted = laid_out("comma", text);
+    assert_eq!(formatted, "model a {\n  seed = 1\n\n  layers = 2\n}\n");
+}
+
 /// All texts that are laid out already, for changing their spaces.
 fn texts() -> Vec<String> {
     ["examples", "presets", "tests/spec/samples"]
