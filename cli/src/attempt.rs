@@ -4,7 +4,7 @@
 //! begins and again when it ends, so that a launcher that was killed leaves an attempt without an end.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pleach_plan::Plan;
@@ -12,6 +12,8 @@ use pleach_storage::checkpoint::{self, Checkpoint};
 use pleach_storage::run::{Attempt, RunError, RunFolder, RunRecord, WorkerExit};
 use serde_json::json;
 
+use crate::consumed::{self, Given, Stretch};
+use crate::data::Ready;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::launch::ending::{Ending, Rank};
@@ -28,8 +30,8 @@ pub struct Run<'p> {
     pub folder: RunFolder,
     /// The plan that stands in it.
     pub plan: &'p Plan,
-    /// The prepared data.
-    pub data: PathBuf,
+    /// The prepared data, and the order that it is read in.
+    pub data: &'p Ready,
     /// Steps done that the attempt goes on from; none to begin.
     pub resume: Option<u64>,
     /// End after so many steps of the run.
@@ -42,9 +44,6 @@ pub struct Run<'p> {
 pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     let worker = find::worker()?;
     let _lock = run.folder.lock().map_err(|error| run_failure(&error))?;
-    run.folder
-        .clear_failures()
-        .map_err(|error| run_failure(&error))?;
     let mut record = run
         .folder
         .read_record()
@@ -55,22 +54,27 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     run.folder
         .write_record(record)
         .map_err(|error| run_failure(&error))?;
-    let ranks = run.plan.mesh.ranks();
-    let job = Job {
-        worker,
-        arguments: arguments(run),
-        ranks,
-        logs: run.folder.logs(),
+    let mut phases = Vec::new();
+    let (ending, exit) = loop {
+        let number = run.plan.phase_after(done(run, &phases));
+        let ended = phase(screen, run, &worker, number, phases.is_empty());
+        let (measured, ending) = ended.inspect_err(|_| {
+            if phases.is_empty() {
+                never_began(run, record);
+            }
+        })?;
+        let exit = ending.exit(measured.first_step.is_some());
+        phases.push((number, measured));
+        if exit != Exit::Fine || done(run, &phases) >= run.last() {
+            break (ending, exit);
+        }
     };
-    let last = run.steps.unwrap_or(u64::MAX).min(run.plan.training.steps);
-    let mut progress = Progress::new(screen, last, ranks);
-    let ending = supervise(&job, &mut |rank, event: Event| progress.hear(rank, &event));
-    progress.finish();
-    let measured = std::mem::take(&mut progress.measured);
-    let ending = ending.inspect_err(|_| never_began(run, record))?;
-    let ending = ending.with_records(run.folder.read_failures(ranks).unwrap_or_default());
-    let met = measured.first_step.is_some();
-    let exit = ending.exit(met);
+    let measured: Vec<&Measured> = phases.iter().map(|(_, measured)| measured).collect();
+    let measured = Measured::joined(&measured);
+    let whole = 0..measured.last_step;
+    let stretches = Stretch::of(run.plan);
+    let given = consumed::given(&stretches, &run.data.orders, &run.data.prepared, &whole);
+    record.consumed = given.iter().flat_map(|given| given.rows.clone()).collect();
     if let Some(attempt) = record.attempts.last_mut() {
         end(attempt, &measured, &ending, exit);
     }
@@ -78,12 +82,68 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
         // How the run ended matters more than that it could not be written down.
         screen.warn("pleach::run::file", &error.to_string());
     }
-    let told = tell(screen, run, &ending, &measured, exit);
-    if run.is_new && refused(exit) {
+    let is_gone = run.is_new && phases.len() == 1 && refused(exit);
+    let told = tell(
+        screen,
+        run,
+        &ending,
+        &Told {
+            phases: &phases,
+            measured: &measured,
+            given: &given,
+            is_gone,
+        },
+        exit,
+    );
+    if is_gone {
         // It never began: what it was refused for is told, and its name is free again.
         let _ = std::fs::remove_dir_all(run.folder.path());
     }
     told
+}
+
+/// Steps of the run that are done behind these phases.
+fn done(run: &Run<'_>, phases: &[(usize, Measured)]) -> u64 {
+    let before = run.resume.unwrap_or(0);
+    phases
+        .last()
+        .map_or(before, |(_, measured)| measured.last_step)
+}
+
+/// Starts the workers of a phase and watches them to their end.
+fn phase(
+    screen: &Screen,
+    run: &Run<'_>,
+    worker: &Path,
+    number: usize,
+    is_first: bool,
+) -> Outcome<(Measured, Ending)> {
+    let plan = run.plan.phases().nth(number).unwrap_or(run.plan);
+    let ranks = plan.mesh.ranks();
+    if let Some(name) = &plan.training.phase {
+        let (first, last) = (plan.training.begins.steps + 1, plan.training.steps);
+        screen.note(&format!("phase `{name}`: steps {first} to {last}"));
+    }
+    let cleared = run.folder.clear_failures();
+    cleared.map_err(|error| run_failure(&error))?;
+    let job = Job {
+        worker: worker.to_owned(),
+        arguments: arguments(run, number, !is_first || run.resume.is_some()),
+        ranks,
+        logs: run.folder.logs(),
+    };
+    let mut progress = Progress::new(screen, run.last(), ranks);
+    let ending = supervise(&job, &mut |rank, event: Event| progress.hear(rank, &event));
+    progress.finish();
+    let ending = ending?.with_records(run.folder.read_failures(ranks).unwrap_or_default());
+    Ok((std::mem::take(&mut progress.measured), ending))
+}
+
+impl Run<'_> {
+    /// The step behind which it ends.
+    fn last(&self) -> u64 {
+        self.steps.unwrap_or(u64::MAX).min(self.plan.run_steps())
+    }
 }
 
 /// Takes back what was written before the workers could not be started.
@@ -101,15 +161,16 @@ fn refused(exit: Exit) -> bool {
     matches!(exit, Exit::Wish | Exit::Machine)
 }
 
-fn arguments(run: &Run<'_>) -> Vec<OsString> {
+fn arguments(run: &Run<'_>, phase: usize, resume: bool) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["--plan".into(), run.folder.plan().into()];
-    arguments.extend([
-        "--run".into(),
-        run.folder.path().into(),
-        "--data".into(),
-        run.data.clone().into(),
-    ]);
-    if run.resume.is_some() {
+    arguments.extend(["--run".into(), run.folder.path().into()]);
+    for prepared in &run.data.prepared {
+        arguments.extend(["--data".into(), prepared.folder.clone().into()]);
+    }
+    if phase > 0 {
+        arguments.extend(["--phase".into(), (phase + 1).to_string().into()]);
+    }
+    if resume {
         arguments.push("--resume".into());
     }
     if let Some(steps) = run.steps {
@@ -146,17 +207,40 @@ fn end(attempt: &mut Attempt, measured: &Measured, ending: &Ending, exit: Exit) 
     attempt.workers.sort_by_key(|worker| worker.rank);
 }
 
-/// The answer of the attempt: what was reached, and predicted against measured.
+/// What there is to tell of an attempt.
+struct Told<'t> {
+    /// What each phase showed, by its place.
+    phases: &'t [(usize, Measured)],
+    /// All of them together.
+    measured: &'t Measured,
+    /// What was consumed since the beginning of the run.
+    given: &'t [Given],
+    /// Whether nothing of the run stays.
+    is_gone: bool,
+}
+
+impl Told<'_> {
+    /// Predicted against measured, phase by phase.
+    fn compared(&self, plan: &Plan) -> Vec<comparison::Row> {
+        let rows = |(number, measured): &(usize, Measured)| {
+            let phase = plan.phases().nth(*number);
+            phase.map_or_else(Vec::new, |phase| comparison::rows(phase, measured))
+        };
+        self.phases.iter().flat_map(rows).collect()
+    }
+}
+
+/// The answer of the attempt: what was reached, predicted against measured, and asked against consumed.
 fn tell(
     screen: &Screen,
     run: &Run<'_>,
     ending: &Ending,
-    measured: &Measured,
+    told: &Told<'_>,
     exit: Exit,
 ) -> Outcome<Exit> {
     let folder = run.folder.path().display();
     let resume = format!("`pleach resume {folder}` goes on from the last complete checkpoint");
-    let help = if run.is_new && refused(exit) {
+    let help = if told.is_gone {
         "nothing was left behind"
     } else {
         &resume
@@ -164,15 +248,18 @@ fn tell(
     if let Some(failure) = ending.failure(help) {
         return Err(Failure { exit, ..failure });
     }
-    let rows = comparison::rows(run.plan, measured);
+    let measured = told.measured;
+    let rows = told.compared(run.plan);
+    consumed::warn(screen, told.given);
     if screen.json {
         let [first, last] = measured
             .loss
             .map_or([None, None], |[first, last]| [Some(first), Some(last)]);
+        let consumed: Vec<_> = told.given.iter().flat_map(Given::json).collect();
         screen.data_json(
             &json!({"run": run.folder.path().to_string_lossy(), "exit": exit as i32, "step": measured.last_step,
-            "steps": run.plan.training.steps, "first_loss": first, "last_loss": last,
-            "compared": comparison::json(&rows)}),
+            "steps": run.plan.run_steps(), "first_loss": first, "last_loss": last,
+            "compared": comparison::json(&rows), "consumed": consumed}),
         );
         return Ok(exit);
     }
@@ -186,6 +273,9 @@ fn tell(
     }
     if !rows.is_empty() {
         screen.data(&comparison::table(&rows));
+    }
+    for given in told.given {
+        screen.data(&format!("\n{}", given.screen()));
     }
     screen.data(&format!("run: {folder}"));
     if exit == Exit::Preempted {

@@ -10,10 +10,11 @@ use pleach_dsl::experiment::Experiment;
 use pleach_dsl::{Loaded, Spec};
 use pleach_plan::Plan;
 use pleach_plan::hardware::Hardware;
+use pleach_plan::json::placement_hash;
 use pleach_planner::hardware::HardwareError;
 use pleach_planner::search::{self, Answer, Nowhere, Options};
 use pleach_planner::support::{self, Unsupported};
-use pleach_planner::{hardware, report, verify};
+use pleach_planner::{hardware, phases, report, verify};
 
 use crate::arguments::Global;
 use crate::failure::{Failure, Outcome};
@@ -26,12 +27,12 @@ use crate::screen::Screen;
 /// Faults of a program's meaning that are shown.
 const SHOWN: usize = 8;
 
-/// An experiment with the planner's answer.
+/// An experiment with the planner's answer: of a run of phases the first one, and the others behind it.
 #[derive(Debug)]
 pub struct Planned {
     /// Where it was read.
     pub spec: PathBuf,
-    /// The experiment.
+    /// The experiment, or the phase of it.
     pub experiment: Experiment,
     /// The device's table.
     pub hardware: Hardware,
@@ -39,6 +40,8 @@ pub struct Planned {
     pub answer: Answer,
     /// Seconds of the search.
     pub seconds: f64,
+    /// Later phases, each planned by itself.
+    pub then: Vec<Planned>,
 }
 
 /// Reads a spec with all it offers, held against the lockfile beside it.
@@ -108,15 +111,33 @@ pub fn plan_by(
     alternatives: usize,
 ) -> Outcome<Planned> {
     supported(&experiment)?;
+    let phases = phases::of(&experiment).into_iter();
+    let planned = phases.map(|phase| plan_phase(way, file, phase, &hardware, alternatives));
+    let mut planned = planned.collect::<Outcome<Vec<Planned>>>()?.into_iter();
+    let mut first = planned
+        .next()
+        .expect("an experiment is one phase, or several");
+    first.then = planned.collect();
+    Ok(first)
+}
+
+fn plan_phase(
+    way: Way,
+    file: &Path,
+    experiment: Experiment,
+    hardware: &Hardware,
+    alternatives: usize,
+) -> Outcome<Planned> {
     let begun = Instant::now();
-    let answer = way(&experiment, &hardware, Options { alternatives })
+    let answer = way(&experiment, hardware, Options { alternatives })
         .map_err(|none| misfit::nowhere(file, &experiment, &none.rejected))?;
     Ok(Planned {
         spec: file.to_owned(),
         experiment,
-        hardware,
+        hardware: hardware.clone(),
         answer,
         seconds: begun.elapsed().as_secs_f64(),
+        then: Vec::new(),
     })
 }
 
@@ -191,8 +212,24 @@ impl Planned {
         self.experiment.on_nodes(self.answer.chosen.nodes)
     }
 
-    /// The chosen plan with its prediction, verified: what `run` runs and `--out` writes.
+    /// All phases, in order.
+    pub fn phases(&self) -> impl Iterator<Item = &Planned> {
+        std::iter::once(self).chain(&self.then)
+    }
+
+    /// The chosen plan with its prediction and later phases, verified: what `run` runs and `--out` writes.
     pub fn verified(&self) -> Outcome<Plan> {
+        let mut plan = self.verified_alone()?;
+        let then = self.then.iter().map(Planned::verified_alone);
+        plan.then = then.collect::<Outcome<_>>()?;
+        if !plan.then.is_empty() {
+            plan.hashes.placement = placement_hash(&plan);
+        }
+        Ok(plan)
+    }
+
+    /// The same of one phase.
+    fn verified_alone(&self) -> Outcome<Plan> {
         let chosen = &self.answer.chosen;
         verify::verify(&chosen.plan, &self.experiment).map_err(|faults| {
             let lines: Vec<String> = faults.iter().take(SHOWN).map(ToString::to_string).collect();

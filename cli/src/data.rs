@@ -3,18 +3,28 @@
 use std::path::Path;
 
 use pleach_data::DataError;
-use pleach_data::order::{Order, OrderError};
+use pleach_data::order::{OrderError, Phases};
 use pleach_data::prepare::{self, Prepared};
-use pleach_plan::{DataPlan, Plan};
+use pleach_plan::{DataPlan, Ordering, Plan};
 
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Screen, figures};
 
+/// The data of a run, phase by phase, and the order of its samples.
+#[derive(Debug)]
+pub struct Ready {
+    /// The data of each phase.
+    pub prepared: Vec<Prepared>,
+    /// Their orders.
+    pub orders: Phases,
+}
+
 /// Prepares the data of `plan` and fills in its fingerprints and the hash of the whole run's order. `from` is the folder
 /// in which the source is looked up.
-pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepared> {
-    let prepared = prepared(screen, &plan.data, from)?;
-    let order = order_hash(plan, &prepared).map_err(|error| order_failure(&error))?;
+pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Ready> {
+    let ready = ready(screen, plan, from)?;
+    let failed = |error: OrderError| order_failure(&error);
+    let order = ready.orders.hash().map_err(failed)?;
     if let Some(wanted) = plan.data.order.as_ref().filter(|wanted| **wanted != order) {
         return Err(Failure::wish(
             "pleach::data::order",
@@ -26,16 +36,62 @@ pub fn prepare(screen: &Screen, plan: &mut Plan, from: &Path) -> Outcome<Prepare
         .help("plan again from the spec, or run where the same data is"));
     }
     screen.note(&format!("data order {order}"));
-    prepared.stamp(&mut plan.data);
-    plan.data.order = Some(order);
-    for component in &prepared.components {
-        let (name, documents, tokens) = (&component.name, component.documents, component.tokens);
-        let [documents, tokens] = [documents, tokens].map(figures::count);
-        screen.detail(&format!(
-            "  {name}: {tokens} tokens in {documents} documents"
-        ));
+    let stamp = |data: &mut DataPlan, prepared: &Prepared| {
+        prepared.stamp(data);
+        data.order = Some(order.clone());
+    };
+    stamp(&mut plan.data, &ready.prepared[0]);
+    for (phase, prepared) in plan.then.iter_mut().zip(&ready.prepared[1..]) {
+        stamp(&mut phase.data, prepared);
     }
-    Ok(prepared)
+    Ok(ready)
+}
+
+fn ready(screen: &Screen, plan: &Plan, from: &Path) -> Outcome<Ready> {
+    let phases: Vec<&DataPlan> = plan.phases().map(|phase| &phase.data).collect();
+    let prepared = of_phases(screen, &phases, from)?;
+    let orders = Phases::open(plan, &prepared).map_err(|error| order_failure(&error))?;
+    Ok(Ready { prepared, orders })
+}
+
+/// The data of each phase; phases that differ only in the shares of their components have it in common.
+pub fn of_phases(screen: &Screen, phases: &[&DataPlan], from: &Path) -> Outcome<Vec<Prepared>> {
+    let mut found: Vec<Prepared> = Vec::new();
+    for (number, data) in phases.iter().enumerate() {
+        let alike = phases[..number]
+            .iter()
+            .position(|earlier| made_of(earlier) == made_of(data));
+        if let Some(earlier) = alike {
+            found.push(found[earlier].clone());
+            continue;
+        }
+        let prepared = prepared(screen, data, from)?;
+        for component in &prepared.components {
+            let (name, documents, tokens) =
+                (&component.name, component.documents, component.tokens);
+            let [documents, tokens] = [documents, tokens].map(figures::count);
+            screen.detail(&format!(
+                "  {name}: {tokens} tokens in {documents} documents"
+            ));
+        }
+        found.push(prepared);
+    }
+    Ok(found)
+}
+
+/// What data is made from, without what is dealt from it.
+fn made_of(data: &DataPlan) -> DataPlan {
+    let mut bare = data.clone();
+    bare.name.clear();
+    bare.ordering = Ordering::default();
+    bare.order_seed = None;
+    bare.order = None;
+    for component in &mut bare.mix {
+        component.weight = [0, 1];
+        component.repeat = 1.0;
+        component.fingerprint = None;
+    }
+    bare
 }
 
 /// The data that a plan asks for, prepared or found. `from` is the folder in which the source is looked up.
@@ -72,11 +128,6 @@ fn known(data: &DataPlan, cache: &Path) -> Option<Prepared> {
         let prepared = Prepared::open(&folder).ok()?;
         (prepared.check(data).is_ok() && prepared.verify().is_ok()).then_some(prepared)
     })
-}
-
-fn order_hash(plan: &Plan, prepared: &Prepared) -> Result<String, OrderError> {
-    let order = Order::open(plan, prepared)?;
-    order.hash(order.samples())
 }
 
 /// What is wrong with data, as a failure.

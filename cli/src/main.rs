@@ -7,6 +7,7 @@ mod arguments;
 mod attempt;
 mod commands;
 mod compile;
+mod consumed;
 mod data;
 mod exit;
 mod failure;

@@ -62,9 +62,14 @@ pub fn structure(plan: &Plan) -> Outcome<()> {
     })
 }
 
-/// Refuses a plan that this machine cannot run: another engine's, a type that is only planned, data that is only planned, more
+/// Refuses a plan of which this machine cannot run a phase: another engine's, a type that is only planned, data that is only planned, more
 /// memory than there is.
 pub fn runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
+    plan.phases()
+        .try_for_each(|phase| phase_runs_here(phase, machine))
+}
+
+fn phase_runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
     if plan.engine != "pleach" {
         return Err(Failure::wish(
             "pleach::plan::engine",

@@ -34,6 +34,19 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// What several phases showed, one behind the other.
+    pub fn joined(phases: &[&Measured]) -> Measured {
+        let losses = || phases.iter().filter_map(|phase| phase.loss);
+        let first = losses().next().map(|[first, _]| first);
+        let last = losses().next_back().map(|[_, last]| last);
+        Measured {
+            first_step: phases.first().and_then(|phase| phase.first_step),
+            last_step: phases.last().map_or(0, |phase| phase.last_step),
+            loss: first.zip(last).map(|(first, last)| [first, last]),
+            ..Measured::default()
+        }
+    }
+
     /// Median seconds of a step, the first ones left out.
     pub fn step_seconds(&self) -> Option<f64> {
         let counted = self

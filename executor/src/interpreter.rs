@@ -304,7 +304,7 @@ impl<'p> Interpreter<'p> {
         let before =
             u64::from(micro_batch) * replicas * sequences + u64::from(self.place.dp) * sequences;
         tokens::Batch {
-            first: step * training.global_batch + before,
+            first: training.phase_samples(step) + before,
             sequences,
             positions: training.sequence,
         }

@@ -1,8 +1,8 @@
 //! Reading and refusing: a plan file is believed only after its hash, its structure, its engine and its size fit.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use pleach_data::order::Order;
+use pleach_data::order::Phases;
 use pleach_data::prepare::Prepared;
 use pleach_plan::{Dtype, Op, Plan, check, json};
 
@@ -50,7 +50,8 @@ pub fn plan(path: &Path, environment: &Environment) -> Result<Plan, Failure> {
             plan.engine
         )));
     }
-    if plan.tensors.iter().any(|tensor| tensor.dtype == Dtype::F16) {
+    let half = |plan: &Plan| plan.tensors.iter().any(|tensor| tensor.dtype == Dtype::F16);
+    if plan.phases().any(half) {
         return Err(refused(
             "it computes in f16; this worker runs f64, f32 and bf16".to_owned(),
         ));
@@ -66,44 +67,73 @@ pub fn plan(path: &Path, environment: &Environment) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-/// The samples that a rank reads and the hash of their order: the prepared data where its role has token instructions, else none.
+/// A phase of a run, by its place from 0.
+///
+/// # Errors
+/// The run has not so many.
+pub fn phase(run: &Plan, place: usize) -> Result<&Plan, Failure> {
+    let count = run.phases().count();
+    run.phases().nth(place).ok_or_else(|| {
+        let message = format!("there is no phase {}, the plan has {count}", place + 1);
+        Failure::new(Exit::Wish, "pleach::worker::phase", message)
+    })
+}
+
+/// The samples that a rank reads in a phase and the hash of the whole run's order: the prepared data where its role has token
+/// instructions, else none. `folders` has one for each phase.
 ///
 /// # Errors
 /// No folder named, data of something else, another order than the plan's, or files that cannot be read.
 pub fn samples(
-    plan: &Plan,
+    run: &Plan,
+    phase: usize,
     stage: u32,
-    folder: Option<&Path>,
+    folders: &[PathBuf],
 ) -> Result<(Box<dyn Samples>, Option<String>), Failure> {
-    if !reads_tokens(plan, stage) {
+    let Some(plan) = run
+        .phases()
+        .nth(phase)
+        .filter(|plan| reads_tokens(plan, stage))
+    else {
         return Ok((Box::new(Given::default()), None));
-    }
-    let Some(folder) = folder else {
-        return Err(
-            Failure::new(Exit::Wish, "pleach::worker::data", "no data was named")
-                .help("`--data DIR` names the folder of prepared data that `pleach run` makes"),
-        );
     };
+    let phases = run.phases().count();
+    if folders.len() != phases {
+        let message = match folders.len() {
+            0 => "no data was named".to_owned(),
+            named => format!("{named} folders of data were named for {phases} phases"),
+        };
+        return Err(Failure::new(Exit::Wish, "pleach::worker::data", message).help(
+            "`--data DIR`, once for each phase, names the folder of prepared data that `pleach run` makes",
+        ));
+    }
     let failed = |error: &dyn std::fmt::Display| {
+        let folder = folders[phase].display();
         Failure::new(
             Exit::Wish,
             "pleach::worker::data",
-            format!("{}: {error}", folder.display()),
+            format!("{folder}: {error}"),
         )
         .help("delete that folder; `pleach resume` prepares the data again")
     };
-    let prepared = Prepared::open(folder).map_err(|error| failed(&error))?;
-    let order = Order::open(plan, &prepared).map_err(|error| failed(&error))?;
-    let hash = order
-        .hash(order.samples())
+    let prepared = folders.iter().map(|folder| Prepared::open(folder));
+    let prepared: Vec<Prepared> = prepared
+        .collect::<Result<_, _>>()
         .map_err(|error| failed(&error))?;
+    let orders = Phases::open(run, &prepared).map_err(|error| failed(&error))?;
+    let hash = orders.hash().map_err(|error| failed(&error))?;
     if let Some(wanted) = plan.data.order.as_ref().filter(|wanted| **wanted != hash) {
         let message = format!("the samples come in the order {hash}, the plan says {wanted}");
         return Err(Failure::new(Exit::Wish, "pleach::worker::order", message)
             .help("plan again from the spec, or run where the same data is"));
     }
-    let samples = Dealt::new(order, plan.training.sequence);
-    Ok((Box::new(samples), Some(hash)))
+    let order = orders
+        .into_order(phase)
+        .ok_or_else(|| failed(&"no order"))?;
+    Ok((
+        Box::new(Dealt::new(order, plan.training.sequence)),
+        Some(hash),
+    ))
 }
 
 fn reads_tokens(plan: &Plan, stage: u32) -> bool {

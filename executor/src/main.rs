@@ -40,9 +40,12 @@ struct Train {
     /// End after so many steps of the run
     #[arg(long)]
     steps: Option<u64>,
-    /// The folder of prepared data
+    /// The phase of the run, from 1, that is trained
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    phase: usize,
+    /// The folder of prepared data; with phases once for each
     #[arg(long)]
-    data: Option<PathBuf>,
+    data: Vec<PathBuf>,
     /// Trace the first steps into PREFIX-rank-N.json
     #[arg(long, value_name = "PREFIX")]
     trace: Option<PathBuf>,
@@ -187,6 +190,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         run,
         resume,
         steps,
+        phase,
         data,
         trace,
         ledger,
@@ -199,6 +203,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         run,
         resume: resume || environment.restart > 0,
         steps,
+        phase: phase.saturating_sub(1),
         data,
         trace,
         ledger,

@@ -36,8 +36,10 @@ pub struct Options {
     pub resume: bool,
     /// End after so many steps of the run.
     pub steps: Option<u64>,
-    /// The folder of prepared data.
-    pub data: Option<PathBuf>,
+    /// The phase of the run that is trained, by its place from 0.
+    pub phase: usize,
+    /// The folders of prepared data, one for each phase.
+    pub data: Vec<PathBuf>,
     /// Prefix of trace files.
     pub trace: Option<PathBuf>,
     /// Whether to write the bytes at every boundary.
@@ -48,20 +50,21 @@ pub struct Options {
     pub deadline: Duration,
 }
 
-/// Trains until the last step or a request to stop.
+/// Trains a phase of a run until its last step or a request to stop.
 ///
 /// # Errors
 /// The failure that ended the run on this rank.
 pub fn train(
-    plan: &Plan,
+    run: &Plan,
     options: &Options,
     environment: &Environment,
     voice: &Arc<Voice>,
 ) -> Result<Option<Exit>, Failure> {
     let stop = stop_flag()?;
     let rss_begin = resident().now;
+    let plan = load::phase(run, options.phase)?;
     let stage = plan.mesh.place(environment.rank).pp;
-    let (samples, order) = load::samples(plan, stage, options.data.as_deref())?;
+    let (samples, order) = load::samples(run, options.phase, stage, &options.data)?;
     if let Some(order) = order {
         voice.note(&format!("data order {order}"));
     }
@@ -210,9 +213,12 @@ impl Run<'_> {
                 .saver
                 .resume(statics, &mut *self.collectives, &mut note)?
             {
-                let samples = step * self.plan.training.global_batch;
+                self.follows(step)?;
+                let samples = self.plan.training.phase_samples(step);
+                let phase = self.plan.training.phase.as_deref();
+                let of_phase = phase.map_or_else(String::new, |name| format!(" of phase `{name}`"));
                 voice.note(&format!(
-                    "resumed after step {step}; next is sample {samples}"
+                    "resumed after step {step}; next is sample {samples}{of_phase}"
                 ));
                 return Ok(step);
             }
@@ -220,6 +226,7 @@ impl Run<'_> {
         } else {
             self.saver.refuse_to_overwrite()?;
         }
+        self.follows(0)?;
         let made = statics.initialise(self.plan, self.interpreter.role(), self.saver.rank);
         made.map_err(|cause| Failure::outside(&cause, "initialising"))?;
         let met = self.collectives.agree(&mut [0]);
@@ -228,6 +235,21 @@ impl Run<'_> {
         })?;
         drop(doing);
         Ok(0)
+    }
+
+    /// A phase goes on from where the one before it ended.
+    fn follows(&self, step: u64) -> Result<(), Failure> {
+        let begins = self.plan.training.begins.steps;
+        if step >= begins {
+            return Ok(());
+        }
+        let message =
+            format!("this phase begins after step {begins}, and the run is at step {step}");
+        Err(
+            Failure::new(Exit::Wish, "pleach::worker::phase", message).help(
+                "train the phases in their order; all but the first go on with --resume, which `pleach run` does",
+            ),
+        )
     }
 
     fn step(&mut self, step: u64, records: &mut Records) -> Result<StepMetrics, Failure> {
@@ -276,7 +298,7 @@ impl Run<'_> {
         let [loss, squares] = report;
         let training = &self.plan.training;
         if !loss.is_finite() || !squares.is_finite() {
-            let first = step * training.global_batch;
+            let first = training.samples(step);
             let message = format!(
                 "step {}: the loss is {loss} and the squared gradient norm {squares}; the step's samples are {first} to {}",
                 step + 1,
@@ -292,7 +314,7 @@ impl Run<'_> {
             lr: training.schedule.rate(step),
             tokens_per_s: (training.global_batch * training.sequence) as f64 / seconds,
             seconds,
-            samples: (step + 1) * training.global_batch,
+            samples: training.samples(step + 1),
             memory_bytes: Some(resident().peak),
         })
     }

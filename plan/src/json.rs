@@ -63,8 +63,15 @@ pub fn read(text: &str) -> Result<Plan, ReadError> {
     Ok(plan)
 }
 
-/// BLAKE3 of the canonical JSON of everything but hashes, data fingerprints and prediction.
+/// BLAKE3 of the canonical JSON of everything but hashes, data fingerprints and predictions, of all phases.
 pub fn placement_hash(plan: &Plan) -> String {
+    blake3::hash(write(&bare(plan)).as_bytes())
+        .to_hex()
+        .to_string()
+}
+
+/// A plan without what is no part of its identity.
+fn bare(plan: &Plan) -> Plan {
     let mut bare = plan.clone();
     bare.hashes = Hashes {
         experiment: plan.hashes.experiment.clone(),
@@ -75,5 +82,6 @@ pub fn placement_hash(plan: &Plan) -> String {
     for component in &mut bare.data.mix {
         component.fingerprint = None;
     }
-    blake3::hash(write(&bare).as_bytes()).to_hex().to_string()
+    bare.then = plan.then.iter().map(self::bare).collect();
+    bare
 }

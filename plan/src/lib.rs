@@ -12,6 +12,7 @@ pub mod json;
 pub mod ledger;
 pub mod mesh;
 pub mod op;
+pub mod phases;
 pub mod program;
 pub mod reference;
 pub mod schedule;
@@ -24,6 +25,7 @@ pub use attributes::{Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Sco
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
 pub use mesh::{Axis, Group, GroupId, Mesh, Rank};
 pub use op::Op;
+pub use phases::Begins;
 pub use program::{
     Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Ordering, Parameter, Plan, Prediction,
     Reading, Recompute, Role, RolePrediction, Slot, Training, Transfer, TransferKind,

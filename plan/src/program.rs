@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::phases::Begins;
 use crate::{Body, BodyId, Dtype, Group, Lives, Mesh, Schedule, Tensor, TensorId, Wire};
 
 /// A whole execution plan: what a worker needs beside its rank.
@@ -48,6 +49,9 @@ pub struct Plan {
     /// What the planner expects of this plan; not part of any hash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prediction: Option<Prediction>,
+    /// The plans of the phases behind this one, where the run has several; they hold none themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<Plan>,
 }
 
 /// The identities a run is recorded under.
@@ -297,7 +301,13 @@ pub enum Mark {
 pub struct Training {
     /// Seed of initial values and data order.
     pub seed: u64,
-    /// Length of the run in steps.
+    /// The name of the phase, where the run has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// What earlier phases did.
+    #[serde(default, skip_serializing_if = "Begins::is_start")]
+    pub begins: Begins,
+    /// Steps of the run that are done at the end of this program: its length, or with phases where this one ends.
     pub steps: u64,
     /// Sequences of a step over all replicas.
     pub global_batch: u64,
@@ -321,7 +331,7 @@ pub struct Training {
 }
 
 /// The mix and the identity of its order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DataPlan {
     /// The dataset's name.
     pub name: String,
@@ -342,7 +352,7 @@ pub struct DataPlan {
     /// Seed of that order, where it is not the run's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_seed: Option<u64>,
-    /// Hash over the order of all samples of the run; set when the data is there.
+    /// Hash over the order of all samples of the run, those of all phases; set when the data is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
     /// What the spec asks of the data and no reader does yet; a plan that names anything here is not run.
@@ -397,7 +407,7 @@ impl Reading {
 }
 
 /// One component of the mix.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Component {
     /// Its name in the mix.
     pub name: String,
@@ -408,9 +418,20 @@ pub struct Component {
     pub files: Vec<String>,
     /// Its share as an exact fraction: numerator, denominator.
     pub weight: [u64; 2],
+    /// How often the run may pass over it.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub repeat: f64,
     /// BLAKE3 of its token file; set when the data is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+}
+
+fn once() -> f64 {
+    1.0
+}
+
+fn is_once(times: &f64) -> bool {
+    *times == once()
 }
 
 /// What the planner expects.

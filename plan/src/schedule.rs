@@ -74,6 +74,19 @@ pub enum Schedule {
         /// Steps of linear warm-up.
         warmup: u64,
     },
+    /// A way between two rates in a phase of a run: after its last step the rate is `to`.
+    Segment {
+        /// Rate at its beginning.
+        from: f64,
+        /// Rate at its end.
+        to: f64,
+        /// The step of the run at which it begins.
+        begins: u64,
+        /// Its steps.
+        steps: u64,
+        /// Its form.
+        form: Fall,
+    },
     /// What GPT-NeoX computes for these values: not the formulas above.
     Neox {
         /// Whose numbers.
@@ -147,6 +160,16 @@ impl Schedule {
             let span = [warmup as f64, steps as f64];
             return neox(version, fall, [peak, end], span, step as f64);
         }
+        if let Schedule::Segment {
+            from,
+            to,
+            begins,
+            steps,
+            form,
+        } = *self
+        {
+            return falling(form, [from, to], [begins, begins + steps], step + 1);
+        }
         let (peak, warmup) = self.rise();
         let done = step + 1;
         if done <= warmup {
@@ -177,7 +200,7 @@ impl Schedule {
             Schedule::InverseSqrt { end, .. } => {
                 (peak * libm::sqrt(warmup.max(1) as f64 / done as f64)).max(end)
             }
-            Schedule::Constant { .. } | Schedule::Neox { .. } => peak,
+            Schedule::Constant { .. } | Schedule::Segment { .. } | Schedule::Neox { .. } => peak,
         }
     }
 
@@ -191,6 +214,7 @@ impl Schedule {
             | Schedule::Wsd { peak, warmup, .. }
             | Schedule::InverseSqrt { peak, warmup, .. }
             | Schedule::Neox { peak, warmup, .. } => (peak, warmup),
+            Schedule::Segment { from, .. } => (from, 0),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod graph;
 pub mod hardware;
 pub mod memory;
 pub mod ops;
+pub mod phases;
 pub mod placement;
 pub mod program;
 pub mod rate;

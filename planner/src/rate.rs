@@ -4,10 +4,21 @@ use pleach_dsl::experiment::{Decay, LearningRate, Rate, Segment, Shape, Train, V
 use pleach_plan::Schedule;
 use pleach_plan::schedule::{Fall, Neox};
 
-/// The schedule of a run that has one for the whole of it.
+/// The schedule of a run without phases, or of a phase by the steps of its run.
 pub fn schedule(train: &Train) -> Schedule {
+    let segment = train.part.as_ref().and_then(|part| part.segment);
+    if let Some(segment) = segment {
+        let [from, to] = ends(train, &segment);
+        return Schedule::Segment {
+            from,
+            to,
+            begins: segment.begins,
+            steps: segment.steps,
+            form: form(segment.shape),
+        };
+    }
     let lr = train.lr.as_ref();
-    whole(lr.expect("`support` refuses a curriculum, and all else has a rate for the whole run"))
+    whole(lr.expect("a phase without a rate of its own has that of the whole run"))
 }
 
 /// The rate of the update of a step, counted from 0, with or without phases.
@@ -34,14 +45,26 @@ fn of_whole(train: &Train, step: u64) -> f64 {
 
 /// A segment's last step has the rate `to`, as a warm-up's last step has the peak.
 fn of_segment(train: &Train, segment: &Segment, step: u64) -> f64 {
+    let [from, to] = ends(train, segment);
+    let (begins, steps, form) = (segment.begins, segment.steps, form(segment.shape));
+    let schedule = Schedule::Segment {
+        from,
+        to,
+        begins,
+        steps,
+        form,
+    };
+    schedule.rate(step)
+}
+
+/// The rates at both ends of a segment: where the rate was before it, and where it goes.
+pub fn ends(train: &Train, segment: &Segment) -> [f64; 2] {
     let before = || match segment.begins {
         0 => 0.0,
         begins => of_step(train, begins - 1),
     };
     let from = segment.from.unwrap_or_else(before);
-    let to = segment.to.unwrap_or(from);
-    let done = (step + 1 - segment.begins).min(segment.steps);
-    form(segment.shape).between(from, to, done as f64 / segment.steps as f64)
+    [from, segment.to.unwrap_or(from)]
 }
 
 fn whole(lr: &LearningRate) -> Schedule {

@@ -1,6 +1,7 @@
 //! What the language can say and this version cannot plan yet. It is refused by name before anything is planned, and never left out in silence.
 
 mod data;
+mod phases;
 mod plan;
 mod run;
 mod train;
@@ -24,8 +25,17 @@ pub struct Unsupported {
 pub fn check(experiment: &Experiment) -> Vec<Unsupported> {
     let mut found = beyond(&experiment.model);
     train::check(experiment, &mut found);
-    data::check(experiment, &mut found);
+    phases::check(experiment, &mut found);
+    for phase in crate::phases::of(experiment) {
+        data::check(&phase, &mut found);
+    }
     run::check(experiment, &mut found);
     plan::check(experiment, &mut found);
-    found
+    let mut known = Vec::new();
+    for one in found {
+        if !known.contains(&one) {
+            known.push(one);
+        }
+    }
+    known
 }

@@ -124,15 +124,28 @@ fn models_beyond_this_version_are_refused() {
     assert_eq!(refused(&sloped), ["model.window"]);
 }
 
-#[test]
-fn a_curriculum_is_refused() {
+/// What is refused of the small experiment in two phases, with these values set.
+fn refused_in_phases(settings: &[(&str, &str)], rows: &str) -> Vec<&'static str> {
     let text = SPEC.replace(
         "steps        = 10 steps",
-        "phases = table {\nname | lasts\na | 5 steps\n}",
+        &format!("phases = table {{\n{rows}\n}}"),
     );
+    let changes: Vec<_> = settings
+        .iter()
+        .map(|(path, value)| ((*path).to_owned(), (*value).to_owned()))
+        .collect();
     let files = BTreeMap::from([("small.pleach".to_owned(), text)]);
-    let loaded = pleach_dsl::load("small.pleach", &files, &[], None);
-    let found = support::check(&loaded.experiment.expect("five steps"));
-    let paths: Vec<&str> = found.iter().map(|unsupported| unsupported.path).collect();
-    assert_eq!(paths, ["train.phases"]);
+    let loaded = pleach_dsl::load("small.pleach", &files, &changes, None);
+    let problems = loaded.problems.render(false);
+    let found = support::check(&loaded.experiment.unwrap_or_else(|| panic!("{problems}")));
+    found.iter().map(|unsupported| unsupported.path).collect()
+}
+
+#[test]
+fn phases_are_planned_one_by_one() {
+    let rows = "name | lasts\na | 5 steps\nb | 5 steps";
+    let refused = |settings: &[(&str, &str)]| refused_in_phases(settings, rows);
+    assert_eq!(refused(&[]), Vec::<&str>::new());
+    assert_eq!(refused(&[("data.order", "gpt_neox")]), ["data.order"]);
+    assert_eq!(refused(&[("data.pack", "documents")]), ["data.pack"]);
 }

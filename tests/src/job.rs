@@ -159,7 +159,8 @@ pub fn spawn(command: &mut Command) -> Child {
 pub fn run_workers(worker: &Path, plan: &Path, run: &Path, arguments: &[&str]) {
     let text_of_plan = std::fs::read_to_string(plan).expect("the plan is there");
     let parsed = pleach_plan::json::read(&text_of_plan).expect("the plan can be read");
-    let (ranks, data) = (parsed.mesh.ranks(), data(&parsed));
+    let ranks = parsed.mesh.ranks();
+    let data: Vec<PathBuf> = parsed.phases().map(data).collect();
     let port = free_port().to_string();
     let start = |rank: u32| {
         let mut command = Command::new(worker);
@@ -168,8 +169,10 @@ pub fn run_workers(worker: &Path, plan: &Path, run: &Path, arguments: &[&str]) {
             .arg(plan)
             .arg("--run")
             .arg(run)
-            .arg("--data")
-            .arg(&data)
+            .args(
+                data.iter()
+                    .flat_map(|folder| [OsStr::new("--data"), folder.as_os_str()]),
+            )
             .args(arguments);
         command.envs([("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", &port)]);
         command.envs(

@@ -5,6 +5,7 @@
 mod runs {
     pub mod bytes;
     pub mod compare;
+    pub mod curriculum;
     pub mod export;
     pub mod faults;
     pub mod inputs;

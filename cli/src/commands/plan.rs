@@ -79,9 +79,14 @@ fn unmeasured(error: &NoMeasurement) -> Failure {
 
 fn show(screen: &Screen, arguments: &PlanArguments, planned: &Planned, asked: &Asked) {
     let report = report(planned);
+    let each = |text: fn(&Planned) -> String| {
+        for (number, phase) in planned.phases().enumerate() {
+            screen.data(&headed(planned, number, &text(phase)));
+        }
+    };
     match arguments.emit {
-        Some(Emit::Graph) => screen.data(&graphs(planned)),
-        Some(Emit::Program) => screen.data(&text::write(&planned.answer.chosen.plan)),
+        Some(Emit::Graph) => each(graphs),
+        Some(Emit::Program) => each(|phase| text::write(&phase.answer.chosen.plan)),
         Some(Emit::Placement) => screen.data_json(&json!(report.placement)),
         None if screen.json => {
             let mut object = json!(report);
@@ -93,8 +98,8 @@ fn show(screen: &Screen, arguments: &PlanArguments, planned: &Planned, asked: &A
             }
             screen.data_json(&object);
         }
-        None if arguments.memory => screen.data(&screens::memory_screen(&report)),
-        None => screen.data(&screens::screen(&report)),
+        None if arguments.memory => each(|phase| screens::memory_screen(&alone(phase))),
+        None => screen.data(&shown(planned)),
     }
     if screen.json || arguments.emit.is_some() {
         return;
@@ -144,14 +149,56 @@ fn ask_not(planned: &Planned, question: &str) -> Outcome<Answered> {
     Ok(Answered::of(hardware, pin.field(), &answer.chosen, &tried))
 }
 
-/// The report of an answer.
+/// The report of an answer, of all its phases.
 pub fn report(planned: &Planned) -> Report {
+    let name = |phase: &Planned| {
+        phase
+            .experiment
+            .train
+            .part
+            .as_ref()
+            .map(|it| it.name.clone())
+    };
+    let phases = planned
+        .phases()
+        .filter_map(|it| Some((name(it)?, alone(it))));
+    Report::of_phases(phases.collect()).unwrap_or_else(|| alone(planned))
+}
+
+/// The report of one phase.
+fn alone(planned: &Planned) -> Report {
     Report::new(
         &planned.experiment,
         &planned.hardware,
         &planned.answer,
         planned.seconds,
     )
+}
+
+/// The plan on the screen: of a run of phases one below the other, and what all of them take.
+pub fn shown(planned: &Planned) -> String {
+    let phases = planned.phases().enumerate();
+    let screen = |(number, phase): (usize, &Planned)| {
+        headed(planned, number, screens::screen(&alone(phase)).trim_end())
+    };
+    let mut all: Vec<String> = phases.map(screen).collect();
+    if !planned.then.is_empty() {
+        all.push(format!(
+            "All phases: {}",
+            screens::run_line(&report(planned).run)
+        ));
+    }
+    all.join("\n\n")
+}
+
+/// A text about a phase below a line that names it; without phases as it is.
+fn headed(planned: &Planned, number: usize, text: &str) -> String {
+    let phases = planned.then.len() + 1;
+    let part = planned.phases().nth(number);
+    match part.and_then(|phase| phase.experiment.train.part.as_ref()) {
+        Some(part) => format!("Phase {} of {phases}: {}\n\n{text}", number + 1, part.name),
+        None => text.to_owned(),
+    }
 }
 
 /// The differentiated graph of the model, one block after the other.

@@ -37,7 +37,7 @@ pub fn go_on(
     meaning::of_folder(screen, &plan, folder.path())?;
     planfile::runs_here(&plan, &Machine::here())?;
     let done = attempt::newest(screen, &folder, &plan)?.map(|checkpoint| checkpoint.manifest.step);
-    let last = steps.unwrap_or(u64::MAX).min(plan.training.steps);
+    let last = steps.unwrap_or(u64::MAX).min(plan.run_steps());
     match done {
         Some(step) if step >= last => {
             screen.note(&format!(
@@ -47,18 +47,21 @@ pub fn go_on(
             return Ok(Exit::Fine);
         }
         Some(step) => {
-            let sample = figures::count(step * plan.training.global_batch);
+            let phase = plan.phases().nth(plan.phase_after(step)).unwrap_or(&plan);
+            let sample = figures::count(phase.training.phase_samples(step));
+            let name = phase.training.phase.as_deref();
+            let of_phase = name.map_or_else(String::new, |name| format!(" of phase `{name}`"));
             screen.note(&format!(
-                "going on after step {step}; the next sample is number {sample}"
+                "going on after step {step}; the next sample is number {sample}{of_phase}"
             ));
         }
         None => screen.note("there is no complete checkpoint yet; the run begins again"),
     }
-    let prepared = data::prepare(screen, &mut plan, data_from)?;
+    let data = data::prepare(screen, &mut plan, data_from)?;
     let run = Run {
         folder,
         plan: &plan,
-        data: prepared.folder,
+        data: &data,
         resume: done,
         steps,
         is_new: false,

@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use pleach_plan::{Plan, json};
-use pleach_planner::report::screen as screens;
 use pleach_storage::run::RunFolder;
 
 use super::{plan as planning, resume, runs};
@@ -66,14 +65,14 @@ fn begin(
     spec: &str,
 ) -> Outcome<Exit> {
     let source = arguments.spec.as_ref().unwrap_or(&arguments.file);
-    let prepared = data::prepare(screen, &mut plan, &folder_of(source))?;
+    let data = data::prepare(screen, &mut plan, &folder_of(source))?;
     let folder = RunFolder::create(Path::new(runs::FOLDER), name, spec, &json::write(&plan))
         .map_err(|error| attempt::run_failure(&error))?;
     screen.note(&format!("running in {}", folder.path().display()));
     let run = Run {
         folder,
         plan: &plan,
-        data: prepared.folder,
+        data: &data,
         resume: None,
         steps: arguments.steps,
         is_new: true,
@@ -84,7 +83,7 @@ fn begin(
 /// Plans a spec, shows the plan, and refuses what cannot be run on this machine.
 fn from_spec(screen: &Screen, global: &Global, file: &Path) -> Outcome<Plan> {
     let planned = compile::plan(screen, global, file, 3)?;
-    screen.note(&screens::screen(&planning::report(&planned)));
+    screen.note(&planning::shown(&planned));
     if let Some(failure) = misfit::judge(&planned) {
         return Err(failure);
     }

@@ -85,7 +85,7 @@ fn line(screen: &Screen, folder: &RunFolder) -> Line {
         step: last.as_ref().map_or(0, |metrics| metrics.step),
         steps: planfile::read(&folder.plan())
             .ok()
-            .map(|plan| plan.training.steps),
+            .map(|plan| plan.run_steps()),
         loss: last.map(|metrics| metrics.loss),
         state: state(folder, record.as_ref()),
         attempts,

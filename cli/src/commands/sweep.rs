@@ -169,8 +169,9 @@ fn rows(screen: &Screen, file: &Path, experiments: Vec<Experiment>) -> Vec<Row> 
 fn planned_part(experiment: &Experiment) -> String {
     let train = &experiment.train;
     format!(
-        "{:?} {} {} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {} {} {:?} {:?} {:?} {:?}",
         experiment.model,
+        train.phases,
         train.steps,
         train.global_batch,
         train.optimizer,
@@ -220,6 +221,7 @@ impl Figures {
     fn of(planned: &Planned) -> Self {
         let report = planning::report(planned);
         let wrong = misfit::verdict(planned);
+        let peaks = report.phases.iter().map(|phase| phase.memory.peak_bytes);
         let value = json!({
             "engine": report.engine, "supported": report.supported, "placement": report.placement,
             "model": report.model, "cluster": report.cluster, "time": report.time,
@@ -229,7 +231,7 @@ impl Figures {
             report: value,
             parameters: report.model.parameters,
             step: report.time.step_s,
-            peak: report.memory.peak_bytes,
+            peak: peaks.max().unwrap_or(report.memory.peak_bytes),
             seconds: report.run.seconds,
             gpu_hours: report.run.gpu_hours,
             cost: report.run.cost_usd,

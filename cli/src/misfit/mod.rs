@@ -49,8 +49,12 @@ const NODES: [u64; 6] = [2, 4, 8, 16, 32, 64];
 /// Reasons that are shown.
 const SHOWN: usize = 12;
 
-/// The failure of an answer that must not be run; none where it is fine.
+/// The failure of an answer that must not be run; none where it is fine. Of several phases the first that is not.
 pub fn judge(planned: &Planned) -> Option<Failure> {
+    planned.phases().find_map(judge_phase)
+}
+
+fn judge_phase(planned: &Planned) -> Option<Failure> {
     let chosen = &planned.answer.chosen;
     if !chosen.fits() {
         return Some(too_large(planned, chosen));
@@ -60,6 +64,10 @@ pub fn judge(planned: &Planned) -> Option<Failure> {
 
 /// In a few words why an answer must not be run; none where it is fine.
 pub fn verdict(planned: &Planned) -> Option<String> {
+    planned.phases().find_map(verdict_of_phase)
+}
+
+fn verdict_of_phase(planned: &Planned) -> Option<String> {
     let chosen = &planned.answer.chosen;
     if !chosen.fits() {
         let [peak, capacity] = [chosen.peak(), chosen.capacity].map(bytes);

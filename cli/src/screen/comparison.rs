@@ -33,7 +33,7 @@ impl Row {
     }
 }
 
-/// The rows of a run: the step's time, and for each stage the largest process among its ranks.
+/// The rows of a run or a phase of it: the step's time, and for each stage the largest process among its ranks.
 pub fn rows(plan: &Plan, measured: &Measured) -> Vec<Row> {
     let Some(prediction) = &plan.prediction else {
         return Vec::new();
@@ -67,7 +67,13 @@ pub fn rows(plan: &Plan, measured: &Measured) -> Vec<Row> {
                 bytes: true,
             })
         });
-    time.into_iter().chain(stages).collect()
+    let of_phase = |mut row: Row| {
+        if let Some(phase) = &plan.training.phase {
+            row.what = format!("{}, {phase}", row.what);
+        }
+        row
+    };
+    time.into_iter().chain(stages).map(of_phase).collect()
 }
 
 /// The table for the screen.

@@ -9,14 +9,16 @@ mod deal;
 mod error;
 pub mod neox;
 mod permutation;
+mod phases;
 
 use std::ops::Range;
 
-use pleach_plan::{DataPlan, Ordering, Plan};
+use pleach_plan::{DataPlan, Ordering};
 
 pub use deal::Deal;
 pub use error::OrderError;
 pub use permutation::Permutation;
+pub use phases::Phases;
 
 use crate::DataError;
 use crate::prepare::Prepared;
@@ -34,6 +36,8 @@ pub struct Part {
     pub weight: [u64; 2],
     /// The identity of its tokens.
     pub fingerprint: String,
+    /// Tokens of it that earlier phases of the run read: it goes on behind them.
+    pub begins: u64,
     /// Its tokens.
     pub tokens: TokenFile,
 }
@@ -61,7 +65,7 @@ pub struct Draw {
     pub seed: u64,
     /// Tokens of a sample, without the last target.
     pub sequence: u64,
-    /// Samples of the run.
+    /// Samples of the run, or of the phase.
     pub total: u64,
 }
 
@@ -115,34 +119,32 @@ impl Order {
         })
     }
 
-    /// The order of a plan's run over data that was prepared for it.
+    /// The order of samples of data that was prepared for a plan, all components read from their beginnings.
     ///
     /// # Errors
     /// As [`Order::new`]; data that is not the plan's; a token file that cannot be read.
-    pub fn open(plan: &Plan, data: &Prepared) -> Result<Order, OrderError> {
-        let training = &plan.training;
-        let draw = Draw {
-            ordering: plan.data.ordering,
-            seed: plan.data.order_seed.unwrap_or(training.seed),
-            sequence: training.sequence,
-            total: training.steps * training.global_batch,
-        };
-        Order::of(&plan.data, draw, data)
+    pub fn of(plan: &DataPlan, draw: Draw, data: &Prepared) -> Result<Order, OrderError> {
+        Order::behind(plan, draw, data, |_| 0)
     }
 
-    /// The same, without a program.
-    ///
-    /// # Errors
-    /// As [`Order::open`].
-    pub fn of(plan: &DataPlan, draw: Draw, data: &Prepared) -> Result<Order, OrderError> {
+    /// The same where earlier phases read so many tokens of a component.
+    fn behind(
+        plan: &DataPlan,
+        draw: Draw,
+        data: &Prepared,
+        read: impl Fn(&Part) -> u64,
+    ) -> Result<Order, OrderError> {
         data.check(plan)?;
         let part = |(number, component): (usize, &pleach_plan::Component)| {
-            Ok(Part {
+            let mut part = Part {
                 name: component.name.clone(),
                 weight: component.weight,
                 fingerprint: data.components[number].fingerprint.clone(),
+                begins: 0,
                 tokens: data.tokens(number)?,
-            })
+            };
+            part.begins = read(&part);
+            Ok(part)
         };
         let parts = plan.mix.iter().enumerate().map(part);
         Order::new(draw, parts.collect::<Result<_, DataError>>()?)
@@ -177,6 +179,7 @@ impl Order {
         };
         let (component, number) = deal.sample(sample).ok_or_else(|| self.beyond(sample))?;
         let windows = self.windows(component);
+        let number = number + self.parts[component].begins.div_ceil(self.draw.sequence);
         let (epoch, place) = (number / windows, number % windows);
         let window = match self.draw.ordering {
             Ordering::Sequential => place,
@@ -267,6 +270,7 @@ impl Order {
             word(self.draw.ordering as u64);
             for part in &self.parts {
                 part.weight.into_iter().for_each(&mut word);
+                word(part.begins);
             }
         }
         for sample in 0..samples.min(HASHED) {
@@ -307,9 +311,10 @@ impl Order {
             .sum())
     }
 
-    /// How often a component is read through by so many of its samples.
+    /// How often a component has been read through behind so many of its samples, earlier phases included.
     pub fn epochs(&self, component: usize, samples: u64) -> f64 {
-        (samples * self.draw.sequence) as f64 / self.parts[component].tokens.len() as f64
+        let part = &self.parts[component];
+        (part.begins + samples * self.draw.sequence) as f64 / part.tokens.len() as f64
     }
 
     fn beyond(&self, sample: u64) -> OrderError {

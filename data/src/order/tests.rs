@@ -20,6 +20,7 @@ fn part(folder: &Path, name: &str, weight: [u64; 2], tokens: u64) -> Part {
         name: name.into(),
         weight,
         fingerprint: written.fingerprint,
+        begins: 0,
         tokens,
     }
 }
@@ -195,6 +196,7 @@ fn neox(folder: &Path, weights: &[[u64; 2]], seed: u64, total: u64) -> Result<Or
             name: format!("part {number}"),
             weight,
             fingerprint: written.fingerprint,
+            begins: 0,
             tokens: TokenFile::open(&path).unwrap(),
         }
     };

@@ -90,6 +90,7 @@ mod tests {
             files,
             source: None,
             weight: [1, 1],
+            repeat: 1.0,
             fingerprint: None,
         }
     }

@@ -15,6 +15,7 @@ fn plan(components: &[(&str, &[&str])]) -> DataPlan {
         files: files.iter().map(|&file| file.to_owned()).collect(),
         source: None,
         weight: [1, components.len() as u64],
+        repeat: 1.0,
         fingerprint: None,
     };
     DataPlan {

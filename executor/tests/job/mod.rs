@@ -32,6 +32,7 @@ impl Job {
             name: "text".into(),
             source: None,
             files: vec!["*".into()],
+            repeat: 1.0,
             weight: [1, 1],
             fingerprint: None,
         }];

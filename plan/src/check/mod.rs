@@ -11,6 +11,7 @@ mod header;
 mod meeting;
 mod ops;
 mod parameters;
+mod phases;
 mod roles;
 pub mod signature;
 mod tables;
@@ -20,11 +21,19 @@ pub use fault::{Fault, Place, What};
 use crate::Plan;
 use fault::Faults;
 
-/// Checks the structure of a plan.
+/// Checks the structure of a plan, and of the phases behind it.
 ///
 /// # Errors
 /// What is wrong: places with the figures that disagree.
 pub fn check(plan: &Plan) -> Result<(), Vec<Fault>> {
+    plan.phases().try_for_each(alone)?;
+    let mut faults = Faults::default();
+    phases::phases(plan, &mut faults);
+    faults.verdict()
+}
+
+/// Checks one phase.
+fn alone(plan: &Plan) -> Result<(), Vec<Fault>> {
     let stages: [fn(&Plan, &mut Faults); 6] = [
         header::header,
         tables::tables,

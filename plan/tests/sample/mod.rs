@@ -88,6 +88,7 @@ pub fn plan(shape: Shape) -> Plan {
         training: training(shape),
         data: data(),
         prediction: None,
+        then: Vec::new(),
     };
     plan.hashes.placement = json::placement_hash(&plan);
     plan
@@ -96,6 +97,8 @@ pub fn plan(shape: Shape) -> Plan {
 fn training(shape: Shape) -> Training {
     Training {
         seed: 1,
+        phase: None,
+        begins: Begins::default(),
         steps: 2,
         global_batch: shape.micro_batch * u64::from(shape.micro_steps * shape.dp),
         micro_batch: shape.micro_batch,

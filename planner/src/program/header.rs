@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{Dataset, Experiment, Layer, Mixer, Mlp, Order, Precision, Records};
-use pleach_plan::{Component, DataPlan, Dtype, Ordering, Reading, Training};
+use pleach_plan::{Begins, Component, DataPlan, Dtype, Ordering, Reading, Training};
 
 use crate::graph::attention::split;
 use crate::graph::transformer::Sizes;
@@ -67,9 +67,16 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
     let train = &experiment.train;
     let (compute, accumulate) = dtypes(train.precision);
     let micro_steps = train.global_batch / (u64::from(placement.dp) * placement.micro_batch);
+    let part = train.part.as_ref();
+    let begins = part.map_or_else(Begins::default, |part| Begins {
+        steps: part.steps,
+        samples: part.samples,
+    });
     Training {
         seed: experiment.seed,
-        steps: train.steps,
+        phase: part.map(|part| part.name.clone()),
+        steps: begins.steps + train.steps,
+        begins,
         global_batch: train.global_batch,
         micro_batch: placement.micro_batch,
         micro_steps: u32::try_from(micro_steps).unwrap_or(u32::MAX),
@@ -102,6 +109,7 @@ pub fn data(experiment: &Experiment) -> DataPlan {
         source: part.source.clone(),
         files: part.files.clone(),
         weight: part.weight,
+        repeat: part.repeat.unwrap_or(data.repeat),
         fingerprint: None,
     };
     DataPlan {

@@ -382,6 +382,7 @@ impl<'e> Emitter<'e> {
             training: header::training(experiment, placement),
             data: data(experiment),
             prediction: None,
+            then: Vec::new(),
         }
     }
 }

@@ -47,8 +47,11 @@ pub struct Report {
     pub throughput: Throughput,
     /// Memory of the fullest rank, and of each stage.
     pub memory: Memory,
-    /// The whole run.
+    /// The whole run, all its phases together.
     pub run: Run,
+    /// The phases of a run that has several; what is said above of placement, time and memory is of the first of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<Phase>,
     /// How the answer was found.
     pub search: Searched,
     /// The next best.
@@ -94,6 +97,21 @@ pub struct Machines {
     pub gpu: String,
     /// What one of them costs, where it is known.
     pub price: Option<Price>,
+}
+
+/// A phase of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// Its placement.
+    pub placement: Placed,
+    /// Its step.
+    pub time: Time,
+    /// Its memory.
+    pub memory: Memory,
+    /// All its steps.
+    pub run: Run,
 }
 
 /// A price with its source.
@@ -181,6 +199,7 @@ impl Report {
             throughput: Throughput::of(&settled, hardware, chosen),
             memory: Memory::of(chosen, &bands.memory),
             run: Run::of(&settled, chosen),
+            phases: Vec::new(),
             search: Searched {
                 candidates: answer.candidates,
                 feasible: answer.feasible,
@@ -199,6 +218,25 @@ impl Report {
                 .map_or_else(Vec::new, |observed| observed.about.clone()),
             assumptions: assumptions(hardware, &chosen.plan.engine, &bands),
         }
+    }
+}
+
+impl Report {
+    /// The report of a run of phases from theirs, in order, with their names.
+    pub fn of_phases(phases: Vec<(String, Report)>) -> Option<Self> {
+        let phase = |(name, report): &(String, Report)| Phase {
+            name: name.clone(),
+            placement: report.placement.clone(),
+            time: report.time,
+            memory: report.memory.clone(),
+            run: report.run,
+        };
+        let all: Vec<Phase> = phases.iter().map(phase).collect();
+        let runs: Vec<Run> = all.iter().map(|phase| phase.run).collect();
+        let (_, mut whole) = phases.into_iter().next()?;
+        whole.run = Run::sum(&runs);
+        whole.phases = all;
+        Some(whole)
     }
 }
 

@@ -258,4 +258,16 @@ impl Run {
             cost_usd: evaluated.scope(experiment).cost(),
         }
     }
+
+    /// Several of them, one behind the other.
+    pub fn sum(runs: &[Run]) -> Self {
+        let costs: Option<Vec<f64>> = runs.iter().map(|run| run.cost_usd).collect();
+        Run {
+            steps: runs.iter().map(|run| run.steps).sum(),
+            tokens: runs.iter().map(|run| run.tokens).sum(),
+            seconds: runs.iter().map(|run| run.seconds).sum(),
+            gpu_hours: runs.iter().map(|run| run.gpu_hours).sum(),
+            cost_usd: costs.map(|costs| costs.iter().sum()),
+        }
+    }
 }

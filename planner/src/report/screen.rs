@@ -146,13 +146,14 @@ fn rates(out: &mut String, rates: &Throughput) {
     );
 }
 
-fn run(out: &mut String, run: &Run, price: Option<&Price>) {
+/// What a run takes, in a few words.
+pub fn run_line(run: &Run) -> String {
     let [steps, tokens] = [run.steps, run.tokens].map(|number| count(number as f64));
-    row(
-        out,
-        "run",
-        &format!("{steps} steps, {tokens} tokens: {}", span(run.seconds)),
-    );
+    format!("{steps} steps, {tokens} tokens: {}", span(run.seconds))
+}
+
+fn run(out: &mut String, run: &Run, price: Option<&Price>) {
+    row(out, "run", &run_line(run));
     let hours = hours(run.gpu_hours);
     let (Some(cost), Some(price)) = (run.cost_usd, price) else {
         row(out, "", &format!("{hours} GPU-hours, no price known"));

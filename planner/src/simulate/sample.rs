@@ -127,6 +127,8 @@ fn bodies() -> Vec<Body> {
 fn training(micro_steps: u32) -> Training {
     Training {
         seed: 0,
+        phase: None,
+        begins: Begins::default(),
         steps: 1,
         global_batch: micro_steps.into(),
         micro_batch: 1,
@@ -189,6 +191,7 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
             unread: Vec::new(),
         },
         prediction: None,
+        then: Vec::new(),
     }
 }
 

@@ -17,11 +17,6 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
     } = train.loss;
     let rest = [
         (
-            !train.phases.is_empty(),
-            "train.phases",
-            "a curriculum of phases",
-        ),
-        (
             train.accumulate != sums,
             "train.accumulate",
             "a sum of gradients in this format",

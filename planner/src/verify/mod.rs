@@ -25,7 +25,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::Plan;
 use pleach_plan::check::{Place, check};
 
-use crate::rate;
+use crate::{phases, rate};
 
 /// The most ends of a step that are listed when their cause is named.
 const ENDS: usize = 4;
@@ -35,6 +35,24 @@ const ENDS: usize = 4;
 /// # Errors
 /// What is wrong: the cause first, where it can be named, then what differs after the step.
 pub fn verify(plan: &Plan, experiment: &Experiment) -> Result<(), Vec<Fault>> {
+    let phases = phases::of(experiment);
+    let count = plan.phases().count();
+    if count != phases.len() {
+        return Err(vec![Fault {
+            place: Place::default(),
+            what: What::Setting {
+                what: "the number of phases",
+                found: count.to_string(),
+                wanted: phases.len().to_string(),
+            },
+        }]);
+    }
+    let mut pairs = plan.phases().zip(&phases);
+    pairs.try_for_each(|(plan, experiment)| one(plan, experiment))
+}
+
+/// Verifies one phase.
+fn one(plan: &Plan, experiment: &Experiment) -> Result<(), Vec<Fault>> {
     let wrap = |fault| Fault {
         place: Place::default(),
         what: What::Structure(Box::new(fault)),
@@ -66,7 +84,7 @@ pub fn verify(plan: &Plan, experiment: &Experiment) -> Result<(), Vec<Fault>> {
 /// Figures outside the program that must be the experiment's.
 fn settings(plan: &Plan, experiment: &Experiment) -> Vec<Fault> {
     let (training, train) = (&plan.training, &experiment.train);
-    let steps = train.steps;
+    let steps = train.part.as_ref().map_or(0, |part| part.steps) + train.steps;
     let schedule = rate::schedule(train);
     let show = |value: &dyn std::fmt::Debug| format!("{value:?}");
     let pairs = [

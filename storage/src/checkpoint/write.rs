@@ -95,7 +95,7 @@ pub fn commit(checkpoints: &Path, plan: &Plan, step: u64) -> Result<PathBuf, Che
     let manifest = Manifest {
         schema: SCHEMA,
         step,
-        samples: step * plan.training.global_batch,
+        samples: plan.training.samples(step),
         experiment_hash: plan.hashes.experiment.clone(),
         placement_hash: plan.hashes.placement.clone(),
         data_order: plan.data.order.clone(),

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 pub use failure::RankFailure;
 pub use lock::RunLock;
 pub use metrics::{MetricsWriter, StepMetrics};
-pub use record::{Attempt, RunRecord, WorkerExit};
+pub use record::{Attempt, Consumed, RunRecord, WorkerExit};
 
 use crate::files::{At, FileError, remove_folder, replace, sync_parent};
 

@@ -15,7 +15,7 @@ use crate::files::{At, replace};
 const SCHEMA: u32 = 1;
 
 /// What a run is, and its attempts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// Version of this format.
     pub schema: u32,
@@ -33,6 +33,30 @@ pub struct RunRecord {
     pub ranks: u32,
     /// Every launch, oldest first.
     pub attempts: Vec<Attempt>,
+    /// What was consumed of each component by the end of the last launch, phase by phase.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumed: Vec<Consumed>,
+}
+
+/// What a run, or a phase of it, consumed of a component of its mix.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Consumed {
+    /// The phase, where the run has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// The component.
+    #[serde(rename = "name")]
+    pub component: String,
+    /// The share that was asked for.
+    pub asked: f64,
+    /// Samples that came from it.
+    pub samples: u64,
+    /// Their tokens.
+    pub tokens: u64,
+    /// Passes over it since the beginning of the run.
+    pub epochs: f64,
+    /// How often the spec allows to pass over it.
+    pub allowed_epochs: f64,
 }
 
 /// One launch of a run.
@@ -77,6 +101,7 @@ impl RunRecord {
             mode: mode.to_owned(),
             ranks: plan.mesh.ranks(),
             attempts: Vec::new(),
+            consumed: Vec::new(),
         }
     }
 }

@@ -175,6 +175,7 @@ fn failures_and_records_come_back_and_are_cleared() {
         data_order: None,
         mode: "bitwise".into(),
         ranks: 4,
+        consumed: Vec::new(),
         attempts: vec![attempt],
     };
     folder.write_record(&record).unwrap();

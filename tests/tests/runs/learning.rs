@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pleach_data::order::Order;
+use pleach_data::order::Phases;
 use pleach_data::prepare;
 use pleach_tests::have;
 use pleach_tests::job::{self, QUICKSTART, Workspace, succeed};
@@ -18,11 +18,11 @@ fn unigram_entropy(plan: &pleach_plan::Plan) -> f64 {
         &cache,
     )
     .expect("the data is there");
-    let order = Order::open(plan, &prepared).expect("the data has an order");
+    let order = Phases::open(plan, &[prepared]).expect("the data has an order");
     let mut counts = BTreeMap::<i64, u64>::new();
     let mut tokens = vec![0; plan.training.sequence as usize + 1];
     for sample in 0..plan.training.steps * plan.training.global_batch {
-        order
+        order.orders()[0]
             .sample(sample, &mut tokens)
             .expect("every sample of the run is there");
         tokens[1..]

@@ -6,7 +6,7 @@ mod precision;
 mod rate;
 
 pub use optimizer::{AdamW, Decays, Optimizer};
-pub use phase::{Phase, Rate, Segment};
+pub use phase::{Part, Phase, Rate, Segment};
 pub use precision::{Float, LossScale, Precision};
 pub use rate::{Decay, LearningRate, Shape, Version};
 
@@ -33,6 +33,8 @@ pub struct Train {
     pub loss: Loss,
     /// The phases of a curriculum, in order; empty for a run that is the same from beginning to end.
     pub phases: Vec<Phase>,
+    /// The part of a run that this is; none for the whole of it.
+    pub part: Option<Part>,
 }
 
 impl Train {
@@ -59,6 +61,7 @@ impl Train {
             reduce: precision.sums(),
             loss: Loss::default(),
             phases: Vec::new(),
+            part: None,
         }
     }
 }

@@ -45,3 +45,16 @@ pub struct Segment {
     /// The way.
     pub shape: Decay,
 }
+
+/// Which part of a run a training is: what planning makes of each phase in turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The phase's name.
+    pub name: String,
+    /// Steps of the run before it.
+    pub steps: u64,
+    /// Samples of the run before it.
+    pub samples: u64,
+    /// Its way of the learning rate, both ends known; none for that of the whole run.
+    pub segment: Option<Segment>,
+}

@@ -39,6 +39,7 @@ pub fn train(resolver: &mut Resolver) -> Option<Train> {
             label_smoothing: real(resolver, "train.loss.label_smoothing")?,
         },
         phases,
+        part: None,
     })
 }
 

@@ -13,7 +13,7 @@ pub fn tokens(which: Tokens, at: &Context) -> Result<Value, Unfit> {
     let training = at.training;
     let (batch, positions) = (training.micro_batch, training.sequence as usize);
     let replicas = u64::from(at.mesh.dp);
-    let first = at.step * training.global_batch
+    let first = training.phase_samples(at.step)
         + u64::from(at.micro_batch) * replicas * batch
         + u64::from(at.place.dp) * batch;
     let mut data = Vec::new();

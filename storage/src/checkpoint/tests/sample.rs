@@ -219,12 +219,15 @@ pub fn plan(placement: Placement) -> Plan {
         training: training(placement),
         data: data(),
         prediction: None,
+        then: Vec::new(),
     }
 }
 
 fn training(placement: Placement) -> Training {
     Training {
         seed: 1,
+        phase: None,
+        begins: Begins::default(),
         steps: 100,
         global_batch: 8,
         micro_batch: 1,
