@@ -43,7 +43,7 @@ impl From<Figure> for Value {
 
 /// Says what the names of a placement mean; none for a name that is not settled yet.
 ///
-/// Names: `tp`, `pp`, `dp`, `cp`, `ep`, `vpp`, `zero`, `micro_batch` (counts), `recompute`, `schedule` and `offload` (words), `sequence_parallel` (a switch), `memory.peak` and
+/// Names: `tp`, `pp`, `dp`, `cp`, `ep`, `vpp`, `zero`, `shards`, `micro_batch` (counts), `recompute`, `schedule` and `offload` (words), `sequence_parallel` (a switch), `memory.peak` and
 /// `gpu.memory` (bytes), `step_time` and `time` (seconds), `cost` (US dollars).
 pub trait Scope {
     /// The figure of a name.

@@ -23,7 +23,7 @@ pub mod walk;
 
 pub use attributes::{Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Scores, Split};
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
-pub use mesh::{Axis, Group, GroupId, Mesh, Rank};
+pub use mesh::{Axis, Group, GroupId, Mesh, Part, Rank};
 pub use op::Op;
 pub use phases::Begins;
 pub use program::{

@@ -47,8 +47,10 @@ impl Text<'_> {
         );
         let [zero, sequence] = [plan.zero.to_string(), plan.sequence_parallel.to_string()];
         let recompute = lower(&plan.recompute);
+        let blocks = mesh.shards.map(|shards| format!(" in blocks of {shards}"));
+        let blocks = blocks.unwrap_or_default();
         self.line(0, &format!(
-            "mesh dp {} × pp {} × tp {}  zero {zero}  sequence parallel {sequence}  recompute {recompute}",
+            "mesh dp {}{blocks} × pp {} × tp {}  zero {zero}  sequence parallel {sequence}  recompute {recompute}",
             mesh.dp, mesh.pp, mesh.tp
         ));
         self.line(0, &format!(

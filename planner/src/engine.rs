@@ -129,6 +129,8 @@ pub struct Engine {
     pub interleaves: bool,
     /// The highest ZeRO stage it has (beside a pipeline, for engines of which published runs use one).
     pub zero: u32,
+    /// Whether ZeRO can divide among fewer replicas than all (hybrid sharding).
+    pub hybrid: bool,
     /// Whether the residual stream can be cut along the sequence.
     pub sequence_parallel: bool,
     /// Layers whose weights are gathered while an earlier one computes, where ZeRO 3 divides them; gradients are scattered beside the
@@ -179,6 +181,7 @@ pub const PLEACH: Engine = Engine {
     partition: Partition::Work,
     interleaves: true,
     zero: 3,
+    hybrid: true,
     sequence_parallel: true,
     prefetched_gathers: 0,
     overlapped_replicas: false,
@@ -222,6 +225,7 @@ pub const NEOX: Engine = Engine {
     partition: Partition::NamedModules,
     interleaves: false,
     zero: 1,
+    hybrid: false,
     sequence_parallel: false,
     prefetched_gathers: 0,
     overlapped_replicas: false,
@@ -421,10 +425,12 @@ pub const MEGATRON_CORE: Engine = Engine {
     overlapped_reduction: true,
     gathers_again: true,
     overlapped_replicas: true,
+    hybrid: true,
     facts: &[
         "fused attention that never stores scores (Transformer Engine), fused norms, gates and rotary positions (bias_swiglu_fusion, apply_rope_fusion); no dropout",
         "weight gradients added in 32 bits by the product (gradient_accumulation_fusion)",
         "gradients reduced beside the last micro-batch's backward, new weights gathered beside the first one's forward (overlap_grad_reduce, overlap_param_gather)",
+        "the optimizer's states can be divided among some of the replicas (num_distributed_optimizer_instances)",
         "interleaved stages send and receive beside their computation (overlap_p2p_comm), others in line with it",
         "of what sequence parallelism gathers only the own part is kept; gradients are reduced over tensor-parallel ranks beside the product for the weights",
         "a checkpointed layer runs its whole forward again; logits copied to 32 bits for the loss; stages of equally many layers",

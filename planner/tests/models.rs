@@ -191,6 +191,7 @@ fn every_model_that_is_built_is_planned() {
             vpp: 1,
             dp: 2,
             zero: 1,
+            shards: 2,
             sequence_parallel: tp > 1,
             micro_batch: 2,
             recompute: Recompute::Selective,

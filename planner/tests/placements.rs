@@ -74,7 +74,22 @@ fn all() -> Vec<Placement> {
             }
         }
     }
+    found.extend(hybrid());
     found
+}
+
+/// Blocks of two replicas, among which ZeRO divides.
+fn hybrid() -> impl Iterator<Item = Placement> {
+    [1, 2, 3].into_iter().flat_map(|zero| {
+        [(1, 1), (2, 1), (1, 2)].map(|(pp, tp)| Placement {
+            zero,
+            shards: 2,
+            micro_batch: 1,
+            sequence_parallel: tp > 1,
+            recompute: Recompute::Selective,
+            ..placement(4, pp, tp)
+        })
+    })
 }
 
 /// Layers that look near and far, some in a row.

@@ -144,3 +144,49 @@ fn a_structure_that_cannot_run_is_refused_first() {
             .all(|fault| matches!(fault.what, What::Structure(_)))
     );
 }
+
+/// Blocks of replicas, among which ZeRO divides: without the sum over them every block trains a model of its own.
+#[test]
+fn blocks_of_replicas_are_added_up() {
+    let experiment = experiment(&[]);
+    for zero in [1, 2, 3] {
+        let placement = Placement {
+            zero,
+            shards: 2,
+            micro_batch: 1,
+            ..placement(4, 1, 1)
+        };
+        let plan = emit(&experiment, &placement).expect("the small model divides");
+        assert_eq!(verify(&plan, &experiment), Ok(()));
+        let blocks = plan.groups.iter().find(|group| group.name == "blocks");
+        let blocks = blocks.expect("blocks are a group").id;
+        let over_blocks = |op: &Op| matches!(op, Op::AllReduce { group, .. } if *group == blocks);
+        let changed = |change: &dyn Fn(&mut Body)| {
+            let mut plan = plan.clone();
+            change(body(&mut plan, "layer.reduce"));
+            verify(&plan, &experiment)
+        };
+        let missing = |body: &mut Body| {
+            body.code.remove(position(body, over_blocks));
+        };
+        let twice = |body: &mut Body| {
+            let index = position(body, over_blocks);
+            body.code.insert(index, body.code[index].clone());
+        };
+        let largest = |body: &mut Body| {
+            let index = position(body, over_blocks);
+            body.code[index].op = Op::AllReduce {
+                group: blocks,
+                reduce: Reduce::Max,
+            };
+        };
+        assert!(changed(&missing).is_err(), "zero {zero}");
+        assert!(changed(&twice).is_err(), "zero {zero}");
+        assert!(changed(&largest).is_err(), "zero {zero}");
+        let counted = |body: &mut Body| {
+            let index = position(body, |op| matches!(op, Op::SumSquares { .. }));
+            body.code[index].op = Op::SumSquares { replicas: 1 };
+        };
+        assert!(changed(&counted).is_err(), "zero {zero}");
+    }
+}

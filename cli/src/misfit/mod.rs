@@ -249,6 +249,7 @@ fn fits(planned: &Planned, experiment: &Experiment, placement: &Placement) -> Op
         Pin::Tp(placement.tp.into()),
         Pin::Pp(placement.pp.into()),
         Pin::Zero(placement.zero.into()),
+        Pin::Shards(placement.shards.into()),
         Pin::MicroBatch(placement.micro_batch),
         Pin::Recompute(recompute.to_owned()),
         Pin::SequenceParallel(placement.sequence_parallel),

@@ -4,6 +4,7 @@
 
 mod amount;
 mod batch;
+mod blocks;
 mod data;
 mod evaluation;
 mod experts;
@@ -164,6 +165,7 @@ pub fn check(resolver: &mut Resolver) {
         experts::check(resolver);
         batch::check(resolver);
     }
+    blocks::check(resolver);
     pipeline::check(resolver);
     length::check(resolver);
     evaluation::check(resolver);

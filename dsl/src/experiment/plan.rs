@@ -25,6 +25,8 @@ pub struct Wishes {
     pub schedule: Choice<String>,
     /// ZeRO stage.
     pub zero: Choice<u64>,
+    /// Replicas among which ZeRO divides.
+    pub shards: Choice<u64>,
     /// Sequences a rank works on at once.
     pub micro_batch: Choice<u64>,
     /// `none`, `selective` or `full`.
@@ -59,6 +61,7 @@ impl Wishes {
             stages: None,
             schedule: Choice::Auto,
             zero: Choice::Auto,
+            shards: Choice::Auto,
             micro_batch: Choice::Auto,
             recompute: Choice::Auto,
             recompute_budget: None,

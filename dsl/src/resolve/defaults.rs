@@ -253,7 +253,7 @@ pub fn example(field: &Field) -> String {
             "vocab" => "50_304",
             "nodes" => "1",
             "gpus_per_node" => "8",
-            "tp" | "pp" | "dp" | "cp" | "ep" | "vpp" => "2",
+            "tp" | "pp" | "dp" | "cp" | "ep" | "vpp" | "shards" => "2",
             "zero" => "1",
             _ => "12",
         },

@@ -45,6 +45,11 @@ pub static PLAN: Section = Section {
             "ZeRO stage: what is sharded over the replicas.",
         ),
         Field::open(
+            "shards",
+            Type::Count(1),
+            "Replicas among which ZeRO divides: all of them, or fewer neighbours, so that each block of so many holds everything (hybrid sharding).",
+        ),
+        Field::open(
             "micro_batch",
             Type::MicroBatch,
             "Sequences a rank works on at once.",

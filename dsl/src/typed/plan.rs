@@ -29,6 +29,7 @@ pub fn wishes(
         stages: stages(resolver),
         schedule: resolver.choice("schedule")?,
         zero: resolver.choice("zero")?,
+        shards: resolver.choice("shards")?,
         micro_batch: resolver.choice("micro_batch")?,
         recompute: resolver.choice("recompute")?,
         recompute_budget: resolver.known("plan.recompute_budget")?.count(),

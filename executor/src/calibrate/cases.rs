@@ -60,6 +60,7 @@ impl Case {
                 cp: 1,
                 pp: 1,
                 tp: 1,
+                shards: None,
             },
             place: Rank {
                 dp: 0,

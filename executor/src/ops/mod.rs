@@ -148,8 +148,8 @@ pub fn run(
         (Op::Slice { axis, dim }, [x], []) => one(slice::run(
             x,
             *dim,
-            context.mesh.size(*axis),
-            context.place.on(*axis),
+            context.mesh.pieces(*axis),
+            context.mesh.piece(context.place, *axis),
         )?),
         (Op::Cast {}, [source], [target]) => none(cast::run(source, target)?),
         (Op::Zero {}, [], [x]) => none(zero::run(x)?),

@@ -18,6 +18,7 @@ const MESH: Mesh = Mesh {
     cp: 1,
     pp: 1,
     tp: 2,
+    shards: None,
 };
 const SECOND: Rank = Rank {
     dp: 0,

@@ -2,7 +2,7 @@
 
 use crate::check::fault::{Faults, Place, What};
 use crate::json::SCHEMA;
-use crate::{Plan, Role, Slot};
+use crate::{Axis, Plan, Role, Slot};
 
 /// The most ranks, and the most layers of a stage.
 const RANKS: u64 = 1 << 20;
@@ -74,6 +74,11 @@ fn mesh(plan: &Plan, faults: &mut Faults) {
         plan.zero,
         "it must be 0 to 3",
     );
+    if let Some(shards) = mesh.shards {
+        let law = "it must divide the replicas, and leave more than one block of more than one";
+        let blocks = shards > 1 && shards < mesh.dp && mesh.dp.is_multiple_of(shards);
+        number(faults, blocks, "mesh.shards", shards, law);
+    }
     let ranks = [mesh.dp, mesh.cp, mesh.pp, mesh.tp]
         .iter()
         .try_fold(1_u64, |product, &size| {
@@ -108,6 +113,10 @@ fn groups(plan: &Plan, faults: &mut Faults) {
         let law = "a group of the first and the last stage must have the axis pp";
         let ends = !group.ends || group.spans_stages();
         number(faults, ends, "group.ends", group.ends, law);
+        let law = "only replicas that stand in blocks have parts";
+        let part =
+            group.part.is_none() || plan.mesh.shards.is_some() && group.axes[..] == [Axis::Dp];
+        number(faults, part, "group.part", group.part.is_some(), law);
         if !group.axes.is_sorted_by(|left, right| left < right) {
             faults.push(
                 Place::named(&group.name),

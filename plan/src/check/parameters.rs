@@ -132,7 +132,7 @@ fn flats(plan: &Plan, index: usize, bucket: &Bucket, faults: &mut Faults) {
     }
     let size = weights.elements();
     let padding = size.checked_sub(bucket.length);
-    if padding.is_none_or(|padding| padding >= u64::from(plan.mesh.dp).max(1)) {
+    if padding.is_none_or(|padding| padding >= u64::from(plan.mesh.block())) {
         let value = format!("{} of {size}", bucket.length);
         let law = "the storage must hold it, with less padding than there are replicas";
         faults.push(
@@ -152,7 +152,7 @@ fn states(plan: &Plan, bucket: &Bucket, figures: &mut Figures) {
     let get = |id: TensorId| &plan.tensors[id.0 as usize];
     let weights = get(bucket.weights);
     let pieces = if plan.zero >= 1 {
-        u64::from(plan.mesh.dp)
+        u64::from(plan.mesh.block())
     } else {
         1
     };

@@ -128,7 +128,7 @@ fn fill(
     }
     let whole = Value::free(&[weights.len()], weights.clone());
     let pieces = if is_cut(plan, bucket, master) {
-        plan.mesh.dp
+        plan.mesh.block()
     } else {
         1
     };
@@ -201,14 +201,29 @@ pub fn gather(plan: &Plan, memories: &[&Memory], state: State) -> Result<Named, 
     Ok(all)
 }
 
-/// The whole flat storage of a stage and tensor-parallel coordinate: joined over replicas, or equal on all of them.
+/// The whole flat storage of a stage and tensor-parallel coordinate, which all blocks of replicas hold alike.
 fn flat(
     plan: &Plan,
     memories: &[&Memory],
     bucket: &Bucket,
     key: (TensorId, Option<u32>),
-    [pp, tp]: [u32; 2],
+    at: [u32; 2],
 ) -> Result<Vec<f64>, Stuck> {
+    let mut wholes = wholes(plan, memories, bucket, key, at)?;
+    for (index, whole) in wholes.iter().enumerate() {
+        agree(&bucket.name, [0, index as u32], &wholes[0], whole)?;
+    }
+    Ok(wholes.swap_remove(0))
+}
+
+/// The whole flat storage as each replica holds it, or joined over the replicas of each block.
+fn wholes(
+    plan: &Plan,
+    memories: &[&Memory],
+    bucket: &Bucket,
+    key: (TensorId, Option<u32>),
+    [pp, tp]: [u32; 2],
+) -> Result<Vec<Vec<f64>>, Stuck> {
     let ranks: Vec<u32> = (0..plan.mesh.dp)
         .map(|dp| plan.mesh.rank(Rank { dp, pp, tp }))
         .collect();
@@ -226,12 +241,11 @@ fn flat(
     };
     let parts: Vec<&Vec<f64>> = ranks.iter().map(held).collect::<Result<_, _>>()?;
     if is_cut(plan, bucket, key.0) {
-        return Ok(parts.into_iter().flatten().copied().collect());
+        let blocks = parts.chunks(plan.mesh.block() as usize);
+        let join = |block: &[&Vec<f64>]| block.iter().copied().flatten().copied().collect();
+        return Ok(blocks.map(join).collect());
     }
-    for (&rank, part) in ranks.iter().zip(&parts) {
-        agree(&bucket.name, [ranks[0], rank], parts[0], part)?;
-    }
-    Ok(parts[0].clone())
+    Ok(parts.into_iter().cloned().collect())
 }
 
 /// A parameter's shard out of a flat storage.
@@ -282,8 +296,12 @@ pub fn gradients(plan: &Plan, memories: &[&Memory]) -> Result<Named, Stuck> {
                 let name = name(parameter, layer);
                 if let Some(sums) = bucket.sums {
                     let part = |tp: u32| {
-                        let held = flat(plan, memories, bucket, (sums, layer), [role.stage, tp])?;
-                        shard(plan, parameter, &held).map_err(|why| at_rank(0, why))
+                        let at = [role.stage, tp];
+                        let held = wholes(plan, memories, bucket, (sums, layer), at)?;
+                        let shards = held.iter().map(|held| shard(plan, parameter, held));
+                        let shards = shards.collect::<Result<Vec<_>, _>>();
+                        let shards = shards.map_err(|why| at_rank(0, why))?;
+                        combine(&shards, Layout::Partial, &name)
                     };
                     let parts = (0..plan.mesh.tp).map(part).collect::<Result<Vec<_>, _>>()?;
                     let whole = combine(&parts, layout.tp, &name)?.data;

@@ -69,6 +69,7 @@ pub fn plan(shape: Shape) -> Plan {
             cp: 1,
             pp: shape.pp,
             tp: shape.tp,
+            shards: None,
         },
         zero: shape.zero,
         sequence_parallel: false,
@@ -126,6 +127,7 @@ fn groups() -> Vec<Group> {
         name: name.into(),
         axes,
         ends: false,
+        part: None,
     };
     axes.into_iter().enumerate().map(group).collect()
 }

@@ -284,6 +284,7 @@ fn placement(row: &Row, engine: &str) -> Result<Placement, String> {
         tp: ranks("tp")?,
         pp: ranks("pp")?,
         dp: ranks("dp")?,
+        shards: ranks("dp")?,
         zero: match row.text("zero_or_fsdp") {
             "none" | "0" => 0,
             "1" => 1,

@@ -1,6 +1,8 @@
 //! Where the members of a group sit: how many nodes a collective spans and who shares their network.
 
-use pleach_plan::{Axis, Group, Mesh};
+use std::collections::BTreeMap;
+
+use pleach_plan::{Group, Mesh};
 
 /// A group on the machines; all figures are those of its worst instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,23 +59,16 @@ impl Geometry {
 
 /// All instances of a group, each with its members ascending.
 fn instances(mesh: &Mesh, group: &Group) -> Vec<Vec<u32>> {
-    let size = mesh.group_size(group).max(1);
-    let others = || {
-        [Axis::Pp, Axis::Dp, Axis::Tp]
-            .into_iter()
-            .filter(|axis| !group.axes.contains(axis))
-    };
-    let count: u32 = others().map(|axis| mesh.size(axis)).product();
-    let mut instances = vec![Vec::with_capacity(size as usize); count as usize];
+    let mut instances: BTreeMap<[u32; 3], Vec<u32>> = BTreeMap::new();
     for rank in 0..mesh.ranks() {
         let place = mesh.place(rank);
         if !mesh.takes_part(group, place.pp) {
             continue;
         }
-        let index = others().fold(0, |index, axis| index * mesh.size(axis) + place.on(axis));
-        instances[index as usize].push(rank);
+        let instance = mesh.instance(group, place);
+        instances.entry(instance).or_default().push(rank);
     }
-    instances
+    instances.into_values().collect()
 }
 
 /// How many ranks of one node send over the network when stage `from` sends to stage `to`; zero where all stay inside.
@@ -95,7 +90,7 @@ pub fn crossing(mesh: &Mesh, from: u32, to: u32, ranks_per_node: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pleach_plan::GroupId;
+    use pleach_plan::{Axis, GroupId};
 
     fn geometry(mesh: Mesh, axes: &[Axis]) -> Geometry {
         let group = Group {
@@ -103,6 +98,7 @@ mod tests {
             name: "g".into(),
             axes: axes.to_vec(),
             ends: false,
+            part: None,
         };
         Geometry::of(&mesh, &group, 8)
     }
@@ -114,6 +110,7 @@ mod tests {
             cp: 1,
             pp: 4,
             tp: 2,
+            shards: None,
         };
         assert_eq!(
             geometry(mesh, &[Axis::Tp]),
@@ -144,6 +141,7 @@ mod tests {
             cp: 1,
             pp: 4,
             tp: 3,
+            shards: None,
         };
         assert_eq!(
             geometry(mesh, &[Axis::Tp]),
@@ -166,6 +164,7 @@ mod tests {
             cp: 1,
             pp: 2,
             tp: 2,
+            shards: None,
         };
         assert_eq!(
             geometry(mesh, &[Axis::Dp]),

@@ -4,74 +4,37 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pleach_plan::op::Op;
 use pleach_plan::{
-    Alibi, Axis, Body, BodyId, BodyKind, Dtype, Instr, Layout, Lives, Port, Reduce, Scores,
-    TensorId, Wire,
+    Alibi, Axis, Body, BodyId, BodyKind, Instr, Layout, Lives, Port, Reduce, Scores, TensorId, Wire,
 };
 
-use super::{Again, Emitter, Piece};
-use crate::graph::{Block, Kind, Node, ValueId};
-use crate::ops::{self, workspace};
+use super::recompute::{Again, Passes, Version, read};
+use super::tensors::dtype_of;
+use super::{Emitter, Piece};
+use crate::graph::{Block, Node, ValueId};
+use crate::ops::workspace;
 use crate::shard::Step;
 use crate::shard::strategy::{Form, MAX, P, R, Strategy};
 
-/// A value in one of its forms.
-type Version = (ValueId, Form);
-
 impl Emitter<'_> {
     /// The forward and backward bodies of a block.
-    pub(super) fn forward_backward(&mut self, piece: &Piece<'_>, again: Again) -> [BodyId; 2] {
+    pub(super) fn forward_backward(&mut self, piece: &Piece<'_>, again: &Again) -> [BodyId; 2] {
         let (block, wire) = (piece.block, piece.sharded.wire);
-        let all: Vec<&Step> = piece.sharded.steps.iter().collect();
-        let boundary = all
-            .iter()
-            .position(|step| step.backward())
-            .unwrap_or(all.len());
-        let (forward, backward) = all.split_at(boundary);
-        let leaves: Vec<Version> = block
-            .output
-            .map(|value| (value, wire))
-            .into_iter()
-            .collect();
-        let ends: Vec<Version> = block
-            .gradient_out
-            .map(|value| (value, wire))
-            .into_iter()
-            .collect();
-        let entry = block.input.map(|value| (value, wire));
-        let kept: Vec<&Step> = match again {
-            Again::Nothing => backward.to_vec(),
-            Again::Cheap => {
-                let cheap = forward.iter().copied().filter(|step| is_cheap(step));
-                cheap.chain(backward.iter().copied()).collect()
-            }
-            Again::Alternate => {
-                let again = alternate(forward).into_iter();
-                again.chain(backward.iter().copied()).collect()
-            }
-            Again::Everything => all.clone(),
-        };
-        let again = needed(&kept, &ends, kept.len() - backward.len());
-        let arrives = block.gradient_in.map(|value| (value, wire));
-        let saved: Vec<Version> = open(block, &again)
-            .into_iter()
-            .filter(|&version| Some(version) != arrives)
-            .collect();
-        let roots: Vec<Version> = leaves.iter().chain(&saved).copied().collect();
-        let forward = needed(forward, &roots, 0);
+        let version = |value: Option<ValueId>| value.map(|value| (value, wire));
+        let passes = Passes::new(block, &piece.sharded, again);
         [
             self.block_body(
                 block,
                 BodyKind::Forward,
-                &forward,
-                [entry, leaves.first().copied()],
-                &saved,
+                &passes.forward,
+                [version(block.input), version(block.output)],
+                &passes.saved,
             ),
             self.block_body(
                 block,
                 BodyKind::Backward,
-                &again,
-                [arrives, ends.first().copied()],
-                &saved,
+                &passes.backward,
+                [version(block.gradient_in), version(block.gradient_out)],
+                &passes.saved,
             ),
         ]
     }
@@ -279,11 +242,7 @@ impl Emitter<'_> {
     }
 
     fn tensor(&mut self, block: &Block, (value, form): Version) -> TensorId {
-        let dtype = match block.value(value).kind {
-            Kind::Ids => Dtype::I64,
-            Kind::Activation => self.compute,
-            _ => self.accumulate,
-        };
+        let dtype = dtype_of(&block.value(value).kind, self.compute, self.accumulate);
         self.table.of(block, value, form, dtype)
     }
 }
@@ -295,72 +254,6 @@ fn spread(scores: Scores, queries: Form) -> Scores {
         alibi: scores.alibi.map(|alibi| Alibi { over, ..alibi }),
         ..scores
     }
-}
-
-fn made(step: &Step) -> Vec<Version> {
-    match step {
-        Step::Convert { value, to, .. } => vec![(*value, *to)],
-        Step::Run { node, strategy } => node
-            .outs
-            .iter()
-            .copied()
-            .zip(strategy.outs.iter().copied())
-            .collect(),
-    }
-}
-
-fn read(step: &Step) -> Vec<Version> {
-    match step {
-        Step::Convert { value, from, .. } => vec![(*value, *from)],
-        Step::Run { node, strategy } => node
-            .ins
-            .iter()
-            .copied()
-            .zip(strategy.ins.iter().copied())
-            .collect(),
-    }
-}
-
-/// Whether a step may run again under selective recomputation.
-fn is_cheap(step: &Step) -> bool {
-    matches!(step, Step::Run { node, .. } if ops::is_cheap(&node.op))
-}
-
-/// The steps of a forward that are cheap, and every second of its products.
-fn alternate<'s>(forward: &[&'s Step]) -> Vec<&'s Step> {
-    let mut products = 0u32;
-    let mut again = |step: &&&Step| {
-        let product = matches!(step, Step::Run { node, .. } if node.op == Op::Linear {});
-        products += u32::from(product);
-        is_cheap(step) || (product && products.is_multiple_of(2))
-    };
-    forward.iter().filter(|step| again(step)).copied().collect()
-}
-
-/// The steps that `roots`, or an update at or behind `effects`, depend on.
-fn needed<'s>(steps: &[&'s Step], roots: &[Version], effects: usize) -> Vec<&'s Step> {
-    let mut wanted: BTreeSet<Version> = roots.iter().copied().collect();
-    let mut kept = Vec::new();
-    for (index, step) in steps.iter().enumerate().rev() {
-        let acts =
-            matches!(step, Step::Run { node, .. } if !node.updates.is_empty()) && index >= effects;
-        if acts || made(step).iter().any(|version| wanted.contains(version)) {
-            wanted.extend(read(step));
-            kept.push(*step);
-        }
-    }
-    kept.reverse();
-    kept
-}
-
-/// Versions that steps read and do not make, parameters apart: what must come from outside.
-fn open(block: &Block, steps: &[&Step]) -> Vec<Version> {
-    let made: BTreeSet<Version> = steps.iter().flat_map(|step| made(step)).collect();
-    let read: BTreeSet<Version> = steps.iter().flat_map(|step| read(step)).collect();
-    read.difference(&made)
-        .copied()
-        .filter(|&(value, _)| !block.value(value).is_parameter())
-        .collect()
 }
 
 /// A product and the bias behind it as one instruction, where nothing stands between them and nothing else reads the product.

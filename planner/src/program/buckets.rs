@@ -141,16 +141,12 @@ impl Emitter<'_> {
 
     /// Ranks among which optimizer states are divided.
     pub(super) fn slices(&self) -> u64 {
-        if self.placement.zero >= 1 {
-            u64::from(self.mesh.dp)
-        } else {
-            1
-        }
+        u64::from(self.placement.divides(1))
     }
 
     /// Whether replicas divide what a ZeRO stage divides.
     fn divides(&self, stage: u32) -> bool {
-        self.placement.zero >= stage && self.mesh.dp > 1
+        self.placement.divides(stage) > 1
     }
 
     /// Layouts of a bucket's weights, gradients and optimizer states.

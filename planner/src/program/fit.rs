@@ -62,6 +62,24 @@ pub enum EmitError {
         /// Sequences of a micro-batch.
         micro_batch: u64,
     },
+    /// Replicas do not stand in blocks of one size.
+    #[error("{replicas} replicas do not stand in blocks of {shards}")]
+    Blocks {
+        /// Replicas.
+        replicas: u32,
+        /// Replicas of a block.
+        shards: u32,
+    },
+    /// Even the way that keeps least keeps more than the budget of recomputation.
+    #[error(
+        "layers keep {least} bytes for backward at least, the budget of recomputation is {budget}"
+    )]
+    Budget {
+        /// What is kept at least, in bytes.
+        least: u64,
+        /// The budget, in bytes.
+        budget: u64,
+    },
     /// Not in this version.
     #[error("{0} is not planned yet")]
     Unsupported(&'static str),
@@ -116,6 +134,10 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
             micro_steps,
             stages,
         });
+    }
+    let (replicas, shards) = (placement.dp, placement.shards);
+    if shards == 0 || !replicas.is_multiple_of(shards) {
+        return Err(EmitError::Blocks { replicas, shards });
     }
     if placement.zero > 3 {
         return Err(EmitError::Unsupported("a ZeRO stage above 3"));

@@ -70,7 +70,7 @@ impl Emitter<'_> {
                 part
             };
             let gather = Op::AllGather {
-                group: self.group("dp"),
+                group: self.sharing(),
                 dim: 0,
             };
             code.push(self.instr(gather, vec![part], vec![], vec![storage]));
@@ -91,7 +91,7 @@ impl Emitter<'_> {
         };
         let slice = self.slice(index);
         let scatter = Op::ReduceScatter {
-            group: self.group("dp"),
+            group: self.sharing(),
             dim: 0,
         };
         code.push(self.instr(scatter, vec![storage], vec![], vec![slice]));

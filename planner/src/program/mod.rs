@@ -6,10 +6,12 @@
 
 mod bodies;
 mod buckets;
+mod budget;
 mod fit;
 mod gathering;
 mod header;
 pub mod passes;
+mod recompute;
 mod schedule;
 pub mod stages;
 mod step;
@@ -20,8 +22,8 @@ use std::collections::BTreeMap;
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::json::{SCHEMA, placement_hash};
 use pleach_plan::{
-    Axis, Body, BodyId, Bucket, Dtype, Group, GroupId, Hashes, Mesh, Parameter, Plan, Recompute,
-    TensorId,
+    Axis, Body, BodyId, Bucket, Dtype, Group, GroupId, Hashes, Mesh, Parameter, Part, Plan,
+    Recompute, TensorId,
 };
 
 use crate::differentiate::differentiate;
@@ -30,6 +32,7 @@ use crate::graph::{Block, ModelGraph, transformer};
 use crate::placement::Placement;
 use crate::shard::strategy::Form;
 use crate::shard::{Rules, Sharded, shard_block};
+use recompute::Again;
 use tensors::Table;
 
 pub use fit::EmitError;
@@ -67,6 +70,8 @@ struct Emitter<'e> {
 pub struct Cut {
     graph: ModelGraph,
     laid: Laid,
+    /// For each kind of layers the ways to run some of it again, where a budget chooses.
+    ways: Vec<Vec<budget::Way>>,
 }
 
 /// How the blocks of a model lie.
@@ -162,9 +167,16 @@ pub fn cut_as(
     layouts: &mut Layouts,
 ) -> Result<Cut, EmitError> {
     fit::check(experiment, placement)?;
+    let graph = training_graph(experiment, placement.micro_batch);
+    let laid = layouts.of(experiment, placement)?;
+    let kinds = [&graph.layer].into_iter().chain(&graph.others);
+    let kinds = kinds.zip([&laid.blocks[1]].into_iter().chain(&laid.others));
+    let kinds = kinds.filter(|_| budget::applies(experiment, placement));
+    let ways = kinds.map(|(block, sharded)| budget::ways(experiment, placement, block, sharded));
     Ok(Cut {
-        graph: training_graph(experiment, placement.micro_batch),
-        laid: layouts.of(experiment, placement)?,
+        ways: ways.collect(),
+        graph,
+        laid,
     })
 }
 
@@ -204,21 +216,10 @@ pub fn emit_cut(
     let others: Vec<Piece<'_>> = others
         .map(|(block, sharded)| emitter.piece(block, sharded))
         .collect();
-    let bodies = emitter.all_bodies(&pieces, &others, &cut.graph.order);
+    let again = emitter.again(cut)?;
+    let bodies = emitter.all_bodies(&pieces, &others, &again, &cut.graph.order);
     let roles = schedule::roles(&emitter, &pieces, &bodies, cut.head_share());
     Ok(emitter.finish(roles))
-}
-
-/// What of forward backward computes again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Again {
-    Nothing,
-    /// Operations that are cheap.
-    Cheap,
-    /// The same and every second product.
-    Alternate,
-    /// All that backward reads.
-    Everything,
 }
 
 /// The bodies of parameters that more than one block reads.
@@ -257,6 +258,7 @@ impl<'e> Emitter<'e> {
             cp: 1,
             pp: placement.pp,
             tp: placement.tp,
+            shards: placement.blocks(),
         };
         let (compute, accumulate) = header::dtypes(experiment.train.precision);
         let mut table = Table::new(placement.tp);
@@ -293,13 +295,13 @@ impl<'e> Emitter<'e> {
         &mut self,
         pieces: &[Piece<'_>; 3],
         others: &[Piece<'_>],
+        again: &[Again],
         order: &[usize],
     ) -> Bodies {
-        let again = self.again();
         let blocks = pieces.each_ref().map(|piece| {
             let layer = piece.block.name == "layer";
-            let [forward, backward] =
-                self.forward_backward(piece, if layer { again } else { Again::Nothing });
+            let again = if layer { &again[0] } else { &Again::Nothing };
+            let [forward, backward] = self.forward_backward(piece, again);
             BlockBodies {
                 begin: self.begin(piece.block.name, &piece.buckets),
                 forward,
@@ -310,7 +312,7 @@ impl<'e> Emitter<'e> {
         });
         let first = &blocks[1];
         let mut kinds = vec![[first.forward, first.backward]];
-        for piece in others {
+        for (piece, again) in others.iter().zip(&again[1..]) {
             kinds.push(self.forward_backward(piece, again));
         }
         let shared = self.tied.as_ref().map(|tied| [tied.bucket]);
@@ -329,8 +331,18 @@ impl<'e> Emitter<'e> {
         }
     }
 
-    /// What the placement computes again in a layer; what an engine's kernels do inside of themselves is not in the program.
-    fn again(&self) -> Again {
+    /// What the placement computes again in each kind of layers; what an engine's kernels do inside of themselves is not in the program.
+    fn again(&self, cut: &Cut) -> Result<Vec<Again>, EmitError> {
+        if budget::applies(self.experiment, self.placement) {
+            let layers = (&cut.graph.order[..], cut.head_share());
+            return budget::chosen(self.experiment, self.placement, &cut.ways, layers);
+        }
+        let kinds = cut.graph.others.len() + 1;
+        Ok(vec![self.alike(); kinds])
+    }
+
+    /// The same of all layers.
+    fn alike(&self) -> Again {
         let selective = engine::find(&self.placement.engine).map(|engine| engine.selective);
         match (self.placement.recompute, selective) {
             (Recompute::Full, _) => Again::Everything,
@@ -390,20 +402,26 @@ impl<'e> Emitter<'e> {
 /// Groups over axes that have more than one rank.
 fn groups(mesh: &Mesh, tied: bool) -> Vec<Group> {
     let wanted = [
-        ("tp", vec![Axis::Tp], false),
-        ("dp", vec![Axis::Dp], false),
-        ("world", vec![Axis::Dp, Axis::Pp, Axis::Tp], false),
-        ("embedding", vec![Axis::Pp], true),
+        ("tp", vec![Axis::Tp], None),
+        ("dp", vec![Axis::Dp], None),
+        ("world", vec![Axis::Dp, Axis::Pp, Axis::Tp], None),
+        ("embedding", vec![Axis::Pp], None),
+        ("shards", vec![Axis::Dp], Some(Part::Within)),
+        ("blocks", vec![Axis::Dp], Some(Part::Across)),
     ];
-    let real = wanted
-        .into_iter()
-        .filter(|(_, axes, ends)| (tied || !ends) && axes.iter().any(|&axis| mesh.size(axis) > 1));
+    let real = wanted.into_iter().filter(|(name, axes, part)| {
+        (tied || *name != "embedding")
+            && (*name == "dp") <= mesh.shards.is_none()
+            && part.is_some() <= mesh.shards.is_some()
+            && axes.iter().any(|&axis| mesh.size(axis) > 1)
+    });
     real.zip(0..)
-        .map(|((name, axes, ends), id)| Group {
+        .map(|((name, axes, part), id)| Group {
             id: GroupId(id),
+            ends: name == "embedding",
             name: name.to_owned(),
             axes,
-            ends,
+            part,
         })
         .collect()
 }

@@ -3,9 +3,12 @@
 //! With ZeRO 1 a replica keeps only its slice of a bucket's moments (and master weights): gradients are reduce-scattered into the
 //! slice, which waits in the block's frame while the norm is taken over all ranks; the updated slices are gathered again. With
 //! ZeRO 2 the slice is summed over the micro-batches ([`super::gathering`]), with ZeRO 3 the updated slices stay where they are.
+//! Where ZeRO divides among blocks of replicas (hybrid sharding), slices are summed once more over the blocks.
 
 use pleach_plan::op::Op;
-use pleach_plan::{Axis, Body, BodyId, BodyKind, Bucket, Instr, Layout, Layouts, Reduce, TensorId};
+use pleach_plan::{
+    Axis, Body, BodyId, BodyKind, Bucket, GroupId, Instr, Layout, Layouts, Reduce, TensorId,
+};
 
 use super::Emitter;
 
@@ -68,28 +71,23 @@ impl Emitter<'_> {
             } else {
                 1
             };
-            let (measured, replicas) = match self.slices() {
-                1 => (gradients, whole * u64::from(self.mesh.dp)),
-                _ if sums.is_some() => (gradients, whole),
-                _ => (self.slice(index), whole),
+            let measured = match self.slices() {
+                1 => gradients,
+                _ if sums.is_some() => gradients,
+                _ => self.slice(index),
             };
-            if sums.is_some() {
-                // Replicas were summed after every backward.
-            } else if self.slices() > 1 {
+            // Whole gradients of ZeRO 2 and 3 were scattered after every backward.
+            if self.slices() > 1 && sums.is_none() {
                 let scatter = Op::ReduceScatter {
-                    group: self.group("dp"),
+                    group: self.sharing(),
                     dim: 0,
                 };
                 code.push(self.instr(scatter, vec![gradients], vec![], vec![measured]));
                 saves.push(measured);
-            } else if self.mesh.dp > 1 {
-                let sum = Op::AllReduce {
-                    group: self.group("dp"),
-                    reduce: Reduce::Sum,
-                };
-                code.push(self.instr(sum, vec![], vec![gradients], vec![]));
             }
-            let replicas = replicas * self.join_ends(traits.tied, measured, &mut code);
+            self.sum_alike(measured, &mut code);
+            let alike = u64::from(self.mesh.dp) / self.slices();
+            let replicas = whole * alike * self.join_ends(traits.tied, measured, &mut code);
             code.push(self.instr(
                 Op::SumSquares { replicas },
                 vec![measured],
@@ -103,6 +101,26 @@ impl Emitter<'_> {
             ..empty(id, name, BodyKind::Reduce, block, code)
         };
         self.finish_body(make, code)
+    }
+
+    /// Sums over the replicas that hold the same piece.
+    fn sum_alike(&self, gradients: TensorId, code: &mut Vec<Instr>) {
+        let group = match self.placement.divides(1) {
+            1 if self.mesh.dp > 1 => "dp",
+            _ if self.mesh.shards.is_some() => "blocks",
+            _ => return,
+        };
+        let sum = Op::AllReduce {
+            group: self.group(group),
+            reduce: Reduce::Sum,
+        };
+        code.push(self.instr(sum, vec![], vec![gradients], vec![]));
+    }
+
+    /// The replicas among which ZeRO divides.
+    pub(super) fn sharing(&self) -> GroupId {
+        let blocks = self.mesh.shards.is_some();
+        self.group(if blocks { "shards" } else { "dp" })
     }
 
     /// Sums what the first and the last stage gathered for the matrix that both hold; how many stages then hold the sum.
@@ -168,7 +186,7 @@ impl Emitter<'_> {
             code.push(self.instr(Op::Cast {}, vec![master], vec![part], vec![]));
         }
         let gather = Op::AllGather {
-            group: self.group("dp"),
+            group: self.sharing(),
             dim: 0,
         };
         code.push(self.instr(gather, vec![part], vec![bucket.weights], vec![]));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pleach_plan::{Dtype, Layout, Layouts, Lives, Tensor, TensorId, View};
 
-use crate::graph::{Block, ValueId};
+use crate::graph::{Block, Kind, ValueId};
 use crate::shard::strategy::Form;
 
 const WHOLE: Layouts = Layouts {
@@ -193,5 +193,14 @@ impl Table {
         layout: Layouts,
     ) -> TensorId {
         self.push(name, dtype, vec![elements], layout, Lives::Local, None)
+    }
+}
+
+/// The type of a value that is no parameter.
+pub fn dtype_of(kind: &Kind, compute: Dtype, accumulate: Dtype) -> Dtype {
+    match kind {
+        Kind::Ids => Dtype::I64,
+        Kind::Activation => compute,
+        _ => accumulate,
     }
 }

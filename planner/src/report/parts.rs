@@ -32,6 +32,9 @@ pub struct Placed {
     pub sp: bool,
     /// ZeRO stage.
     pub zero: u32,
+    /// Replicas among which ZeRO divides, where it does among fewer than all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shards: Option<u32>,
     /// What forward keeps.
     pub recompute: String,
     /// Sequences at once.
@@ -153,6 +156,7 @@ impl Placed {
             vpp: placement.vpp,
             sp: placement.sequence_parallel,
             zero: placement.zero,
+            shards: placement.blocks(),
             recompute: word(placement.recompute).to_owned(),
             micro_batch: placement.micro_batch,
             micro_steps: plan.training.micro_steps,

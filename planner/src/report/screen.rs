@@ -335,8 +335,10 @@ pub fn placement(placed: &Placed) -> String {
         1 => String::new(),
         chunks => format!(" (vpp {chunks})"),
     };
+    let blocks = placed.shards.map(|shards| format!(" among {shards}"));
+    let blocks = blocks.unwrap_or_default();
     format!(
-        "tp {} x pp {}{chunks} x dp {}{sequence}, zero {}, {} x {} sequences, recompute {}",
+        "tp {} x pp {}{chunks} x dp {}{sequence}, zero {}{blocks}, {} x {} sequences, recompute {}",
         placed.tp,
         placed.pp,
         placed.dp,

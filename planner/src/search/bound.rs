@@ -96,18 +96,10 @@ pub fn price(
     layouts: &mut Layouts,
 ) -> Result<Priced, String> {
     let experiment = &whole(experiment);
-    let batch = experiment.train.global_batch;
-    let sample = Placement {
-        tp: key.tp,
-        pp: 1,
-        vpp: 1,
-        dp: u32::try_from(batch / key.micro_batch).unwrap_or(u32::MAX),
-        zero: 0,
-        sequence_parallel: key.sequence_parallel,
-        micro_batch: key.micro_batch,
-        recompute: key.recompute,
-        engine: experiment.plan.engine.clone(),
-    };
+    // What a budget lets run again depends on the stages; at least nothing runs again, and nothing is kept.
+    let budget =
+        experiment.plan.recompute_budget.is_some() && key.recompute == Recompute::Selective;
+    let sample = sample(experiment, key, budget);
     let text = |error: program::EmitError| error.to_string();
     let cut = program::cut_as(experiment, &sample, layouts).map_err(text)?;
     let plan = program::emit_cut(experiment, &sample, &cut).map_err(text)?;
@@ -117,7 +109,10 @@ pub fn price(
     let computing = |block: &str| times(&costs, &plan, block)[0];
     let [weights, gradients, optimizer] = statics(&plan);
     let cores = actions::sharing(&costs);
-    let frame = memory::frame(&costs, "layer");
+    let frame = match budget {
+        true => 0,
+        false => memory::frame(&costs, "layer"),
+    };
     let slack = if hardware.kind == Kind::Gpu {
         costs.engine().allocator_slack
     } else {
@@ -146,6 +141,27 @@ pub fn price(
         observed: [hardware.time_factor(), hardware.memory_factor()],
         cores,
     })
+}
+
+/// The placement on one stage that a key is priced on.
+fn sample(experiment: &Experiment, key: Key, budget: bool) -> Placement {
+    let batch = experiment.train.global_batch;
+    Placement {
+        tp: key.tp,
+        pp: 1,
+        vpp: 1,
+        dp: u32::try_from(batch / key.micro_batch).unwrap_or(u32::MAX),
+        zero: 0,
+        shards: 1,
+        sequence_parallel: key.sequence_parallel,
+        micro_batch: key.micro_batch,
+        recompute: if budget {
+            Recompute::None
+        } else {
+            key.recompute
+        },
+        engine: experiment.plan.engine.clone(),
+    }
 }
 
 /// The experiment on one stage, whatever it says of stages.
@@ -290,7 +306,7 @@ impl Priced {
 
     /// What gathering a layer's weights and scattering its gradients takes at least for each micro-batch, in picoseconds.
     fn passing(&self, placement: &Placement) -> u64 {
-        let parts = |bytes: u64| bytes as f64 * (1.0 - 1.0 / f64::from(placement.dp.max(1)));
+        let parts = |bytes: u64| bytes as f64 * (1.0 - 1.0 / f64::from(placement.shards.max(1)));
         let gathered = if placement.zero >= 3 {
             2.0 * parts(self.weights)
         } else {
@@ -321,12 +337,8 @@ impl Priced {
         at: Pipeline,
         chunks: impl Iterator<Item = &'s [u32; 2]> + Clone,
     ) -> u64 {
-        let replicas = u64::from(placement.dp.max(1));
-        let share = |bytes: u64, from: u32| match placement.zero >= from {
-            true => bytes / replicas,
-            false => bytes,
-        };
-        let weights = match placement.zero >= 3 && self.masters && replicas > 1 {
+        let share = |bytes: u64, from: u32| bytes / u64::from(placement.divides(from).max(1));
+        let weights = match self.masters && placement.divides(3) > 1 {
             true => 0,
             false => share(self.weights, 3),
         };

@@ -22,6 +22,8 @@ pub struct Scoped<'e> {
     pub dp: Option<u64>,
     /// ZeRO stage.
     pub zero: Option<u64>,
+    /// Replicas among which ZeRO divides.
+    pub shards: Option<u64>,
     /// Sequences at once.
     pub micro_batch: Option<u64>,
     /// What forward keeps.
@@ -47,6 +49,7 @@ impl<'e> Scoped<'e> {
             vpp: None,
             dp: None,
             zero: None,
+            shards: None,
             micro_batch: None,
             recompute: None,
             sequence_parallel: None,
@@ -64,6 +67,7 @@ impl<'e> Scoped<'e> {
             vpp: Some(placement.vpp.into()),
             dp: Some(placement.dp.into()),
             zero: Some(placement.zero.into()),
+            shards: Some(placement.shards.into()),
             micro_batch: Some(placement.micro_batch),
             recompute: Some(word(placement.recompute).to_owned()),
             sequence_parallel: Some(placement.sequence_parallel),
@@ -80,6 +84,7 @@ impl<'e> Scoped<'e> {
             vpp: ranks(self.vpp),
             dp: ranks(self.dp),
             zero: u32::try_from(self.zero.unwrap_or(0)).unwrap_or(u32::MAX),
+            shards: ranks(self.shards.or(self.dp)),
             sequence_parallel,
             micro_batch: self.micro_batch.unwrap_or(1),
             recompute,
@@ -142,6 +147,7 @@ impl Scope for Scoped<'_> {
             "schedule" => self.vpp.map(|vpp| Figure::Word(schedule(vpp).to_owned())),
             "offload" => Some(Figure::Word("none".to_owned())),
             "zero" => count(self.zero),
+            "shards" => count(self.shards),
             "micro_batch" => count(self.micro_batch),
             "recompute" => self.recompute.clone().map(Figure::Word),
             "sequence_parallel" => self.sequence_parallel.map(Figure::Truth),

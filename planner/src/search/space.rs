@@ -145,23 +145,63 @@ impl Builder<'_> {
         let zeros: Vec<u64> = (0..=if dp > 1 { most } else { 0 }).collect();
         for zero in values(&wishes.zero, &scope, || zeros.clone()) {
             scope.zero = Some(zero);
-            for micro in values(&wishes.micro_batch, &scope, || divisors(batch / dp)) {
-                scope.micro_batch = Some(micro);
-                if zero > most {
-                    let why = format!("`{}` has ZeRO stages up to {most}", wishes.engine);
-                    self.reject(format!("zero {zero}"), why);
-                } else if micro == 0 || !(batch / dp).is_multiple_of(micro) {
-                    let why = format!(
-                        "{} sequences of each replica do not divide by it",
-                        batch / dp
-                    );
-                    self.reject(format!("micro_batch {micro}"), why);
-                } else {
-                    self.chunks(&mut scope, batch / dp / micro);
+            if zero > most {
+                let why = format!("`{}` has ZeRO stages up to {most}", wishes.engine);
+                self.reject(format!("zero {zero}"), why);
+                continue;
+            }
+            for shards in values(&wishes.shards, &scope, || self.blocks(&scope)) {
+                scope.shards = Some(shards);
+                match self.dividing(&scope, shards) {
+                    Some(why) => self.reject(format!("shards {shards}"), why),
+                    None => self.micro_batches(&mut scope, batch / dp),
                 }
             }
-            scope.micro_batch = None;
+            scope.shards = None;
         }
+    }
+
+    /// Replicas among which ZeRO divides, where that is open: all, or those of a node where there are more.
+    fn blocks(&self, scope: &Scoped<'_>) -> Vec<u64> {
+        let (dp, tp) = (scope.dp.unwrap_or(1), scope.tp.unwrap_or(1));
+        let able = engine::find(&self.experiment.plan.engine).is_some_and(|engine| engine.hybrid);
+        let inside = self.experiment.cluster.gpus_per_node / tp;
+        let apart = inside > 1 && inside < dp && dp.is_multiple_of(inside);
+        match able && apart && scope.zero.unwrap_or(0) > 0 {
+            true => vec![dp, inside],
+            false => vec![dp],
+        }
+    }
+
+    /// Why ZeRO cannot divide among so many replicas.
+    fn dividing(&self, scope: &Scoped<'_>, shards: u64) -> Option<String> {
+        let (dp, engine) = (scope.dp.unwrap_or(1), &self.experiment.plan.engine);
+        if shards == dp {
+            return None;
+        }
+        if scope.zero == Some(0) {
+            return Some("`zero = 0` divides nothing among replicas".to_owned());
+        }
+        if shards < 2 || !dp.is_multiple_of(shards) {
+            return Some(format!("{dp} replicas do not stand in blocks of it"));
+        }
+        let hybrid = engine::find(engine).is_some_and(|engine| engine.hybrid);
+        (!hybrid).then(|| format!("`{engine}` divides among all replicas"))
+    }
+
+    /// Sequences at once, out of those of each replica.
+    fn micro_batches(&mut self, scope: &mut Scoped<'_>, own: u64) {
+        let wishes = &self.experiment.plan;
+        for micro in values(&wishes.micro_batch, scope, || divisors(own)) {
+            scope.micro_batch = Some(micro);
+            if micro == 0 || !own.is_multiple_of(micro) {
+                let why = format!("{own} sequences of each replica do not divide by it");
+                self.reject(format!("micro_batch {micro}"), why);
+            } else {
+                self.chunks(scope, own / micro);
+            }
+        }
+        scope.micro_batch = None;
     }
 
     /// Chunks of each stage: where they are open, one, or as many as make chunks of another size.
@@ -308,6 +348,7 @@ fn agrees(experiment: &Experiment, scope: &Scoped<'_>) -> bool {
         && holds(&wishes.vpp, scope, scope.vpp.as_ref())
         && holds(&wishes.schedule, scope, schedule.as_ref())
         && holds(&wishes.zero, scope, scope.zero.as_ref())
+        && holds(&wishes.shards, scope, scope.shards.as_ref())
         && holds(&wishes.micro_batch, scope, scope.micro_batch.as_ref())
         && holds(&wishes.recompute, scope, scope.recompute.as_ref())
         && holds(

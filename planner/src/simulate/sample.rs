@@ -152,6 +152,7 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
         name: "world".into(),
         axes: vec![Axis::Dp, Axis::Pp, Axis::Tp],
         ends: false,
+        part: None,
     };
     Plan {
         schema: json::SCHEMA,
@@ -163,6 +164,7 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
             cp: 1,
             pp: stages,
             tp: 1,
+            shards: None,
         },
         zero: 0,
         sequence_parallel: false,

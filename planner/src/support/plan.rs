@@ -4,7 +4,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_dsl::wish::Choice;
 
 use super::Unsupported;
-use crate::engine;
+use crate::engine::{self, Engine, Selective};
 
 /// Everything of `plan` that cannot be planned. A choice is refused unless the one that is planned is all it leaves.
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
@@ -22,9 +22,9 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
         ),
         (beyond(&plan.zero, 3), "plan.zero", "ZeRO beyond stage 3"),
         (
-            plan.recompute_budget.is_some(),
+            plan.recompute_budget.is_some() && !chooses(&plan.engine),
             "plan.recompute_budget",
-            "a budget of recomputation",
+            "a budget of recomputation with an engine that has none",
         ),
         (!word(&plan.offload, "none"), "plan.offload", "offloading"),
         (
@@ -35,6 +35,12 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
     ];
     let refused = refused.into_iter().filter(|(refused, ..)| *refused);
     found.extend(refused.map(|(_, path, what)| Unsupported { path, what }));
+}
+
+/// Whether an engine can choose operation by operation what it runs again.
+fn chooses(name: &str) -> bool {
+    let free = |engine: &Engine| engine.selective != Selective::AttentionCore;
+    engine::find(name).is_none_or(free)
 }
 
 /// Whether a choice leaves only schedules that are planned.

@@ -64,6 +64,7 @@ fn say(held: &Held) -> String {
         State::Whole => format!("whole over {axis}"),
         State::Shard(dim) => format!("cut in dimension {dim} over {axis}"),
         State::Sum => format!("a sum over {axis}"),
+        State::Blocks => format!("a sum over blocks of {axis}"),
         State::Largest => format!("a maximum over {axis}"),
         State::Odd => format!("of no meaning over {axis}"),
     };

@@ -11,6 +11,8 @@ pub enum State {
     Shard(usize),
     /// The logical tensor is the sum over the ranks.
     Sum,
+    /// The logical tensor is the sum over the blocks of replicas, each of which holds it once.
+    Blocks,
     /// The logical tensor is the largest over the ranks, entry by entry.
     Largest,
     /// No logical tensor: ranks hold what has no common meaning.
@@ -22,6 +24,8 @@ pub enum State {
 pub struct Sizes {
     /// Ranks on each axis: dp, then tp.
     pub ranks: [u64; 2],
+    /// Blocks of replicas that hold the same pieces.
+    pub blocks: u64,
 }
 
 /// A tensor: the number of its logical value and its state on dp and tp.

@@ -33,7 +33,10 @@ pub struct Expected {
 const TIED: &str = "embedding.weight";
 
 /// One rank, one stage.
-const ALONE: Sizes = Sizes { ranks: [1, 1] };
+const ALONE: Sizes = Sizes {
+    ranks: [1, 1],
+    blocks: 1,
+};
 
 /// Runs the training graph of an experiment over a step; the details that explanations need only if `detailed`.
 pub fn expected(experiment: &Experiment, micro_steps: u32, detailed: bool) -> Expected {

@@ -47,8 +47,9 @@ pub struct Walked<'p> {
 /// The axes of a plan's stages.
 pub fn site(plan: &Plan) -> Site {
     let ranks = [u64::from(plan.mesh.dp), u64::from(plan.mesh.tp)];
+    let blocks = u64::from(plan.mesh.blocks());
     Site {
-        sizes: Sizes { ranks },
+        sizes: Sizes { ranks, blocks },
         stages: u64::from(plan.mesh.pp),
         micro_batch: 0,
     }

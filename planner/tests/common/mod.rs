@@ -33,6 +33,7 @@ pub fn placement(dp: u32, pp: u32, tp: u32) -> Placement {
         vpp: 1,
         dp,
         zero: 0,
+        shards: dp,
         sequence_parallel: false,
         micro_batch: 2,
         recompute: Recompute::None,

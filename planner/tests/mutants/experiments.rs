@@ -16,12 +16,17 @@ use crate::random::Random;
 /// A placement whose experiment fits it.
 pub fn placement(random: &mut Random) -> Placement {
     let (tp, pp) = (random.pick(&[1, 2, 2]), random.pick(&[1, 2]));
+    let (dp, shards) = match tp * pp {
+        1 => random.pick(&[(1, 1), (2, 2), (4, 2), (4, 2)]),
+        _ => random.pick(&[(1, 1), (2, 2)]),
+    };
     Placement {
         tp,
         pp,
         vpp: if pp > 1 { random.pick(&[1, 2]) } else { 1 },
-        dp: random.pick(&[1, 2]),
+        dp,
         zero: random.pick(&[0, 1, 2, 3]),
+        shards,
         sequence_parallel: tp > 1 && random.coin(),
         micro_batch: random.pick(&[1, 2]),
         recompute: random.pick(&[Recompute::None, Recompute::Full]),

@@ -164,10 +164,13 @@ fn states(bucket: &Bucket) -> [(Kind, TensorId); 3] {
 }
 
 /// Which elements of the bucket this replica writes of a tensor, and where they begin in the tensor. Replicas share the
-/// work where all of them hold everything.
+/// work where all of them hold everything; of blocks that hold the same the first writes.
 fn own_part(plan: &Plan, bucket: &Bucket, tensor: TensorId, dp: u32) -> (u64, Range<u64>) {
-    let dp = u64::from(dp);
     let (held, whole) = (elements(plan, tensor), elements(plan, bucket.weights));
+    if held != whole && dp >= plan.mesh.block() {
+        return (0, 0..0);
+    }
+    let dp = u64::from(dp);
     let (size, sliced) = if held == whole {
         (bucket.length.div_ceil(u64::from(plan.mesh.dp)), false)
     } else {
@@ -183,7 +186,7 @@ fn slice_begin(plan: &Plan, bucket: &Bucket, tensor: TensorId, dp: u32) -> u64 {
     if held == elements(plan, bucket.weights) {
         0
     } else {
-        u64::from(dp) * held
+        u64::from(dp % plan.mesh.block()) * held
     }
 }
 

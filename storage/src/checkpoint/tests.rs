@@ -18,25 +18,29 @@ fn placements() -> impl Strategy<Value = Placement> {
         Just((Dtype::Bf16, Dtype::F32))
     ];
     (
-        1u32..4,
+        (1u32..4, 1u32..3),
         prop::sample::select(vec![1u32, 2, 4]),
         1u32..3,
         0u32..2,
         types,
     )
-        .prop_map(|(dp, pp, tp, zero, (compute, accumulate))| Placement {
-            dp,
-            pp,
-            tp,
-            zero,
-            compute,
-            accumulate,
-        })
+        .prop_map(
+            |((shards, blocks), pp, tp, zero, (compute, accumulate))| Placement {
+                dp: shards * blocks,
+                shards,
+                pp,
+                tp,
+                zero,
+                compute,
+                accumulate,
+            },
+        )
 }
 
 fn simple() -> Placement {
     Placement {
         dp: 2,
+        shards: 2,
         pp: 2,
         tp: 2,
         zero: 1,

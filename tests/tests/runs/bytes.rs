@@ -25,7 +25,7 @@ const LLAMA: [&str; 11] = [
 ];
 
 /// What is pinned, and on how many ranks.
-const PLACED: [(&str, u32, &[&str]); 13] = [
+const PLACED: [(&str, u32, &[&str]); 14] = [
     (
         "one rank",
         1,
@@ -56,6 +56,17 @@ const PLACED: [(&str, u32, &[&str]); 13] = [
             "plan.dp=2",
             "plan.zero=3",
             "train.precision=bf16",
+        ],
+    ),
+    (
+        "dp4+zero2 in blocks of 2",
+        4,
+        &[
+            "plan.tp=1",
+            "plan.pp=1",
+            "plan.dp=4",
+            "plan.zero=2",
+            "plan.shards=2",
         ],
     ),
     (

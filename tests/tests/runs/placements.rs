@@ -28,7 +28,7 @@ const ONE: Placement = Placement {
     ],
 };
 
-const OTHERS: [Placement; 9] = [
+const OTHERS: [Placement; 10] = [
     Placement {
         name: "tp2",
         ranks: 2,
@@ -93,6 +93,17 @@ const OTHERS: [Placement; 9] = [
             "plan.dp=2",
             "plan.zero=3",
             "plan.recompute=selective",
+        ],
+    },
+    Placement {
+        name: "dp4+zero3 in blocks of 2",
+        ranks: 4,
+        pins: [
+            "plan.tp=1",
+            "plan.pp=1",
+            "plan.dp=4",
+            "plan.zero=3",
+            "plan.shards=2",
         ],
     },
     Placement {

@@ -83,7 +83,7 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         }
         Op::Slice { axis, dim } => inside(
             Some(*axis),
-            slice::slice(u64::from(plan.mesh.size(*axis)), *dim),
+            slice::slice(u64::from(plan.mesh.pieces(*axis)), *dim),
         ),
         Op::Cast {} => Ok(cast::cast(updates)),
         Op::Zero {} => Ok(zero::zero(updates)),

@@ -1,4 +1,4 @@
-//! Signature of a slice: one of as many equal pieces as the axis has ranks.
+//! Signature of a slice: one of as many equal pieces as what is cut along the axis lies in.
 
 use crate::check::signature::Signature;
 

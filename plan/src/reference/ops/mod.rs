@@ -87,6 +87,12 @@ impl Context<'_> {
             Axis::Dp | Axis::Tp => Ok(self.place.on(axis)),
         }
     }
+
+    /// Which piece of what is cut along an axis is this rank's.
+    fn piece(&self, axis: Axis) -> Result<u32, Unfit> {
+        self.coordinate(axis)
+            .map(|_| self.mesh.piece(self.place, axis))
+    }
 }
 
 /// Runs a local operation.
@@ -132,8 +138,8 @@ pub fn run(
         (Op::Slice { axis, dim }, [x], []) => one(slice::slice(
             x,
             *dim,
-            at.mesh.size(*axis),
-            at.coordinate(*axis)?,
+            at.mesh.pieces(*axis),
+            at.piece(*axis)?,
         )),
         (Op::Cast {}, [source], [target]) => none(cast::cast(source, target)),
         (Op::Cast {}, [source], []) => cast::made(source).map(|value| vec![value]),

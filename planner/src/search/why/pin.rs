@@ -21,6 +21,8 @@ pub enum Field {
     Dp,
     /// ZeRO stage.
     Zero,
+    /// Replicas among which ZeRO divides.
+    Shards,
     /// Sequences at once.
     MicroBatch,
     /// What forward keeps.
@@ -44,6 +46,8 @@ pub enum Pin {
     Dp(u64),
     /// ZeRO stage.
     Zero(u64),
+    /// Replicas among which ZeRO divides.
+    Shards(u64),
     /// Sequences at once.
     MicroBatch(u64),
     /// What forward keeps.
@@ -69,13 +73,14 @@ fn names() -> String {
 
 impl Field {
     /// All of them, in the order of the language.
-    pub const ALL: [Field; 9] = [
+    pub const ALL: [Field; 10] = [
         Field::Nodes,
         Field::Tp,
         Field::Pp,
         Field::Vpp,
         Field::Dp,
         Field::Zero,
+        Field::Shards,
         Field::MicroBatch,
         Field::Recompute,
         Field::SequenceParallel,
@@ -90,6 +95,7 @@ impl Field {
             Field::Vpp => "vpp",
             Field::Dp => "dp",
             Field::Zero => "zero",
+            Field::Shards => "shards",
             Field::MicroBatch => "micro_batch",
             Field::Recompute => "recompute",
             Field::SequenceParallel => "sequence_parallel",
@@ -128,6 +134,7 @@ impl Field {
             Field::Vpp => !wishes.vpp.is_auto(),
             Field::Dp => !wishes.dp.is_auto(),
             Field::Zero => !wishes.zero.is_auto(),
+            Field::Shards => !wishes.shards.is_auto(),
             Field::MicroBatch => !wishes.micro_batch.is_auto(),
             Field::Recompute => !wishes.recompute.is_auto(),
             Field::SequenceParallel => !wishes.sequence_parallel.is_auto(),
@@ -145,6 +152,7 @@ impl Field {
             Field::Vpp => wishes.vpp = Choice::Auto,
             Field::Dp => wishes.dp = Choice::Auto,
             Field::Zero => wishes.zero = Choice::Auto,
+            Field::Shards => wishes.shards = Choice::Auto,
             Field::MicroBatch => wishes.micro_batch = Choice::Auto,
             Field::Recompute => wishes.recompute = Choice::Auto,
             Field::SequenceParallel => wishes.sequence_parallel = Choice::Auto,
@@ -177,6 +185,7 @@ impl Field {
             Field::Vpp => Pin::Vpp(number()?),
             Field::Dp => Pin::Dp(number()?),
             Field::Zero => Pin::Zero(number()?),
+            Field::Shards => Pin::Shards(number()?),
             Field::MicroBatch => Pin::MicroBatch(number()?),
             Field::Recompute => Pin::Recompute(value.to_owned()),
             Field::SequenceParallel => Pin::SequenceParallel(value.parse().ok()?),
@@ -206,6 +215,7 @@ impl Pin {
             Pin::Vpp(_) => Field::Vpp,
             Pin::Dp(_) => Field::Dp,
             Pin::Zero(_) => Field::Zero,
+            Pin::Shards(_) => Field::Shards,
             Pin::MicroBatch(_) => Field::MicroBatch,
             Pin::Recompute(_) => Field::Recompute,
             Pin::SequenceParallel(_) => Field::SequenceParallel,
@@ -230,6 +240,7 @@ impl Pin {
             | Pin::Vpp(value)
             | Pin::Dp(value)
             | Pin::Zero(value)
+            | Pin::Shards(value)
             | Pin::MicroBatch(value) => *value,
             Pin::Recompute(value) => match value.as_str() {
                 "none" => 0,
@@ -251,6 +262,7 @@ impl Pin {
             Pin::Vpp(value) => wishes.vpp = Choice::Fixed(value),
             Pin::Dp(value) => wishes.dp = Choice::Fixed(value),
             Pin::Zero(value) => wishes.zero = Choice::Fixed(value),
+            Pin::Shards(value) => wishes.shards = Choice::Fixed(value),
             Pin::MicroBatch(value) => wishes.micro_batch = Choice::Fixed(value),
             Pin::Recompute(value) => wishes.recompute = Choice::Fixed(value),
             Pin::SequenceParallel(value) => wishes.sequence_parallel = Choice::Fixed(value),

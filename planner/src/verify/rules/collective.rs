@@ -1,6 +1,6 @@
 //! Collectives change states and nothing else, if they are right: sums are finished, pieces joined, wholes cut.
 
-use pleach_plan::{Axis, Group, Op, Reduce};
+use pleach_plan::{Axis, Group, Op, Part, Reduce};
 
 use super::Site;
 use crate::verify::held::{Item, State};
@@ -13,6 +13,8 @@ pub struct Reach {
     pub axes: [bool; 2],
     /// Whether it spans stages.
     pub stages: bool,
+    /// Which of the replicas it joins, where not all of them.
+    pub part: Option<Part>,
 }
 
 impl Reach {
@@ -23,6 +25,7 @@ impl Reach {
         Reach {
             axes: [over(Axis::Dp, dp), over(Axis::Tp, tp)],
             stages: over(Axis::Pp, site.stages),
+            part: group.part,
         }
     }
 
@@ -45,6 +48,8 @@ impl Reach {
 pub fn reduce_over(op: &Op, x: Item, reach: Reach, site: &Site) -> Item {
     let odd = || Item::odd(Number::of("odd collective", &[], &[x.number]));
     match op {
+        // Parts of the replicas join nothing but pieces of flat storages.
+        _ if reach.part.is_some() => odd(),
         Op::AllReduce { reduce, .. } => all_reduce(x, *reduce, reach, site).unwrap_or_else(odd),
         _ if reach.nothing() => x,
         Op::AllGather { dim, .. } => gather(x, *dim, reach).unwrap_or_else(odd),

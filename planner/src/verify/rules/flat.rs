@@ -1,10 +1,13 @@
 //! Operations on the flat storages of buckets: each part by the rule of its family, the storage as a whole cut or joined.
 
-use pleach_plan::{Axis, Group, Op};
+use pleach_plan::{Axis, Group, Op, Part, Reduce};
 
 use super::{Reach, Site, adam_w, norm, reduce_over};
 use crate::verify::held::{Flat, Held, Item, State};
 use crate::verify::number::Number;
+
+/// The axis of the replicas among those of a stage.
+const DP: usize = 0;
 
 /// What an operation does to operands of which at least one is flat: new updates and results; none where it has no meaning.
 pub fn apply_flat(
@@ -92,7 +95,12 @@ fn sum_squares(x: &Flat, report: Item, replicas: u64, site: &Site) -> Item {
                 State::Odd
             };
         }
-        site.accumulate(&sum, norm::sum_squares(&item, replicas, site))
+        let mut gain = norm::sum_squares(&item, replicas, site);
+        if x.cut == Some(DP) {
+            // Every block of replicas adds the same pieces.
+            gain.number = gain.number.times(site.sizes.blocks);
+        }
+        site.accumulate(&sum, gain)
     })
 }
 
@@ -113,23 +121,36 @@ fn update(op: &Op, factor: &Item, [w, m, v, g]: [&Flat; 4], site: &Site) -> Opti
 
 fn collective(op: &Op, x: &Flat, reach: Reach, site: &Site) -> Option<Flat> {
     let axis = reach.only();
+    // Replicas in blocks cut among those of one block only.
+    let wanted = |axis| (axis == Some(DP) && site.sizes.blocks > 1).then_some(Part::Within);
+    let pieces = |axis| reach.part == wanted(axis);
     match op {
+        Op::AllReduce {
+            reduce: Reduce::Sum,
+            ..
+        } if reach.part == Some(Part::Across) => {
+            (x.cut == Some(DP)).then(|| x.map(|item| over_blocks(item, site)))
+        }
+        Op::AllReduce { .. } if reach.part.is_some() => None,
         Op::AllReduce { .. } if !reach.stages && x.cut.is_none_or(|cut| !reach.axes[cut]) => {
             Some(x.map(|item| reduce_over(op, item, reach, site)))
         }
         Op::AllGather { dim: 0, .. } | Op::ReduceScatter { dim: 0, .. } if reach.nothing() => {
             Some(x.clone())
         }
-        Op::AllGather { dim: 0, .. } if axis.is_some() && x.cut == axis => Some(Flat {
-            cut: None,
-            ..x.clone()
-        }),
-        Op::ReduceScatter { dim: 0, .. } if x.cut.is_none() => {
+        Op::AllGather { dim: 0, .. } if axis.is_some() && x.cut == axis && pieces(axis) => {
+            let blocks = |(_, item): &(u64, Item)| item.states.contains(&State::Blocks);
+            (!x.parts.iter().any(blocks)).then(|| Flat {
+                cut: None,
+                ..x.clone()
+            })
+        }
+        Op::ReduceScatter { dim: 0, .. } if x.cut.is_none() && pieces(axis) => {
             let axis = axis?;
             let summed = x.map(|item| match item.states[axis] {
                 _ if item.number == Number::ZERO && !item.is_odd() => item,
-                State::Sum => finished(item, axis),
-                State::Whole => finished(item.counted(axis, site.sizes), axis),
+                State::Sum => scattered(item, axis, site),
+                State::Whole => scattered(item.counted(axis, site.sizes), axis, site),
                 _ => Item::odd(Number::of("odd scatter", &[], &[item.number])),
             });
             Some(Flat {
@@ -141,8 +162,24 @@ fn collective(op: &Op, x: &Flat, reach: Reach, site: &Site) -> Option<Flat> {
     }
 }
 
-/// A sum over ranks that has been added up.
-fn finished(mut item: Item, axis: usize) -> Item {
-    item.states[axis] = State::Whole;
+/// A sum over ranks that has been added up, over those of each block where replicas stand in blocks.
+fn scattered(mut item: Item, axis: usize, site: &Site) -> Item {
+    item.states[axis] = match axis == DP && site.sizes.blocks > 1 {
+        true => State::Blocks,
+        false => State::Whole,
+    };
+    item
+}
+
+/// Pieces added up over the blocks of replicas.
+fn over_blocks(mut item: Item, site: &Site) -> Item {
+    if item.number == Number::ZERO && !item.is_odd() {
+        return item;
+    }
+    match item.states[DP] {
+        State::Blocks => item.states[DP] = State::Whole,
+        State::Whole => item.number = item.number.times(site.sizes.blocks),
+        _ => return Item::odd(Number::of("odd sum over blocks", &[], &[item.number])),
+    }
     item
 }

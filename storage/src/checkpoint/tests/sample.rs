@@ -32,6 +32,8 @@ pub const LAYERS: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 pub struct Placement {
     pub dp: u32,
+    /// Replicas among which optimizer states are divided.
+    pub shards: u32,
     pub pp: u32,
     pub tp: u32,
     pub zero: u32,
@@ -84,7 +86,7 @@ fn local_dims(dims: &[u64], shard: Option<usize>, tp: u32) -> Vec<u64> {
 }
 
 fn buckets(builder: &mut Builder, placement: Placement) -> (Vec<Bucket>, Vec<Parameter>) {
-    let (dp, tp) = (u64::from(placement.dp), placement.tp);
+    let (shards, tp) = (u64::from(placement.shards), placement.tp);
     let (mut buckets, mut parameters) = (Vec::new(), Vec::new());
     for (index, (name, layered)) in BUCKETS.into_iter().enumerate() {
         let inside: Vec<_> = PARAMETERS
@@ -96,12 +98,12 @@ fn buckets(builder: &mut Builder, placement: Placement) -> (Vec<Bucket>, Vec<Par
             .map(|it| local_dims(it.1, it.2, tp).iter().product::<u64>())
             .sum::<u64>();
         let padded = if placement.zero == 1 {
-            length.next_multiple_of(dp)
+            length.next_multiple_of(shards)
         } else {
             length
         };
         let slice = if placement.zero == 1 {
-            padded / dp
+            padded / shards
         } else {
             padded
         };
@@ -204,6 +206,7 @@ pub fn plan(placement: Placement) -> Plan {
             cp: 1,
             pp: placement.pp,
             tp: placement.tp,
+            shards: (placement.shards < placement.dp).then_some(placement.shards),
         },
         zero: placement.zero,
         sequence_parallel: false,
