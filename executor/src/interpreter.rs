@@ -247,7 +247,7 @@ impl<'p> Interpreter<'p> {
         let described = &self.plan.tensors[id.0 as usize];
         let found = match described.lives {
             Lives::Local => self.held.local(id),
-            Lives::Static | Lives::Layered => self.statics.get(id, layer),
+            Lives::Static | Lives::Layered | Lives::Kind(_) => self.statics.get(id, layer),
         };
         found.ok_or_else(|| Cause::State(format!("tensor `{}` is not held", described.name)))
     }

@@ -3,7 +3,7 @@
 //! In come a plan and a rank; out comes a table from (tensor, layer) to storage. Buckets own flat storages, parameters and
 //! their gradients are views into them, so what the ledger counts is what is allocated here.
 
-use pleach_plan::{Dtype, Lives, Plan, Role, Tensor as Described, TensorId};
+use pleach_plan::{Dtype, Plan, Role, Tensor as Described, TensorId};
 use pleach_storage::init;
 use pleach_storage::region::Shard;
 use tch::{Device, Kind, Tensor};
@@ -15,8 +15,8 @@ use crate::error::Cause;
 pub struct Statics {
     /// By tensor, then by layer of the stage (one entry for what is not layered).
     table: Vec<Vec<Tensor>>,
-    /// The layers, in the order of the copies.
-    layers: Vec<u32>,
+    /// By tensor: the layers that have copies, in their order.
+    layers: Vec<Vec<u32>>,
 }
 
 /// libtorch's name of a type.
@@ -41,9 +41,13 @@ impl Statics {
     /// # Errors
     /// No memory, or a view that does not fit its base.
     pub fn new(plan: &Plan, role: &Role) -> Result<Self, Cause> {
+        let layers = |described: &Described| {
+            let copies = plan.copies(role, described.id).into_iter();
+            copies.flatten().collect()
+        };
         let mut statics = Self {
             table: plan.tensors.iter().map(|_| Vec::new()).collect(),
-            layers: role.layers().collect(),
+            layers: plan.tensors.iter().map(layers).collect(),
         };
         for id in &role.statics {
             let described = &plan.tensors[id.0 as usize];
@@ -62,8 +66,8 @@ impl Statics {
     }
 
     fn copies(&self, described: &Described) -> usize {
-        if described.lives == Lives::Layered {
-            self.layers.len()
+        if described.lives.is_layered() {
+            self.layers[described.id.0 as usize].len()
         } else {
             1
         }
@@ -89,7 +93,10 @@ impl Statics {
     pub fn get(&self, id: TensorId, layer: Option<u32>) -> Option<&Tensor> {
         let copies = self.table.get(id.0 as usize)?;
         match layer {
-            Some(layer) if copies.len() > 1 => copies.get(self.layers.binary_search(&layer).ok()?),
+            Some(layer) if copies.len() > 1 => {
+                let layers = self.layers.get(id.0 as usize)?;
+                copies.get(layers.binary_search(&layer).ok()?)
+            }
             _ => copies.first(),
         }
     }
@@ -118,7 +125,7 @@ impl Statics {
             if !role.holds(bucket) {
                 continue;
             }
-            for layer in role.copies(plan.tensors[bucket.m.0 as usize].lives) {
+            for layer in plan.copies(role, bucket.m) {
                 let name = logical_name(&parameter.name, layer);
                 let values = init::fill(
                     plan.training.seed,

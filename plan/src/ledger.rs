@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::walk::{Event, walk};
-use crate::{Lives, Plan, Role, Slot, TensorId, TransferKind};
+use crate::{Plan, Role, Slot, TensorId, TransferKind};
 
 /// The state after one instruction or transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,9 @@ pub struct Summary {
 
 /// Bytes of a role's static storages.
 pub fn statics(plan: &Plan, role: &Role) -> u64 {
-    let layers = role.layer_count();
-    let copies = |id: &TensorId| match plan.tensors[id.0 as usize].lives {
-        Lives::Layered => layers,
-        Lives::Static | Lives::Local => 1,
-    };
     role.statics
         .iter()
-        .map(|id| copies(id) * plan.tensors[id.0 as usize].bytes())
+        .map(|&id| plan.copy_count(role, id) * plan.tensors[id.0 as usize].bytes())
         .sum()
 }
 

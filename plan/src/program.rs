@@ -38,6 +38,9 @@ pub struct Plan {
     pub buckets: Vec<Bucket>,
     /// All bodies; index is id.
     pub bodies: Vec<Body>,
+    /// The kind of each layer, as far as parameters differ; empty where all layers have the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<u32>,
     /// One role for each pipeline stage; index is the stage.
     pub roles: Vec<Role>,
     /// The static tensor `[loss, squared gradient norm]` that a step leaves behind on every rank.
@@ -162,14 +165,45 @@ impl Plan {
 
     /// Whether a bucket belongs to a block of the layers.
     pub fn is_layered(&self, bucket: &Bucket) -> bool {
-        self.tensors[bucket.m.0 as usize].lives == Lives::Layered
+        self.tensors[bucket.m.0 as usize].lives.is_layered()
     }
 
     /// The weights that a bucket keeps from step to step: those in compute type, or where they are gathered their masters.
     pub fn kept_weights(&self, bucket: &Bucket) -> TensorId {
         match self.tensors[bucket.weights.0 as usize].lives {
             Lives::Local => bucket.master.unwrap_or(bucket.weights),
-            Lives::Static | Lives::Layered => bucket.weights,
+            Lives::Static | Lives::Layered | Lives::Kind(_) => bucket.weights,
+        }
+    }
+
+    /// Whether a layer has a copy of what lives so.
+    pub fn has(&self, layer: u32, lives: Lives) -> bool {
+        match lives {
+            Lives::Layered => true,
+            Lives::Kind(kind) => self.kinds.get(layer as usize) == Some(&kind),
+            Lives::Static | Lives::Local => false,
+        }
+    }
+
+    /// The layers for which a role holds copies of a tensor: a nameless one for what is not layered.
+    pub fn copies(&self, role: &Role, id: TensorId) -> Vec<Option<u32>> {
+        let lives = self.tensors[id.0 as usize].lives;
+        if !lives.is_layered() {
+            return vec![None];
+        }
+        let layers = role.layers().filter(|&layer| self.has(layer, lives));
+        layers.map(Some).collect()
+    }
+
+    /// How many copies of a tensor a role holds.
+    pub fn copy_count(&self, role: &Role, id: TensorId) -> u64 {
+        match self.tensors[id.0 as usize].lives {
+            Lives::Static | Lives::Local => 1,
+            Lives::Layered => role.layer_count(),
+            lives => role
+                .layers()
+                .filter(|&layer| self.has(layer, lives))
+                .count() as u64,
         }
     }
 
@@ -196,14 +230,6 @@ impl Role {
     /// Whether it holds a bucket.
     pub fn holds(&self, bucket: &Bucket) -> bool {
         self.statics.contains(&bucket.m)
-    }
-
-    /// The layers for which it holds copies of a tensor: a nameless one for what is not layered.
-    pub fn copies(&self, lives: Lives) -> Vec<Option<u32>> {
-        match lives {
-            Lives::Layered => self.layers().map(Some).collect(),
-            Lives::Static | Lives::Local => vec![None],
-        }
     }
 }
 

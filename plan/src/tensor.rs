@@ -56,15 +56,24 @@ pub struct Layouts {
 }
 
 /// How long a tensor's storage lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lives {
     /// From start to end of the run, once on its stage.
     Static,
     /// From start to end of the run, once for each layer of its stage.
     Layered,
+    /// From start to end of the run, once for each layer of its stage that is of this kind ([`crate::Plan::kinds`]).
+    Kind(u32),
     /// Inside a body's call, on a wire between calls, or in a frame from forward to backward.
     Local,
+}
+
+impl Lives {
+    /// Whether layers have copies of it.
+    pub fn is_layered(self) -> bool {
+        matches!(self, Lives::Layered | Lives::Kind(_))
+    }
 }
 
 /// A static tensor that is a slice of another static tensor's storage and has no bytes of its own.

@@ -7,8 +7,8 @@
 use std::fmt::Write;
 
 use crate::{
-    Body, BodyId, Group, GroupId, Instr, Layout, Op, Plan, Port, Role, Slot, Tensor, TensorId,
-    Transfer, TransferKind,
+    Body, BodyId, Group, GroupId, Instr, Layout, Lives, Op, Plan, Port, Role, Slot, Tensor,
+    TensorId, Transfer, TransferKind,
 };
 
 /// The whole plan as text.
@@ -85,7 +85,10 @@ impl Text<'_> {
         self.line(0, "");
         self.line(0, "tensors");
         for tensor in &self.plan.tensors {
-            let lives = lower(&tensor.lives);
+            let lives = match tensor.lives {
+                Lives::Kind(kind) => format!("layers of kind {kind}"),
+                lives => lower(&lives),
+            };
             let layout = format!(
                 "dp {}  tp {}",
                 layout(tensor.layout.dp),

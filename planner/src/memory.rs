@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use pleach_plan::hardware::Kind;
 use pleach_plan::{
-    Body, BodyKind, Bucket, Call, Instr, Lives, Op, Plan, Role, Slot, TensorId, TransferKind,
+    Body, BodyKind, Bucket, Call, Instr, Op, Plan, Role, Slot, TensorId, TransferKind,
 };
 
 use crate::cost::Costs;
@@ -321,12 +321,8 @@ fn stage(costs: &Costs<'_>, sizes: &[u64], profiles: &[Profile], role: &Role) ->
 
 /// Bytes of static tensors of a role: layered ones once for each of its layers.
 fn statics(plan: &Plan, sizes: &[u64], role: &Role, ids: &[TensorId]) -> u64 {
-    let layers = role.layer_count();
     let held = ids.iter().filter(|id| role.statics.contains(id));
-    let bytes = held.map(|id| match plan.tensors[id.0 as usize].lives {
-        Lives::Layered => layers * sizes[id.0 as usize],
-        Lives::Static | Lives::Local => sizes[id.0 as usize],
-    });
+    let bytes = held.map(|&id| plan.copy_count(role, id) * sizes[id.0 as usize]);
     bytes.sum()
 }
 

@@ -39,9 +39,16 @@ fn model(name: &str) -> Model {
 }
 
 fn experiment(name: &str) -> Experiment {
+    one(
+        "import \"presets/models.pleach\"\nimport \"presets/clusters.pleach\"\n",
+        name,
+    )
+}
+
+/// An experiment on a model that the first lines name.
+fn one(lines: &str, name: &str) -> Experiment {
     let spec = format!(
-        "import \"presets/models.pleach\"\nimport \"presets/clusters.pleach\"\n\
-         dataset none_yet {{ source = \"cargo:dependencies\", tokenizer = \"hf:none\" }}\n\
+        "{lines}dataset none_yet {{ source = \"cargo:dependencies\", tokenizer = \"hf:none\" }}\n\
          experiment one {{\n model = {name}\n data = none_yet\n cluster = a100_80g {{ nodes = 1 }}\n\
          train {{ steps = 1 steps, global_batch = 8 sequences, lr = constant {{ peak = 1e-3 }} }}\n}}\n"
     );
@@ -168,6 +175,44 @@ fn parts_and_graph_have_the_same_parameters() {
     let shipped = all();
     let left: Vec<&str> = shipped.iter().map(|(name, _)| *name).filter(left).collect();
     assert_eq!(left, Vec::<&str>::new());
+}
+
+/// Jamba's pattern: state spaces and attention, dense halves and experts, which are four kinds of layers with other parameters.
+#[test]
+fn the_sample_of_all_kinds_of_layers_is_planned() {
+    let sample = include_str!("../../tests/spec/samples/hybrid_52b.pleach");
+    let experiment = one(sample, "hybrid_52b { biases = false }");
+    let placement = Placement {
+        tp: 2,
+        pp: 2,
+        vpp: 1,
+        dp: 2,
+        zero: 3,
+        shards: 2,
+        sequence_parallel: true,
+        micro_batch: 1,
+        recompute: Recompute::Selective,
+        engine: "pleach".to_owned(),
+    };
+    let plan = program::emit(&experiment, &placement).expect("its sizes divide");
+    assert_eq!(verify::verify(&plan, &experiment), Ok(()));
+    let graph = transformer::lower(&experiment.model, 1, 1.0);
+    let whole: u64 = plan
+        .parameters
+        .iter()
+        .map(|parameter| {
+            let lives = plan.tensors[plan.buckets[parameter.bucket].m.0 as usize].lives;
+            let layers = (0..plan.layer_count()).filter(|&layer| plan.has(layer, lives));
+            let copies = if lives.is_layered() {
+                layers.count()
+            } else {
+                1
+            };
+            parameter.dims.iter().product::<u64>() * copies as u64
+        })
+        .sum();
+    assert_eq!(whole, graph.parameter_count());
+    assert_eq!(plan.kinds.len(), 32);
 }
 
 /// On eight ranks, and verified: in two stages of two replicas, split over two ranks where the sizes allow that.

@@ -129,6 +129,25 @@ const ALWAYS: [(&str, &str); 4] = [
     ("model.mlp.router_z_loss", "0.1"),
 ];
 
+/// State spaces and attention in turn, dense halves and experts: every layer has parameters of its own kind.
+const MIXED: [(&str, &str); 5] = [
+    (
+        "model.stack",
+        "[layer(mamba { state = 2, conv = 2, dt_rank = 1 }, mlp), \
+          layer(attention, moe { experts = 2, active = 1, expert = gelu { width = 8 }, balance_loss = 0.1 }), \
+          layer(mamba { state = 2, conv = 2, dt_rank = 1 }, moe { experts = 2, active = 1, expert = gelu { width = 8 }, balance_loss = 0.1 }), \
+          layer(attention, mlp)]",
+    ),
+    ("model.positions", "none"),
+    ("model.biases", "false"),
+    ("model.norm", "rmsnorm"),
+    ("model.residual", "sequential"),
+];
+
+/// Wide and narrow layers, one of each kind with a window.
+const WIDTHS: &str = "[layer(attention, gelu { width = 24 }), layer(attention, gelu { width = 40 }), \
+                      layer(attention { window = 2 tokens }, gelu { width = 24 }), layer(attention, gelu { width = 40 })]";
+
 /// The plan, but where tensor-parallel ranks outnumber heads of keys and values, which is refused.
 fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
     let shared = match &experiment.model.kinds[0].mixer {
@@ -146,7 +165,7 @@ fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
 }
 
 /// The small model with other parts.
-const MODELS: [&[(&str, &str)]; 22] = [
+const MODELS: [&[(&str, &str)]; 24] = [
     &[],
     &[("model.residual", "sequential")],
     &[("train.precision", "bf16")],
@@ -198,6 +217,8 @@ const MODELS: [&[(&str, &str)]; 22] = [
     ],
     &EXPERTS,
     &ALWAYS,
+    &MIXED,
+    &[("model.stack", WIDTHS), ("model.residual", "sequential")],
     &[
         (
             "model.stack",

@@ -213,7 +213,8 @@ fn graphs(planned: &Planned) -> String {
     ));
     let block =
         |(block, times): (&graph::Block, u64)| format!("# {times} times\n{}", graph::text(block));
-    model.blocks().map(block).join("\n")
+    let blocks: Vec<String> = model.blocks().into_iter().map(block).collect();
+    blocks.join("\n")
 }
 
 fn traced(planned: &Planned) -> Outcome<String> {

@@ -168,7 +168,7 @@ impl<'p, 'f> Lifetimes<'p, 'f> {
     }
 
     fn read(&mut self, id: TensorId) {
-        if self.plan.tensors[id.0 as usize].lives == Lives::Layered && self.body.block != "layer" {
+        if self.plan.tensors[id.0 as usize].lives.is_layered() && self.body.block != "layer" {
             self.fault(What::NoLayer {
                 tensor: self.name(id),
             });

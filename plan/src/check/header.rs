@@ -197,6 +197,9 @@ fn roles(plan: &Plan, faults: &mut Faults) {
             );
         }
     }
+    let kinds = plan.kinds.is_empty() || plan.kinds.len() == plan.layer_count() as usize;
+    let law = "each layer has a kind, or none has";
+    number(faults, kinds, "kinds", plan.kinds.len(), law);
     chunks(plan, faults);
 }
 

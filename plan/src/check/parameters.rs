@@ -10,7 +10,12 @@ use crate::{Bucket, Dtype, Lives, Parameter, Plan, Tensor, TensorId};
 pub fn parameters(plan: &Plan, faults: &mut Faults) {
     let mut names = BTreeSet::new();
     for parameter in &plan.parameters {
-        if !names.insert(&parameter.name) {
+        let lives = plan.tensors[parameter.tensor.0 as usize].lives;
+        let lives = match plan.buckets.get(parameter.bucket) {
+            Some(bucket) if lives == Lives::Local => plan.tensors[bucket.m.0 as usize].lives,
+            _ => lives,
+        };
+        if !names.insert((&parameter.name, lives)) {
             faults.push(
                 Place::default(),
                 What::SameName {

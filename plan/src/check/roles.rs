@@ -199,6 +199,7 @@ impl<'p, 'f> Step<'p, 'f> {
         for port in &body.ins {
             self.take_wire(port, visit.micro_batch);
         }
+        self.of_kind(visit);
         let frame = (
             self.blocks[body.block.as_str()],
             visit.layer,
@@ -208,6 +209,21 @@ impl<'p, 'f> Step<'p, 'f> {
         self.write_frame(frame, body);
         for port in &body.outs {
             self.fill_wire(port.wire, visit.micro_batch, port.tensor);
+        }
+    }
+
+    /// What a body reads of a layer is there for layers of its kind.
+    fn of_kind(&mut self, visit: &Visit<'p>) {
+        let Some(layer) = visit.layer.filter(|_| !self.plan.kinds.is_empty()) else {
+            return;
+        };
+        let code = visit.body.code.iter();
+        let operands = code.flat_map(|instr| instr.ins.iter().chain(&instr.updates));
+        let lives = |id: &&TensorId| self.plan.tensors[id.0 as usize].lives;
+        let foreign = |id: &&TensorId| lives(id).is_layered() && !self.plan.has(layer, lives(id));
+        if let Some(&id) = operands.into_iter().find(foreign) {
+            let tensor = self.name(id);
+            self.fault(What::Foreign { tensor });
         }
     }
 

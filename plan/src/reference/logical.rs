@@ -24,7 +24,7 @@ fn at_rank(rank: u32, why: impl Into<Why>) -> Stuck {
 }
 
 fn layers(plan: &Plan, role: &Role, id: TensorId) -> Vec<Option<u32>> {
-    role.copies(plan.tensors[id.0 as usize].lives)
+    plan.copies(role, id)
 }
 
 /// A parameter's name with its layer filled in.

@@ -63,7 +63,7 @@ impl Memory {
     ) -> Result<((TensorId, Option<u32>), usize), Why> {
         let layer = match tensor.lives {
             Lives::Static => None,
-            Lives::Layered if layer.is_some() => layer,
+            Lives::Layered | Lives::Kind(_) if layer.is_some() => layer,
             _ => return Err(Why::Lifetime(tensor.name.clone())),
         };
         let (base, offset) = tensor

@@ -90,6 +90,7 @@ pub fn plan(shape: Shape) -> Plan {
         data: data(),
         prediction: None,
         then: Vec::new(),
+        kinds: Vec::new(),
     };
     plan.hashes.placement = json::placement_hash(&plan);
     plan

@@ -6,7 +6,6 @@ use pleach_dsl::experiment::{
     Attention, Dense, Experts, Layer, Mixer, Mlp, Model, Norm, Positions,
 };
 
-use super::weights;
 use crate::support::Unsupported;
 
 /// Everything of a model that cannot be planned.
@@ -16,11 +15,6 @@ pub fn beyond(model: &Model) -> Vec<Unsupported> {
     for layer in &model.kinds {
         beyond.layer(layer);
     }
-    let mut kinds = model.kinds.iter();
-    let first = kinds.next();
-    let parameters = |layer| weights::layer(model, layer);
-    let other = kinds.any(|layer| first.map(parameters) != Some(parameters(layer)));
-    beyond.when(other, "model.stack", "layers with other parameters");
     beyond.found
 }
 

@@ -13,6 +13,7 @@ mod mlp;
 pub mod shape;
 pub mod transformer;
 pub mod weights;
+pub mod work;
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use pleach_plan::{Init, Op};
@@ -127,7 +128,7 @@ pub struct Block {
     pub tied: Option<ValueId>,
 }
 
-/// A whole model: three blocks, the middle one repeated. Layers of other kinds have the same parameters and other operations.
+/// A whole model: three blocks, the middle one repeated. Layers of other kinds have other operations, and the same parameters or others.
 #[derive(Clone, Debug)]
 pub struct ModelGraph {
     /// Token ids to residual stream.
@@ -136,6 +137,8 @@ pub struct ModelGraph {
     pub layer: Block,
     /// One layer of each other kind.
     pub others: Vec<Block>,
+    /// For each kind the first one that has the same parameters.
+    pub stores: Vec<usize>,
     /// For each layer its kind.
     pub order: Vec<usize>,
     /// Residual stream to loss.
@@ -184,6 +187,13 @@ impl Block {
 }
 
 impl ModelGraph {
+    /// For each layer the kind whose parameters it has; none where all layers have the same.
+    pub fn stored(&self) -> Vec<usize> {
+        let same = self.stores.iter().all(|&store| store == 0);
+        let order = self.order.iter().filter(|_| !same);
+        order.map(|&kind| self.stores[kind]).collect()
+    }
+
     /// A layer of a kind.
     pub fn kind(&self, kind: usize) -> &Block {
         match kind.checked_sub(1) {
@@ -192,21 +202,19 @@ impl ModelGraph {
         }
     }
 
-    /// The blocks that hold parameters with their repeats, in order.
-    pub fn blocks(&self) -> [(&Block, u64); 3] {
-        [
-            (&self.embedding, 1),
-            (&self.layer, self.order.len() as u64),
-            (&self.head, 1),
-        ]
+    /// Every block with how often it stands in the model: each kind of layers once.
+    pub fn blocks(&self) -> Vec<(&Block, u64)> {
+        let repeats = |kind: usize| self.order.iter().filter(|&&own| own == kind).count() as u64;
+        let kinds = (0..=self.others.len()).map(|kind| (self.kind(kind), repeats(kind)));
+        let kinds = [(&self.embedding, 1)].into_iter().chain(kinds);
+        kinds.chain([(&self.head, 1)]).collect()
     }
 
     /// Number of parameters of the model.
     pub fn parameter_count(&self) -> u64 {
-        self.blocks()
-            .iter()
-            .map(|(block, repeat)| block.parameter_count() * repeat)
-            .sum()
+        let blocks = self.blocks().into_iter();
+        let count = |(block, repeats): (&Block, u64)| block.parameter_count() * repeats;
+        blocks.map(count).sum()
     }
 }
 

@@ -7,7 +7,7 @@ use pleach_plan::op::Tokens;
 use pleach_plan::{Init, Op};
 
 use super::layer::layer;
-use super::{Block, Dim, Kind, ModelGraph, ValueId};
+use super::{Block, Dim, Kind, ModelGraph, ValueId, weights};
 
 /// Named sizes of a model and its micro-batch.
 #[derive(Clone, Copy, Debug)]
@@ -54,9 +54,21 @@ pub fn lower(model: &Model, micro_batch: u64, scale: f64) -> ModelGraph {
                 ..layer(model, other, &sizes, scale)
             })
             .collect(),
+        stores: stores(model),
         order,
         head: head(model, &sizes, scale),
     }
+}
+
+/// For each kind of layers the first one that has the same parameters.
+pub fn stores(model: &Model) -> Vec<usize> {
+    let all: Vec<_> = model
+        .kinds
+        .iter()
+        .map(|kind| weights::layer(model, kind))
+        .collect();
+    let first = |own| all.iter().position(|other| other == own);
+    all.iter().map(|own| first(own).unwrap_or(0)).collect()
 }
 
 fn embedding(model: &Model, sizes: &Sizes) -> Block {

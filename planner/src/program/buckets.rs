@@ -16,6 +16,8 @@ use crate::shard::strategy::{Form, P};
 /// What the members of a bucket agree in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Traits {
+    /// The kind of layers they belong to; 0 for everything else.
+    pub kind: usize,
     /// Vectors, and what else does not decay, come after matrices.
     pub vector: bool,
     /// Every tensor-parallel rank holds them whole.
@@ -76,8 +78,9 @@ impl Emitter<'_> {
         {
             self.table.stand(block, ValueId(index), self.report);
         }
-        if block.kind > 0 {
-            self.stand_kind(block);
+        let store = self.stores[block.kind];
+        if store != block.kind {
+            self.stand_kind(block, store);
             return Vec::new();
         }
         let mut members: BTreeMap<Traits, Vec<Member>> = BTreeMap::new();
@@ -91,6 +94,7 @@ impl Emitter<'_> {
                 let (form, partial) = (sharded.statics[&of], sharded.statics[&gradient] == P);
                 let parameter = block.value(of);
                 let traits = Traits {
+                    kind: block.kind,
                     vector: !parameter.shrinks(),
                     whole: form.cut().is_none(),
                     partial,
@@ -117,15 +121,17 @@ impl Emitter<'_> {
         own
     }
 
-    /// The names that a further kind of layers has for the parameters of the first.
-    fn stand_kind(&mut self, block: &Block) {
+    /// The names that a kind of layers has for the parameters of an earlier one.
+    fn stand_kind(&mut self, block: &Block, store: usize) {
         for (index, value) in block.values.iter().enumerate() {
             let Kind::Accumulator { of } = value.kind else {
                 continue;
             };
             let name = logical_name(block, &block.value(of).name);
-            let known = self.parameters.iter().find(|known| known.name == name);
-            let known = known.expect("all kinds of layers have the same parameters");
+            let mut parameters = self.parameters.iter();
+            let own = |known: &&Parameter| self.traits[known.bucket].kind == store;
+            let known = parameters.find(|known| known.name == name && own(known));
+            let known = known.expect("the kind has the same parameters");
             self.table.stand(block, of, known.tensor);
             self.table.stand(block, ValueId(index), known.gradient);
         }
@@ -176,12 +182,17 @@ impl Emitter<'_> {
 
     fn bucket(&mut self, block: &Block, traits: Traits, members: &[Member]) -> usize {
         let index = self.buckets.len();
-        let lives = if block.name == "layer" {
-            Lives::Layered
-        } else {
-            Lives::Static
+        let mixed = self.stores.iter().any(|&store| store > 0);
+        let lives = match block.name {
+            "layer" if mixed => Lives::Kind(block.kind as u32),
+            "layer" => Lives::Layered,
+            _ => Lives::Static,
         };
-        let name = format!("{}.{}", block.name, traits.name(self.compute, self.mesh.tp));
+        let name = format!(
+            "{}.{}",
+            block.label(),
+            traits.name(self.compute, self.mesh.tp)
+        );
         let elements = |member: &Member| {
             self.table
                 .local_dims(block, member.value, member.form)
@@ -237,17 +248,21 @@ impl Emitter<'_> {
             } else {
                 member.form
             };
+            let own = match block.kind {
+                0 => name.clone(),
+                kind => format!("{name} of kind {kind}"),
+            };
             let tensor = self.table.view(
                 block,
                 member.value,
-                name.clone(),
+                own.clone(),
                 member.form,
                 View {
                     base: weights,
                     offset,
                 },
             );
-            let gradient_name = format!("{name}.gradient");
+            let gradient_name = format!("{own}.gradient");
             let gradient = self.table.view(
                 block,
                 member.gradient,

@@ -33,6 +33,7 @@ use crate::placement::Placement;
 use crate::shard::strategy::Form;
 use crate::shard::{Rules, Sharded, shard_block};
 use recompute::Again;
+use step::Named;
 use tensors::Table;
 
 pub use fit::EmitError;
@@ -58,6 +59,8 @@ struct Emitter<'e> {
     buckets: Vec<Bucket>,
     /// For each bucket: its block, whether its weights decay, and how its gradients relate over tensor-parallel ranks.
     traits: Vec<buckets::Traits>,
+    /// For each kind of layers the one whose parameters it has.
+    stores: Vec<usize>,
     /// The matrix that embedding and head share.
     tied: Option<buckets::Tied>,
     bodies: Vec<Body>,
@@ -137,9 +140,10 @@ fn sharded(graph: &ModelGraph, placement: &Placement) -> Result<Laid, EmitError>
     let layer = |block: &Block| shard(block, placement.recompute == Recompute::Full, None);
     let first = layer(&graph.layer)?;
     let others: Vec<Sharded> = graph.others.iter().map(layer).collect::<Result<_, _>>()?;
-    let lies = first.named(&graph.layer);
-    let mut pairs = graph.others.iter().zip(&others);
-    if pairs.any(|(block, other)| other.named(block) != lies) {
+    let all: Vec<&Sharded> = [&first].into_iter().chain(&others).collect();
+    let lies = |kind: usize| all[kind].named(graph.kind(kind));
+    let mut kinds = graph.stores.iter().enumerate();
+    if kinds.any(|(kind, &store)| kind != store && lies(kind) != lies(store)) {
         let (block, tp) = (graph.layer.name, placement.tp);
         return Err(EmitError::NoSharding { block, tp });
     }
@@ -217,9 +221,9 @@ pub fn emit_cut(
         .map(|(block, sharded)| emitter.piece(block, sharded))
         .collect();
     let again = emitter.again(cut)?;
-    let bodies = emitter.all_bodies(&pieces, &others, &again, &cut.graph.order);
-    let roles = schedule::roles(&emitter, &pieces, &bodies, cut.head_share());
-    Ok(emitter.finish(roles))
+    let bodies = emitter.all_bodies(&pieces, &others, &again, &cut.graph);
+    let roles = schedule::roles(&emitter, &pieces, &others, &bodies, cut.head_share());
+    Ok(emitter.finish(roles, &cut.graph))
 }
 
 /// The bodies of parameters that more than one block reads.
@@ -244,8 +248,12 @@ struct Bodies {
     blocks: [BlockBodies; 3],
     /// Forward and backward of each kind of layer.
     kinds: Vec<[BodyId; 2]>,
+    /// What is done once a step for kinds of layers with parameters of their own, but for the first.
+    stored: BTreeMap<usize, BlockBodies>,
     /// For each layer its kind.
     order: Vec<usize>,
+    /// For each kind the one whose parameters it has.
+    stores: Vec<usize>,
     tied: Option<TiedBodies>,
     begin: BodyId,
     reduce: BodyId,
@@ -275,6 +283,7 @@ impl<'e> Emitter<'e> {
             parameters: Vec::new(),
             buckets: Vec::new(),
             traits: Vec::new(),
+            stores: transformer::stores(&experiment.model),
             tied: None,
             bodies: Vec::new(),
             report,
@@ -291,40 +300,55 @@ impl<'e> Emitter<'e> {
         }
     }
 
+    fn block_bodies(&mut self, piece: &Piece<'_>, again: &Again) -> BlockBodies {
+        let label = piece.block.label();
+        let of = Named::new(&label, piece.block.name);
+        let [forward, backward] = self.forward_backward(piece, again);
+        BlockBodies {
+            begin: self.begin(of, &piece.buckets),
+            forward,
+            backward,
+            reduce: self.reduce(of, &piece.buckets),
+            update: self.update(of, &piece.buckets),
+        }
+    }
+
     fn all_bodies(
         &mut self,
         pieces: &[Piece<'_>; 3],
         others: &[Piece<'_>],
         again: &[Again],
-        order: &[usize],
+        graph: &ModelGraph,
     ) -> Bodies {
         let blocks = pieces.each_ref().map(|piece| {
             let layer = piece.block.name == "layer";
             let again = if layer { &again[0] } else { &Again::Nothing };
-            let [forward, backward] = self.forward_backward(piece, again);
-            BlockBodies {
-                begin: self.begin(piece.block.name, &piece.buckets),
-                forward,
-                backward,
-                reduce: self.reduce(piece.block.name, &piece.buckets),
-                update: self.update(piece.block.name, &piece.buckets),
-            }
+            self.block_bodies(piece, again)
         });
         let first = &blocks[1];
         let mut kinds = vec![[first.forward, first.backward]];
+        let mut stored = BTreeMap::new();
         for (piece, again) in others.iter().zip(&again[1..]) {
-            kinds.push(self.forward_backward(piece, again));
+            if piece.buckets.is_empty() {
+                kinds.push(self.forward_backward(piece, again));
+                continue;
+            }
+            let bodies = self.block_bodies(piece, again);
+            kinds.push([bodies.forward, bodies.backward]);
+            stored.insert(piece.block.kind, bodies);
         }
         let shared = self.tied.as_ref().map(|tied| [tied.bucket]);
         let tied = shared.map(|buckets| TiedBodies {
-            begin: self.begin("tied", &buckets),
-            reduce: self.reduce("tied", &buckets),
-            update: self.update("tied", &buckets),
+            begin: self.begin(Named::plain("tied"), &buckets),
+            reduce: self.reduce(Named::plain("tied"), &buckets),
+            update: self.update(Named::plain("tied"), &buckets),
         });
         Bodies {
             blocks,
             kinds,
-            order: order.to_vec(),
+            stored,
+            order: graph.order.clone(),
+            stores: graph.stores.clone(),
             tied,
             begin: self.step_begin(),
             reduce: self.step_reduce(),
@@ -365,7 +389,8 @@ impl<'e> Emitter<'e> {
         id
     }
 
-    fn finish(self, roles: Vec<pleach_plan::Role>) -> Plan {
+    fn finish(self, roles: Vec<pleach_plan::Role>, graph: &ModelGraph) -> Plan {
+        let stored = graph.stored().into_iter();
         let (experiment, placement) = (self.experiment, self.placement);
         Plan {
             schema: SCHEMA,
@@ -389,6 +414,7 @@ impl<'e> Emitter<'e> {
             parameters: self.parameters,
             buckets: self.buckets,
             bodies: self.bodies,
+            kinds: stored.map(|kind| kind as u32).collect(),
             roles,
             report: self.report,
             training: header::training(experiment, placement),

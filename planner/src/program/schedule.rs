@@ -13,6 +13,7 @@ use super::{BlockBodies, Bodies, Emitter, Piece, TiedBodies, stages};
 pub(super) fn roles(
     emitter: &Emitter<'_>,
     pieces: &[Piece<'_>; 3],
+    others: &[Piece<'_>],
     bodies: &Bodies,
     head: u64,
 ) -> Vec<Role> {
@@ -35,10 +36,15 @@ pub(super) fn roles(
             token: 0,
         };
         let blocks = program.blocks();
+        let own = blocks.iter().map(|&index| &pieces[index]);
+        let own = own.filter(|piece| piece.block.name != "layer");
+        let kinds = pieces[1..2].iter().chain(others);
+        let kinds = kinds.filter(|piece| program.has(piece.block.kind));
+        let held: Vec<&Piece<'_>> = own.chain(kinds).collect();
         Role {
             stage,
             chunks: program.chunks.clone(),
-            statics: emitter.statics(pieces, &blocks, holds_tied(stage, stages)),
+            statics: emitter.statics(&held, holds_tied(stage, stages)),
             slots: program.build(&blocks),
         }
     };
@@ -57,9 +63,9 @@ impl Emitter<'_> {
     }
 
     /// What a stage that holds these blocks, and perhaps what embedding and head share, keeps from step to step.
-    fn statics(&self, pieces: &[Piece<'_>; 3], blocks: &[usize], tied: bool) -> Vec<TensorId> {
+    fn statics(&self, pieces: &[&Piece<'_>], tied: bool) -> Vec<TensorId> {
         let mut statics = vec![self.report, self.factor];
-        let own = blocks.iter().flat_map(|&index| &pieces[index].buckets);
+        let own = pieces.iter().flat_map(|piece| &piece.buckets);
         let shared = self.tied.as_ref().map(|tied| &tied.bucket);
         for &index in own.chain(shared.filter(|_| tied)) {
             let bucket = &self.buckets[index];
@@ -94,6 +100,19 @@ struct Program<'a> {
 }
 
 impl Program<'_> {
+    /// For each layer the kind whose parameters it has.
+    fn stored(&self) -> Vec<usize> {
+        let order = self.bodies.order.iter();
+        order.map(|&kind| self.bodies.stores[kind]).collect()
+    }
+
+    /// Whether one of the stage's layers has the parameters of a kind.
+    fn has(&self, kind: usize) -> bool {
+        let stored = self.stored();
+        let mut layers = self.chunks.iter().flat_map(|&[first, last]| first..=last);
+        layers.any(|layer| stored[layer as usize] == kind)
+    }
+
     /// Indices of the blocks that the stage holds.
     fn blocks(&self) -> Vec<usize> {
         let chunks = 0..self.pipeline.chunks;
@@ -130,7 +149,10 @@ impl Program<'_> {
                 continue;
             }
             for (chunk, layers) in (0..).zip(self.chunks.clone()) {
-                self.call(body, Some(layers), chunk, 0);
+                for (store, layers) in runs(&self.stored(), layers) {
+                    let body = self.bodies.stored.get(&store).map_or(body, &which);
+                    self.call(body, Some(layers), chunk, 0);
+                }
             }
         }
     }

@@ -1,8 +1,9 @@
 //! Which layers each pipeline stage holds: as the spec says, by work, evenly, by counting modules, or as DeepSpeed cuts GPT-NeoX's list of them.
 
-use pleach_dsl::experiment::{Experiment, Stages};
+use pleach_dsl::experiment::{Experiment, Model, Stages};
 
 use crate::engine::{self, Partition};
+use crate::graph::work;
 use crate::placement::Placement;
 
 /// First and last layer of each chunk of each stage, in the model's order. `head` is the head's work in thousandths of a layer's.
@@ -12,13 +13,60 @@ pub fn spans(experiment: &Experiment, placement: &Placement, head: u64) -> Vec<[
         experiment.model.layers(),
         u64::from(placement.pp) * u64::from(placement.vpp),
     );
-    match &experiment.plan.stages {
-        Some(Stages::Layers(counts)) => consecutive(counts),
-        Some(Stages::Even) => cut(Partition::Even, layers, stages, head),
-        Some(Stages::Uneven) => cut(Partition::Work, layers, stages, head),
-        None if placement.vpp > 1 => cut(Partition::Even, layers, stages, head),
-        None => cut(own(), layers, stages, head),
+    let partition = match &experiment.plan.stages {
+        Some(Stages::Layers(counts)) => return consecutive(counts),
+        Some(Stages::Even) => Partition::Even,
+        Some(Stages::Uneven) => Partition::Work,
+        None if placement.vpp > 1 => Partition::Even,
+        None => own(),
+    };
+    match loads(&experiment.model) {
+        Some(loads) if partition == Partition::Work => consecutive(&weigh(&loads, stages, head)),
+        _ => cut(partition, layers, stages, head),
     }
+}
+
+/// What each layer takes in thousandths of one of the first kind; none where all take the same.
+fn loads(model: &Model) -> Option<Vec<u64>> {
+    let take = |kind| work::matrices(model, kind) + work::scores(model, kind);
+    let kinds: Vec<u64> = model.kinds.iter().map(take).collect();
+    let first = kinds[0].max(1);
+    let differ = kinds.iter().any(|&kind| kind != first);
+    let load = |&kind: &usize| (u128::from(kinds[kind]) * 1000 / u128::from(first)) as u64;
+    differ.then(|| model.order.iter().map(load).collect())
+}
+
+/// Counts of layers that make the heaviest stage as light as can be; the last one has the head beside.
+fn weigh(loads: &[u64], stages: u64, head: u64) -> Vec<u64> {
+    let all: u64 = loads.iter().sum::<u64>() + head;
+    let (mut least, mut most) = (0, all);
+    while least < most {
+        let middle = (least + most) / 2;
+        match filled(loads, stages, head, middle) {
+            Some(_) => most = middle,
+            None => least = middle + 1,
+        }
+    }
+    filled(loads, stages, head, most).unwrap_or_else(|| balance(loads.len() as u64, stages, head))
+}
+
+/// Stages filled from the last one, which has the head, up to a load; none where some layers are left. Each stage gets a layer.
+fn filled(loads: &[u64], stages: u64, head: u64, most: u64) -> Option<Vec<u64>> {
+    let (mut counts, mut left) = (Vec::new(), loads.len());
+    for stage in (0..stages as usize).rev() {
+        let (mut load, mut count) = (if counts.is_empty() { head } else { 0 }, 0);
+        while left > stage && (count == 0 || load + loads[left - 1] <= most) {
+            left -= 1;
+            load += loads[left];
+            count += 1;
+        }
+        if load > most || count == 0 {
+            return None;
+        }
+        counts.push(count);
+    }
+    counts.reverse();
+    (left == 0).then_some(counts)
 }
 
 /// First and last layer of each stage.
@@ -138,6 +186,14 @@ mod tests {
         );
         assert_eq!(balance(44, 4, 680), [11, 11, 11, 11]);
         assert_eq!(balance(9, 2, 1500), [5, 4]);
+    }
+
+    #[test]
+    fn layers_of_different_weight_are_weighed() {
+        assert_eq!(weigh(&[1000, 1000, 4000, 1000, 1000], 2, 0), [2, 3]);
+        assert_eq!(weigh(&[3000, 1000, 1000, 1000], 2, 0), [1, 3]);
+        assert_eq!(weigh(&[1000; 4], 2, 2000), [3, 1]);
+        assert_eq!(weigh(&[1, 1, 9000], 3, 0), [1, 1, 1]);
     }
 
     #[test]

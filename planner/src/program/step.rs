@@ -12,9 +12,32 @@ use pleach_plan::{
 
 use super::Emitter;
 
+/// Whose parameters a body is about.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'n> {
+    /// The block, with the number of its kind behind the first.
+    label: &'n str,
+    block: &'n str,
+}
+
+impl<'n> Named<'n> {
+    /// A block of one kind.
+    pub fn plain(block: &'n str) -> Self {
+        Named {
+            label: block,
+            block,
+        }
+    }
+
+    /// A block under its label.
+    pub fn new(label: &'n str, block: &'n str) -> Self {
+        Named { label, block }
+    }
+}
+
 impl Emitter<'_> {
     /// Zeroes a block's gradients.
-    pub(super) fn begin(&mut self, block: &str, buckets: &[usize]) -> BodyId {
+    pub(super) fn begin(&mut self, of: Named<'_>, buckets: &[usize]) -> BodyId {
         let gradients: Vec<TensorId> = buckets
             .iter()
             .map(|&index| {
@@ -26,13 +49,13 @@ impl Emitter<'_> {
             .into_iter()
             .map(|id| self.instr(Op::Zero {}, vec![], vec![id], vec![]))
             .collect();
-        self.plain(block, "begin", BodyKind::Begin, code)
+        self.plain(of, "begin", BodyKind::Begin, code)
     }
 
     /// Zeroes the report.
     pub(super) fn step_begin(&mut self) -> BodyId {
         let code = vec![self.instr(Op::Zero {}, vec![], vec![self.report], vec![])];
-        self.plain("step", "begin", BodyKind::Begin, code)
+        self.plain(Named::plain("step"), "begin", BodyKind::Begin, code)
     }
 
     /// Sums the report over all ranks and says how far gradients are scaled.
@@ -49,11 +72,11 @@ impl Emitter<'_> {
             max_norm: self.experiment.train.clip,
         };
         code.push(self.instr(clip, vec![self.report], vec![self.factor], vec![]));
-        self.plain("step", "reduce", BodyKind::Reduce, code)
+        self.plain(Named::plain("step"), "reduce", BodyKind::Reduce, code)
     }
 
     /// Sums a block's gradients over the ranks that share them, and adds to the squared norm.
-    pub(super) fn reduce(&mut self, block: &str, buckets: &[usize]) -> BodyId {
+    pub(super) fn reduce(&mut self, of: Named<'_>, buckets: &[usize]) -> BodyId {
         let (mut code, mut saves) = (Vec::new(), Vec::new());
         for &index in buckets {
             let sums = self.buckets[index].sums;
@@ -95,7 +118,7 @@ impl Emitter<'_> {
                 vec![],
             ));
         }
-        let (name, block) = (format!("{block}.reduce"), block.to_owned());
+        let (name, block) = (format!("{}.reduce", of.label), of.block.to_owned());
         let make = |id, code| Body {
             saves,
             ..empty(id, name, BodyKind::Reduce, block, code)
@@ -137,7 +160,7 @@ impl Emitter<'_> {
     }
 
     /// Updates a block's parameters.
-    pub(super) fn update(&mut self, block: &str, buckets: &[usize]) -> BodyId {
+    pub(super) fn update(&mut self, of: Named<'_>, buckets: &[usize]) -> BodyId {
         let (mut code, mut takes) = (Vec::new(), Vec::new());
         for &index in buckets {
             let bucket = self.buckets[index].clone();
@@ -156,7 +179,7 @@ impl Emitter<'_> {
                 }
             }
         }
-        let (name, block) = (format!("{block}.update"), block.to_owned());
+        let (name, block) = (format!("{}.update", of.label), of.block.to_owned());
         let make = |id, code| Body {
             takes,
             ..empty(id, name, BodyKind::Update, block, code)
@@ -256,8 +279,8 @@ impl Emitter<'_> {
         )
     }
 
-    fn plain(&mut self, block: &str, name: &str, kind: BodyKind, code: Vec<Instr>) -> BodyId {
-        let (name, block) = (format!("{block}.{name}"), block.to_owned());
+    fn plain(&mut self, of: Named<'_>, name: &str, kind: BodyKind, code: Vec<Instr>) -> BodyId {
+        let (name, block) = (format!("{}.{name}", of.label), of.block.to_owned());
         self.finish_body(|id, code| empty(id, name, kind, block, code), code)
     }
 }

@@ -1,21 +1,23 @@
 //! Floating point operations of a step, by definition: the figures that utilisation is measured with.
 
-use pleach_dsl::experiment::{Experiment, Mixer, Precision};
+use pleach_dsl::experiment::{Experiment, Precision};
 use pleach_plan::{Dtype, Recompute};
 
 use crate::engine::{self, Selective};
-use crate::graph::weights::{self, Weight};
-use crate::ops::scan;
+use crate::graph::work;
 use crate::search::Evaluated;
 
 /// Parameters of the model: logical sizes, layered ones once for each layer.
 pub fn parameters(evaluated: &Evaluated) -> u64 {
     let plan = &evaluated.plan;
-    let layers = u64::from(plan.layer_count());
+    let layers = |lives| (0..plan.layer_count()).filter(move |&layer| plan.has(layer, lives));
     let count = |parameter: &pleach_plan::Parameter| {
         let size: u64 = parameter.dims.iter().product();
-        let layered = plan.is_layered(&plan.buckets[parameter.bucket]);
-        if layered { layers * size } else { size }
+        let lives = plan.tensors[plan.buckets[parameter.bucket].m.0 as usize].lives;
+        match lives.is_layered() {
+            true => layers(lives).count() as u64 * size,
+            false => size,
+        }
     };
     plan.parameters.iter().map(count).sum()
 }
@@ -23,20 +25,8 @@ pub fn parameters(evaluated: &Evaluated) -> u64 {
 /// FLOPs of one forward pass over a token: all layers, and the head.
 fn forward(experiment: &Experiment) -> [f64; 2] {
     let model = &experiment.model;
-    let matrices = |kind: &usize| {
-        let weights = weights::layer(model, &model.kinds[*kind]);
-        let matrices = weights.iter().filter(|weight| weight.multiplies());
-        2 * matrices.map(Weight::active_elements).sum::<u64>()
-    };
-    let scans = |kind: &usize| match &model.kinds[*kind].mixer {
-        Mixer::Mamba(mamba) => scan::FLOPS * mamba.expand * model.hidden * mamba.state,
-        _ => 0,
-    };
-    let layers = model
-        .order
-        .iter()
-        .map(|kind| matrices(kind) + scans(kind))
-        .sum::<u64>();
+    let matrices = |&kind: &usize| work::matrices(model, &model.kinds[kind]);
+    let layers: u64 = model.order.iter().map(matrices).sum();
     let layers = layers as f64 + scores(experiment);
     [layers, (2 * model.hidden * model.vocab) as f64]
 }
@@ -44,14 +34,7 @@ fn forward(experiment: &Experiment) -> [f64; 2] {
 /// FLOPs of one forward pass over a token in the products of scores and values: the whole square, or a window to both sides.
 fn scores(experiment: &Experiment) -> f64 {
     let model = &experiment.model;
-    let layer = |kind: &usize| {
-        let Mixer::Attention(attention) = &model.kinds[*kind].mixer else {
-            return 0;
-        };
-        let window = attention.window.unwrap_or(model.context);
-        let seen = model.context.min(window.saturating_mul(2));
-        4 * seen * attention.heads * attention.head_dim
-    };
+    let layer = |&kind: &usize| work::scores(model, &model.kinds[kind]);
     model.order.iter().map(layer).sum::<u64>() as f64
 }
 

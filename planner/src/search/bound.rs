@@ -6,7 +6,7 @@
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::{Hardware, Kind};
-use pleach_plan::{BodyKind, Plan, Recompute};
+use pleach_plan::{BodyKind, Bucket, Plan, Recompute, TensorId};
 
 use crate::cost::{Costs, PICO, picoseconds};
 use crate::memory;
@@ -55,9 +55,8 @@ pub struct Priced {
     embedding: u64,
     head: u64,
     computing: u64,
-    weights: u64,
-    gradients: u64,
-    optimizer: u64,
+    /// For each number of layers, what so many of the first keep: weights, gradients, and what the optimizer keeps, in bytes.
+    held: Vec<[u64; 3]>,
     masters: bool,
     /// Bytes a second between two ranks at best.
     bandwidth: f64,
@@ -107,7 +106,6 @@ pub fn price(
     let time = |block: &str| times(&costs, &plan, block).iter().sum();
     let layers = each_layer(experiment, &costs, &plan);
     let computing = |block: &str| times(&costs, &plan, block)[0];
-    let [weights, gradients, optimizer] = statics(&plan);
     let cores = actions::sharing(&costs);
     let frame = match budget {
         true => 0,
@@ -128,9 +126,7 @@ pub fn price(
         computing: layers.iter().map(|[compute, _]| compute).sum::<u64>()
             + computing("embedding")
             + computing("head"),
-        weights,
-        gradients,
-        optimizer,
+        held: held(&plan),
         masters: plan.buckets.iter().any(|bucket| bucket.master.is_some()),
         bandwidth: bandwidth(hardware),
         beside: costs.engine().prefetched_gathers > 0,
@@ -221,23 +217,31 @@ fn bandwidth(hardware: &Hardware) -> f64 {
     })
 }
 
-/// Bytes that each layer keeps: weights, gradients, and what the optimizer keeps.
-fn statics(plan: &Plan) -> [u64; 3] {
-    let layered = |id: pleach_plan::TensorId| {
+/// For each number of layers, what so many of the first keep.
+fn held(plan: &Plan) -> Vec<[u64; 3]> {
+    let bytes = |id: TensorId| {
         let tensor = &plan.tensors[id.0 as usize];
-        if tensor.lives == pleach_plan::Lives::Layered {
-            tensor.bytes()
-        } else {
-            0
+        match tensor.lives.is_layered() {
+            true => tensor.bytes(),
+            false => 0,
         }
     };
-    let mut bytes = [0; 3];
-    for bucket in &plan.buckets {
-        bytes[0] += layered(bucket.weights);
-        bytes[1] += layered(bucket.gradients);
-        bytes[2] += layered(bucket.m) + layered(bucket.v) + bucket.master.map_or(0, layered);
+    let mut held = vec![[0; 3]];
+    for layer in 0..plan.layer_count() {
+        let mut sums = held[held.len() - 1];
+        let lives = |bucket: &&Bucket| plan.tensors[bucket.m.0 as usize].lives;
+        for bucket in plan
+            .buckets
+            .iter()
+            .filter(|bucket| plan.has(layer, lives(bucket)))
+        {
+            sums[0] += bytes(bucket.weights);
+            sums[1] += bytes(bucket.gradients);
+            sums[2] += bytes(bucket.m) + bytes(bucket.v) + bucket.master.map_or(0, bytes);
+        }
+        held.push(sums);
     }
-    bytes
+    held
 }
 
 impl Priced {
@@ -254,9 +258,8 @@ impl Priced {
         };
         let chunks = |stage: usize| spans.iter().skip(stage).step_by(placement.pp as usize);
         let all = || (0..placement.pp).map(|stage| (pipeline(stage), chunks(stage as usize)));
-        let passing = self.passing(placement);
         let step = all()
-            .map(|(at, chunks)| self.step(at, chunks, passing))
+            .map(|(at, chunks)| self.step(placement, at, chunks))
             .max();
         let bytes = all()
             .map(|(at, chunks)| self.bytes(placement, at, chunks))
@@ -278,21 +281,24 @@ impl Priced {
     /// A stage works through all micro-batches; before its first forward and after its last backward the layers before it have theirs.
     fn step<'s>(
         &self,
+        placement: &Placement,
         at: Pipeline,
         chunks: impl Iterator<Item = &'s [u32; 2]> + Clone,
-        passing: u64,
     ) -> u64 {
         let ends = |held: bool, work: u64| if held { work } else { 0 };
-        let inline = if self.beside { 0 } else { passing };
+        let inline = |time: u64| if self.beside { 0 } else { time };
         let taken = |&[first, last]: &[u32; 2]| self.before(last + 1) - self.before(first);
+        let passing = chunks.clone().map(|chunk| self.passing(placement, *chunk));
+        let passing: u64 = passing.sum();
         let own = chunks.clone().map(taken).sum::<u64>()
-            + layers(chunks.clone()) * inline
+            + inline(passing)
             + ends(at.stage == 0, self.embedding)
             + ends(at.stage + 1 == at.stages, self.head);
         let first = chunks.clone().next().map_or(0, |&[first, _]| first);
-        let before =
-            self.before(first) + u64::from(first) * inline + ends(at.stage > 0, self.embedding);
-        let queued = layers(chunks) * (passing - inline);
+        let ahead = first.checked_sub(1);
+        let ahead = ahead.map_or(0, |last| self.passing(placement, [0, last]));
+        let before = self.before(first) + inline(ahead) + ends(at.stage > 0, self.embedding);
+        let queued = passing - inline(passing);
         // What it asks for first it may issue while it waits.
         let issued = (u64::from(at.micro_steps) * at.transfers()).saturating_sub(1);
         let worked = u64::from(at.micro_steps) * own + issued * self.launch + before;
@@ -304,16 +310,24 @@ impl Priced {
         self.reached.get(layer as usize).copied().unwrap_or(0)
     }
 
-    /// What gathering a layer's weights and scattering its gradients takes at least for each micro-batch, in picoseconds.
-    fn passing(&self, placement: &Placement) -> u64 {
+    /// What layers keep whole: weights, gradients, and what the optimizer keeps, in bytes.
+    fn kept(&self, [first, last]: [u32; 2]) -> [u64; 3] {
+        let to = |layers: u32| self.held.get(layers as usize).copied().unwrap_or_default();
+        let (before, behind) = (to(first), to(last + 1));
+        [0, 1, 2].map(|kind: usize| behind[kind].saturating_sub(before[kind]))
+    }
+
+    /// What gathering layers' weights and scattering their gradients takes at least for each micro-batch, in picoseconds.
+    fn passing(&self, placement: &Placement, layers: [u32; 2]) -> u64 {
+        let [weights, gradients, _] = self.kept(layers);
         let parts = |bytes: u64| bytes as f64 * (1.0 - 1.0 / f64::from(placement.shards.max(1)));
         let gathered = if placement.zero >= 3 {
-            2.0 * parts(self.weights)
+            2.0 * parts(weights)
         } else {
             0.0
         };
         let scattered = if placement.zero >= 2 {
-            parts(self.gradients)
+            parts(gradients)
         } else {
             0.0
         };
@@ -338,12 +352,15 @@ impl Priced {
         chunks: impl Iterator<Item = &'s [u32; 2]> + Clone,
     ) -> u64 {
         let share = |bytes: u64, from: u32| bytes / u64::from(placement.divides(from).max(1));
-        let weights = match self.masters && placement.divides(3) > 1 {
-            true => 0,
-            false => share(self.weights, 3),
+        let layer = |&chunk: &[u32; 2]| {
+            let [weights, gradients, optimizer] = self.kept(chunk);
+            let weights = match self.masters && placement.divides(3) > 1 {
+                true => 0,
+                false => share(weights, 3),
+            };
+            weights + share(gradients, 2) + share(optimizer, 1)
         };
-        let layer = weights + share(self.gradients, 2) + share(self.optimizer, 1);
-        let kept = layers(chunks.clone()) * layer;
+        let kept: u64 = chunks.clone().map(layer).sum();
         let in_flight = at.in_flight().into_iter().zip(chunks);
         let frames = in_flight.map(|(count, chunk)| count * layers([chunk].into_iter()));
         kept + frames.sum::<u64>() * self.frame

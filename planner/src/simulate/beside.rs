@@ -117,10 +117,10 @@ pub fn copies(costs: &Costs<'_>, body: &Body) -> Option<Cost> {
 /// Bytes that a role's ranks hold for what runs beside the computation: weights that are gathered ahead, gradients that are still scattered.
 pub fn held(costs: &Costs<'_>, role: &Role) -> u64 {
     let (plan, engine) = (costs.plan(), costs.engine());
-    let others = role.layer_count().saturating_sub(1);
-    let ahead = u64::from(engine.prefetched_gathers).min(others);
     let layered = plan.buckets.iter().filter(|bucket| plan.is_layered(bucket));
     let bytes = layered.map(|bucket| {
+        let others = plan.copy_count(role, bucket.m).saturating_sub(1);
+        let ahead = u64::from(engine.prefetched_gathers).min(others);
         let gathered = plan.kept_weights(bucket) != bucket.weights;
         let weights = ahead * costs.size(bucket.weights) * u64::from(gathered);
         let scattered = bucket.sums.is_some() && ahead > 0;

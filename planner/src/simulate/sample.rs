@@ -194,6 +194,7 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
         },
         prediction: None,
         then: Vec::new(),
+        kinds: Vec::new(),
     }
 }
 

@@ -86,7 +86,7 @@ pub fn logical_name(parameter: &Parameter, layer: Option<u32>) -> String {
 
 /// The layers for which a role holds copies of a tensor: one nameless for static ones.
 pub fn copies(plan: &Plan, role: &Role, id: TensorId) -> Vec<Option<u32>> {
-    role.copies(plan.tensors[id.0 as usize].lives)
+    plan.copies(role, id)
 }
 
 /// A bucket's parameters by offset.
@@ -181,7 +181,7 @@ impl<'p> Memory<'p> {
         let base = tensor.view.map_or(tensor.id, |view| view.base);
         (
             base,
-            if tensor.lives == Lives::Layered {
+            if tensor.lives.is_layered() {
                 layer
             } else {
                 None

@@ -25,6 +25,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::Plan;
 use pleach_plan::check::{Place, check};
 
+use crate::graph::transformer;
 use crate::{phases, rate};
 
 /// The most ends of a step that are listed when their cause is named.
@@ -103,6 +104,11 @@ fn settings(plan: &Plan, experiment: &Experiment) -> Vec<Fault> {
             training.steps.to_string(),
             steps.to_string(),
         ),
+        (
+            "the kinds of layers",
+            show(&plan.kinds),
+            show(&transformer::lower(&experiment.model, 1, 1.0).stored()),
+        ),
         ("the schedule", show(&training.schedule), show(&schedule)),
         (
             "the seed",
@@ -148,13 +154,12 @@ fn parameters(plan: &Plan) -> String {
 
 /// The same of the experiment's model.
 fn wanted_parameters(experiment: &Experiment) -> String {
-    let graph = crate::graph::transformer::lower(&experiment.model, 1, 1.0);
+    let graph = transformer::lower(&experiment.model, 1, 1.0);
     let mut set = BTreeSet::new();
-    for (block, prefix) in [
-        (&graph.embedding, "embedding"),
-        (&graph.layer, "layers.{layer}"),
-        (&graph.head, "head"),
-    ] {
+    let layers = [&graph.layer].into_iter().chain(&graph.others);
+    let layers = layers.map(|block| (block, "layers.{layer}"));
+    let ends = [(&graph.embedding, "embedding"), (&graph.head, "head")];
+    for (block, prefix) in layers.chain(ends) {
         for (_, value) in block.parameters() {
             let dims: Vec<u64> = value.dims.iter().map(|dim| dim.size).collect();
             if let crate::graph::Kind::Parameter { init } = value.kind {

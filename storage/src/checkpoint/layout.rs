@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use pleach_plan::{Bucket, Dtype, Plan, TensorId};
+use pleach_plan::{Bucket, Dtype, Lives, Plan, TensorId};
 
 use super::manifest::{BucketEntry, BucketLayout, Kind, StoredTensor};
 
@@ -47,6 +47,7 @@ pub fn layouts(plan: &Plan) -> Vec<BucketLayout> {
     let layout = |(index, bucket): (usize, &Bucket)| BucketLayout {
         name: bucket.name.clone(),
         layered: is_layered(plan, bucket),
+        of: layers_of(plan, bucket),
         shards: if is_sharded(plan, index) {
             u64::from(plan.mesh.tp)
         } else {
@@ -201,10 +202,17 @@ fn writes(plan: &Plan, bucket: &Bucket, stage: u32) -> bool {
 fn held_layers(plan: &Plan, bucket: &Bucket, stage: u32) -> Vec<Option<u32>> {
     let role = &plan.roles[stage as usize];
     if role.holds(bucket) {
-        role.copies(plan.tensors[bucket.m.0 as usize].lives)
+        plan.copies(role, bucket.m)
     } else {
         Vec::new()
     }
+}
+
+/// The layers that have a bucket, where not all do.
+fn layers_of(plan: &Plan, bucket: &Bucket) -> Option<Vec<u32>> {
+    let lives = plan.tensors[bucket.m.0 as usize].lives;
+    let layers = (0..plan.layer_count()).filter(|&layer| plan.has(layer, lives));
+    matches!(lives, Lives::Kind(_)).then(|| layers.collect())
 }
 
 fn is_layered(plan: &Plan, bucket: &Bucket) -> bool {

@@ -52,6 +52,9 @@ pub struct BucketLayout {
     pub name: String,
     /// Whether each layer has a bucket of its own; parameter names then hold `{layer}`.
     pub layered: bool,
+    /// Which layers have one, where not all of them do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Vec<u32>>,
     /// Tensor-parallel pieces; 1 where all ranks held the same.
     pub shards: u64,
     /// Elements in use.

@@ -86,10 +86,10 @@ impl Checkpoint {
                 self.manifest.layers
             ));
         }
-        let layers: Vec<Option<u32>> = if layout.layered {
-            (0..self.manifest.layers).map(Some).collect()
-        } else {
-            vec![None]
+        let layers: Vec<Option<u32>> = match (&layout.of, layout.layered) {
+            (Some(layers), true) => layers.iter().copied().map(Some).collect(),
+            (None, true) => (0..self.manifest.layers).map(Some).collect(),
+            _ => vec![None],
         };
         for layer in layers {
             for (entry, described) in layout.entries.iter().enumerate() {

@@ -25,7 +25,7 @@ const LLAMA: [&str; 11] = [
 ];
 
 /// What is pinned, and on how many ranks.
-const PLACED: [(&str, u32, &[&str]); 14] = [
+const PLACED: [(&str, u32, &[&str]); 15] = [
     (
         "one rank",
         1,
@@ -146,6 +146,18 @@ const PLACED: [(&str, u32, &[&str]); 14] = [
             "model.biases=false",
             "model.mlp=moe { experts = 3, active = 1, always = 1, expert = gelu { width = 128 } }",
             "train.precision=bf16",
+        ],
+    ),
+    (
+        "dense halves and experts in turn, pp2×dp2+zero3",
+        4,
+        &[
+            "plan.tp=1",
+            "plan.pp=2",
+            "plan.dp=2",
+            "plan.zero=3",
+            "model.biases=false",
+            "model.stack=2 * [layer(attention, mlp), layer(attention, moe { experts = 4, active = 2, expert = swiglu { width = 64 } })]",
         ],
     ),
     (

@@ -233,7 +233,18 @@ fn experts_agree_in_fp64() {
         "model.biases=false",
         "model.mlp=moe { experts = 4, active = 2, always = 1, expert = swiglu { width = 64 } }",
     ];
-    agree_in_fp64(&OTHERS[5..7], &model);
+    agree_in_fp64(&OTHERS[5..8], &model);
+}
+
+/// Dense halves of two widths and experts: each kind of layers has parameters of its own.
+#[test]
+fn layers_with_other_parameters_agree_in_fp64() {
+    let model = [
+        "model.biases=false",
+        "model.stack=[layer(attention, mlp), layer(attention, moe { experts = 4, active = 2, expert = swiglu { width = 64 } }), \
+         layer(attention, gelu { width = 128 }), layer(attention, mlp)]",
+    ];
+    agree_in_fp64(&OTHERS[4..6], &model);
 }
 
 #[test]

@@ -223,6 +223,7 @@ pub fn plan(placement: Placement) -> Plan {
         data: data(),
         prediction: None,
         then: Vec::new(),
+        kinds: Vec::new(),
     }
 }
 
