@@ -65,7 +65,10 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
         })?;
         let exit = ending.exit(measured.first_step.is_some());
         phases.push((number, measured));
-        if exit != Exit::Fine || done(run, &phases) >= run.last() {
+        let done = done(run, &phases);
+        // Workers that end well before their phase does are not started again: they would do the same.
+        let goes_on = done < run.last() && run.plan.phase_after(done) > number;
+        if exit != Exit::Fine || !goes_on {
             break (ending, exit);
         }
     };

@@ -32,6 +32,7 @@ fn placement(dp: u32, tp: u32) -> Placement {
         vpp: 1,
         dp,
         zero: 0,
+        shards: dp,
         sequence_parallel: false,
         micro_batch: 2,
         recompute: Recompute::None,
