@@ -165,6 +165,9 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::Tokenizer { .. } => Some(
             "`pleach plan` plans it as it stands; to run it here, `tokenizer = \"bytes\"` and `vocab = 256`, or `\"file:PATH/tokenizer.json\"` with a source of files",
         ),
+        DataError::File(error) if error.is_full() => Some(
+            "make room there and give the same command again: it goes on where it was; nothing that looks whole was left",
+        ),
         DataError::Damaged { .. } => Some(
             "delete the file, or the folder of prepared data that it lies in, and make it again",
         ),

@@ -20,6 +20,17 @@ pub struct FileError {
     pub source: io::Error,
 }
 
+impl FileError {
+    /// Whether there was no room for what was written.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(
+            self.source.kind(),
+            StorageFull | QuotaExceeded | FileTooLarge
+        )
+    }
+}
+
 /// Says what was tried on which file when the system refuses.
 pub trait At<T> {
     /// Attaches action and path to an I/O error.

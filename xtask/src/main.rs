@@ -23,8 +23,12 @@ enum Task {
     Demo,
     /// Checks format and lints, builds everything and runs all tests
     Test,
-    /// Measures cold commands, and one rank's training speed against PyTorch
-    Bench,
+    /// Measures cold commands, the data pipeline against Hugging Face and Megatron-Core, and one rank's training speed against PyTorch
+    Bench {
+        /// Only the data pipeline
+        #[arg(long)]
+        data: bool,
+    },
     /// Holds the planner's predictions against published runs, set by set
     Accuracy {
         /// List every row
@@ -51,7 +55,8 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Task::Demo => demo::run().map(|()| true),
         Task::Test => suite::run(),
-        Task::Bench => bench::run().map(|()| true),
+        Task::Bench { data: true } => bench::data::run().map(|()| true),
+        Task::Bench { data: false } => bench::run().map(|()| true),
         Task::Accuracy { rows, bands, fit } => {
             let flags = [(rows, "--rows"), (bands, "--bands"), (fit, "--fit")];
             let asked = flags.into_iter().filter(|(asked, _)| *asked);

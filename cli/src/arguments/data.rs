@@ -17,6 +17,8 @@ pub enum DataCommand {
     Inspect(InspectArguments),
     /// Read a token file whole: hashes, index, range of ids
     Verify(VerifyArguments),
+    /// Write GPT-NeoX's index files of a token file, or check those that are there
+    Index(IndexArguments),
     /// Show what a run really consumes of each component, against what was asked
     Mix(MixArguments),
 }
@@ -117,6 +119,35 @@ pub struct VerifyArguments {
     pub vocab: Option<u64>,
 }
 
+/// Arguments of `data index`.
+#[derive(Args, Debug)]
+pub struct IndexArguments {
+    /// A token file: NAME, NAME.bin or NAME.idx
+    #[arg(value_name = "TOKENS")]
+    pub file: PathBuf,
+    /// Tokens of a sample (GPT-NeoX's seq_length)
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub sequence: u64,
+    /// Samples that are asked of it (ns in the files' names)
+    #[arg(long, value_name = "N")]
+    pub samples: u64,
+    /// Seed of the shuffles
+    #[arg(long, value_name = "SEED", default_value_t = 1234)]
+    pub seed: u32,
+    /// What GPT-NeoX calls this part: train, or train_0 in a mix with weights
+    #[arg(long, value_name = "NAME", default_value = "train")]
+    pub name: String,
+    /// Only these documents, as a split has them: --documents 0..9690; the last is left out
+    #[arg(long, value_name = "A..B", value_parser = parse_range)]
+    pub documents: Option<Range<u64>>,
+    /// What the files' names begin with; NAME where nothing is said, as GPT-NeoX has it
+    #[arg(long, value_name = "PREFIX")]
+    pub out: Option<PathBuf>,
+    /// Write nothing: hold the files that are there against the order, and name the first difference
+    #[arg(long)]
+    pub check: bool,
+}
+
 /// Arguments of `data mix`.
 #[derive(Args, Debug)]
 pub struct MixArguments {
@@ -124,22 +155,24 @@ pub struct MixArguments {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Only these steps: --steps 100..200; the first is 0, the last is left out
-    #[arg(long, value_name = "A..B", value_parser = parse_steps)]
+    #[arg(long, value_name = "A..B", value_parser = parse_range)]
     pub steps: Option<Range<u64>>,
 }
 
-fn parse_steps(text: &str) -> Result<Range<u64>, String> {
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let number = |text: &str, missing: u64| match text.trim() {
         "" => Ok(missing),
         text => text
             .replace('_', "")
             .parse()
-            .map_err(|_| format!("`{text}` is no step")),
+            .map_err(|_| format!("`{text}` is no number")),
     };
-    let (from, to) = text.split_once("..").ok_or("two steps, as in `100..200`")?;
+    let (from, to) = text
+        .split_once("..")
+        .ok_or("two numbers, as in `100..200`")?;
     let steps = number(from, 0)?..number(to, u64::MAX)?;
     if steps.is_empty() {
-        return Err("the second step must lie behind the first".to_owned());
+        return Err("the second must lie behind the first".to_owned());
     }
     Ok(steps)
 }
@@ -149,14 +182,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_a_range_that_may_be_open() {
-        assert_eq!(parse_steps("100..200"), Ok(100..200));
-        assert_eq!(parse_steps("1_000.."), Ok(1000..u64::MAX));
-        assert_eq!(parse_steps("..5"), Ok(0..5));
+    fn a_range_may_be_open() {
+        assert_eq!(parse_range("100..200"), Ok(100..200));
+        assert_eq!(parse_range("1_000.."), Ok(1000..u64::MAX));
+        assert_eq!(parse_range("..5"), Ok(0..5));
         assert!(
-            parse_steps("5").is_err()
-                && parse_steps("5..5").is_err()
-                && parse_steps("a..b").is_err()
+            parse_range("5").is_err()
+                && parse_range("5..5").is_err()
+                && parse_range("a..b").is_err()
         );
     }
 }

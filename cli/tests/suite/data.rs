@@ -115,6 +115,66 @@ fn a_token_file_can_be_looked_at_and_verified() {
 }
 
 #[test]
+fn a_full_disk_is_said_and_the_same_command_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    write(&folder.join("in/a.txt"), &"some words\n".repeat(40_000));
+    let arguments = "data tokenize in --out all --tokenizer bytes";
+    let line = format!("trap '' XFSZ && ulimit -f 100 && exec \"$0\" {arguments}");
+    let mut command = std::process::Command::new("sh");
+    command.current_dir(folder).args(["-c", &line]);
+    command.arg(env!("CARGO_BIN_EXE_pleach"));
+    let output = command.output().expect("there is a shell");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let told = stderr(&output);
+    let parts = ["all.partial/tokens.bin", "make room there"];
+    assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+    assert!(!folder.join("all.bin").exists());
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    assert!(fine(folder, &arguments).contains("440,001 tokens"));
+}
+
+#[test]
+fn index_files_are_written_and_held_against_the_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    texts(folder);
+    fine(
+        folder,
+        &[
+            "data",
+            "tokenize",
+            "in/a.txt",
+            "--out",
+            "a",
+            "--tokenizer",
+            "bytes",
+        ],
+    );
+    let arguments = [
+        "data",
+        "index",
+        "a.bin",
+        "--sequence",
+        "16",
+        "--samples",
+        "200",
+        "--seed",
+        "7",
+    ];
+    let screen = fine(folder, &arguments);
+    let name = "a_train_indexmap_200ns_16sl_7s_packedpi_ac_shuffle_idx.npy";
+    assert!(screen.contains(name), "{screen}");
+    let check = [&arguments[..], &["--check"]].concat();
+    assert!(fine(folder, &check).contains("as they should be"));
+    let path = folder.join(name);
+    let mut bytes = fs::read(&path).expect("it is there");
+    bytes.swap(128, 132);
+    fs::write(&path, bytes).expect("it can be written");
+    told(folder, &check, 1, "shuffle_idx.npy: entry 0 is");
+}
+
+#[test]
 fn what_means_nothing_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
     let told = |arguments: &[&str], code, part| told(folder.path(), arguments, code, part);
@@ -137,7 +197,11 @@ fn what_means_nothing_is_said() {
         1,
         "`gpt2`",
     );
-    told(&["data", "mix", "a.pleach", "--steps", "7"], 1, "two steps");
+    told(
+        &["data", "mix", "a.pleach", "--steps", "7"],
+        1,
+        "two numbers",
+    );
 }
 
 /// A spec over text and a token file, trained on for so many steps.

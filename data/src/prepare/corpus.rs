@@ -17,7 +17,7 @@ use super::cargo::Package;
 use super::mix::Mix;
 use super::{Prepared, PreparedComponent};
 use crate::DataError;
-use crate::tokens::{Counts, Kind, TokenWriter};
+use crate::tokens::{Kind, TokenWriter};
 
 /// Ends every document; NUL bytes inside of a text are left out and counted.
 const SEPARATOR: u8 = 0;
@@ -27,7 +27,7 @@ struct Growing {
     name: String,
     writer: TokenWriter,
     seen: BTreeSet<[u8; 32]>,
-    counts: Counts,
+    largest_id: u64,
     not_text: u64,
     repeated: u64,
     nul_bytes: u64,
@@ -87,7 +87,7 @@ impl Growing {
             name: component.name.clone(),
             writer: TokenWriter::create(&path, Kind::U8)?,
             seen: BTreeSet::new(),
-            counts: Counts::default(),
+            largest_id: 0,
             not_text: 0,
             repeated: 0,
             nul_bytes: 0,
@@ -110,7 +110,8 @@ impl Growing {
         let mut tokens: Vec<u8> = text.bytes().filter(|&byte| byte != SEPARATOR).collect();
         self.nul_bytes += (text.len() - tokens.len()) as u64;
         tokens.push(SEPARATOR);
-        self.counts.add(&tokens);
+        let largest = tokens.iter().copied().max().map_or(0, u64::from);
+        self.largest_id = self.largest_id.max(largest);
         self.writer.sequence(&tokens, path)
     }
 
@@ -131,7 +132,7 @@ impl Growing {
             skipped_repeated: self.repeated,
             skipped_nul_bytes: self.nul_bytes,
             fingerprint: written.fingerprint,
-            counts: self.counts,
+            largest_id: self.largest_id,
             path: None,
         })
     }

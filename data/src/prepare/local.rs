@@ -15,13 +15,13 @@ use crate::DataError;
 use crate::text::{Fields, Input, inputs};
 use crate::tokenize::{self, Job, SYNC_EVERY};
 use crate::tokenizer::Tokenizer;
-use crate::tokens::{Counts, TokenFile};
+use crate::tokens::TokenFile;
 
 /// What begins the source of files of one's own.
 pub(super) const PREFIX: &str = "file:";
 /// Counts the changes of what is made of files; another number makes another folder.
 const RULES: u64 = 1;
-/// Tokens that are counted at once.
+/// Tokens that are looked at at once.
 const PART: usize = 1 << 16;
 
 /// What a component is made from.
@@ -185,7 +185,6 @@ fn made(
             globs: component.files.join(" "),
         });
     }
-    let file = TokenFile::open(&tokenize::ending(&job.out, "bin"))?;
     Ok(PreparedComponent {
         name: component.name.clone(),
         files: component.files.clone(),
@@ -195,7 +194,7 @@ fn made(
         skipped_repeated: 0,
         skipped_nul_bytes: description.skipped_nuls,
         fingerprint: description.fingerprint,
-        counts: counted(&file, &component.name)?,
+        largest_id: description.largest_id.map_or(0, u64::from),
         path: None,
     })
 }
@@ -213,24 +212,26 @@ fn as_it_is(component: &Component, path: &Path) -> Result<PreparedComponent, Dat
         skipped_repeated: 0,
         skipped_nul_bytes: 0,
         fingerprint: file.fingerprint(),
-        counts: counted(&file, &component.name)?,
+        largest_id: largest_id(&file, &component.name)?,
         path: Some(std::path::absolute(path).at("find", path)?),
     })
 }
 
-/// How often each id occurs.
-fn counted(file: &TokenFile, component: &str) -> Result<Counts, DataError> {
-    let mut counts = Counts::default();
+/// The largest id of a token file.
+fn largest_id(file: &TokenFile, component: &str) -> Result<u64, DataError> {
+    let mut largest = 0;
     let mut part = vec![0; PART];
     let mut start = 0;
     while start < file.len() {
         let length = (file.len() - start).min(PART as u64) as usize;
-        let read = file.read(start, &mut part[..length]);
-        if !read || !counts.add_ids(&part[..length]) {
+        let part = &mut part[..length];
+        let ids = file.read(start, part) && part.iter().all(|&id| u32::try_from(id).is_ok());
+        if !ids {
             let problem = format!("the component `{component}` has values that are no ids");
             return Err(DataError::damaged(file.path(), problem));
         }
+        largest = part.iter().copied().fold(largest, i64::max);
         start += length as u64;
     }
-    Ok(counts)
+    Ok(largest as u64)
 }

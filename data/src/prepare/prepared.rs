@@ -11,10 +11,10 @@ use pleach_storage::files::{At, replace};
 use serde::{Deserialize, Serialize};
 
 use crate::DataError;
-use crate::tokens::{Counts, TokenFile, mixed_entropy};
+use crate::tokens::TokenFile;
 
 /// The version of `data.json`.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 /// The description's file name.
 const DESCRIPTION: &str = "data.json";
 
@@ -37,8 +37,8 @@ pub struct PreparedComponent {
     pub skipped_nul_bytes: u64,
     /// BLAKE3 of its `.bin`.
     pub fingerprint: String,
-    /// How often each id occurs.
-    pub counts: Counts,
+    /// The largest id that occurs; 0 where none does.
+    pub largest_id: u64,
     /// Its `.bin`, where that lies elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
@@ -158,27 +158,16 @@ impl Prepared {
                 });
             }
             if let Some(found) = found
-                && found.counts.largest() >= plan.vocab
+                && found.largest_id >= plan.vocab
             {
                 return Err(DataError::Vocabulary {
                     component: found.name.clone(),
-                    largest: found.counts.largest(),
+                    largest: found.largest_id,
                     vocab: plan.vocab,
                 });
             }
         }
         Ok(())
-    }
-
-    /// The entropy, in nats per token, of the mix with the plan's weights: the loss of a model that knows only how often
-    /// each id occurs.
-    pub fn unigram_entropy(&self, plan: &DataPlan) -> f64 {
-        let share = |[numerator, denominator]: [u64; 2]| numerator as f64 / denominator as f64;
-        let parts = plan.mix.iter().zip(&self.components);
-        let parts: Vec<_> = parts
-            .map(|(part, found)| (share(part.weight), &found.counts))
-            .collect();
-        mixed_entropy(&parts)
     }
 
     /// The name of a component's `.bin`, safe whatever the component is called.

@@ -5,6 +5,7 @@
 
 mod files;
 mod lines;
+mod parquet;
 mod record;
 mod source;
 
@@ -33,6 +34,8 @@ pub enum Packing {
     Gzip,
     /// Zstandard, also of several frames.
     Zstd,
+    /// Columns of Parquet, of which rows are made lines.
+    Parquet,
 }
 
 /// A file of text.
@@ -60,6 +63,9 @@ impl Input {
             (".zst", Packing::Zstd),
             (".zstd", Packing::Zstd),
         ];
+        if name.ends_with(".parquet") {
+            return (Form::Lines, Packing::Parquet);
+        }
         let packed = endings
             .iter()
             .find_map(|(ending, packing)| Some((name.strip_suffix(ending)?, *packing)));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use pleach_storage::files::At as _;
 
 use super::lines::{self, Line};
-use super::{At, Fault, Form, Input, Packing};
+use super::{At, Fault, Form, Input, Packing, parquet};
 use crate::DataError;
 
 /// Bytes that a batch is filled up to.
@@ -193,6 +193,9 @@ fn unreadable(input: &Input, line: u64, error: io::Error) -> DataError {
 
 fn open(input: &Input, count: &Arc<Tally>) -> Result<Box<dyn BufRead + Send>, DataError> {
     let file = File::open(&input.path).at("open", &input.path)?;
+    if input.packing == Packing::Parquet {
+        return parquet::open(input, file, count).map_err(|error| unreadable(input, 0, error));
+    }
     let raw = BufReader::with_capacity(
         BUFFER,
         Counted {
@@ -202,7 +205,7 @@ fn open(input: &Input, count: &Arc<Tally>) -> Result<Box<dyn BufRead + Send>, Da
     );
     let packed = |error| unreadable(input, 0, error);
     Ok(match input.packing {
-        Packing::Plain => Box::new(raw),
+        Packing::Plain | Packing::Parquet => Box::new(raw),
         Packing::Gzip => Box::new(BufReader::with_capacity(
             BUFFER,
             flate2::bufread::MultiGzDecoder::new(raw),
@@ -227,7 +230,7 @@ fn skip(reader: &mut impl BufRead, bytes: u64) -> io::Result<()> {
 
 /// How much of a file has been read, and the hash of that.
 #[derive(Debug, Default)]
-struct Tally(std::sync::Mutex<(u64, blake3::Hasher)>);
+pub(super) struct Tally(std::sync::Mutex<(u64, blake3::Hasher)>);
 
 impl Tally {
     fn with<T>(&self, of: impl FnOnce(&mut (u64, blake3::Hasher)) -> T) -> T {
@@ -235,6 +238,18 @@ impl Tally {
             .0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Hashes a file that will not be read from its beginning to its end.
+    #[cfg(feature = "parquet")]
+    pub(super) fn hash_all(&self, file: &mut File) -> io::Result<()> {
+        self.with(|(_, hasher)| hasher.update_reader(file).map(drop))
+    }
+
+    /// Counts bytes of such a file.
+    #[cfg(feature = "parquet")]
+    pub(super) fn read(&self, bytes: u64) {
+        self.with(|(all, _)| *all += bytes);
     }
 
     fn bytes(&self) -> u64 {

@@ -77,7 +77,8 @@ pub(super) fn run(
         drop(shared);
         let records = Records::new(Arc::clone(&encoder.inputs), from);
         scope.spawn(move || read(records, &tasks, &answers));
-        for answer in &ordered {
+        // Taken by value: whoever waits to send learns from its end that nobody wants more.
+        for answer in ordered {
             match answer.recv() {
                 Ok(answer) => take(answer?)?,
                 // The thread ended in a panic, which joining it repeats.

@@ -9,6 +9,8 @@ use super::*;
 use crate::text::{Fault, inputs};
 use crate::tokens::TokenFile;
 
+mod full_disk;
+
 /// Names the folder for a process that is there to be killed.
 const CHILD: &str = "PLEACH_TEST_TOKENIZE";
 

@@ -4,7 +4,6 @@
 //! against the sizes of both files before it is used, so that a damaged file is an error with its name and never a panic or a huge allocation.
 //! [`TokenWriter`] writes the same pair.
 
-mod counts;
 mod index;
 mod kind;
 mod writer;
@@ -15,7 +14,6 @@ use std::path::{Path, PathBuf};
 use memmap2::{Mmap, UncheckedAdvice};
 use pleach_storage::files::map;
 
-pub use counts::{Counts, mixed_entropy};
 pub use kind::{Convention, Kind};
 pub use writer::{Place, TokenWriter, Written};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use pleach_data::tokens::{Counts, Kind, TokenWriter};
+use pleach_data::tokens::{Kind, TokenWriter};
 use pleach_plan::{Component, Plan, json as plans};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -172,19 +172,17 @@ impl Worker {
 fn prepare(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let mut writer = TokenWriter::create(&folder.join("0-text.bin"), Kind::U8).unwrap();
-    let mut counts = Counts::default();
     for document in 0..40u32 {
         let tokens = (0..200u32).map(|at| 1 + ((at * at / 3 + document * at) % 7) as u8);
         let tokens: Vec<u8> = tokens.chain([0]).collect();
-        counts.add(&tokens);
         writer.sequence(&tokens, folder).unwrap();
     }
     let written = writer.finish().unwrap();
     let description = json!({
-        "schema": 1, "source": "none", "components": [{
+        "schema": 2, "source": "none", "components": [{
             "name": "text", "files": ["*"], "documents": written.place.sequences, "tokens": written.place.tokens,
             "skipped_not_text": 0, "skipped_repeated": 0, "skipped_nul_bytes": 0,
-            "fingerprint": written.fingerprint, "counts": counts,
+            "fingerprint": written.fingerprint, "largest_id": 7,
         }],
     });
     fs::write(folder.join("data.json"), description.to_string()).unwrap();

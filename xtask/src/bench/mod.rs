@@ -1,7 +1,9 @@
-//! `cargo xtask bench`: how long a person waits, and how fast one rank trains beside PyTorch.
+//! `cargo xtask bench`: how long a person waits, how fast data is made and read, and how fast one rank trains beside PyTorch.
 //!
 //! Contestants alternate inside one run, so that a noisy machine is noisy for both; medians are printed with their spread.
 
+mod corpus;
+pub mod data;
 mod shape;
 mod spec;
 
@@ -43,6 +45,7 @@ pub fn run() -> Result<(), Failure> {
     ]))?;
     cold_processes()?;
     checking()?;
+    data::run()?;
     match setup::python::ensure() {
         Ok(python) => training(&python),
         Err(why) => {

@@ -1,4 +1,4 @@
-//! The Python environment that tests and benchmarks compare with: PyTorch itself, transformers, and Megatron-Core.
+//! The Python environment that tests and benchmarks compare with: PyTorch itself, transformers, datasets, and Megatron-Core.
 //!
 //! It lies in the user's cache, is made once, and is believed after its packages have been asked for their versions. A mark
 //! remembers the answer; an interrupted installation has no mark and goes on where pip was.
@@ -13,10 +13,11 @@ use crate::places;
 use crate::process::{Doing, Failure, ask, run};
 
 /// What is installed; those with a version are checked for it.
-const PACKAGES: [&str; 5] = [
+const PACKAGES: [&str; 6] = [
     "torch==2.11.0",
     "transformers==5.23.0",
     "megatron-core==0.16.1",
+    "datasets==5.2.0",
     "numpy",
     "safetensors",
 ];
@@ -27,7 +28,7 @@ const OLDEST: &str = "(3, 10)";
 /// Prints the version of each package, and ends badly where the libraries cannot be loaded.
 const VERSIONS: &str = "
 import importlib.metadata as m, torch
-for name in ('torch', 'transformers', 'megatron-core', 'numpy', 'safetensors'):
+for name in ('torch', 'transformers', 'megatron-core', 'datasets', 'numpy', 'safetensors'):
     print(name + '==' + m.version(name))
 ";
 
@@ -141,13 +142,13 @@ mod tests {
     #[test]
     fn versions_decide_not_names() {
         assert!(fits(
-            "torch==2.11.0+cu130\ntransformers==5.23.0\nmegatron-core==0.16.1\nnumpy==2.4.6\nsafetensors==0.8.0"
+            "torch==2.11.0+cu130\ntransformers==5.23.0\nmegatron-core==0.16.1\ndatasets==5.2.0\nnumpy==2.4.6\nsafetensors==0.8.0"
         ));
         assert!(!fits(
-            "torch==2.10.0\ntransformers==5.23.0\nmegatron-core==0.16.1\nnumpy==2.4.6\nsafetensors==0.8.0"
+            "torch==2.10.0\ntransformers==5.23.0\nmegatron-core==0.16.1\ndatasets==5.2.0\nnumpy==2.4.6\nsafetensors==0.8.0"
         ));
         assert!(!fits(
-            "torch==2.11.0\ntransformers==5.23.0\nmegatron-core==0.16.1\nnumpy==2.4.6"
+            "torch==2.11.0\ntransformers==5.23.0\nmegatron-core==0.16.1\ndatasets==5.2.0\nnumpy==2.4.6"
         ));
     }
 }

@@ -1,5 +1,6 @@
 //! `pleach data …`: text to tokens, and what is in them.
 
+mod index;
 mod inspect;
 mod mix;
 mod tokenize;
@@ -26,6 +27,7 @@ pub fn data(screen: &Screen, global: &Global, command: &DataCommand) -> Outcome<
         }
         DataCommand::Inspect(arguments) => inspect::inspect(screen, arguments),
         DataCommand::Verify(arguments) => verify::verify(screen, arguments),
+        DataCommand::Index(arguments) => index::index(screen, arguments),
         DataCommand::Mix(arguments) => mix::mix(screen, global, arguments),
     }
 }

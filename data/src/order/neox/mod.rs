@@ -5,9 +5,12 @@
 //! greedily ([`blend`]). All of it is kept in memory, eight bytes for a sample and more, as there; the order `counter` needs none of it.
 
 mod dealt;
+mod files;
+mod npy;
 mod twister;
 
 pub use dealt::Dealt;
+pub use files::Named;
 
 use twister::Twister;
 
