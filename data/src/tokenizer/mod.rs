@@ -5,8 +5,10 @@
 //! read by the library that writes them; special tokens are not put around a text, only the end-of-document token behind it where that is asked for.
 
 mod train;
+mod words;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use pleach_storage::files::At;
 
@@ -14,6 +16,7 @@ use crate::DataError;
 use crate::tokens::Kind;
 
 pub use train::{Training, train};
+use words::Words;
 
 /// What ends a document, in the order in which it is looked for.
 const ENDS: [&str; 8] = [
@@ -43,7 +46,36 @@ pub struct Tokenizer {
 enum Means {
     Bytes,
     Characters,
-    File(Box<tokenizers::Tokenizer>),
+    File(Box<Library>),
+}
+
+/// A `tokenizer.json`, and what makes it quick where it is of a common kind.
+struct Library {
+    inner: tokenizers::Tokenizer,
+    words: Option<Mutex<Words>>,
+}
+
+impl Library {
+    fn new(inner: tokenizers::Tokenizer) -> Library {
+        let words = Words::new(&inner).map(Mutex::new);
+        Library { inner, words }
+    }
+
+    fn encode(&self, text: &str, out: &mut Vec<u32>) -> tokenizers::Result<()> {
+        if let Some(words) = &self.words {
+            let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+            return words.encode(&self.inner, text, out);
+        }
+        out.extend_from_slice(self.inner.encode_fast(text, false)?.get_ids());
+        Ok(())
+    }
+}
+
+/// A copy remembers words of its own, so that threads do not wait for each other.
+impl Clone for Library {
+    fn clone(&self) -> Library {
+        Library::new(self.inner.clone())
+    }
 }
 
 impl Tokenizer {
@@ -105,7 +137,7 @@ impl Tokenizer {
         let largest = inner.get_vocab(true).into_values().max();
         Ok(Tokenizer {
             ids: largest.map_or(0, |largest| u64::from(largest) + 1),
-            means: Means::File(Box::new(inner)),
+            means: Means::File(Box::new(Library::new(inner))),
             end: end.filter(|_| append_eod),
             fingerprint: blake3::hash(&bytes).to_hex().to_string(),
         })
@@ -150,9 +182,9 @@ impl Tokenizer {
                 out.extend(all.filter(|&character| character != 0));
                 memchr::memchr_iter(0, text.as_bytes()).count()
             }
-            Means::File(inner) => {
-                let found = inner.encode_fast(text, false);
-                out.extend_from_slice(found.map_err(|error| error.to_string())?.get_ids());
+            Means::File(library) => {
+                let encoded = library.encode(text, out);
+                encoded.map_err(|error| error.to_string())?;
                 0
             }
         };
@@ -176,7 +208,8 @@ impl Tokenizer {
                 let character = |&id: &u32| char::from_u32(id).unwrap_or('\u{fffd}');
                 ids.iter().map(character).collect()
             }
-            Means::File(inner) => inner
+            Means::File(library) => library
+                .inner
                 .decode(ids, false)
                 .unwrap_or_else(|error| format!("({error})")),
         }

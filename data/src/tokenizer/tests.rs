@@ -75,6 +75,104 @@ fn a_trained_tokenizer_has_runs_of_spaces_and_gives_texts_back() {
     assert!(ids(&tokenizer, "").is_empty());
 }
 
+/// What the library gives, without the short way.
+fn slow(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+    let Means::File(library) = &tokenizer.means else {
+        panic!("a tokenizer of a file")
+    };
+    let found = library.inner.encode_fast(text, false).unwrap();
+    found.get_ids().to_vec()
+}
+
+/// Pieces of which texts are made: what words begin and end with, added tokens and halves of them, letters that compose.
+const PIECES: [&str; 40] = [
+    " ",
+    "  ",
+    "   ",
+    "\n",
+    "\n\n",
+    "\t",
+    "\r\n",
+    "\u{b}",
+    "\u{1c}",
+    "\u{7f}",
+    "\0",
+    "'",
+    "'s",
+    "'ll",
+    "'r",
+    "'ve",
+    "a",
+    "let",
+    "number",
+    "I",
+    "0",
+    "12",
+    ".",
+    "();",
+    "{",
+    "\"",
+    "_",
+    "é",
+    "e\u{301}",
+    "\u{301}",
+    "\u{a0}",
+    "\u{2028}",
+    "½",
+    "😀",
+    "ー",
+    "<|endoftext|>",
+    "<|endof",
+    "|>",
+    "x\ny",
+    "x\n y",
+];
+
+#[test]
+fn the_short_way_is_that_of_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    trained(folder.path(), 320);
+    let tokenizer = Tokenizer::open("file:tokenizer.json", folder.path(), false).unwrap();
+    let Means::File(library) = &tokenizer.means else {
+        panic!("a tokenizer of a file")
+    };
+    assert!(library.words.is_some());
+    let mut chance = 0x2545_f491_4f6c_dd1du64;
+    for round in 0..20_000 {
+        let mut text = String::new();
+        for _ in 0..round % 23 {
+            chance ^= chance << 13;
+            chance ^= chance >> 7;
+            chance ^= chance << 17;
+            // Few pieces that are not ASCII in most texts, so that both ways meet.
+            let among = if chance >> 60 == 0 { PIECES.len() } else { 27 };
+            text.push_str(PIECES[(chance >> 8) as usize % among]);
+        }
+        assert_eq!(ids(&tokenizer, &text), slow(&tokenizer, &text), "{text:?}");
+    }
+    let code = include_str!("words.rs");
+    assert_eq!(ids(&tokenizer, code), slow(&tokenizer, code));
+}
+
+#[test]
+fn a_tokenizer_of_another_kind_goes_the_long_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = trained(folder.path(), 320);
+    let text = fs::read_to_string(&path).unwrap();
+    let other = text.replacen(
+        "\"add_prefix_space\": false",
+        "\"add_prefix_space\": true",
+        1,
+    );
+    assert_ne!(other, text);
+    fs::write(&path, other).unwrap();
+    let tokenizer = Tokenizer::open("file:tokenizer.json", folder.path(), false).unwrap();
+    assert_eq!(
+        ids(&tokenizer, "let it\nbe"),
+        slow(&tokenizer, "let it\nbe")
+    );
+}
+
 #[test]
 fn what_is_no_tokenizer_is_said() {
     let folder = tempfile::tempdir().unwrap();
