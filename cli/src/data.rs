@@ -9,6 +9,7 @@ use pleach_plan::{DataPlan, Ordering, Plan};
 
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Screen, figures};
+use crate::tokenizing::Shown;
 
 /// The data of a run, phase by phase, and the order of its samples.
 #[derive(Debug)]
@@ -103,10 +104,30 @@ pub fn prepared(screen: &Screen, data: &DataPlan, from: &Path) -> Outcome<Prepar
     let cache = prepare::default_cache().map_err(|error| data_failure(&error))?;
     let prepared = match known(data, &cache) {
         Some(prepared) => prepared,
-        None => prepare::build(data, from, &cache).map_err(|error| data_failure(&error))?,
+        None => built(screen, data, from, &cache)?,
     };
     prepared.check(data).map_err(|error| data_failure(&error))?;
     Ok(prepared)
+}
+
+/// Prepares the data, and shows how far it is, component by component.
+fn built(screen: &Screen, data: &DataPlan, from: &Path, cache: &Path) -> Outcome<Prepared> {
+    let mut shown: Option<(String, Shown)> = None;
+    let built = prepare::build_telling(data, from, cache, &mut |component, progress| {
+        if shown.as_ref().is_none_or(|(name, _)| name != component) {
+            if let Some((_, before)) = shown.take() {
+                before.finish();
+            }
+            shown = Some((component.to_owned(), Shown::new(screen, component)));
+        }
+        if let Some((_, shown)) = &mut shown {
+            shown.hear(progress);
+        }
+    });
+    if let Some((_, last)) = shown {
+        last.finish();
+    }
+    built.map_err(|error| data_failure(&error))
 }
 
 /// The data of a plan that names it already, wherever its source was: found in the cache by its fingerprints.
@@ -135,6 +156,7 @@ pub fn data_failure(error: &DataError) -> Failure {
     let (code, wish) = match error {
         DataError::Source { .. } => ("pleach::data::source", true),
         DataError::Tokenizer { .. } => ("pleach::data::tokenizer", true),
+        DataError::NotInCache { .. } => ("pleach::data::hub", true),
         DataError::NoLock { .. } => ("pleach::data::no_lock", true),
         DataError::Glob { .. } => ("pleach::data::pattern", true),
         DataError::UnknownComponent { .. } => ("pleach::data::component", true),

@@ -25,6 +25,7 @@ mod planfile;
 mod preset;
 mod progress;
 mod screen;
+mod tokenizing;
 
 use std::process::ExitCode;
 

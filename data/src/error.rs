@@ -15,7 +15,7 @@ pub enum DataError {
     File(#[from] FileError),
     /// A source that this program cannot read.
     #[error(
-        "the source `{source_name}` cannot be prepared here; this version reads `file:PATH`, and `cargo:dependencies` as bytes"
+        "the source `{source_name}` cannot be prepared here; this version reads `file:PATH` and `hf:NAME`, and `cargo:dependencies` as bytes"
     )]
     Source {
         /// As the spec says it.
@@ -23,11 +23,26 @@ pub enum DataError {
     },
     /// Ids that this program cannot make.
     #[error(
-        "the tokenizer `{tokenizer}` is not available here; this version has `bytes` and `characters`, and reads a `tokenizer.json`"
+        "the tokenizer `{tokenizer}` is not available here; this version has `bytes` and `characters`, and reads a `tokenizer.json` or that of `hf:NAME`"
     )]
     Tokenizer {
         /// As the spec says it.
         tokenizer: String,
+    },
+    /// A name of the Hub that is not in its cache.
+    #[error(
+        "`{name}` is not on this machine: {file} of it is missing\nput it at {}, or let the Hub's own tool do so where there is a network: `{command}`",
+        path.display()
+    )]
+    NotInCache {
+        /// As the spec says it.
+        name: String,
+        /// What was looked for.
+        file: String,
+        /// Where it belongs.
+        path: PathBuf,
+        /// What brings it there.
+        command: String,
     },
     /// No lock file at or above a folder.
     #[error(

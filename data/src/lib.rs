@@ -5,6 +5,7 @@
 //! sample consists of.
 
 mod error;
+mod hub;
 pub mod order;
 pub mod prepare;
 pub mod text;

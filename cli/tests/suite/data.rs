@@ -175,6 +175,32 @@ fn index_files_are_written_and_held_against_the_order() {
 }
 
 #[test]
+fn a_tokenizer_of_the_hub_is_read_from_its_cache_or_said_where_to_put() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    texts(folder);
+    fine(folder, &TRAIN);
+    let pleach = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pleach"));
+        let arguments = "data tokenize in/a.txt --out hub --tokenizer hf:someone/words";
+        command.current_dir(folder).args(arguments.split(' '));
+        command
+            .env_remove("HF_HUB_CACHE")
+            .env("HF_HOME", folder.join("hf"));
+        command.output().expect("it starts")
+    };
+    let place = folder.join("hf/hub/models--someone--words/snapshots/main/tokenizer.json");
+    let output = pleach();
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output).replace(['\n', ' ', '│'], "");
+    assert!(told.contains(&place.display().to_string()), "{told}");
+    fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+    fs::copy(folder.join("tokenizer.json"), &place).expect("it can be copied");
+    let output = pleach();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
 fn what_means_nothing_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
     let told = |arguments: &[&str], code, part| told(folder.path(), arguments, code, part);

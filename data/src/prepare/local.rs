@@ -11,11 +11,11 @@ use pleach_storage::files::{At, remove_folder, sync_folder, sync_parent};
 use pleach_storage::lockfile::Content;
 
 use super::{Prepared, PreparedComponent, prepared};
-use crate::DataError;
 use crate::text::{Fields, Input, inputs};
-use crate::tokenize::{self, Job, SYNC_EVERY};
+use crate::tokenize::{self, Job, Progress, SYNC_EVERY};
 use crate::tokenizer::Tokenizer;
 use crate::tokens::TokenFile;
+use crate::{DataError, hub};
 
 /// What begins the source of files of one's own.
 pub(super) const PREFIX: &str = "file:";
@@ -40,11 +40,16 @@ pub(super) fn source<'p>(data: &'p DataPlan, component: &'p Component) -> &'p st
 /// Whether all components are files of one's own.
 pub(super) fn is_local(data: &DataPlan) -> bool {
     let mut sources = data.mix.iter().map(|component| source(data, component));
-    sources.all(|source| source.starts_with(PREFIX))
+    sources.all(|source| source.starts_with(PREFIX) || source.starts_with(hub::PREFIX))
 }
 
 /// Prepares the components, or finds them prepared.
-pub(super) fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepared, DataError> {
+pub(super) fn build(
+    data: &DataPlan,
+    from: &Path,
+    cache: &Path,
+    tell: &mut dyn FnMut(&str, &Progress),
+) -> Result<Prepared, DataError> {
     let tokenizer = Tokenizer::open(&data.tokenizer, from, data.reading.append_eod)?;
     let origins = data
         .mix
@@ -53,7 +58,7 @@ pub(super) fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepar
     let origins: Vec<Origin> = origins.collect::<Result<_, _>>()?;
     let key = key(data, &tokenizer, &origins)?;
     super::once(cache, &key, |folder| {
-        fill(data, &tokenizer, origins, folder)
+        fill(data, &tokenizer, origins, folder, tell)
     })
 }
 
@@ -63,6 +68,7 @@ fn fill(
     tokenizer: &Tokenizer,
     origins: Vec<Origin>,
     folder: &Path,
+    tell: &mut dyn FnMut(&str, &Progress),
 ) -> Result<(), DataError> {
     let partial = folder.with_extension("partial");
     fs::create_dir_all(&partial).at("create", &partial)?;
@@ -70,7 +76,11 @@ fn fill(
     for (number, (component, origin)) in data.mix.iter().zip(origins).enumerate() {
         components.push(match origin {
             Origin::Tokens(path) => as_it_is(component, &path)?,
-            Origin::Text(inputs) => made(data, number, inputs, tokenizer, &partial)?,
+            Origin::Text(inputs) => {
+                let name = &component.name;
+                let mut tell = |progress: &Progress| tell(name, progress);
+                made(data, number, inputs, tokenizer, &partial, &mut tell)?
+            }
         });
     }
     prepared::write(&partial, &data.source, components)?;
@@ -82,7 +92,12 @@ fn fill(
 
 /// What a component is made from, found below the spec's folder.
 fn origin(data: &DataPlan, component: &Component, from: &Path) -> Result<Origin, DataError> {
-    let root = from.join(source(data, component).trim_start_matches(PREFIX));
+    let source = source(data, component);
+    if source.starts_with(hub::PREFIX) {
+        let files = hub::files(source, &component.name, &component.files)?;
+        return inputs(&files).map(Origin::Text);
+    }
+    let root = from.join(source.trim_start_matches(PREFIX));
     let names: Vec<PathBuf> = match component.files.as_slice() {
         [] => vec![root],
         globs => globs.iter().map(|glob| root.join(glob)).collect(),
@@ -100,6 +115,23 @@ fn origin(data: &DataPlan, component: &Component, from: &Path) -> Result<Origin,
     }
 }
 
+/// What of a dataset of the Hub is on this machine now; none where nothing is.
+pub(super) fn content_of_hub(source: &str) -> Result<Option<Content>, DataError> {
+    let Ok(files) = hub::files(source, source, &[]) else {
+        return Ok(None);
+    };
+    let part = |path: PathBuf| Ok((hub::inside(&path), hash_of(&path)?));
+    let parts: Result<Vec<_>, DataError> = files.into_iter().map(part).collect();
+    Ok(Some(Content::of_parts("files", parts?)))
+}
+
+fn hash_of(path: &Path) -> Result<String, DataError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = File::open(path).at("open", path)?;
+    hasher.update_reader(&mut file).at("read", path)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
 /// What stands behind a source now: the files with their hashes.
 pub(super) fn content(source: &str, from: &Path) -> Result<Content, DataError> {
     let root = from.join(source.trim_start_matches(PREFIX));
@@ -109,12 +141,9 @@ pub(super) fn content(source: &str, from: &Path) -> Result<Content, DataError> {
     }
     let mut parts = Vec::new();
     for input in inputs(&names)? {
-        let mut hasher = blake3::Hasher::new();
-        let mut file = File::open(&input.path).at("open", &input.path)?;
-        hasher.update_reader(&mut file).at("read", &input.path)?;
         let inside = input.path.strip_prefix(from).unwrap_or(&input.path);
         let name = inside.to_string_lossy().into_owned();
-        parts.push((name, hasher.finalize().to_hex().to_string()));
+        parts.push((name, hash_of(&input.path)?));
     }
     Ok(Content::of_parts("files", parts))
 }
@@ -162,6 +191,7 @@ fn made(
     inputs: Vec<Input>,
     tokenizer: &Tokenizer,
     folder: &Path,
+    tell: &mut dyn FnMut(&Progress),
 ) -> Result<PreparedComponent, DataError> {
     let component = &data.mix[number];
     let name = Prepared::file_name(number, &component.name);
@@ -178,7 +208,7 @@ fn made(
         sync_every: SYNC_EVERY,
         replace: true,
     };
-    let description = tokenize::run(&job, &mut |_| {})?.description;
+    let description = tokenize::run(&job, tell)?.description;
     if description.documents == 0 {
         return Err(DataError::Empty {
             component: component.name.clone(),

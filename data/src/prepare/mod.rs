@@ -21,6 +21,7 @@ use pleach_storage::lockfile::Content;
 pub use prepared::{Prepared, PreparedComponent};
 
 use crate::DataError;
+use crate::tokenize::Progress;
 use mix::Mix;
 
 /// Counts the changes of what is taken from a corpus and how; another number makes another folder.
@@ -46,6 +47,7 @@ pub fn content(source: &str, from: &Path) -> Result<Option<Content>, DataError> 
     match source {
         CARGO_DEPENDENCIES => cargo::content(from).map(Some),
         local if local.starts_with(local::PREFIX) => local::content(local, from).map(Some),
+        hub if hub.starts_with(crate::hub::PREFIX) => local::content_of_hub(hub),
         _ => Ok(None),
     }
 }
@@ -56,8 +58,21 @@ pub fn content(source: &str, from: &Path) -> Result<Option<Content>, DataError> 
 /// # Errors
 /// An unknown source or tokenizer, no lock file, Cargo's own troubles, a component without files, or the system's.
 pub fn build(data: &DataPlan, from: &Path, cache: &Path) -> Result<Prepared, DataError> {
+    build_telling(data, from, cache, &mut |_, _| {})
+}
+
+/// The same; `tell` hears which component is tokenized, and how far it is.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_telling(
+    data: &DataPlan,
+    from: &Path,
+    cache: &Path,
+    tell: &mut dyn FnMut(&str, &Progress),
+) -> Result<Prepared, DataError> {
     if local::is_local(data) {
-        return local::build(data, from, cache);
+        return local::build(data, from, cache, tell);
     }
     let mut sources = data
         .mix

@@ -190,8 +190,13 @@ fn what_cannot_be_prepared_is_said() {
     assert!(build(&data).contains("no Cargo.lock"), "{}", build(&data));
     data.tokenizer = "hf:gpt2".into();
     assert!(build(&data).contains("`hf:gpt2`"), "{}", build(&data));
-    data.source = "hf:the_pile".into();
-    assert!(build(&data).contains("`hf:the_pile`"), "{}", build(&data));
+    data.tokenizer = "bytes".into();
+    data.source = "hf:nobody/has_this".into();
+    let told = build(&data);
+    assert!(
+        told.contains("`hf:nobody/has_this` is not on this machine"),
+        "{told}"
+    );
 }
 
 /// A plan over files of one's own: text, lines, and a token file.

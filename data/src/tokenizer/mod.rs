@@ -1,6 +1,6 @@
 //! Text to ids and back: bytes, characters, or what a `tokenizer.json` says.
 //!
-//! In comes a tokenizer's name as specs have it (`bytes`, `characters`, `file:PATH/tokenizer.json`) or a path; out come ids. `bytes` are the bytes
+//! In comes a tokenizer's name as specs have it (`bytes`, `characters`, `file:PATH/tokenizer.json`, `hf:NAME`) or a path; out come ids. `bytes` are the bytes
 //! themselves and `characters` Unicode's numbers of them; both end a document with id 0, so NULs inside of a text are left out and counted. A `tokenizer.json` is
 //! read by the library that writes them; special tokens are not put around a text, only the end-of-document token behind it where that is asked for.
 
@@ -12,12 +12,14 @@ use std::sync::{Mutex, PoisonError};
 
 use pleach_storage::files::At;
 
-use crate::DataError;
 use crate::tokens::Kind;
+use crate::{DataError, hub};
 
 pub use train::{Training, train};
 use words::Words;
 
+/// The tokenizer's file in a repository of the Hub.
+const FILE: &str = "tokenizer.json";
 /// What ends a document, in the order in which it is looked for.
 const ENDS: [&str; 8] = [
     "<|endoftext|>",
@@ -100,6 +102,9 @@ impl Tokenizer {
                 ));
             }
             _ => {}
+        }
+        if name.starts_with(hub::PREFIX) {
+            return Tokenizer::read(&hub::file(name, FILE)?, append_eod);
         }
         let path = match name.strip_prefix("file:") {
             Some(path) => folder.join(path),
@@ -222,8 +227,11 @@ impl std::fmt::Debug for Tokenizer {
     }
 }
 
-/// The file behind a tokenizer's name; none for one that needs no file.
+/// The file behind a tokenizer's name; none for one that needs no file, or whose file is not on this machine.
 pub fn file(name: &str, folder: &Path) -> Option<PathBuf> {
+    if name.starts_with(hub::PREFIX) {
+        return hub::file(name, FILE).ok();
+    }
     Some(folder.join(name.strip_prefix("file:")?))
 }
 

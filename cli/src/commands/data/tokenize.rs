@@ -1,11 +1,9 @@
 //! `pleach data tokenize` and `pleach data tokenizer train`.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pleach_data::text::{Input, inputs};
-use pleach_data::tokenize::{self, Description, Done, Job, Progress, SYNC_EVERY};
+use pleach_data::tokenize::{self, Description, Done, Job, SYNC_EVERY};
 use pleach_data::tokenizer::{self, Tokenizer, Training};
 use pleach_storage::files::replace;
 use serde_json::json;
@@ -16,9 +14,7 @@ use crate::data::data_failure;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Screen, figures};
-
-/// Between two plain lines of progress.
-const INTERVAL: Duration = Duration::from_secs(5);
+use crate::tokenizing::Shown;
 
 /// Tokenizes, or goes on with it.
 pub fn tokenize(screen: &Screen, arguments: &TokenizeArguments) -> Outcome<Exit> {
@@ -40,7 +36,7 @@ pub fn tokenize(screen: &Screen, arguments: &TokenizeArguments) -> Outcome<Exit>
         sync_every: SYNC_EVERY,
         replace: arguments.force,
     };
-    let mut shown = Shown::new(screen);
+    let mut shown = Shown::new(screen, "");
     let done = tokenize::run(&job, &mut |progress| shown.hear(progress));
     let seconds = shown.finish();
     let done = done.map_err(|error| data_failure(&error))?;
@@ -105,80 +101,6 @@ pub fn warn_of_skipped(screen: &Screen, description: &Description) {
     if description.skipped_nuls > 0 {
         let count = figures::count(description.skipped_nuls);
         screen.detail(&format!("{count} NULs were left out, id 0 ends documents"));
-    }
-}
-
-/// Progress on the screen.
-struct Shown<'s> {
-    screen: &'s Screen,
-    bar: Option<ProgressBar>,
-    begun: Instant,
-    last: Instant,
-}
-
-impl<'s> Shown<'s> {
-    fn new(screen: &'s Screen) -> Self {
-        let bar = screen.live.then(|| {
-            let style = ProgressStyle::with_template("{bar:10} {percent}% {msg}")
-                .expect("the template is well formed")
-                .progress_chars("━╸ ");
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5))
-                .with_style(style)
-        });
-        Self {
-            screen,
-            bar,
-            begun: Instant::now(),
-            last: Instant::now(),
-        }
-    }
-
-    fn hear(&mut self, progress: &Progress) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(progress.total);
-            bar.set_position(progress.read);
-            bar.set_message(self.text(progress));
-        } else if !self.screen.no_progress && self.last.elapsed() >= INTERVAL {
-            self.last = Instant::now();
-            let share = 100.0 * progress.read as f64 / progress.total.max(1) as f64;
-            if self.screen.json_log {
-                let value = json!({"level": "progress", "read": progress.read, "total": progress.total,
-                    "documents": progress.documents, "tokens": progress.tokens, "eta_s": self.rest(progress)});
-                self.screen.line(&value.to_string());
-            } else {
-                self.screen
-                    .note(&format!("{share:.0} %  {}", self.text(progress)));
-            }
-        }
-    }
-
-    fn text(&self, progress: &Progress) -> String {
-        let speed = self.speed(progress);
-        format!(
-            "{} tokens  {}/s  ETA {}",
-            figures::count(progress.tokens),
-            figures::bytes(speed as u64),
-            figures::seconds(self.rest(progress)),
-        )
-    }
-
-    /// Bytes a second of this process alone.
-    fn speed(&self, progress: &Progress) -> f64 {
-        let read = progress.read.saturating_sub(progress.resumed);
-        rate(read as f64, self.begun.elapsed().as_secs_f64())
-    }
-
-    fn rest(&self, progress: &Progress) -> f64 {
-        let left = progress.total.saturating_sub(progress.read);
-        left as f64 / self.speed(progress).max(1.0)
-    }
-
-    /// Takes the line away; the seconds it took.
-    fn finish(self) -> f64 {
-        if let Some(bar) = self.bar {
-            bar.finish_and_clear();
-        }
-        self.begun.elapsed().as_secs_f64()
     }
 }
 
