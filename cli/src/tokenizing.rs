@@ -60,8 +60,11 @@ impl<'s> Shown<'s> {
                     "documents": progress.documents, "tokens": progress.tokens, "what": self.label.trim_end_matches(": "), "eta_s": self.rest(progress)});
                 self.screen.line(&value.to_string());
             } else {
-                self.screen
-                    .note(&format!("{}{share:.0} %  {}", self.label, self.text(progress)));
+                self.screen.note(&format!(
+                    "{}{share:.0} %  {}",
+                    self.label,
+                    self.text(progress)
+                ));
             }
         }
     }

@@ -55,6 +55,7 @@ fn read(file: &Path, sequence: u64, samples: u64) -> Outcome<serde_json::Value> 
         name: "text".into(),
         weight: [1, 1],
         fingerprint: String::new(),
+        begins: 0,
         tokens: TokenFile::open(file)?,
     };
     let order = Order::new(draw(sequence, samples), vec![part])?;
@@ -111,6 +112,7 @@ fn plan(prepared: &Prepared, whole: u64) -> DataPlan {
         files: Vec::new(),
         source: None,
         weight: [found.tokens, whole],
+        repeat: 1.0,
         fingerprint: Some(found.fingerprint.clone()),
     };
     DataPlan {

@@ -163,13 +163,19 @@ fn tokenizing(folder: &Path, python: &Path) -> Result<(), Failure> {
         }
         fs::remove_dir_all(&cache).doing(|| format!("could not delete {}", cache.display()))?;
     }
+    told(bytes as f64 / 1e6, [&ours, &theirs, &alone]);
+    Ok(())
+}
+
+/// Prints the speeds of both sides over so many megabytes.
+fn told(megabytes: f64, [ours, theirs, alone]: [&Times; 3]) {
     for (name, times) in [
-        ("pleach data tokenize, a cold process", &ours),
-        ("datasets + tokenizers, reading and map", &theirs),
-        ("datasets + tokenizers, map alone", &alone),
+        ("pleach data tokenize, a cold process", ours),
+        ("datasets + tokenizers, reading and map", theirs),
+        ("datasets + tokenizers, map alone", alone),
     ] {
-        let [low, high] = times.range().map(|time| bytes as f64 / time / 1e6);
-        let median = bytes as f64 / times.median() / 1e6;
+        let [low, high] = times.range().map(|time| megabytes / time);
+        let median = megabytes / times.median();
         println!("  {name:<40} median {median:6.2} MB/s   ({high:.2} to {low:.2})");
     }
     println!(
@@ -177,7 +183,6 @@ fn tokenizing(folder: &Path, python: &Path) -> Result<(), Failure> {
         theirs.median() / ours.median(),
         alone.median() / ours.median()
     );
-    Ok(())
 }
 
 /// Samples of the tokens just made, in each one's own shuffled order, A B A B.
