@@ -12,3 +12,4 @@ pub mod process;
 pub mod processes;
 pub mod setup;
 pub mod suite;
+pub mod verify;

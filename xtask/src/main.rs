@@ -1,10 +1,10 @@
-//! The checkout's own commands: `cargo xtask demo`, `test`, `bench`, `accuracy`, `generate` and `setup`.
+//! The checkout's own commands: `cargo xtask demo`, `test`, `bench`, `accuracy`, `verify`, `generate` and `setup`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::process::Failure;
-use xtask::{accuracy, bench, demo, generate, setup, suite};
+use xtask::{accuracy, bench, demo, generate, setup, suite, verify};
 
 #[derive(Parser)]
 #[command(
@@ -41,6 +41,8 @@ enum Task {
         #[arg(long)]
         fit: bool,
     },
+    /// Verifies the programs of 10,000 random specs, and tries 2,000 mutants that change a result (minutes)
+    Verify,
     /// Writes the files that are made from the language's schema: its reference page and the grammar for editors
     Generate,
     /// Brings in libtorch 2.11: finds it or fetches it into the user's cache
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
             let asked: Vec<&str> = asked.map(|(_, flag)| flag).collect();
             accuracy::run(&asked).map(|()| true)
         }
+        Task::Verify => verify::run().map(|()| true),
         Task::Generate => generate::run().map(|()| true),
         Task::Setup { python } => setup::run(python).map(|()| true),
     };

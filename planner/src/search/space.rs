@@ -102,7 +102,8 @@ impl Builder<'_> {
             return Some(format!("{gpus} ranks do not divide by it"));
         }
         let model = &self.experiment.model;
-        let mut shares = model.kinds.iter().flat_map(|kind| shared(model, kind));
+        let shares = model.kinds.iter().flat_map(|kind| shared(model, kind));
+        let mut shares = shares.chain([("vocabulary rows", model.vocab)]);
         let uneven = shares.find(|(_, size)| !size.is_multiple_of(tp));
         uneven.map(|(what, size)| format!("{size} {what} do not divide by it"))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pleach_dsl::experiment::{
     Activation, AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Embedding,
     Evaluate, Experiment, Experts, Head, Init, Log, Mamba, Mixer, Mlp, Model, Norm, Optimizer,
-    Positions, Precision, Residual, Train, Wishes,
+    Positions, Precision, Residual, Stages, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -15,10 +15,10 @@ use crate::random::Random;
 
 /// A placement whose experiment fits it.
 pub fn placement(random: &mut Random) -> Placement {
-    let (tp, pp) = (random.pick(&[1, 2, 2]), random.pick(&[1, 2]));
+    let (tp, pp) = (random.pick(&[1, 2, 2]), random.pick(&[1, 1, 2, 2, 3]));
     let (dp, shards) = match tp * pp {
-        1 => random.pick(&[(1, 1), (2, 2), (4, 2), (4, 2)]),
-        _ => random.pick(&[(1, 1), (2, 2)]),
+        1 => random.pick(&[(1, 1), (2, 2), (3, 3), (4, 2), (4, 2)]),
+        _ => random.pick(&[(1, 1), (2, 2), (3, 3)]),
     };
     Placement {
         tp,
@@ -29,7 +29,7 @@ pub fn placement(random: &mut Random) -> Placement {
         shards,
         sequence_parallel: tp > 1 && random.coin(),
         micro_batch: random.pick(&[1, 2]),
-        recompute: random.pick(&[Recompute::None, Recompute::Full]),
+        recompute: random.pick(&[Recompute::None, Recompute::Selective, Recompute::Full]),
         engine: "pleach".to_owned(),
     }
 }
@@ -46,7 +46,7 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
     Experiment {
         name: "small".to_owned(),
         seed: 1,
-        model: small(random, layers),
+        model: small(random, layers, placement.tp),
         data: Dataset::plain("none", "", "bytes"),
         train: train(
             random,
@@ -56,14 +56,31 @@ pub fn experiment(random: &mut Random, placement: &Placement) -> Experiment {
         log: Log::default(),
         evaluate: Evaluate::default(),
         cluster: cluster(u64::from(placement.tp * placement.pp * placement.dp)),
-        plan: Wishes::open(),
+        plan: Wishes {
+            stages: stages(random, layers, chunks),
+            ..Wishes::open()
+        },
         hash: String::new(),
         origins: BTreeMap::new(),
     }
 }
 
-fn small(random: &mut Random, layers: u64) -> Model {
+/// How layers are cut into so many chunks: as the engine does it, or dealt out by chance.
+fn stages(random: &mut Random, layers: u64, chunks: usize) -> Option<Stages> {
+    let mut counts = vec![1; chunks];
+    for _ in chunks as u64..layers {
+        counts[random.below(chunks)] += 1;
+    }
+    random.coin().then_some(Stages::Layers(counts))
+}
+
+fn small(random: &mut Random, layers: u64, tp: u32) -> Model {
     let mut model = model(random, layers);
+    if let Mixer::Attention(attention) = &mut model.kinds[0].mixer
+        && tp == 1
+    {
+        attention.kv_heads = random.pick(&[1, 2, 4]);
+    }
     if random.below(3) == 0 {
         model.kinds[0].mlp = Mlp::Experts(experts(random));
     }
