@@ -197,7 +197,7 @@ pub struct PlanArguments {
     /// Say why a field has its value, and what each other one gives: --why tp
     #[arg(long, value_name = "FIELD")]
     pub why: Option<String>,
-    /// Say why a choice was not taken: --why-not "tp = 8"
+    /// Say why a choice was not taken, or several together: --why-not "tp = 8", --why-not "tp = 2, pp = 4"
     #[arg(long, value_name = "CHOICE")]
     pub why_not: Option<String>,
     /// Show memory stage by stage and kind by kind

@@ -18,11 +18,14 @@ use pleach_planner::{program, verify};
 const PARAMETERS: &str = include_str!("models.txt");
 
 /// Presets beyond that list, with the parameters of their published weights.
-const ALSO: [(&str, u64); 13] = [
+const ALSO: [(&str, u64); 16] = [
     ("gpt2_small", 124_439_808),
     ("gpt2_medium", 354_823_168),
     ("gpt2_large", 774_030_080),
     ("gpt2_xl", 1_557_611_200),
+    ("llama3_8b", 8_030_261_248),
+    ("llama3_70b", 70_553_706_496),
+    ("llama3_405b", 405_853_388_800),
     ("qwen2_0b5", 494_032_768),
     ("qwen2_1b5", 1_543_714_304),
     ("qwen2_7b", 7_615_616_512),

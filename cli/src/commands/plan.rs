@@ -143,10 +143,10 @@ fn ask(planned: &Planned, field: &str) -> Outcome<Explained> {
 }
 
 fn ask_not(planned: &Planned, question: &str) -> Outcome<Answered> {
-    let pin = Pin::parse(question).map_err(|error| no_question(&error))?;
+    let pins = Pin::parse_all(question).map_err(|error| no_question(&error))?;
     let (experiment, hardware, answer) = (&planned.experiment, &planned.hardware, &planned.answer);
-    let tried = why::why_not(experiment, hardware, answer, &pin);
-    Ok(Answered::of(hardware, pin.field(), &answer.chosen, &tried))
+    let tried = why::why_not(experiment, hardware, answer, &pins);
+    Ok(Answered::of(hardware, &answer.chosen, &tried))
 }
 
 /// The report of an answer, of all its phases.

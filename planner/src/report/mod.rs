@@ -2,6 +2,7 @@
 //!
 //! The fields, names and units of [`Report`] are the interface of `pleach plan --json`; [`screen`] prints the same data.
 
+pub mod differs;
 pub mod html;
 pub mod model;
 pub mod parts;

@@ -159,7 +159,7 @@ fn eight_tensor_parallel_ranks_are_slower() {
         hardware,
         answer,
     } = &*FLAGSHIP;
-    let why = why::why_not(experiment, hardware, answer, &why::Pin::Tp(8));
+    let why = why::why_not(experiment, hardware, answer, &[why::Pin::Tp(8)]);
     assert!(why.verdict.starts_with("slower: "), "{}", why.verdict);
     assert!(why.best.unwrap().simulation.step > answer.chosen.simulation.step);
 }

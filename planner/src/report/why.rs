@@ -6,10 +6,11 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::Hardware;
 use serde::Serialize;
 
+use super::differs::Differs;
 use super::parts::{Memory, Placed, Time};
 use super::screen::{self, gibibytes, seconds, wrap};
 use crate::hardware::bands;
-use crate::search::why::{Field, Tried, Why};
+use crate::search::why::{Tried, Why};
 use crate::search::{Evaluated, Rejected};
 
 const WIDTH: usize = 80;
@@ -37,9 +38,9 @@ pub struct Explained {
 /// One value of a field.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Answered {
-    /// The question: `tp = 8`.
+    /// The question: `tp = 8`, or `tp = 2, pp = 4`.
     pub question: String,
-    /// The value: `8`.
+    /// The value: `8`, or `2, 4`.
     pub value: String,
     /// Whether it is the chosen placement's.
     pub chosen: bool,
@@ -66,11 +67,13 @@ pub struct Best {
     pub step_ratio: f64,
     /// Its memory over the chosen one's.
     pub memory_ratio: f64,
+    /// What it has otherwise, and what that makes of the parts of its step.
+    pub differs: Differs,
 }
 
 impl Answered {
     /// A tried value beside the chosen placement.
-    pub fn of(hardware: &Hardware, field: Field, chosen: &Evaluated, tried: &Tried) -> Self {
+    pub fn of(hardware: &Hardware, chosen: &Evaluated, tried: &Tried) -> Self {
         let ratio = |own: u64, theirs: u64| theirs as f64 / own.max(1) as f64;
         let best = |best: &Evaluated| {
             let bands = bands::of(hardware, &best.plan.engine);
@@ -80,10 +83,11 @@ impl Answered {
                 memory: Memory::of(best, &bands.memory),
                 step_ratio: ratio(chosen.simulation.step, best.simulation.step),
                 memory_ratio: ratio(chosen.peak(), best.peak()),
+                differs: Differs::of(chosen, best),
             }
         };
         Answered {
-            question: format!("{} = {}", field.name(), tried.value),
+            question: tried.question.clone(),
             value: tried.value.clone(),
             chosen: tried.is_chosen,
             allowed: tried.is_allowed,
@@ -104,7 +108,7 @@ impl Explained {
             .get(&path)
             .filter(|origin| origin.text != "auto");
         let said = origin.map(|origin| format!("`{path}`: {} ({origin})", origin.text));
-        let answered = |tried: &Tried| Answered::of(hardware, why.field, chosen, tried);
+        let answered = |tried: &Tried| Answered::of(hardware, chosen, tried);
         Explained {
             field: why.field.name().to_owned(),
             chosen: value.map_or_else(String::new, |value| value.value()),
@@ -171,6 +175,9 @@ impl Answered {
                 "    ",
             );
             line(&mut out, &figures(best), "          ");
+            for told in best.differs.lines() {
+                line(&mut out, &told, "          ");
+            }
         }
         if self.best.is_some() {
             reasons(&mut out, &self.rejected, "    ");

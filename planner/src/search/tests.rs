@@ -284,13 +284,13 @@ fn what_cannot_be_says_why() {
         .find(|region| region.what == "tp 3")
         .unwrap();
     assert!(three.why.contains("8 attention heads"), "{}", three.why);
-    let why = why_not(&experiment, &hardware, &answer, &Pin::Tp(3));
+    let why = why_not(&experiment, &hardware, &answer, &[Pin::Tp(3)]);
     assert!(
         why.best.is_none() && why.verdict.contains("8 attention heads"),
         "{}",
         why.verdict
     );
-    let why = why_not(&experiment, &hardware, &answer, &Pin::Pp(2));
+    let why = why_not(&experiment, &hardware, &answer, &[Pin::Pp(2)]);
     assert!(
         why.best.is_some() && why.verdict.contains("slower"),
         "{}",
@@ -380,7 +380,7 @@ fn the_size_of_the_cluster_is_one_more_choice() {
     assert_eq!(found.chosen.placement, fastest.chosen.placement);
     let candidates: u64 = alone.iter().map(|answer| answer.candidates).sum();
     assert_eq!(found.candidates, candidates);
-    let dearer = why_not(&open, &hardware, &found, &Pin::Nodes(1));
+    let dearer = why_not(&open, &hardware, &found, &[Pin::Nodes(1)]);
     assert_eq!(dearer.best.unwrap().nodes, 1);
 }
 

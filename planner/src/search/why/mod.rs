@@ -17,7 +17,9 @@ use super::{Answer, Evaluated, Options, Rejected, plan};
 /// One value of a field, tried.
 #[derive(Clone, Debug)]
 pub struct Tried {
-    /// The value: `8`, `full`.
+    /// The question: `tp = 8`, or `tp = 2, pp = 4`.
+    pub question: String,
+    /// The value: `8`, `full`; several with commas.
     pub value: String,
     /// Whether it is the chosen placement's.
     pub is_chosen: bool,
@@ -59,7 +61,8 @@ pub fn why(experiment: &Experiment, hardware: &Hardware, answer: &Answer, field:
             *more += 1;
             continue;
         }
-        let one = attempt(experiment, hardware, answer, (&pin, &allowed));
+        let is_allowed = allowed.contains(&pin);
+        let one = attempt(experiment, hardware, answer, (&[pin], is_allowed));
         let full = one.best.as_ref().is_some_and(|best| !best.fits());
         beyond = (full && field == Field::MicroBatch).then_some(0);
         tried.push(one);
@@ -72,10 +75,18 @@ pub fn why(experiment: &Experiment, hardware: &Hardware, answer: &Answer, field:
     }
 }
 
-/// Answers why the chosen placement is not one with this pin.
-pub fn why_not(experiment: &Experiment, hardware: &Hardware, answer: &Answer, pin: &Pin) -> Tried {
-    let (allowed, _) = values(experiment, pin.field());
-    attempt(experiment, hardware, answer, (pin, &allowed))
+/// Answers why the chosen placement is not one with these pins.
+pub fn why_not(
+    experiment: &Experiment,
+    hardware: &Hardware,
+    answer: &Answer,
+    pins: &[Pin],
+) -> Tried {
+    let mut fields = pins
+        .iter()
+        .map(|pin| (pin, values(experiment, pin.field()).0));
+    let is_allowed = fields.all(|(pin, allowed)| allowed.contains(pin));
+    attempt(experiment, hardware, answer, (pins, is_allowed))
 }
 
 /// The values of a field that have placements, the rest of the spec as it stands, and the reasons of those that have none.
@@ -97,19 +108,19 @@ fn values(experiment: &Experiment, field: Field) -> (Vec<Pin>, Vec<Rejected>) {
     (pins, super::merged(spaces))
 }
 
-/// Plans with a pin; the values that the spec leaves open stand beside it.
+/// Plans with pins; whether the spec leaves them open stands beside them.
 fn attempt(
     experiment: &Experiment,
     hardware: &Hardware,
     answer: &Answer,
-    (pin, allowed): (&Pin, &[Pin]),
+    (pins, is_allowed): (&[Pin], bool),
 ) -> Tried {
-    let chosen = pin.field().chosen(experiment, &answer.chosen);
-    let (best, verdict, rejected) = match plan(
-        &pin.apply(experiment),
-        hardware,
-        Options { alternatives: 0 },
-    ) {
+    let held = |pin: &Pin| pin.field().chosen(experiment, &answer.chosen).as_ref() == Some(pin);
+    let pinned = pins
+        .iter()
+        .fold(experiment.clone(), |pinned, pin| pin.apply(&pinned));
+    let options = Options { alternatives: 0 };
+    let (best, verdict, rejected) = match plan(&pinned, hardware, options) {
         Err(nowhere) => {
             let reason = |region: &Rejected| format!("{}: {}", region.what, region.why);
             let reasons: Vec<String> = nowhere.rejected.iter().map(reason).collect();
@@ -121,10 +132,15 @@ fn attempt(
             (Some(other.chosen), verdict, other.rejected)
         }
     };
+    let joined = |text: fn(&Pin) -> String| {
+        let all: Vec<String> = pins.iter().map(text).collect();
+        all.join(", ")
+    };
     Tried {
-        value: pin.value(),
-        is_chosen: chosen.as_ref() == Some(pin),
-        is_allowed: allowed.contains(pin),
+        question: joined(|pin| format!("{} = {}", pin.field().name(), pin.value())),
+        value: joined(Pin::value),
+        is_chosen: pins.iter().all(held),
+        is_allowed,
         best,
         verdict,
         rejected,

@@ -65,6 +65,9 @@ pub enum NoPin {
     /// No field.
     #[error("`{0}` is no field of a placement; it is one of {names}", names = names())]
     Field(String),
+    /// A field with two values.
+    #[error("`{0}` is asked about twice; a placement has one value of it")]
+    Twice(&'static str),
 }
 
 fn names() -> String {
@@ -204,6 +207,22 @@ impl Pin {
         let field = Field::parse(field).map_err(|_| wrong())?;
         let value = value.trim_start_matches('=').trim();
         field.pin(value).ok_or_else(wrong)
+    }
+
+    /// Reads several, with commas between them.
+    ///
+    /// # Errors
+    /// As [`Pin::parse`]; the same field twice.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, NoPin> {
+        let mut pins: Vec<Pin> = Vec::new();
+        for part in text.split(',') {
+            let pin = Pin::parse(part)?;
+            if pins.iter().any(|known| known.field() == pin.field()) {
+                return Err(NoPin::Twice(pin.field().name()));
+            }
+            pins.push(pin);
+        }
+        Ok(pins)
     }
 
     /// Whose value it is.

@@ -33,6 +33,10 @@ fn questions_name_a_field_and_a_value() {
             "{told}"
         );
     }
+    let both = Pin::parse_all("tp = 2, plan.pp = 4");
+    assert_eq!(both, Ok(vec![Pin::Tp(2), Pin::Pp(4)]));
+    let twice = Pin::parse_all("tp = 2, tp = 4").unwrap_err().to_string();
+    assert!(twice.contains("`tp` is asked about twice"), "{twice}");
     let told = Field::parse("speed").unwrap_err().to_string();
     assert!(told.contains("no field of a placement"), "{told}");
     for field in Field::ALL {
@@ -94,6 +98,6 @@ fn the_goal_that_decides_is_named() {
     let leanest = answer(&experiment, &hardware);
     assert!(leanest.chosen.peak() < fastest.chosen.peak());
     let pin = Field::Tp.chosen(&experiment, &fastest.chosen).unwrap();
-    let tried = why_not(&experiment, &hardware, &leanest, &pin);
+    let tried = why_not(&experiment, &hardware, &leanest, &[pin]);
     assert!(tried.verdict.starts_with("larger: "), "{}", tried.verdict);
 }
