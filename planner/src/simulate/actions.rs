@@ -246,6 +246,7 @@ impl Program {
             shared: sharing.is_some(),
             keys: BTreeMap::new(),
             messages: Vec::new(),
+            transfers: BTreeMap::new(),
         };
         let roles = plan
             .roles
@@ -267,6 +268,8 @@ struct Compiler<'c, 'p> {
     shared: bool,
     keys: BTreeMap<(u32, u32, Wire, u32, u32), usize>,
     messages: Vec<Message>,
+    /// Times by stage, peer and tensor: micro-batches take the same way.
+    transfers: BTreeMap<(u32, u32, u32), u64>,
 }
 
 impl Compiler<'_, '_> {
@@ -354,8 +357,8 @@ impl Compiler<'_, '_> {
             TransferKind::Send => (stage, transfer.peer),
             TransferKind::Receive => (transfer.peer, stage),
         };
-        let ps = self.costs.transfer(stage, transfer);
-        let messages = &mut self.messages;
+        let (costs, messages, transfers) = (self.costs, &mut self.messages, &mut self.transfers);
+        let way = (stage, transfer.peer, transfer.tensor.0);
         *self
             .keys
             .entry((
@@ -366,6 +369,8 @@ impl Compiler<'_, '_> {
                 transfer.micro_batch,
             ))
             .or_insert_with(|| {
+                let priced = || costs.transfer(stage, transfer);
+                let ps = *transfers.entry(way).or_insert_with(priced);
                 messages.push(Message { from, to, ps });
                 messages.len() - 1
             })
