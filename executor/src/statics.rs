@@ -171,7 +171,7 @@ impl Statics {
         let begin = if held == elements(weights) {
             0
         } else {
-            u64::from(dp) * held
+            u64::from(dp % plan.mesh.block()) * held
         };
         let (from, to) = (
             offset.max(begin),
