@@ -5,12 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use hf_hub::{Cache, Repo, RepoType};
 use pleach_storage::files::At as _;
 use walkdir::{DirEntry, WalkDir};
 
 use crate::DataError;
+use crate::prepare::mix::set;
 
 /// What begins such a name.
 pub(crate) const PREFIX: &str = "hf:";
@@ -136,22 +136,6 @@ fn files_in(
         (true, [glob, ..]) => Err(named.missing(glob)),
         (true, []) => Err(named.missing("*.jsonl")),
     }
-}
-
-fn set(component: &str, globs: &[String]) -> Result<GlobSet, DataError> {
-    let refuse = |glob: &str, error: &globset::Error| DataError::Glob {
-        component: component.to_owned(),
-        glob: glob.to_owned(),
-        reason: error.kind().to_string(),
-    };
-    let mut builder = GlobSetBuilder::new();
-    for glob in globs {
-        let parsed = GlobBuilder::new(glob).literal_separator(true).build();
-        builder.add(parsed.map_err(|error| refuse(glob, &error))?);
-    }
-    builder
-        .build()
-        .map_err(|error| refuse(&globs.join(" "), &error))
 }
 
 /// A path below the folder of a dataset, as people know it.

@@ -63,7 +63,8 @@ fn patterns(component: &Component) -> Result<Vec<String>, DataError> {
     Ok(known.iter().map(|&glob| glob.to_owned()).collect())
 }
 
-fn set(component: &str, globs: &[String]) -> Result<GlobSet, DataError> {
+/// The files that a component's patterns name.
+pub(crate) fn set(component: &str, globs: &[String]) -> Result<GlobSet, DataError> {
     let refuse = |glob: &str, error: &globset::Error| DataError::Glob {
         component: component.to_owned(),
         glob: glob.to_owned(),

@@ -8,7 +8,7 @@
 mod cargo;
 mod corpus;
 mod local;
-mod mix;
+pub(crate) mod mix;
 mod prepared;
 
 use std::fs::{self, File};
