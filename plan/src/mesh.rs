@@ -1,7 +1,8 @@
 //! The mesh of ranks: its axes, the order in which ranks are numbered, and the groups that communicate.
 //!
 //! Ranks are numbered with `pp` outermost, then `dp`, then `tp` innermost (`rank = (pp * DP + dp) * TP + tp`), so that
-//! the chattiest axis stays inside a node. A group is a set of axes; who belongs to it is computed, never listed.
+//! the chattiest axis stays inside a node. A group is a set of axes, or of the replicas a part: those of one block or those at one place of
+//! every block; who belongs to it is computed, never listed.
 
 use serde::{Deserialize, Serialize};
 
