@@ -76,7 +76,7 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     let measured = Measured::joined(&measured);
     let whole = 0..measured.last_step;
     let stretches = Stretch::of(run.plan);
-    let given = consumed::given(&stretches, &run.data.orders, &run.data.prepared, &whole);
+    let given = consumed::given(&stretches, &run.data.orders, &whole);
     record.consumed = given.iter().flat_map(|given| given.rows.clone()).collect();
     if let Some(attempt) = record.attempts.last_mut() {
         end(attempt, &measured, &ending, exit);

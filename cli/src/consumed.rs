@@ -6,7 +6,6 @@
 use std::ops::Range;
 
 use pleach_data::order::{Order, Phases};
-use pleach_data::prepare::Prepared;
 use pleach_plan::{DataPlan, Plan};
 use pleach_storage::run::Consumed;
 
@@ -54,30 +53,20 @@ pub struct Given {
     title: String,
     /// Its components.
     pub rows: Vec<Consumed>,
-    /// Tokens of one pass over each.
-    sizes: Vec<u64>,
+    /// Tokens of one pass over each, and those that are never trained on.
+    sizes: Vec<[u64; 2]>,
 }
 
 /// What the steps of a range consume, phase by phase.
-pub fn given(
-    stretches: &[Stretch<'_>],
-    orders: &Phases,
-    prepared: &[Prepared],
-    steps: &Range<u64>,
-) -> Vec<Given> {
-    let all = stretches.iter().zip(orders.orders()).zip(prepared);
-    let touched = all.filter(|((stretch, _), _)| !stretch.inside(steps).is_empty());
+pub fn given(stretches: &[Stretch<'_>], orders: &Phases, steps: &Range<u64>) -> Vec<Given> {
+    let all = stretches.iter().zip(orders.orders());
+    let touched = all.filter(|(stretch, _)| !stretch.inside(steps).is_empty());
     touched
-        .map(|((stretch, order), prepared)| of_stretch(stretch, order, prepared, steps))
+        .map(|(stretch, order)| of_stretch(stretch, order, steps))
         .collect()
 }
 
-fn of_stretch(
-    stretch: &Stretch<'_>,
-    order: &Order,
-    prepared: &Prepared,
-    steps: &Range<u64>,
-) -> Given {
+fn of_stretch(stretch: &Stretch<'_>, order: &Order, steps: &Range<u64>) -> Given {
     let steps = stretch.inside(steps);
     let samples = |step: u64| (step - stretch.steps.start) * stretch.batch;
     let before = order.counts(samples(steps.start));
@@ -89,7 +78,7 @@ fn of_stretch(
             component: component.name.clone(),
             asked: component.weight[0] as f64 / component.weight[1] as f64,
             samples,
-            tokens: samples * stretch.sequence,
+            tokens: order.tokens(number, until[number]) - order.tokens(number, before[number]),
             epochs: order.epochs(number, until[number]),
             allowed_epochs: component.repeat,
         }
@@ -105,13 +94,15 @@ fn of_stretch(
     ]
     .map(figures::count);
     let phase = stretch.phase.map(|name| format!("phase {name}, "));
+    let parts = order.parts().iter();
+    let sizes = parts.map(|part| [part.trained(), part.parts.held_out()]);
     Given {
         title: format!(
             "{}steps {from}..{to} of {all}: {samples} samples of {sequence} tokens, {tokens} tokens",
             phase.unwrap_or_default()
         ),
         rows: stretch.data.mix.iter().enumerate().map(row).collect(),
-        sizes: prepared.components.iter().map(|it| it.tokens).collect(),
+        sizes: sizes.collect(),
     }
 }
 
@@ -156,11 +147,19 @@ impl Given {
                 format!("{:.2} %", 100.0 * share),
                 figures::count(row.tokens),
                 format!("{:.3}", row.epochs),
-                figures::count(*size),
+                figures::count(size[0]),
             ]
         });
         let table = table::table(&header, cells.collect(), 1);
-        format!("{}\n\n{table}", self.title)
+        let held_out: u64 = self.sizes.iter().map(|size| size[1]).sum();
+        let held_out = match held_out {
+            0 => String::new(),
+            tokens => format!(
+                "\nheld out, never trained on: {} tokens",
+                figures::count(tokens)
+            ),
+        };
+        format!("{}\n\n{table}{held_out}", self.title)
     }
 
     /// Its components with the tokens of one pass over each, for programs.
@@ -168,7 +167,8 @@ impl Given {
         let rows = self.rows.iter().zip(&self.sizes);
         rows.map(|(row, size)| {
             let mut object = serde_json::json!(row);
-            object["tokens_of_an_epoch"] = (*size).into();
+            object["tokens_of_an_epoch"] = size[0].into();
+            object["held_out_tokens"] = size[1].into();
             object
         })
         .collect()

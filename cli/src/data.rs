@@ -5,7 +5,7 @@ use std::path::Path;
 use pleach_data::DataError;
 use pleach_data::order::{OrderError, Phases};
 use pleach_data::prepare::{self, Prepared};
-use pleach_plan::{DataPlan, Ordering, Plan};
+use pleach_plan::{DataPlan, Ordering, Packing, Plan};
 
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Screen, figures};
@@ -86,6 +86,8 @@ fn made_of(data: &DataPlan) -> DataPlan {
     bare.name.clear();
     bare.ordering = Ordering::default();
     bare.order_seed = None;
+    bare.split = Vec::new();
+    bare.packing = Packing::default();
     bare.order = None;
     for component in &mut bare.mix {
         component.weight = [0, 1];

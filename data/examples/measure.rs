@@ -12,10 +12,10 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use pleach_data::order::{Draw, Order, Part};
+use pleach_data::order::{Draw, Order, Part, Parts};
 use pleach_data::prepare::{Prepared, PreparedComponent};
 use pleach_data::tokens::TokenFile;
-use pleach_plan::{Component, DataPlan, Ordering, Reading};
+use pleach_plan::{Component, DataPlan, Ordering, Packing, Reading};
 use serde_json::json;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -51,12 +51,16 @@ fn draw(sequence: u64, total: u64) -> Draw {
 
 /// Reads samples in the run's own order, over as many epochs as it takes.
 fn read(file: &Path, sequence: u64, samples: u64) -> Outcome<serde_json::Value> {
+    let tokens = TokenFile::open(file)?;
     let part = Part {
         name: "text".into(),
         weight: [1, 1],
         fingerprint: String::new(),
         begins: 0,
-        tokens: TokenFile::open(file)?,
+        parts: Parts::of(&tokens, &[], 1)?,
+        bins: None,
+        answers_only: false,
+        tokens,
     };
     let order = Order::new(draw(sequence, samples), vec![part])?;
     let mut tokens = vec![0; sequence as usize + 1];
@@ -124,6 +128,8 @@ fn plan(prepared: &Prepared, whole: u64) -> DataPlan {
         reading: Reading::default(),
         ordering: Ordering::Counter,
         order_seed: None,
+        packing: Packing::default(),
+        split: Vec::new(),
         order: None,
         unread: Vec::new(),
     }

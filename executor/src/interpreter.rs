@@ -303,11 +303,7 @@ impl<'p> Interpreter<'p> {
         let (replicas, sequences) = (u64::from(self.plan.mesh.dp), training.micro_batch);
         let before =
             u64::from(micro_batch) * replicas * sequences + u64::from(self.place.dp) * sequences;
-        tokens::Batch {
-            first: training.phase_samples(step) + before,
-            sequences,
-            positions: training.sequence,
-        }
+        tokens::Batch::of(training, step, before)
     }
 
     fn check_results(&self, instr: &Instr, results: &[Tensor]) -> Result<(), Cause> {

@@ -36,12 +36,15 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// The allocator's peak is the whole process's, so only one plan runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Tokens that any rank can make up from a sample's number.
+/// Tokens that any rank can make up from a sample's number, some of which do not count as targets.
 fn tokens(plan: &Plan, index: u64) -> Vec<i64> {
     let length = plan.training.sequence + 1;
-    (0..length)
-        .map(|at| ((index * 7 + at * at * 3 + index * at) % plan.data.vocab) as i64)
-        .collect()
+    let token = |at| ((index * 7 + at * at * 3 + index * at) % plan.data.vocab) as i64;
+    let marked = |at| match (index * 5 + at * 3) % 7 {
+        0..3 => !token(at),
+        _ => token(at),
+    };
+    (0..length).map(marked).collect()
 }
 
 struct MadeUp<'p>(&'p Plan);
@@ -237,6 +240,27 @@ fn data_parallel_with_sharded_optimizer() {
         zero: 1,
         ..ONE
     });
+}
+
+#[test]
+fn weights_of_targets_over_the_global_batch() {
+    for shape in [
+        ONE,
+        Shape { tp: 2, ..ONE },
+        Shape { dp: 2, ..ONE },
+        Shape {
+            dp: 2,
+            pp: 2,
+            tp: 2,
+            micro_steps: 3,
+            ..ONE
+        },
+    ] {
+        compare(Shape {
+            weighted: true,
+            ..shape
+        });
+    }
 }
 
 #[test]

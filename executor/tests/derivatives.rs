@@ -5,12 +5,14 @@
 
 #[path = "derivatives/experts.rs"]
 mod experts;
+#[path = "derivatives/loss.rs"]
+mod loss;
 #[path = "derivatives/state_space.rs"]
 mod state_space;
 
 use pleach_executor::ops::{
-    activation, add, attention, bias, cap, cross_entropy, embedding, gated, head_norm, layer_norm,
-    linear, norm, positions, rms_norm, scale, slice, split_heads,
+    activation, add, attention, bias, cap, embedding, gated, head_norm, layer_norm, linear, norm,
+    positions, rms_norm, scale, slice, split_heads,
 };
 use pleach_plan::{Activation, Alibi, HeadNorm, Scores, Split};
 use tch::{Device, Kind, Tensor};
@@ -490,73 +492,6 @@ fn attention_with_slopes() {
             alibi: Some(Alibi { heads, over: None }),
         };
         attends(scores, first, S);
-    }
-}
-
-/// Cross-entropy over `pieces` shards of the vocabulary, combined as the ranks would.
-fn sharded_cross_entropy(
-    logits: &Tensor,
-    targets: &Tensor,
-    pieces: i64,
-    scale: f64,
-) -> (f64, Tensor) {
-    let count = logits.size()[2] / pieces;
-    let shards: Vec<Tensor> = (0..pieces)
-        .map(|at| logits.narrow(2, at * count, count).contiguous())
-        .collect();
-    let maxima: Vec<Tensor> = shards
-        .iter()
-        .map(|shard| cross_entropy::max(shard).unwrap())
-        .collect();
-    let max = Tensor::stack(&maxima, 0).amax([0i64].as_slice(), false);
-    let first = |at: usize| at as i64 * count;
-    let terms: Tensor = shards
-        .iter()
-        .enumerate()
-        .map(|(at, shard)| cross_entropy::terms(shard, targets, &max, first(at)).unwrap())
-        .reduce(|sum, next| sum + next)
-        .unwrap();
-    let report = Tensor::zeros([2], (Kind::Double, Device::Cpu));
-    for _ in 0..pieces {
-        cross_entropy::loss(&terms, &report, scale, pieces as u64).unwrap();
-    }
-    let gradient: Vec<Tensor> = shards
-        .iter()
-        .enumerate()
-        .map(|(at, shard)| {
-            cross_entropy::backward(
-                shard,
-                targets,
-                [&max, &terms],
-                scale,
-                first(at),
-                at % 2 == 1,
-            )
-            .unwrap()
-        })
-        .collect();
-    (report.double_value(&[0]), Tensor::cat(&gradient, 2))
-}
-
-#[test]
-fn cross_entropy_over_a_sharded_vocabulary() {
-    seeded();
-    let (logits, targets) = (random(&[B, S, 12]) * 5.0, ids(12));
-    let scale = 1.0 / (B * S) as f64;
-    let reference = |leaf: &[Tensor]| {
-        let flat = leaf[0].view([B * S, 12]).log_softmax(-1, Kind::Double);
-        flat.nll_loss(&targets.view([B * S])).view([1])
-    };
-    let one = Tensor::ones([1], (Kind::Double, Device::Cpu));
-    let wanted = judge(&[&logits], reference, &one);
-    let loss = reference(&[logits.copy()]).double_value(&[0]);
-    for pieces in [1, 2, 4] {
-        let (found, gradient) = sharded_cross_entropy(&logits, &targets, pieces, scale);
-        assert!(
-            (found - loss).abs() <= 1e-12 * loss,
-            "{found} is not {loss}"
-        );
-        assert_close(&gradient, &wanted[0]);
     }
 }
 

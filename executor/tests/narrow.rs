@@ -207,7 +207,7 @@ fn the_loss_keeps_its_parts_wide() {
         .sum_dim_intlist([-1i64].as_slice(), false, Kind::Double);
     assert_near(&terms.get(0), &wanted, Kind::Float, 1e-5);
     let gradient =
-        cross_entropy::backward(&logits, &targets, [&max, &terms], 0.5, 0, true).unwrap();
+        cross_entropy::backward(&logits, &targets, [&max, &terms], None, 0.5, 0, true).unwrap();
     let onehot = targets.one_hot(32).to_kind(Kind::Double);
     assert_near(
         &gradient,

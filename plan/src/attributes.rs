@@ -22,6 +22,18 @@ pub enum Tokens {
     Inputs,
     /// The tokens at positions `1..=S`: what the model should say.
     Targets,
+    /// How much each target weighs in the loss: nothing, or the tokens of the global batch over those of its targets that count.
+    Weights,
+}
+
+/// Whether a token of a sample counts as a target. One that does not stands there as its complement, which is below zero.
+pub fn counts(token: i64) -> bool {
+    token >= 0
+}
+
+/// The id of a token of a sample, whether it counts or not.
+pub fn plain(token: i64) -> i64 {
+    if counts(token) { token } else { !token }
 }
 
 /// A nonlinearity that works entry by entry.

@@ -27,8 +27,8 @@ pub use mesh::{Axis, Group, GroupId, Mesh, Part, Rank};
 pub use op::Op;
 pub use phases::Begins;
 pub use program::{
-    Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Ordering, Parameter, Plan, Prediction,
-    Reading, Recompute, Role, RolePrediction, Slot, Training, Transfer, TransferKind,
+    Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Ordering, Packing, Parameter, Plan,
+    Prediction, Reading, Recompute, Role, RolePrediction, Slot, Training, Transfer, TransferKind,
 };
 pub use schedule::Schedule;
 pub use tensor::{Dtype, Layout, Layouts, Lives, Tensor, TensorId, View};

@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 use crate::{Axis, GroupId};
 
 pub use crate::attributes::{
-    Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Scores, Split, Tokens,
+    Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Scores, Split, Tokens, counts, plain,
 };
 
 /// One operation with its attributes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
-    /// `() -> ids[B, S]` (i64). Sequence `b` is sample `step * global + micro_batch * (DP * B) + dp * B + b` of the data order.
+    /// `() -> ids[B, S]` (i64), or weights of targets in the type of sums. Sequence `b` is sample `step * global + micro_batch * (DP * B) + dp * B + b` of the data order.
     Tokens {
-        /// Inputs or targets.
+        /// Inputs, targets, or the weights of these.
         which: Tokens,
     },
     /// `(ids[B, S], table[V, H]) -> y[B, S, H]`. With `vocab` set, this rank holds rows `r * V..(r + 1) * V` for its
@@ -187,14 +187,15 @@ pub enum Op {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         vocab: Option<Axis>,
     },
-    /// `(terms[2, B, S]; report[2]) -> ()`: adds `scale / replicas * sum(ln(terms[0]) - terms[1])` to `report[0]`.
+    /// `(terms[2, B, S][, weights[B, S]]; report[2]) -> ()`: adds `scale / replicas * sum(weights * (ln(terms[0]) - terms[1]))` to
+    /// `report[0]`; without weights all of them are 1.
     CrossEntropyLoss {
         /// One over the tokens of the global batch.
         scale: f64,
         /// Ranks that add this same loss.
         replicas: u64,
     },
-    /// `(logits, targets, max, terms) -> dlogits[B, S, V]`: `scale * (softmax - onehot)`.
+    /// `(logits, targets, max, terms[, weights]) -> dlogits[B, S, V]`: `scale * weights * (softmax - onehot)`.
     CrossEntropyBackward {
         /// One over the tokens of the global batch.
         scale: f64,

@@ -378,6 +378,12 @@ pub struct DataPlan {
     /// Seed of that order, where it is not the run's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_seed: Option<u64>,
+    /// How documents become samples.
+    #[serde(default, skip_serializing_if = "Packing::is_usual")]
+    pub packing: Packing,
+    /// Shares of the documents for training, validation and test; none where all are trained on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub split: Vec<f64>,
     /// Hash over the order of all samples of the run, those of all phases; set when the data is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
@@ -405,6 +411,25 @@ impl Ordering {
     }
 }
 
+/// How documents become samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Packing {
+    /// One stream, cut at the length of a sample.
+    #[default]
+    Stream,
+    /// Whole documents as long as another fits; the rest is filled up and does not count.
+    Documents,
+    /// One document a sample.
+    Single,
+}
+
+impl Packing {
+    fn is_usual(&self) -> bool {
+        *self == Packing::default()
+    }
+}
+
 /// How text is read from files of lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
@@ -414,6 +439,16 @@ pub struct Reading {
     pub skip_bad_lines: bool,
     /// Whether the tokenizer's end-of-document token follows each document.
     pub append_eod: bool,
+    /// The key of a line's answer; `text` is then that of its prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+    /// Whether only answers count in the loss.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub answers_only: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Default for Reading {
@@ -422,11 +457,18 @@ impl Default for Reading {
             text: "text".to_owned(),
             skip_bad_lines: false,
             append_eod: false,
+            answer: None,
+            answers_only: false,
         }
     }
 }
 
 impl Reading {
+    /// Sequences of tokens that a document consists of: one, or a prompt and its answer.
+    pub fn sequences(&self) -> usize {
+        if self.answer.is_some() { 2 } else { 1 }
+    }
+
     fn is_usual(&self) -> bool {
         *self == Reading::default()
     }

@@ -8,7 +8,7 @@ mod train;
 
 use pleach_dsl::experiment::Experiment;
 
-pub use data::{is_read, unread};
+pub use data::{is_read, is_weighted, unread};
 
 use crate::graph::beyond::beyond;
 

@@ -143,7 +143,7 @@ fn parts_and_graph_have_the_same_parameters() {
     let mut names = Vec::new();
     for (name, model) in built {
         names.push(name);
-        let graph = transformer::lower(&model, 1, 1.0);
+        let graph = transformer::lower(&model, 1, transformer::Loss::plain(1.0));
         let declared = |block: &pleach_planner::graph::Block| {
             let mut all: Vec<(String, Vec<u64>)> = block
                 .parameters()
@@ -199,7 +199,7 @@ fn the_sample_of_all_kinds_of_layers_is_planned() {
     };
     let plan = program::emit(&experiment, &placement).expect("its sizes divide");
     assert_eq!(verify::verify(&plan, &experiment), Ok(()));
-    let graph = transformer::lower(&experiment.model, 1, 1.0);
+    let graph = transformer::lower(&experiment.model, 1, transformer::Loss::plain(1.0));
     let whole: u64 = plan
         .parameters
         .iter()

@@ -147,5 +147,8 @@ fn phases_are_planned_one_by_one() {
     let refused = |settings: &[(&str, &str)]| refused_in_phases(settings, rows);
     assert_eq!(refused(&[]), Vec::<&str>::new());
     assert_eq!(refused(&[("data.order", "gpt_neox")]), ["data.order"]);
-    assert_eq!(refused(&[("data.pack", "documents")]), ["data.pack"]);
+    assert_eq!(
+        refused(&[("data.eod_mask_loss", "true")]),
+        ["data.eod_mask_loss"]
+    );
 }

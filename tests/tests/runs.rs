@@ -9,6 +9,7 @@ mod runs {
     pub mod export;
     pub mod faults;
     pub mod inputs;
+    pub mod instructions;
     pub mod learning;
     pub mod placements;
     pub mod resume;

@@ -49,6 +49,9 @@ pub struct TextArguments {
     /// Key of the text in a line of JSONL
     #[arg(long, value_name = "KEY", default_value = "text")]
     pub key: String,
+    /// Key of the answer in a line of prompts and answers; --key is then that of the prompt
+    #[arg(long, value_name = "KEY")]
+    pub answer: Option<String>,
     /// What a line does that cannot be read
     #[arg(long, value_enum, value_name = "WHAT", default_value_t)]
     pub bad_lines: BadLines,
@@ -106,6 +109,9 @@ pub struct InspectArguments {
     /// What decodes them, where NAME.json does not say it
     #[arg(long, value_name = "TOKENIZER")]
     pub tokenizer: Option<String>,
+    /// Show which documents `split` holds out: --split 99.5,0.4,0.1
+    #[arg(long, value_name = "SHARES", value_delimiter = ',')]
+    pub split: Vec<f64>,
 }
 
 /// Arguments of `data verify`.

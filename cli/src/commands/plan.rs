@@ -4,6 +4,7 @@ use std::path::Path;
 
 use pleach_plan::{json as plans, text};
 use pleach_planner::cost::Costs;
+use pleach_planner::graph::transformer::{self, Loss};
 use pleach_planner::report::html::{self, Source};
 use pleach_planner::report::why::{Answered, Explained};
 use pleach_planner::report::{Report, screen as screens};
@@ -203,14 +204,11 @@ fn headed(planned: &Planned, number: usize, text: &str) -> String {
 
 /// The differentiated graph of the model, one block after the other.
 fn graphs(planned: &Planned) -> String {
-    let placement = &planned.answer.chosen.placement;
-    let training = &planned.answer.chosen.plan.training;
-    let scale = 1.0 / (training.global_batch * training.sequence) as f64;
-    let model = differentiate::differentiate(graph::transformer::lower(
-        &planned.experiment.model,
-        placement.micro_batch,
-        scale,
-    ));
+    let experiment = &planned.experiment;
+    let micro_batch = planned.answer.chosen.placement.micro_batch;
+    let loss = Loss::of(experiment);
+    let model =
+        differentiate::differentiate(transformer::lower(&experiment.model, micro_batch, loss));
     let block =
         |(block, times): (&graph::Block, u64)| format!("# {times} times\n{}", graph::text(block));
     let blocks: Vec<String> = model.blocks().into_iter().map(block).collect();

@@ -5,25 +5,32 @@
 //! exactly once, in an order that [`Permutation`] computes; `sequential` visits them as they stand. [`neox`] is the order of GPT-NeoX. A sample is
 //! `sequence` tokens and the one after them, so that every token but the first is a target once an epoch.
 
+mod answers;
+mod bins;
 mod deal;
 mod error;
 pub mod neox;
 mod permutation;
 mod phases;
+mod split;
 
 use std::ops::Range;
 
+use pleach_plan::op::{counts, plain};
 use pleach_plan::{DataPlan, Ordering};
 
 pub use deal::Deal;
 pub use error::OrderError;
 pub use permutation::Permutation;
 pub use phases::Phases;
+pub use split::Parts;
 
 use crate::DataError;
 use crate::prepare::Prepared;
 use crate::tokens::TokenFile;
 
+/// What fills a sample up behind its documents: id 0, marked so that it does not count.
+const FILLING: i64 = !0;
 /// So many samples of a run are hashed one by one; what the order is computed from is hashed for longer runs.
 const HASHED: u64 = 1 << 18;
 
@@ -38,8 +45,55 @@ pub struct Part {
     pub fingerprint: String,
     /// Tokens of it that earlier phases of the run read: it goes on behind them.
     pub begins: u64,
+    /// What of it is trained on.
+    pub parts: Parts,
+    /// The bounds of its samples in tokens, where these are whole documents.
+    pub bins: Option<Vec<u64>>,
+    /// Whether every second sequence is an answer, and only these count in the loss.
+    pub answers_only: bool,
     /// Its tokens.
     pub tokens: TokenFile,
+}
+
+impl Part {
+    /// Tokens that are trained on.
+    pub fn trained(&self) -> u64 {
+        self.parts.tokens[0].end
+    }
+
+    /// Samples of one pass: windows that still have a token after them, or stretches of whole documents.
+    fn windows(&self, sequence: u64) -> u64 {
+        match &self.bins {
+            Some(bounds) => bounds.len() as u64 - 1,
+            None => self.trained().saturating_sub(1) / sequence,
+        }
+    }
+
+    /// Where a sample lies.
+    fn span(&self, window: u64, sequence: u64) -> Range<u64> {
+        match &self.bins {
+            Some(bounds) => bounds[window as usize]..bounds[window as usize + 1],
+            None => window * sequence..(window + 1) * sequence + 1,
+        }
+    }
+
+    /// Tokens that so many of its samples read: those of a pass alike, where they are whole documents.
+    fn tokens_of(&self, samples: u64, sequence: u64) -> u64 {
+        let Some(bounds) = &self.bins else {
+            return samples * sequence;
+        };
+        let passes = u128::from(samples) * u128::from(self.trained());
+        u64::try_from(passes / (bounds.len() as u128 - 1)).unwrap_or(u64::MAX)
+    }
+
+    /// Samples that so many tokens read before have taken.
+    fn samples_of(&self, tokens: u64, sequence: u64) -> u64 {
+        let Some(bounds) = &self.bins else {
+            return tokens.div_ceil(sequence);
+        };
+        let samples = u128::from(tokens) * (bounds.len() as u128 - 1);
+        u64::try_from(samples.div_ceil(u128::from(self.trained()))).unwrap_or(u64::MAX)
+    }
 }
 
 /// Where a sample's tokens are, in an order of windows.
@@ -92,10 +146,10 @@ impl Order {
     /// order of GPT-NeoX cannot number.
     pub fn new(draw: Draw, parts: Vec<Part>) -> Result<Order, OrderError> {
         let used = || parts.iter().filter(|part| part.weight[0] > 0);
-        if let Some(part) = used().find(|part| part.tokens.len() <= draw.sequence) {
+        if let Some(part) = used().find(|part| part.windows(draw.sequence) == 0) {
             return Err(OrderError::TooShort {
                 component: part.name.clone(),
-                tokens: part.tokens.len(),
+                tokens: part.trained(),
                 needed: draw.sequence + 1,
             });
         }
@@ -135,13 +189,19 @@ impl Order {
         read: impl Fn(&Part) -> u64,
     ) -> Result<Order, OrderError> {
         data.check(plan)?;
+        let room = draw.sequence + 1;
         let part = |(number, component): (usize, &pleach_plan::Component)| {
+            let tokens = data.tokens(number)?;
+            let parts = Parts::of(&tokens, &plan.split, plan.reading.sequences())?;
             let mut part = Part {
                 name: component.name.clone(),
                 weight: component.weight,
                 fingerprint: data.components[number].fingerprint.clone(),
                 begins: 0,
-                tokens: data.tokens(number)?,
+                bins: bins::bounds(&tokens, &parts, plan.packing, room)?,
+                parts,
+                answers_only: plan.reading.answers_only,
+                tokens,
             };
             part.begins = read(&part);
             Ok(part)
@@ -178,8 +238,9 @@ impl Order {
             return Ok(None);
         };
         let (component, number) = deal.sample(sample).ok_or_else(|| self.beyond(sample))?;
-        let windows = self.windows(component);
-        let number = number + self.parts[component].begins.div_ceil(self.draw.sequence);
+        let (part, sequence) = (&self.parts[component], self.draw.sequence);
+        let windows = part.windows(sequence);
+        let number = number + part.samples_of(part.begins, sequence);
         let (epoch, place) = (number / windows, number % windows);
         let window = match self.draw.ordering {
             Ordering::Sequential => place,
@@ -201,8 +262,8 @@ impl Order {
     /// The run has no such sample, or an index that cannot be believed.
     pub fn spans(&self, sample: u64) -> Result<Spans, OrderError> {
         if let Some(found) = self.window(sample)? {
-            let start = found.window * self.draw.sequence;
-            let span = start..start + self.draw.sequence + 1;
+            let part = &self.parts[found.component];
+            let span = part.span(found.window, self.draw.sequence);
             return Ok((found.component, vec![span]));
         }
         let Places::Neox(dealt) = &self.places else {
@@ -216,7 +277,7 @@ impl Order {
     }
 
     /// Copies a sample's tokens into `tokens`, which has room for the sequence and one more: inputs are all but the
-    /// last, targets all but the first.
+    /// last, targets all but the first. What does not count as a target stands there as its complement ([`counts`]).
     ///
     /// # Errors
     /// The run has no such sample, or the room has another size.
@@ -237,16 +298,34 @@ impl Order {
             let (out, behind) = rest
                 .split_at_mut_checked(length)
                 .ok_or_else(|| room(size))?;
-            if !self.parts[component].tokens.read(span.start, out) {
+            let part = &self.parts[component];
+            if !part.tokens.read(span.start, out) {
                 return Err(room(size));
+            }
+            if part.answers_only {
+                answers::mark(&part.tokens, span.start, out)?;
             }
             rest = behind;
         }
-        if rest.is_empty() {
-            Ok(())
-        } else {
-            Err(room(size))
+        if !rest.is_empty() && self.parts[component].bins.is_none() {
+            return Err(room(size));
         }
+        rest.fill(FILLING);
+        Ok(())
+    }
+
+    /// How many targets of these samples count in the loss.
+    ///
+    /// # Errors
+    /// The run has not so many.
+    pub fn counted(&self, samples: Range<u64>) -> Result<u64, OrderError> {
+        let mut tokens = vec![0; self.draw.sequence as usize + 1];
+        let mut counted = 0;
+        for sample in samples {
+            self.sample(sample, &mut tokens)?;
+            counted += tokens[1..].iter().filter(|&&id| counts(id)).count() as u64;
+        }
+        Ok(counted)
     }
 
     /// The identity of the first `samples` samples: which tokens of which data, in which order. Of a run of more than 262,144 samples
@@ -258,6 +337,12 @@ impl Order {
         let mut hasher = blake3::Hasher::new_derive_key("pleach 2026 data order");
         hasher.update(&self.draw.sequence.to_le_bytes());
         for part in &self.parts {
+            if part.bins.is_some() {
+                hasher.update(b"whole documents");
+            }
+            if part.answers_only {
+                hasher.update(b"answers only");
+            }
             hasher.update(&(part.fingerprint.len() as u64).to_le_bytes());
             hasher.update(part.fingerprint.as_bytes());
         }
@@ -269,8 +354,10 @@ impl Order {
             word(samples);
             word(self.draw.ordering as u64);
             for part in &self.parts {
+                word(part.windows(self.draw.sequence));
                 part.weight.into_iter().for_each(&mut word);
                 word(part.begins);
+                word(part.trained());
             }
         }
         for sample in 0..samples.min(HASHED) {
@@ -295,16 +382,16 @@ impl Order {
     /// # Errors
     /// The run has not so many.
     pub fn unigram_entropy(&self, samples: u64) -> Result<f64, OrderError> {
-        let mut counts = std::collections::BTreeMap::<i64, u64>::new();
+        let mut found = std::collections::BTreeMap::<i64, u64>::new();
         let mut tokens = vec![0; self.draw.sequence as usize + 1];
         for sample in 0..samples {
             self.sample(sample, &mut tokens)?;
             for &target in &tokens[1..] {
-                *counts.entry(target).or_default() += 1;
+                *found.entry(plain(target)).or_default() += 1;
             }
         }
         let total = (samples * self.draw.sequence) as f64;
-        Ok(counts
+        Ok(found
             .values()
             .map(|&count| count as f64 / total)
             .map(|p| -p * libm::log(p))
@@ -314,7 +401,12 @@ impl Order {
     /// How often a component has been read through behind so many of its samples, earlier phases included.
     pub fn epochs(&self, component: usize, samples: u64) -> f64 {
         let part = &self.parts[component];
-        (part.begins + samples * self.draw.sequence) as f64 / part.tokens.len() as f64
+        (part.begins + self.tokens(component, samples)) as f64 / part.trained() as f64
+    }
+
+    /// Tokens that so many samples of a component read, what fills them up left out.
+    pub fn tokens(&self, component: usize, samples: u64) -> u64 {
+        self.parts[component].tokens_of(samples, self.draw.sequence)
     }
 
     fn beyond(&self, sample: u64) -> OrderError {
@@ -322,11 +414,6 @@ impl Order {
             sample,
             total: self.draw.total,
         }
-    }
-
-    /// Windows of a component: whole ones that still have a token after them.
-    fn windows(&self, component: usize) -> u64 {
-        (self.parts[component].tokens.len() - 1) / self.draw.sequence
     }
 }
 

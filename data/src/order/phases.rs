@@ -80,9 +80,10 @@ impl Order {
     fn read_of(&self, other: &Part) -> u64 {
         let same = |part: &Part| part.name == other.name && part.fingerprint == other.fingerprint;
         let counts = self.counts(self.draw.total);
-        let parts = self.parts.iter().zip(counts);
-        let counts = parts.filter(|(part, _)| same(part)).map(|(_, count)| count);
-        counts.sum::<u64>() * self.draw.sequence
+        let parts = self.parts.iter().zip(counts).enumerate();
+        let own = parts.filter(|(_, (part, _))| same(part));
+        own.map(|(number, (_, count))| self.tokens(number, count))
+            .sum()
     }
 }
 

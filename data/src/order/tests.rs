@@ -13,7 +13,7 @@ fn part(folder: &Path, name: &str, weight: [u64; 2], tokens: u64) -> Part {
     let ids: Vec<u32> = (1..=tokens).map(|number| (number % 127) as u32).collect();
     let mut writer = TokenWriter::create(&path, Kind::U8).unwrap();
     writer.ids(&ids, &path).unwrap();
-    let written = writer.finish().unwrap();
+    let written = writer.finish(1).unwrap();
     assert_eq!(written.place.tokens, tokens);
     let tokens = TokenFile::open(&path).unwrap();
     Part {
@@ -21,6 +21,9 @@ fn part(folder: &Path, name: &str, weight: [u64; 2], tokens: u64) -> Part {
         weight,
         fingerprint: written.fingerprint,
         begins: 0,
+        parts: Parts::of(&tokens, &[], 1).unwrap(),
+        bins: None,
+        answers_only: false,
         tokens,
     }
 }
@@ -191,13 +194,17 @@ fn neox(folder: &Path, weights: &[[u64; 2]], seed: u64, total: u64) -> Result<Or
                 .collect();
             writer.ids(&ids, &path).unwrap();
         }
-        let written = writer.finish().unwrap();
+        let written = writer.finish(1).unwrap();
+        let tokens = TokenFile::open(&path).unwrap();
         Part {
             name: format!("part {number}"),
             weight,
             fingerprint: written.fingerprint,
             begins: 0,
-            tokens: TokenFile::open(&path).unwrap(),
+            parts: Parts::of(&tokens, &[], 1).unwrap(),
+            bins: None,
+            answers_only: false,
+            tokens,
         }
     };
     let parts = weights.iter().enumerate().map(part).collect();

@@ -116,7 +116,7 @@ impl Growing {
     }
 
     fn finish(self, globs: &[String]) -> Result<PreparedComponent, DataError> {
-        let written = self.writer.finish()?;
+        let written = self.writer.finish(1)?;
         if written.place.sequences == 0 {
             return Err(DataError::Empty {
                 component: self.name,

@@ -158,6 +158,9 @@ fn key(data: &DataPlan, tokenizer: &Tokenizer, origins: &[Origin]) -> Result<Str
     part(&RULES.to_le_bytes());
     part(tokenizer.fingerprint().as_bytes());
     part(data.reading.text.as_bytes());
+    if let Some(answer) = &data.reading.answer {
+        part(answer.as_bytes());
+    }
     part(&[
         u8::from(data.reading.skip_bad_lines),
         u8::from(data.reading.append_eod),
@@ -202,6 +205,7 @@ fn made(
         tokenizer_name: data.tokenizer.clone(),
         fields: Fields {
             text: data.reading.text.clone(),
+            answer: data.reading.answer.clone(),
         },
         skip_bad_lines: data.reading.skip_bad_lines,
         threads: std::thread::available_parallelism().map_or(1, |count| count.get()),

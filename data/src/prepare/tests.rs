@@ -7,6 +7,7 @@ use pleach_plan::{Component, DataPlan};
 
 use super::cargo::Package;
 use super::*;
+use crate::order::{Draw, Order};
 use crate::tokens::{Kind, TokenWriter};
 
 fn plan(components: &[(&str, &[&str])]) -> DataPlan {
@@ -27,6 +28,8 @@ fn plan(components: &[(&str, &[&str])]) -> DataPlan {
         reading: pleach_plan::Reading::default(),
         ordering: pleach_plan::Ordering::default(),
         order_seed: None,
+        packing: pleach_plan::Packing::default(),
+        split: Vec::new(),
         order: None,
         unread: Vec::new(),
     }
@@ -220,7 +223,7 @@ fn own(folder: &Path) -> DataPlan {
     let path = folder.join("ready.bin");
     let mut writer = TokenWriter::create(&path, Kind::U16).unwrap();
     writer.ids(&[7, 8, 999], &path).unwrap();
-    writer.finish().unwrap();
+    writer.finish(1).unwrap();
     data
 }
 
@@ -253,6 +256,57 @@ fn files_of_ones_own_are_tokenized_once_and_token_files_read_where_they_lie() {
     assert!(
         error.contains("`ready` has the id 999") && error.contains("ids 0 to 998"),
         "{error}"
+    );
+}
+
+#[test]
+fn prompts_and_answers_are_two_sequences_each_and_only_answers_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut data = plan(&[("asked", &[])]);
+    data.source = "file:asked.jsonl".into();
+    data.reading.text = "question".into();
+    data.reading.answer = Some("reply".into());
+    data.reading.answers_only = true;
+    let lines = "{\"question\": \"one?\", \"reply\": \"1\"}\n{\"reply\": \"22\", \"question\": \"\"}\n\
+                 {\"question\": \"three?\", \"reply\": \"\"}\n";
+    let path = folder.path().join("asked.jsonl");
+    fs::write(&path, lines).unwrap();
+    let build = |data: &DataPlan| build(data, folder.path(), &folder.path().join("cache"));
+    let prepared = build(&data).unwrap();
+    let asked = &prepared.components[0];
+    assert_eq!((asked.documents, asked.tokens), (3, 16));
+    let file = prepared.tokens(0).unwrap();
+    let lengths = [4, 2, 0, 3, 6, 1];
+    assert_eq!(file.lengths().unwrap(), lengths);
+    let draw = Draw {
+        ordering: pleach_plan::Ordering::Sequential,
+        seed: 1,
+        sequence: 15,
+        total: 1,
+    };
+    let order = Order::of(&data, draw, &prepared).unwrap();
+    let mut tokens = [0; 16];
+    order.sample(0, &mut tokens).unwrap();
+    let marked: String = tokens
+        .iter()
+        .map(|&it| if it < 0 { '-' } else { 'a' })
+        .collect();
+    assert_eq!(marked, "----aaaaa------a");
+    assert_eq!(order.counted(0..1).unwrap(), 6);
+
+    fs::write(&path, format!("{lines}{{\"question\": \"four?\"}}\n")).unwrap();
+    let error = build(&data).unwrap_err().to_string();
+    assert!(
+        error.contains("asked.jsonl:4") && error.contains("key"),
+        "{error}"
+    );
+    data.source = "file:asked.txt".into();
+    fs::write(folder.path().join("asked.txt"), "no lines").unwrap();
+    assert!(
+        build(&data)
+            .unwrap_err()
+            .to_string()
+            .contains("no JSON object")
     );
 }
 

@@ -41,8 +41,10 @@ impl fmt::Display for Fault {
 /// Where documents stand in records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fields {
-    /// The key of a line's text.
+    /// The key of a line's text; with an answer that of its prompt.
     pub text: String,
+    /// The key of a line's answer, where lines hold prompts and answers.
+    pub answer: Option<String>,
 }
 
 impl Fields {
@@ -55,19 +57,39 @@ impl Fields {
         match form {
             Form::Text => Ok(Some(Cow::Borrowed(whole))),
             Form::Lines if whole.trim().is_empty() => Ok(None),
-            Form::Lines => self.of_line(whole).map(Some),
+            Form::Lines => of_line(&self.text, whole).map(Some),
         }
     }
 
-    fn of_line<'r>(&self, line: &'r str) -> Result<Cow<'r, str>, Fault> {
-        let mut reader = serde_json::Deserializer::from_str(line);
-        let found = Field(&self.text).deserialize(&mut reader);
-        let found = found.and_then(|found| reader.end().map(|()| found));
-        match found.map_err(|_| Fault::NotJson)? {
-            Found::Text(text) => Ok(text),
-            Found::Other => Err(Fault::NoString),
-            Found::Nothing => Err(Fault::NoKey),
+    /// The answer of a record that has a text; none where records have none.
+    ///
+    /// # Errors
+    /// What is wrong with it; a text that is no line has no answer.
+    pub fn answer<'r>(&self, form: Form, raw: &'r [u8]) -> Result<Option<Cow<'r, str>>, Fault> {
+        let Some(key) = &self.answer else {
+            return Ok(None);
+        };
+        let whole = std::str::from_utf8(raw).map_err(|_| Fault::NotUtf8)?;
+        match form {
+            Form::Text => Err(Fault::NotJson),
+            Form::Lines => of_line(key, whole).map(Some),
         }
+    }
+
+    /// Sequences of tokens that a record becomes: a document, or a prompt and its answer.
+    pub fn sequences(&self) -> u64 {
+        if self.answer.is_some() { 2 } else { 1 }
+    }
+}
+
+fn of_line<'r>(key: &str, line: &'r str) -> Result<Cow<'r, str>, Fault> {
+    let mut reader = serde_json::Deserializer::from_str(line);
+    let found = Field(key).deserialize(&mut reader);
+    let found = found.and_then(|found| reader.end().map(|()| found));
+    match found.map_err(|_| Fault::NotJson)? {
+        Found::Text(text) => Ok(text),
+        Found::Other => Err(Fault::NoString),
+        Found::Nothing => Err(Fault::NoKey),
     }
 }
 
@@ -130,6 +152,7 @@ mod tests {
     fn text(line: &str) -> Result<Option<String>, Fault> {
         let fields = Fields {
             text: "text".into(),
+            answer: None,
         };
         let found = fields.text(Form::Lines, line.as_bytes());
         found.map(|text| text.map(Cow::into_owned))
@@ -160,6 +183,7 @@ mod tests {
         }
         let fields = Fields {
             text: "text".into(),
+            answer: None,
         };
         assert_eq!(
             fields.text(Form::Lines, b"{\"text\": \"\xff\"}"),

@@ -176,7 +176,7 @@ proptest! {
         if let (Ok((found, _)), "jsonl") = (found, ending) {
             prop_assert!(found.len() == count || found.len() == count + 1);
         }
-        let fields = Fields { text: "text".into() };
+        let fields = Fields { text: "text".into(), answer: None };
         for line in text.split(|&byte| byte == b'\n') {
             let _ = fields.text(Form::Lines, line);
         }

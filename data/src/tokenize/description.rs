@@ -19,7 +19,7 @@ const PLACES: usize = 10;
 pub struct Description {
     /// The version of this form.
     pub schema: u32,
-    /// Documents, which are the index's sequences.
+    /// Documents: sequences of the index, or pairs of them where lines hold prompts and answers.
     pub documents: u64,
     /// Tokens.
     pub tokens: u64,
@@ -35,6 +35,9 @@ pub struct Description {
     pub largest_id: Option<u32>,
     /// The key of a line's text.
     pub text_key: String,
+    /// The key of a line's answer; the other one is then that of its prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_key: Option<String>,
     /// NULs that were left out because id 0 ends documents.
     pub skipped_nuls: u64,
     /// Documents without any text.

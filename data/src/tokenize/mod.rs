@@ -96,7 +96,7 @@ pub fn run(job: &Job, tell: &mut dyn FnMut(&Progress)) -> Result<Done, DataError
     let resumed = state.place.sequences;
     if !partial.join("tokens.json").exists() {
         write(job, &partial, &mut state, &mut writer, tell)?;
-        let written = writer.finish()?;
+        let written = writer.finish(job.fields.sequences())?;
         let index = hash_of(&partial.join("tokens.idx"))?;
         let description = state.describe(job, &identity, &written, index);
         let text =
@@ -137,6 +137,9 @@ fn identity(job: &Job) -> String {
             .to_le_bytes(),
     );
     part(job.fields.text.as_bytes());
+    if let Some(answer) = &job.fields.answer {
+        part(answer.as_bytes());
+    }
     part(&[u8::from(job.skip_bad_lines)]);
     for input in &job.inputs {
         part(input.path.as_os_str().as_encoded_bytes());

@@ -26,13 +26,15 @@ pub(super) struct Encoder {
     pub skip_bad_lines: bool,
 }
 
-/// A document in a batch.
+/// A document in a batch, or one of the sequences that it consists of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Document {
     /// Where its bytes end.
     pub end: usize,
     /// Its file.
     pub file: usize,
+    /// Whether a document begins with it.
+    pub begins: bool,
 }
 
 /// A batch as it is stored.
@@ -123,10 +125,17 @@ impl Encoder {
         let mut ids = Vec::new();
         for raw in &batch.records {
             let input = &self.inputs[raw.file];
-            let text = raw.bytes.clone();
-            let text = text.and_then(|range| self.fields.text(input.form, &batch.bytes[range]));
+            let bytes = raw.bytes.clone().map(|range| &batch.bytes[range]);
+            let text = bytes.and_then(|bytes| {
+                let text = self.fields.text(input.form, bytes)?;
+                let answer = text.as_ref().map(|_| self.fields.answer(input.form, bytes));
+                Ok(text.zip(answer.transpose()?))
+            });
             match text {
-                Ok(Some(text)) => self.document(&text, raw, &mut ids, &mut encoded)?,
+                Ok(Some((text, None))) => self.document(&text, raw, &mut ids, &mut encoded)?,
+                Ok(Some((prompt, Some(answer)))) => {
+                    self.instruction([&prompt, &answer], raw, &mut ids, &mut encoded)?;
+                }
                 Ok(None) => {}
                 Err(fault) if self.skip_bad_lines => encoded.faults.push((fault, self.at(raw))),
                 Err(fault) => {
@@ -155,10 +164,44 @@ impl Encoder {
             encoded.empty += 1;
             return Ok(());
         }
+        self.store(ids, raw, true, encoded)
+    }
+
+    /// A prompt and its answer, each a sequence of its own, whatever is in it; what ends a document stands behind the answer.
+    fn instruction(
+        &self,
+        texts: [&str; 2],
+        raw: &Raw,
+        ids: &mut Vec<u32>,
+        encoded: &mut Encoded,
+    ) -> Result<(), DataError> {
+        if texts == [""; 2] {
+            encoded.empty += 1;
+            return Ok(());
+        }
+        for (number, text) in texts.into_iter().enumerate() {
+            ids.clear();
+            let made = self.tokenizer.part(text, ids);
+            let at = || self.at(raw);
+            encoded.nuls += made.map_err(|reason| DataError::Encode { at: at(), reason })?;
+            ids.extend(self.tokenizer.end().filter(|_| number == 1));
+            self.store(ids, raw, number == 0, encoded)?;
+        }
+        Ok(())
+    }
+
+    /// Stores a sequence.
+    fn store(
+        &self,
+        ids: &[u32],
+        raw: &Raw,
+        begins: bool,
+        encoded: &mut Encoded,
+    ) -> Result<(), DataError> {
         let kind = self.tokenizer.kind();
         for &id in ids.iter() {
             if !kind.encode(id, &mut encoded.stored) {
-                let path = at().path;
+                let path = self.at(raw).path;
                 return Err(DataError::IdTooLarge { path, id, kind });
             }
         }
@@ -166,6 +209,7 @@ impl Encoder {
         encoded.documents.push(Document {
             end: encoded.stored.len(),
             file: raw.file,
+            begins,
         });
         Ok(())
     }

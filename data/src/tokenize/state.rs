@@ -75,7 +75,7 @@ impl State {
         for document in &encoded.documents {
             let stored = &encoded.stored[start..document.end];
             writer.sequence(stored, &inputs[document.file].path)?;
-            self.files[document.file].1 += 1;
+            self.files[document.file].1 += u64::from(document.begins);
             start = document.end;
         }
         for (fault, at) in &encoded.faults {
@@ -108,7 +108,7 @@ impl State {
         };
         Description {
             schema: SCHEMA,
-            documents: written.place.sequences,
+            documents: written.place.sequences / job.fields.sequences(),
             tokens: written.place.tokens,
             kind: job.tokenizer.kind().to_string(),
             fingerprint: written.fingerprint.clone(),
@@ -121,6 +121,7 @@ impl State {
             },
             largest_id: self.largest_id,
             text_key: job.fields.text.clone(),
+            answer_key: job.fields.answer.clone(),
             skipped_nuls: self.nuls,
             skipped_empty: self.empty,
             skipped: self.skipped.clone(),

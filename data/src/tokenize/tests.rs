@@ -40,6 +40,7 @@ fn job(folder: &Path, out: &str, threads: usize) -> Job {
         tokenizer_name: "characters".into(),
         fields: Fields {
             text: "text".into(),
+            answer: None,
         },
         skip_bad_lines: false,
         threads,

@@ -177,6 +177,19 @@ impl Tokenizer {
     /// What the tokenizer cannot do with the text.
     pub fn document(&self, text: &str, out: &mut Vec<u32>) -> Result<u64, String> {
         let before = out.len();
+        let nuls = self.part(text, out)?;
+        if out.len() > before {
+            out.extend(self.end);
+        }
+        Ok(nuls)
+    }
+
+    /// The same of a part of a document, which nothing ends.
+    ///
+    /// # Errors
+    /// What the tokenizer cannot do with the text.
+    pub fn part(&self, text: &str, out: &mut Vec<u32>) -> Result<u64, String> {
+        let before = out.len();
         let nuls = match &self.means {
             Means::Bytes => {
                 out.extend(text.bytes().filter(|&byte| byte != 0).map(u32::from));
@@ -193,9 +206,6 @@ impl Tokenizer {
                 0
             }
         };
-        if out.len() > before {
-            out.extend(self.end);
-        }
         Ok(nuls as u64)
     }
 

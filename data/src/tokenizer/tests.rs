@@ -41,6 +41,7 @@ fn trained(folder: &Path, size: u64) -> PathBuf {
         from: vec![folder.join("a.txt"), folder.join("b.jsonl")],
         fields: Fields {
             text: "text".into(),
+            answer: None,
         },
         size,
         skip_bad_lines: false,
@@ -189,6 +190,7 @@ fn what_is_no_tokenizer_is_said() {
         from: vec![folder.path().join("tokenizer.json")],
         fields: Fields {
             text: "text".into(),
+            answer: None,
         },
         size: 280,
         skip_bad_lines: false,

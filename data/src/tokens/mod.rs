@@ -116,6 +116,22 @@ impl TokenFile {
         Some(start..start + length)
     }
 
+    /// The sequence that a token belongs to; none beyond the end, or where entries cannot be.
+    pub fn sequence_of(&self, token: u64) -> Option<usize> {
+        let begins = |number: usize| self.sequence(number).map(|place| place.start);
+        let (mut low, mut high) = (0, self.sequences());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if begins(middle)? <= token {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let last = low.checked_sub(1)?;
+        self.sequence(last)?.contains(&token).then_some(last)
+    }
+
     /// Tokens of each sequence.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ fn write(path: &Path, kind: Kind, sequences: &[&[u32]]) -> Written {
     for ids in sequences {
         writer.ids(ids, path).unwrap();
     }
-    writer.finish().unwrap()
+    writer.finish(1).unwrap()
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn writing_goes_on_where_it_was_synced() {
     let mut writer = TokenWriter::resume(&cut, Kind::U16, place).unwrap();
     writer.ids(&[3], &cut).unwrap();
     writer.ids(&[4, 5, 6], &cut).unwrap();
-    assert_eq!(writer.finish().unwrap(), written);
+    assert_eq!(writer.finish(1).unwrap(), written);
     for ending in ["bin", "idx"] {
         let [one, other] = [&whole, &cut].map(|path| fs::read(path.with_extension(ending)));
         assert_eq!(one.unwrap(), other.unwrap());
@@ -266,7 +266,7 @@ fn what_was_read_is_let_go() {
     for _ in 0..64 {
         writer.sequence(&vec![7; 1 << 20], &path).unwrap();
     }
-    writer.finish().unwrap();
+    writer.finish(1).unwrap();
     let file = TokenFile::open(&path).unwrap();
     let mut ids = [0; 300];
     for sample in 0..4000u64 {

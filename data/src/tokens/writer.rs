@@ -138,13 +138,13 @@ impl TokenWriter {
         Ok(self.place)
     }
 
-    /// Ends the `.bin` and writes the `.idx`.
+    /// Ends the `.bin` and writes the `.idx`, in which each document consists of so many sequences.
     ///
     /// # Errors
     /// The system's.
-    pub fn finish(mut self) -> Result<Written, DataError> {
+    pub fn finish(mut self, each: u64) -> Result<Written, DataError> {
         self.sync()?;
-        self.write_index()?;
+        self.write_index(each.max(1))?;
         let lengths = lengths_of(&self.path);
         fs::remove_file(&lengths).at("delete", &lengths)?;
         Ok(Written {
@@ -153,8 +153,8 @@ impl TokenWriter {
         })
     }
 
-    /// One sequence for each document, so document boundaries are `0, 1, 2, …`.
-    fn write_index(&self) -> Result<(), FileError> {
+    /// Document boundaries are `0, 1, 2, …` for one sequence each, `0, 2, 4, …` for two.
+    fn write_index(&self, each: u64) -> Result<(), FileError> {
         let path = self.path.with_extension("idx");
         let lengths = lengths_of(&self.path);
         let read = || {
@@ -165,7 +165,7 @@ impl TokenWriter {
         let mut file = BufWriter::with_capacity(BUFFER, File::create(&path).at("create", &path)?);
         let (mut first, mut second) = (read()?, read()?);
         let mut write = || {
-            file.write_all(&self.header())?;
+            file.write_all(&self.header(each))?;
             std::io::copy(&mut first, &mut file)?;
             let mut start = 0i64;
             let mut length = [0; 4];
@@ -174,8 +174,8 @@ impl TokenWriter {
                 second.read_exact(&mut length)?;
                 start += i64::from(i32::from_le_bytes(length)) * self.kind.bytes() as i64;
             }
-            for boundary in 0..=self.place.sequences {
-                file.write_all(&boundary.to_le_bytes())?;
+            for document in 0..=self.place.sequences / each {
+                file.write_all(&(document * each).to_le_bytes())?;
             }
             file.flush()?;
             file.get_ref().sync_all()
@@ -183,13 +183,13 @@ impl TokenWriter {
         write().at("write", &path)
     }
 
-    fn header(&self) -> Vec<u8> {
+    fn header(&self, each: u64) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER);
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_le_bytes());
         bytes.push(self.code);
         bytes.extend(self.place.sequences.to_le_bytes());
-        bytes.extend((self.place.sequences + 1).to_le_bytes());
+        bytes.extend((self.place.sequences / each + 1).to_le_bytes());
         bytes
     }
 }

@@ -74,6 +74,8 @@ impl Case {
                 first: 0,
                 sequences: 1,
                 positions,
+                step: [0, 1],
+                weights: Dtype::F32,
             },
             update: adam_w::Step {
                 number: 0,

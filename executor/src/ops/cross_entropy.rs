@@ -47,12 +47,21 @@ pub fn terms(logits: &Tensor, targets: &Tensor, max: &Tensor, first: i64) -> Res
     result.f_view(dims.as_slice())
 }
 
-/// Adds `scale / replicas * sum(ln(terms[0]) - terms[1])` to `report[0]`.
-pub fn loss(terms: &Tensor, report: &Tensor, scale: f64, replicas: u64) -> Result<()> {
-    let losses = terms
+/// Adds `scale / replicas * sum(weights * (ln(terms[0]) - terms[1]))` to `report[0]`.
+pub fn loss(
+    terms: &Tensor,
+    weights: Option<&Tensor>,
+    report: &Tensor,
+    scale: f64,
+    replicas: u64,
+) -> Result<()> {
+    let mut losses = terms
         .f_select(0, 0)?
         .f_log()?
         .f_sub(&terms.f_select(0, 1)?)?;
+    if let Some(weights) = weights {
+        losses = losses.f_mul_(weights)?;
+    }
     let sum = losses.f_sum(Kind::Double)?.f_double_value(&[])?;
     report
         .f_select(0, 0)?
@@ -60,11 +69,12 @@ pub fn loss(terms: &Tensor, report: &Tensor, scale: f64, replicas: u64) -> Resul
         .map(drop)
 }
 
-/// `scale * (softmax - onehot)`, in the storage of `logits` where that ends here and has the type to compute in.
+/// `scale * weights * (softmax - onehot)`, in the storage of `logits` where that ends here and has the type to compute in.
 pub fn backward(
     logits: &Tensor,
     targets: &Tensor,
     statistics: [&Tensor; 2],
+    weights: Option<&Tensor>,
     scale: f64,
     first: i64,
     ends: bool,
@@ -77,17 +87,24 @@ pub fn backward(
     } else {
         logits.f_sub(&max)?
     };
-    let factor = terms
+    let mut factor = terms
         .f_select(0, 0)?
         .f_reciprocal()?
         .f_mul_scalar(scale)?
         .f_unsqueeze(-1)?;
+    let weights = weights.map(|weights| weights.f_unsqueeze(-1)).transpose()?;
+    if let Some(weights) = &weights {
+        factor = factor.f_mul_(weights)?;
+    }
     let gradient = shifted.shallow_clone().f_exp_()?.f_mul_(&factor)?;
     let own = Own::of(&targets.f_unsqueeze(-1)?, first, width(logits))?;
-    let less = own
+    let mut less = own
         .inside
         .f_to_kind(gradient.kind())?
         .f_mul_scalar(-scale)?;
+    if let Some(weights) = &weights {
+        less = less.f_mul_(weights)?;
+    }
     gradient
         .shallow_clone()
         .f_scatter_add_(-1, &own.rows, &less)?

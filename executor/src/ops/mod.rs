@@ -300,15 +300,23 @@ fn run_rest(
             max,
             context.first_row(*vocab, width(logits)),
         )?),
-        (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => {
-            none(cross_entropy::loss(terms, report, *scale, *replicas)?)
+        (Op::CrossEntropyLoss { scale, replicas }, [terms, weights @ ..], [report]) => {
+            let weights = weights.first().copied();
+            none(cross_entropy::loss(
+                terms, weights, report, *scale, *replicas,
+            )?)
         }
-        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => {
+        (
+            Op::CrossEntropyBackward { scale, vocab },
+            [logits, targets, max, terms, weights @ ..],
+            [],
+        ) => {
             let first = context.first_row(*vocab, width(logits));
             one(cross_entropy::backward(
                 logits,
                 targets,
                 [max, terms],
+                weights.first().copied(),
                 *scale,
                 first,
                 ends(0),

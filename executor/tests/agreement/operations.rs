@@ -61,6 +61,8 @@ fn worked(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Tensor> {
             first: 0,
             sequences: B as u64,
             positions: S as u64,
+            step: [0, B as u64],
+            weights: Dtype::F64,
         },
         update: adam_w::Step {
             number: 0,

@@ -177,7 +177,7 @@ fn prepare(folder: &Path) {
         let tokens: Vec<u8> = tokens.chain([0]).collect();
         writer.sequence(&tokens, folder).unwrap();
     }
-    let written = writer.finish().unwrap();
+    let written = writer.finish(1).unwrap();
     let description = json!({
         "schema": 2, "source": "none", "components": [{
             "name": "text", "files": ["*"], "documents": written.place.sequences, "tokens": written.place.tokens,

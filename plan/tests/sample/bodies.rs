@@ -13,6 +13,9 @@ impl Builder {
         for name in ["ids", "target_ids", "max", "largest"] {
             self.local(name, &[b, S], whole);
         }
+        if self.shape.weighted {
+            self.local("weights", &[b, S], whole);
+        }
         for name in "x y out dy dx dsum dhead".split(' ') {
             self.local(name, &[b, S, H], whole);
         }
@@ -127,7 +130,10 @@ impl Builder {
             group: GroupId(0),
             reduce: Reduce::Max,
         };
-        let code = vec![
+        // Weights, where there are any, are kept for backward beside the other statistics.
+        let weights = if self.shape.weighted { " weights" } else { "" };
+        let kept = format!("logits target_ids largest sums{weights}");
+        let mut code = vec![
             self.instr(
                 Op::Tokens {
                     which: Tokens::Targets,
@@ -142,20 +148,31 @@ impl Builder {
                 "logits target_ids largest > terms",
             ),
             self.instr(sum.clone(), "terms > sums / terms"),
-            self.instr(Op::CrossEntropyLoss { scale, replicas }, "sums ; report"),
         ];
+        if self.shape.weighted {
+            let which = Tokens::Weights;
+            code.push(self.instr(Op::Tokens { which }, "> weights"));
+        }
+        code.push(self.instr(
+            Op::CrossEntropyLoss { scale, replicas },
+            &format!("sums{weights} ; report"),
+        ));
         self.body(
             "head.forward",
             BodyKind::Forward,
             "head",
             ["x", ""],
-            ["", "x logits target_ids largest sums"],
+            ["", &format!("x {kept}")],
             code,
         );
+        self.head_backward(scale, vocab, sum, &kept);
+    }
+
+    fn head_backward(&mut self, scale: f64, vocab: Option<Axis>, sum: Op, kept: &str) {
         let code = vec![
             self.instr(
                 Op::CrossEntropyBackward { scale, vocab },
-                "logits target_ids largest sums > dlogits / logits target_ids largest sums",
+                &format!("{kept} > dlogits / {kept}"),
             ),
             self.instr(
                 Op::LinearBackwardWeight {},
@@ -172,7 +189,7 @@ impl Builder {
             BodyKind::Backward,
             "head",
             ["", "dhead"],
-            ["x logits target_ids largest sums", ""],
+            [&format!("x {kept}"), ""],
             code,
         );
     }

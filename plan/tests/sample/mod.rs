@@ -21,6 +21,8 @@ pub struct Shape {
     pub micro_batch: u64,
     pub micro_steps: u32,
     pub layers: u32,
+    /// Whether targets have weights.
+    pub weighted: bool,
 }
 
 /// One rank does everything.
@@ -32,6 +34,7 @@ pub const ONE: Shape = Shape {
     micro_batch: 4,
     micro_steps: 2,
     layers: 2,
+    weighted: false,
 };
 
 const S: u64 = 3;
@@ -143,6 +146,8 @@ fn data() -> DataPlan {
         reading: Reading::default(),
         ordering: Ordering::default(),
         order_seed: None,
+        packing: Packing::default(),
+        split: Vec::new(),
         order: None,
         unread: Vec::new(),
     }

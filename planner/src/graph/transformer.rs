@@ -2,12 +2,13 @@
 //!
 //! In comes the experiment's model with the size of a micro-batch, out come the forward operations of embedding, layer and head.
 
-use pleach_dsl::experiment::{Model, Norm};
+use pleach_dsl::experiment::{Experiment, Model, Norm};
 use pleach_plan::op::Tokens;
 use pleach_plan::{Init, Op};
 
 use super::layer::layer;
 use super::{Block, Dim, Kind, ModelGraph, ValueId, weights};
+use crate::support;
 
 /// Named sizes of a model and its micro-batch.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +41,37 @@ impl Sizes {
     }
 }
 
+/// How the loss of a step is made from its targets.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    /// One over the tokens of the global batch.
+    pub scale: f64,
+    /// Whether targets have weights: those that do not count have none.
+    pub is_weighted: bool,
+}
+
+impl Loss {
+    /// The loss that an experiment asks for.
+    pub fn of(experiment: &Experiment) -> Loss {
+        let tokens = experiment.train.global_batch * experiment.model.context;
+        Loss {
+            scale: 1.0 / tokens as f64,
+            is_weighted: support::is_weighted(&experiment.data),
+        }
+    }
+
+    /// All targets count, with this factor.
+    pub fn plain(scale: f64) -> Loss {
+        Loss {
+            scale,
+            is_weighted: false,
+        }
+    }
+}
+
 /// The forward graph of a model.
-pub fn lower(model: &Model, micro_batch: u64, scale: f64) -> ModelGraph {
+pub fn lower(model: &Model, micro_batch: u64, loss: Loss) -> ModelGraph {
+    let scale = loss.scale;
     let order = model.order.clone();
     let sizes = Sizes::of(model, micro_batch);
     let others = model.kinds.iter().enumerate().skip(1);
@@ -56,7 +86,7 @@ pub fn lower(model: &Model, micro_batch: u64, scale: f64) -> ModelGraph {
             .collect(),
         stores: stores(model),
         order,
-        head: head(model, &sizes, scale),
+        head: head(model, &sizes, loss),
     }
 }
 
@@ -125,7 +155,7 @@ fn positioned(block: &mut Block, model: &Model, sizes: &Sizes, input: ValueId) -
     block.forward(op, &[input, table], "positioned", &dims)
 }
 
-fn head(model: &Model, sizes: &Sizes, scale: f64) -> Block {
+fn head(model: &Model, sizes: &Sizes, loss: Loss) -> Block {
     let mut block = Block::new("head");
     let input = block.declare("input", &sizes.rows(sizes.hidden), Kind::Activation);
     block.input = Some(input);
@@ -145,15 +175,7 @@ fn head(model: &Model, sizes: &Sizes, scale: f64) -> Block {
         &sizes.rows(sizes.vocab),
     );
     let logits = bent(&mut block, model, sizes, logits);
-    let targets = block.declare("targets", &[sizes.batch, sizes.sequence], Kind::Ids);
-    block.forward_into(
-        Op::Tokens {
-            which: Tokens::Targets,
-        },
-        &[],
-        &[],
-        &[targets],
-    );
+    let targets = of_data(&mut block, sizes, "targets", Tokens::Targets);
     let max = block.declare("max", &[sizes.batch, sizes.sequence], Kind::Statistic);
     block.forward_into(Op::CrossEntropyMax {}, &[logits], &[], &[max]);
     let pair = Dim {
@@ -172,13 +194,29 @@ fn head(model: &Model, sizes: &Sizes, scale: f64) -> Block {
         &[terms],
     );
     let report = block.declare("report", &[pair], Kind::Report);
+    let weights = loss
+        .is_weighted
+        .then(|| of_data(&mut block, sizes, "weights", Tokens::Weights));
+    let ins: Vec<ValueId> = [terms].into_iter().chain(weights).collect();
+    let (scale, replicas) = (loss.scale, 1);
     block.forward_into(
-        Op::CrossEntropyLoss { scale, replicas: 1 },
-        &[terms],
+        Op::CrossEntropyLoss { scale, replicas },
+        &ins,
         &[report],
         &[],
     );
     block
+}
+
+/// What the data says of each position.
+fn of_data(block: &mut Block, sizes: &Sizes, name: &str, which: Tokens) -> ValueId {
+    let kind = match which {
+        Tokens::Weights => Kind::Statistic,
+        Tokens::Inputs | Tokens::Targets => Kind::Ids,
+    };
+    let value = block.declare(name, &[sizes.batch, sizes.sequence], kind);
+    block.forward_into(Op::Tokens { which }, &[], &[], &[value]);
+    value
 }
 
 /// Logits with their bias and below their limit, where the head has these.

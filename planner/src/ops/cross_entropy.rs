@@ -11,7 +11,7 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
     let Op::CrossEntropyLoss { scale, .. } = node.op else {
         return;
     };
-    let terms = node.ins[0];
+    let (terms, weights) = (node.ins[0], &node.ins[1..]);
     let producer = tape
         .block
         .producer(terms)
@@ -19,9 +19,10 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
     let [logits, targets, max] = tape.block.graph[producer].ins[..] else {
         return;
     };
+    let ins = [&[logits, targets, max, terms][..], weights].concat();
     tape.back(
         Op::CrossEntropyBackward { scale, vocab: None },
-        &[logits, targets, max, terms],
+        &ins,
         logits,
     );
 }
@@ -43,14 +44,16 @@ pub fn terms_strategies() -> Vec<Strategy> {
 }
 
 /// Every rank adds its share of the same loss.
-pub fn loss_strategies() -> Vec<Strategy> {
-    vec![Strategy::new(&[R], &[P], &[])]
+pub fn loss_strategies(operands: usize) -> Vec<Strategy> {
+    vec![Strategy::new(&[R; 2][..operands], &[P], &[])]
 }
 
 /// Whole, or rows split.
-pub fn backward_strategies() -> Vec<Strategy> {
+pub fn backward_strategies(operands: usize) -> Vec<Strategy> {
+    let mut split = vec![R; operands];
+    split[0] = shard(2);
     vec![
-        Strategy::new(&[R; 4], &[], &[R]),
-        Strategy::new(&[shard(2), R, R, R], &[], &[shard(2)]),
+        Strategy::new(&vec![R; operands], &[], &[R]),
+        Strategy::new(&split, &[], &[shard(2)]),
     ]
 }

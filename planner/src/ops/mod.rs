@@ -130,8 +130,8 @@ pub fn strategies(node: &Node, block: &Block) -> Vec<Strategy> {
         Op::ScanBackward {} => scan::backward_strategies(),
         Op::CrossEntropyMax {} => cross_entropy::max_strategies(),
         Op::CrossEntropyTerms { .. } => cross_entropy::terms_strategies(),
-        Op::CrossEntropyLoss { .. } => cross_entropy::loss_strategies(),
-        Op::CrossEntropyBackward { .. } => cross_entropy::backward_strategies(),
+        Op::CrossEntropyLoss { .. } => cross_entropy::loss_strategies(node.ins.len()),
+        Op::CrossEntropyBackward { .. } => cross_entropy::backward_strategies(node.ins.len()),
         _ => Vec::new(),
     }
 }

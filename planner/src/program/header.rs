@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use pleach_dsl::experiment::{Dataset, Experiment, Layer, Mixer, Mlp, Order, Precision, Records};
-use pleach_plan::{Begins, Component, DataPlan, Dtype, Ordering, Reading, Training};
+use pleach_dsl::experiment::{
+    Dataset, Experiment, Layer, Mixer, Mlp, Order, Pack, Precision, Records,
+};
+use pleach_plan::{Begins, Component, DataPlan, Dtype, Ordering, Packing, Reading, Training};
 
 use crate::graph::attention::split;
 use crate::graph::transformer::Sizes;
@@ -125,6 +127,12 @@ pub fn data(experiment: &Experiment) -> DataPlan {
             Order::Counter | Order::Megatron => Ordering::Counter,
         },
         order_seed: data.order_seed,
+        packing: match data.pack {
+            Pack::Stream => Packing::Stream,
+            Pack::Documents => Packing::Documents,
+            Pack::Single => Packing::Single,
+        },
+        split: data.split.clone().unwrap_or_default(),
         order: None,
         unread: unread(experiment),
     }
@@ -132,12 +140,18 @@ pub fn data(experiment: &Experiment) -> DataPlan {
 
 /// How files of lines are read.
 fn reading(data: &Dataset) -> Reading {
-    let text = match &data.records {
-        Records::Documents { text } => text.clone(),
-        Records::Instructions { .. } => Reading::default().text,
+    let (text, answer, answers_only) = match &data.records {
+        Records::Documents { text } => (text, None, false),
+        Records::Instructions {
+            prompt,
+            answer,
+            answers_only,
+        } => (prompt, Some(answer.clone()), *answers_only),
     };
     Reading {
-        text,
+        text: text.clone(),
+        answer,
+        answers_only,
         skip_bad_lines: data.skip_bad_lines,
         append_eod: data.append_eod,
     }

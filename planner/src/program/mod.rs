@@ -28,7 +28,8 @@ use pleach_plan::{
 
 use crate::differentiate::differentiate;
 use crate::engine::{self, Selective};
-use crate::graph::{Block, ModelGraph, transformer};
+use crate::graph::transformer::{self, Loss};
+use crate::graph::{Block, ModelGraph};
 use crate::placement::Placement;
 use crate::shard::strategy::Form;
 use crate::shard::{Rules, Sharded, shard_block};
@@ -119,8 +120,8 @@ impl Layouts {
 
 /// The model's graph and its backward, for so many sequences at once.
 fn training_graph(experiment: &Experiment, micro_batch: u64) -> ModelGraph {
-    let scale = 1.0 / (experiment.train.global_batch * experiment.model.context) as f64;
-    differentiate(transformer::lower(&experiment.model, micro_batch, scale))
+    let loss = Loss::of(experiment);
+    differentiate(transformer::lower(&experiment.model, micro_batch, loss))
 }
 
 fn sharded(graph: &ModelGraph, placement: &Placement) -> Result<Laid, EmitError> {

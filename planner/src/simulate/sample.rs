@@ -189,6 +189,8 @@ pub fn pipeline(stages: u32, layers: u32, micro_steps: u32, elements: u64) -> Pl
             reading: Reading::default(),
             ordering: Ordering::default(),
             order_seed: None,
+            packing: Packing::default(),
+            split: Vec::new(),
             order: None,
             unread: Vec::new(),
         },

@@ -14,19 +14,7 @@ const BUILT_IN: [&str; 2] = ["bytes", "characters"];
 /// Everything of `data` that would be another program: masks of attention and of the loss.
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
     let data = &experiment.data;
-    let answers = matches!(
-        data.records,
-        Records::Instructions {
-            answers_only: true,
-            ..
-        }
-    );
     let refused = [
-        (
-            data.pack != Pack::Stream,
-            "data.pack",
-            "samples of whole documents",
-        ),
         (
             data.reset_attention_mask,
             "data.reset_attention_mask",
@@ -42,22 +30,29 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
             "data.eod_mask_loss",
             "a loss without the ends of documents",
         ),
-        (answers, "data.records", "a loss of answers only"),
     ];
     let refused = refused.into_iter().filter(|(refused, ..)| *refused);
     found.extend(refused.map(|(_, path, what)| Unsupported { path, what }));
 }
 
+/// Whether some targets do not count in the loss.
+pub fn is_weighted(data: &Dataset) -> bool {
+    let answers = matches!(
+        data.records,
+        Records::Instructions {
+            answers_only: true,
+            ..
+        }
+    );
+    // What fills a sample of whole documents up does not count either.
+    answers || data.pack != Pack::Stream
+}
+
 /// What of the data a run would have to leave out, beside a source and a tokenizer that are not there.
 pub fn unread(experiment: &Experiment) -> Vec<Unsupported> {
     let data = &experiment.data;
-    let split = data.split.as_ref();
+    let instructions = matches!(data.records, Records::Instructions { .. });
     let refused = [
-        (
-            split.is_some_and(|shares| shares.iter().skip(1).any(|share| *share > 0.0)),
-            "data.split",
-            "a split of the documents",
-        ),
         (
             data.mix.iter().any(|component| {
                 let own = component.source.as_ref();
@@ -67,9 +62,19 @@ pub fn unread(experiment: &Experiment) -> Vec<Unsupported> {
             "a component with a source of its own beside others than files",
         ),
         (
-            matches!(data.records, Records::Instructions { .. }),
+            instructions && data.order == Order::GptNeox,
+            "data.order",
+            "the order `gpt_neox` over prompts and answers, which are sequences of their own",
+        ),
+        (
+            data.pack != Pack::Stream && data.order == Order::GptNeox,
+            "data.order",
+            "the order `gpt_neox` of whole documents",
+        ),
+        (
+            instructions && !data.source.starts_with(FILE),
             "data.records",
-            "another form of records than documents",
+            "instructions from another source than files",
         ),
         (
             data.order == Order::Megatron,
@@ -120,21 +125,22 @@ mod tests {
     #[test]
     fn every_field_that_is_not_built_is_named() {
         let planned = [
-            ("data.pack", "pack = documents"),
-            ("data.pack", "pack = none"),
             ("data.reset_attention_mask", "reset_attention_mask = true"),
             ("data.reset_position_ids", "reset_position_ids = true"),
             ("data.eod_mask_loss", "eod_mask_loss = true"),
-            ("data.records", "records = instructions"),
         ];
         for (path, lines) in planned {
             let found = super::super::check(&experiment(lines));
             assert!(found.iter().any(|found| found.path == path), "{lines}");
         }
         let read = [
-            ("data.split", "split = [99%, 1%]"),
-            ("data.records", "records = instructions { loss = all }"),
+            ("data.records", "records = instructions"),
+            (
+                "data.order",
+                "records = instructions { loss = all }, order = gpt_neox",
+            ),
             ("data.order", "order = megatron"),
+            ("data.order", "pack = documents, order = gpt_neox"),
             (
                 "data.mix",
                 "mix = table {\nname | source | weight\na | \"hf:a/b\" | 100%\n}",
@@ -150,7 +156,10 @@ mod tests {
         let whole = [
             "",
             "split = [100%]",
+            "split = [99%, 1%]",
             "repeat = 3",
+            "pack = documents",
+            "pack = none",
             "order_seed = 7",
             "order = gpt_neox",
             "order = sequential",

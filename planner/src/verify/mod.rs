@@ -25,7 +25,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::Plan;
 use pleach_plan::check::{Place, check};
 
-use crate::graph::transformer;
+use crate::graph::transformer::{self, Loss};
 use crate::{phases, rate};
 
 /// The most ends of a step that are listed when their cause is named.
@@ -107,7 +107,7 @@ fn settings(plan: &Plan, experiment: &Experiment) -> Vec<Fault> {
         (
             "the kinds of layers",
             show(&plan.kinds),
-            show(&transformer::lower(&experiment.model, 1, 1.0).stored()),
+            show(&transformer::lower(&experiment.model, 1, Loss::plain(1.0)).stored()),
         ),
         ("the schedule", show(&training.schedule), show(&schedule)),
         (
@@ -154,7 +154,7 @@ fn parameters(plan: &Plan) -> String {
 
 /// The same of the experiment's model.
 fn wanted_parameters(experiment: &Experiment) -> String {
-    let graph = transformer::lower(&experiment.model, 1, 1.0);
+    let graph = transformer::lower(&experiment.model, 1, Loss::plain(1.0));
     let mut set = BTreeSet::new();
     let layers = [&graph.layer].into_iter().chain(&graph.others);
     let layers = layers.map(|block| (block, "layers.{layer}"));

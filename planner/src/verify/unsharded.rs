@@ -15,7 +15,8 @@ use super::memory::Kind;
 use super::number::Number;
 use super::rules::{Effect, Site, apply};
 use crate::differentiate::differentiate;
-use crate::graph::{Block, Kind as Role, ModelGraph, Node, ValueId, transformer};
+use crate::graph::transformer::{self, Loss};
+use crate::graph::{Block, Kind as Role, ModelGraph, Node, ValueId};
 
 /// What a step of the unsharded program makes.
 pub struct Expected {
@@ -40,13 +41,8 @@ const ALONE: Sizes = Sizes {
 
 /// Runs the training graph of an experiment over a step; the details that explanations need only if `detailed`.
 pub fn expected(experiment: &Experiment, micro_steps: u32, detailed: bool) -> Expected {
-    let train = &experiment.train;
-    let tokens = train.global_batch * experiment.model.context;
-    let graph = differentiate(transformer::lower(
-        &experiment.model,
-        1,
-        1.0 / tokens as f64,
-    ));
+    let loss = Loss::of(experiment);
+    let graph = differentiate(transformer::lower(&experiment.model, 1, loss));
     let mut run = Run::new(&graph, detailed);
     for micro_batch in 0..micro_steps {
         run.micro_batch(micro_batch);

@@ -45,7 +45,7 @@ fn megatron_core_reads_what_is_written_here() {
         for ids in &sequences {
             writer.ids(ids, &path).expect("it can be written");
         }
-        writer.finish().expect("it can be finished");
+        writer.finish(1).expect("it can be finished");
         let prefix = path.with_extension("");
         let answer = judge(&python, &["read", &prefix.to_string_lossy()], &json!(null));
         let answer: Value = serde_json::from_str(answer.trim()).expect("JSON");

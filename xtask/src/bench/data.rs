@@ -61,11 +61,12 @@ pub fn run() -> Result<(), Failure> {
     fs::remove_dir_all(&folder).doing(|| format!("could not delete {}", folder.display()))
 }
 
-/// One JSON answer of a command.
+/// The JSON answer of a command: all that it prints, or the last line where others stand before.
 fn answer(command: &mut Command) -> Result<Value, Failure> {
     let text = capture(command)?;
-    let last = text.lines().last().unwrap_or_default();
-    serde_json::from_str(last).map_err(|error| Failure::new(format!("no JSON in {last}: {error}")))
+    let last = || serde_json::from_str(text.lines().last().unwrap_or_default());
+    let found = serde_json::from_str(&text).or_else(|_| last());
+    found.map_err(|error| Failure::new(format!("no JSON in {text}: {error}")))
 }
 
 /// Seconds that a contestant says of itself.

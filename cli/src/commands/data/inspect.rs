@@ -1,7 +1,9 @@
 //! `pleach data inspect`: documents, tokens, how long documents are, and some of them decoded.
 
+use std::ops::Range;
 use std::path::Path;
 
+use pleach_data::order::Parts;
 use pleach_data::tokenize::Description;
 use pleach_data::tokenizer::Tokenizer;
 use pleach_data::tokens::{Convention, TokenFile};
@@ -27,6 +29,8 @@ pub fn inspect(screen: &Screen, arguments: &InspectArguments) -> Outcome<Exit> {
     let lengths = file.lengths().map_err(|error| data_failure(&error))?;
     let tokenizer = tokenizer(arguments, description.as_ref())?;
     let samples = samples(&file, arguments.samples, tokenizer.as_ref());
+    let parts = Parts::of(&file, &arguments.split, sequences(&file))
+        .map_err(|error| data_failure(&error))?;
     if let Some(oddity) = file.oddity() {
         screen.warn("pleach::data::oddity", &oddity);
     }
@@ -44,6 +48,7 @@ pub fn inspect(screen: &Screen, arguments: &InspectArguments) -> Outcome<Exit> {
             "file": path, "kind": file.kind().to_string(), "convention": convention(file.convention()),
             "tokens": file.len(), "sequences": file.sequences(), "documents": file.documents(),
             "lengths": histogram, "samples": samples, "description": description,
+            "split": {"documents": parts.documents, "tokens": parts.tokens},
         }));
         return Ok(Exit::Fine);
     }
@@ -51,12 +56,25 @@ pub fn inspect(screen: &Screen, arguments: &InspectArguments) -> Outcome<Exit> {
         warn_of_skipped(screen, description);
     }
     screen.data(&head(&path, &file, description.as_ref()));
+    if !arguments.split.is_empty() {
+        screen.data(&held_out(&parts));
+    }
     screen.data(&chart(&histogram(&lengths)));
     for (number, tokens, text) in samples {
         let tokens = figures::count(tokens);
         screen.data(&format!("\ndocument {number}, {tokens} tokens\n  {text}"));
     }
     Ok(Exit::Fine)
+}
+
+/// Sequences of each document: two for prompts and answers.
+fn sequences(file: &TokenFile) -> usize {
+    let documents = file.documents().max(1);
+    if file.sequences().is_multiple_of(documents) {
+        (file.sequences() / documents).max(1)
+    } else {
+        1
+    }
 }
 
 /// What decodes: what was asked for, else what the description names, where that is there.
@@ -113,6 +131,18 @@ fn head(path: &Path, file: &TokenFile, description: Option<&Description>) -> Str
     }
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// The parts of a split, one a line.
+fn held_out(parts: &Parts) -> String {
+    let names = ["trained on", "validation", "test"].iter();
+    let both = names.zip(parts.documents.iter().zip(&parts.tokens));
+    let line = |(name, (documents, tokens)): (&&str, (&Range<usize>, &Range<u64>))| {
+        let [from, to] = [documents.start, documents.end].map(|it| figures::count(it as u64));
+        let tokens = figures::count(tokens.end - tokens.start);
+        format!("{name:<10}  documents {from}..{to}, {tokens} tokens\n")
+    };
+    both.map(line).collect()
 }
 
 /// Documents of similar length.

@@ -37,7 +37,7 @@ pub fn mix(screen: &Screen, global: &Global, arguments: &MixArguments) -> Outcom
     let last = stretches.last().map_or(0, |stretch| stretch.steps.end);
     let asked = arguments.steps.clone().unwrap_or(0..last);
     let steps = asked.start.min(last)..asked.end.min(last);
-    let all = consumed::given(&stretches, &orders, &prepared, &steps);
+    let all = consumed::given(&stretches, &orders, &steps);
     consumed::warn(screen, &all);
     if screen.json {
         let components: Vec<Value> = all.iter().flat_map(Given::json).collect();

@@ -36,6 +36,7 @@ impl TextArguments {
     fn fields(&self) -> Fields {
         Fields {
             text: self.key.clone(),
+            answer: self.answer.clone(),
         }
     }
 

@@ -33,7 +33,8 @@ impl Dealt {
                 1 => draw.total,
                 _ => wanted(weight / whole, draw.total),
             };
-            let lengths = part.tokens.lengths()?;
+            let mut lengths = part.tokens.lengths()?;
+            lengths.truncate(part.parts.documents[0].end);
             let found = Indices::new(&lengths, draw.sequence, samples, seed);
             let found = found.filter(|found| !found.is_empty());
             found.map(Some).ok_or_else(|| OrderError::Indices {

@@ -18,7 +18,7 @@ fn data(folder: &Path, parts: &[(&str, u64, [u64; 2])]) -> DataPlan {
         let ids: Vec<u32> = (0..*tokens).map(|number| (number % 251) as u32).collect();
         let mut writer = TokenWriter::create(&path, Kind::U8).unwrap();
         writer.ids(&ids, &path).unwrap();
-        writer.finish().unwrap();
+        writer.finish(1).unwrap();
         Component {
             name: (*name).to_owned(),
             source: Some(format!("file:{name}.bin")),
@@ -37,6 +37,8 @@ fn data(folder: &Path, parts: &[(&str, u64, [u64; 2])]) -> DataPlan {
         reading: Reading::default(),
         ordering: Ordering::Counter,
         order_seed: None,
+        packing: pleach_plan::Packing::default(),
+        split: Vec::new(),
         order: None,
         unread: Vec::new(),
     }
@@ -106,6 +108,80 @@ proptest! {
             *seen.entry((component, epoch, window)).or_default() += 1;
         }
         prop_assert!(seen.values().all(|&times| times == 1));
+    }
+}
+
+/// Documents of seven tokens each; of a split, the first are trained on.
+fn documents(folder: &Path, ordering: Ordering) -> DataPlan {
+    let mut data = data(folder, &[("short", 1, [1, 1])]);
+    let path = folder.join("short.bin");
+    let mut writer = TokenWriter::create(&path, Kind::U8).unwrap();
+    for document in 0..30 {
+        writer.ids(&[document; 7], &path).unwrap();
+    }
+    writer.finish(1).unwrap();
+    data.split = vec![0.5, 0.3, 0.2];
+    data.ordering = ordering;
+    data
+}
+
+#[test]
+fn samples_of_whole_documents_cover_an_epoch_and_are_filled_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut data = documents(folder.path(), Ordering::Counter);
+    for (packing, each) in [
+        (pleach_plan::Packing::Documents, 2),
+        (pleach_plan::Packing::Single, 1),
+    ] {
+        data.packing = packing;
+        let prepared = build(&data, folder.path(), &folder.path().join("cache")).unwrap();
+        let order = Order::of(&data, draw(3, 15, 60), &prepared).unwrap();
+        // Fifteen documents are trained on, two of seven tokens fit into sixteen places.
+        let samples = 15_u64.div_ceil(each);
+        let mut seen = Vec::new();
+        for sample in 0..samples {
+            let mut tokens = [0; 16];
+            order.sample(sample, &mut tokens).unwrap();
+            let real: Vec<i64> = tokens.into_iter().filter(|&token| token >= 0).collect();
+            assert!(
+                tokens[real.len()..].iter().all(|&token| token == !0),
+                "{tokens:?}"
+            );
+            seen.extend(real);
+        }
+        seen.sort_unstable();
+        let whole: Vec<i64> = (0..15).flat_map(|document| [document; 7]).collect();
+        assert_eq!(seen, whole);
+        assert_eq!(order.counted(0..samples).unwrap(), 105 - samples);
+        assert!((order.epochs(0, samples) - 1.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn documents_that_are_held_out_are_never_read() {
+    for ordering in [Ordering::Counter, Ordering::Sequential, Ordering::GptNeox] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = documents(folder.path(), ordering);
+        let prepared = build(&data, folder.path(), &folder.path().join("cache")).unwrap();
+        let draw = Draw {
+            ordering,
+            ..draw(3, 8, 100)
+        };
+        let order = Order::of(&data, draw, &prepared).unwrap();
+        let part = &order.parts()[0];
+        assert_eq!(part.parts.documents, [0..15, 15..24, 24..30]);
+        assert_eq!((part.trained(), part.parts.held_out()), (105, 105));
+        let mut seen = std::collections::BTreeSet::new();
+        for sample in 0..100 {
+            let mut tokens = [0; 9];
+            order.sample(sample, &mut tokens).unwrap();
+            seen.extend(tokens);
+        }
+        assert_eq!(
+            seen.into_iter().collect::<Vec<i64>>(),
+            (0..15).collect::<Vec<i64>>(),
+            "{ordering:?}"
+        );
     }
 }
 

@@ -42,7 +42,7 @@ use crate::{Activation, Axis, Instr, Op, Plan, Scores};
 pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
     let (reads, updates) = (instr.ins.len(), instr.updates.len());
     match &instr.op {
-        Op::Tokens { .. } => Ok(tokens::tokens(plan)),
+        Op::Tokens { which } => Ok(tokens::tokens(plan, *which)),
         Op::Embedding { vocab } => inside(*vocab, embedding::forward()),
         Op::EmbeddingBackward { vocab } => inside(*vocab, embedding::backward()),
         Op::Positions { over } => inside(*over, positions::forward(plan, &instr.ins, *over)?),
@@ -77,9 +77,9 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::Add {} => Ok(add::add(reads)),
         Op::CrossEntropyMax {} => Ok(cross_entropy::max()),
         Op::CrossEntropyTerms { vocab } => inside(*vocab, cross_entropy::terms()),
-        Op::CrossEntropyLoss { scale, replicas } => cross_entropy::loss(*scale, *replicas),
+        Op::CrossEntropyLoss { scale, replicas } => cross_entropy::loss(*scale, *replicas, reads),
         Op::CrossEntropyBackward { scale, vocab } => {
-            inside(*vocab, cross_entropy::backward(*scale)?)
+            inside(*vocab, cross_entropy::backward(*scale, reads)?)
         }
         Op::Slice { axis, dim } => inside(
             Some(*axis),

@@ -53,24 +53,41 @@ pub fn terms(
     })
 }
 
-/// `report[0] += weight * sum(ln(terms[0]) - terms[1])`.
+/// `report[0] += scale * sum(weights * (ln(terms[0]) - terms[1]))`.
 ///
 /// # Errors
 /// Shapes.
-pub fn loss(terms: &Value, report: &mut Value, weight: f64) -> Result<(), Unfit> {
+pub fn loss(
+    terms: &Value,
+    weights: Option<&Value>,
+    report: &mut Value,
+    scale: f64,
+) -> Result<(), Unfit> {
     let (sums, picked) = halves(terms)?;
     report.expect(&[2])?;
     one_type(&[report])?;
+    let weights = factors(weights, &terms.dims[1..])?;
     let total: f64 = sums
         .iter()
         .zip(picked)
-        .map(|(sum, picked)| libm::log(*sum) - picked)
+        .zip(weights)
+        .map(|((sum, picked), weight)| weight * (libm::log(*sum) - picked))
         .sum();
-    report.data[0] += weight * total;
+    report.data[0] += scale * total;
     Ok(())
 }
 
-/// `dlogits = scale * (softmax - onehot)`.
+/// The weight of each target, 1 where there are none.
+fn factors(weights: Option<&Value>, dims: &[usize]) -> Result<Vec<f64>, Unfit> {
+    let Some(weights) = weights else {
+        return Ok(vec![1.0; dims.iter().product()]);
+    };
+    one_type(&[weights])?;
+    weights.expect(dims)?;
+    Ok(weights.data.clone())
+}
+
+/// `dlogits = scale * weights * (softmax - onehot)`.
 ///
 /// # Errors
 /// Shapes, or a target without a row where all rows are held.
@@ -78,6 +95,7 @@ pub fn backward(
     logits: &Value,
     targets: &Value,
     [max, terms]: [&Value; 2],
+    weights: Option<&Value>,
     scale: f64,
     first: Option<usize>,
 ) -> Result<Value, Unfit> {
@@ -94,9 +112,10 @@ pub fn backward(
         .data
         .chunks_exact(rows)
         .zip(&targets.data)
-        .zip(max.data.iter().zip(sums));
-    for ((row, &target), (max, sum)) in places {
-        let begin = data.len();
+        .zip(max.data.iter().zip(sums))
+        .zip(factors(weights, &[batch, positions])?);
+    for (((row, &target), (max, sum)), weight) in places {
+        let (begin, scale) = (data.len(), scale * weight);
         data.extend(row.iter().map(|logit| scale * libm::exp(logit - max) / sum));
         if let Some(index) = local(target, first, rows)? {
             data[begin + index] -= scale;
@@ -131,11 +150,11 @@ mod tests {
     use super::*;
     use crate::reference::ops::differences::{assert_gradient, numbers, tokens};
 
-    fn whole_loss(logits: &Value, targets: &Value, scale: f64) -> Value {
+    fn whole_loss(logits: &Value, targets: &Value, weights: Option<&Value>, scale: f64) -> Value {
         let max = max(logits).unwrap();
         let terms = terms(logits, targets, &max, None).unwrap();
         let mut report = Value::free(&[2], vec![0.0; 2]);
-        loss(&terms, &mut report, scale).unwrap();
+        loss(&terms, weights, &mut report, scale).unwrap();
         Value::free(&[1], vec![report.data[0]])
     }
 
@@ -144,11 +163,15 @@ mod tests {
         let (logits, targets) = (numbers(&[2, 3, 5], 1), tokens(&[2, 3], 5));
         let largest = max(&logits).unwrap();
         let parts = terms(&logits, &targets, &largest, None).unwrap();
-        let dlogits = backward(&logits, &targets, [&largest, &parts], 0.25, None).unwrap();
-        let one = Value::free(&[1], vec![1.0]);
-        assert_gradient(&logits, &dlogits, &one, |logits| {
-            whole_loss(logits, &targets, 0.25)
-        });
+        let weighted = Value::free(&[2, 3], vec![2.0, 0.0, 1.0, 0.0, 0.5, 2.5]);
+        for weights in [None, Some(&weighted)] {
+            let statistics = [&largest, &parts];
+            let dlogits = backward(&logits, &targets, statistics, weights, 0.25, None).unwrap();
+            let one = Value::free(&[1], vec![1.0]);
+            assert_gradient(&logits, &dlogits, &one, |logits| {
+                whole_loss(logits, &targets, weights, 0.25)
+            });
+        }
     }
 
     #[test]
@@ -178,11 +201,11 @@ mod tests {
             .data
             .iter_mut()
             .for_each(|logit| *logit = (*logit + 2.0) * 1e4);
-        assert!(whole_loss(&logits, &targets, 1.0).data[0].is_finite());
+        assert!(whole_loss(&logits, &targets, None, 1.0).data[0].is_finite());
         let zero = Value::free(&[1, 2], vec![0.0; 2]);
         let terms = terms(&logits, &targets, &zero, None).unwrap();
         let mut report = Value::free(&[2], vec![0.0; 2]);
-        loss(&terms, &mut report, 1.0).unwrap();
+        loss(&terms, None, &mut report, 1.0).unwrap();
         assert!(!report.data[0].is_finite());
     }
 }

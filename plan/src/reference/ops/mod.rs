@@ -218,14 +218,28 @@ fn heads_and_loss(
             max,
             shard(vocab, logits)?,
         )),
-        (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => none(cross_entropy::loss(
-            terms,
-            report,
-            *scale / *replicas as f64,
+        (Op::CrossEntropyLoss { scale, replicas }, [terms, weights @ ..], [report])
+            if weights.len() < 2 =>
+        {
+            none(cross_entropy::loss(
+                terms,
+                weights.first(),
+                report,
+                *scale / *replicas as f64,
+            ))
+        }
+        (
+            Op::CrossEntropyBackward { scale, vocab },
+            [logits, targets, max, terms, weights @ ..],
+            [],
+        ) if weights.len() < 2 => one(cross_entropy::backward(
+            logits,
+            targets,
+            [max, terms],
+            weights.first(),
+            *scale,
+            shard(vocab, logits)?,
         )),
-        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => one(
-            cross_entropy::backward(logits, targets, [max, terms], *scale, shard(vocab, logits)?),
-        ),
         (op, ins, updates) => experts(op, ins, updates, at),
     }
 }

@@ -41,6 +41,20 @@ pub fn terms(operands: [&Item; 3], vocab: Option<Axis>, site: &Site) -> [Item; 1
     })
 }
 
+/// What the report gains from `terms` by the weights of their targets.
+pub fn weighted_loss(operands: [&Item; 2], scale: f64, replicas: u64, site: &Site) -> Item {
+    let numbers = operands.map(|operand| operand.number);
+    let number = Number::of("weighted loss", &[scale.to_bits()], &numbers).over(replicas);
+    let [gain] = site.results(operands, [number], |_, states| match states {
+        [State::Whole, State::Whole] => Some([State::Whole]),
+        [State::Shard(moved @ (1 | 2)), State::Shard(dim)] if moved == dim + 1 => {
+            Some([State::Sum])
+        }
+        _ => None,
+    });
+    gain
+}
+
 /// What the report gains from `terms`.
 pub fn loss(terms: &Item, scale: f64, replicas: u64, site: &Site) -> Item {
     let number = Number::of("loss", &[scale.to_bits()], &[terms.number]).over(replicas);
@@ -50,6 +64,23 @@ pub fn loss(terms: &Item, scale: f64, replicas: u64, site: &Site) -> Item {
         _ => None,
     });
     gain
+}
+
+/// `(logits, targets, max, terms, weights) -> dlogits`.
+pub fn weighted_backward(
+    [logits, targets, max, terms, weights]: [&Item; 5],
+    scale: f64,
+    vocab: Option<Axis>,
+    site: &Site,
+) -> [Item; 1] {
+    let [plain] = backward([logits, targets, max, terms], scale, vocab, site);
+    let numbers = [plain.number, weights.number];
+    let number = Number::of("weighted logit gradient", &[], &numbers);
+    site.results([&plain, weights], [number], |_, states| match states {
+        [State::Whole | State::Shard(2), State::Whole] => Some([states[0]]),
+        [State::Shard(0 | 1), weights] if weights == states[0] => Some([states[0]]),
+        _ => None,
+    })
 }
 
 /// `(logits, targets, max, terms) -> dlogits`.

@@ -319,12 +319,22 @@ fn apply_larger(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<
         (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => Effect::updates([
             site.accumulate(report, cross_entropy::loss(terms, *scale, *replicas, site))
         ]),
+        (Op::CrossEntropyLoss { scale, replicas }, [terms, weights], [report]) => {
+            let gain = cross_entropy::weighted_loss([terms, weights], *scale, *replicas, site);
+            Effect::updates([site.accumulate(report, gain)])
+        }
         (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => {
             Effect::outs(cross_entropy::backward(
                 [logits, targets, max, terms],
                 *scale,
                 *vocab,
                 site,
+            ))
+        }
+        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms, weights], []) => {
+            let operands = [logits, targets, max, terms, weights];
+            Effect::outs(cross_entropy::weighted_backward(
+                operands, *scale, *vocab, site,
             ))
         }
         (Op::Slice { axis, dim }, [x], []) => Effect::outs(slice::slice(x, *axis, *dim, site)),

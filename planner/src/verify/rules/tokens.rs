@@ -6,11 +6,12 @@ use super::Site;
 use crate::verify::held::{Item, State};
 use crate::verify::number::Number;
 
-/// The ids of a micro-batch.
+/// The ids of a micro-batch, or the weights of its targets in the loss of the global batch.
 pub fn tokens(which: Tokens, site: &Site) -> [Item; 1] {
     let name = match which {
         Tokens::Inputs => "inputs",
         Tokens::Targets => "targets",
+        Tokens::Weights => "weights",
     };
     let number = Number::of(name, &[u64::from(site.micro_batch)], &[]);
     site.results([], [number], |axis, []| {

@@ -257,6 +257,8 @@ fn data() -> DataPlan {
         reading: Reading::default(),
         ordering: Ordering::default(),
         order_seed: None,
+        packing: Packing::default(),
+        split: Vec::new(),
         mix: Vec::new(),
         order: Some("order".into()),
         unread: Vec::new(),
