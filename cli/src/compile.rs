@@ -143,28 +143,49 @@ fn plan_phase(
 
 /// Refuses what the language can say and the planner cannot plan, all of it at once.
 fn supported(experiment: &Experiment) -> Outcome<()> {
+    let large = support::oversized(experiment);
+    let told = match large.is_empty() {
+        true => unsupported,
+        false => oversized,
+    };
     let mut found = support::check(experiment).into_iter();
     let Some(first) = found.next() else {
         return Ok(());
     };
-    let mut failure = unsupported(experiment, first);
+    let mut failure = told(experiment, first);
     for other in found {
-        let mut other = unsupported(experiment, other);
+        let mut other = told(experiment, other);
         failure.diagnostics.append(&mut other.diagnostics);
     }
     Err(failure)
 }
 
-/// One thing that cannot be planned, and where the spec asks for it.
+/// One thing that cannot be planned yet.
 fn unsupported(experiment: &Experiment, found: Unsupported) -> Failure {
     let message = format!("{} cannot be planned yet", found.what);
+    let failure = Failure::wish("pleach::plan::unsupported", message);
+    let help =
+        "`pleach check` and `pleach explain` understand it; planning it is still to be built";
+    asked(experiment, &found, failure).help(help)
+}
+
+/// One size that is beyond planning.
+fn oversized(experiment: &Experiment, found: Unsupported) -> Failure {
+    let message = format!("{}: too large to be planned", found.what);
+    let failure = Failure::wish("pleach::plan::size", message);
+    let help =
+        "nothing that was ever built or trained is near it; look for a slip in digits or units";
+    asked(experiment, &found, failure).help(help)
+}
+
+/// Where the spec asks for something.
+fn asked(experiment: &Experiment, found: &Unsupported, failure: Failure) -> Failure {
     let below = format!("{}.", found.path);
     let origin = experiment
         .origins
         .iter()
         .find(|(path, _)| *path == found.path || path.starts_with(&below));
-    let failure = Failure::wish("pleach::plan::unsupported", message);
-    let failure = match origin {
+    match origin {
         Some((path, origin)) => {
             let mut lines = origin.text.lines();
             let first = lines.next().unwrap_or_default();
@@ -172,9 +193,7 @@ fn unsupported(experiment: &Experiment, found: Unsupported) -> Failure {
             failure.detail(format!("`{path}`: {first}{rest} ({origin})"))
         }
         None => failure,
-    };
-    failure
-        .help("`pleach check` and `pleach explain` understand it; planning it is still to be built")
+    }
 }
 
 /// The table of the devices of an experiment.

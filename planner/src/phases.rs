@@ -16,8 +16,11 @@ pub fn of(experiment: &Experiment) -> Vec<Experiment> {
     let mut found = Vec::new();
     for phase in &experiment.train.phases {
         found.push(one(experiment, phase, steps, samples));
-        steps += phase.steps;
-        samples += phase.steps * phase.global_batch;
+        steps = phase.steps.saturating_add(steps);
+        samples = phase
+            .steps
+            .saturating_mul(phase.global_batch)
+            .saturating_add(samples);
     }
     found
 }

@@ -4,11 +4,13 @@ mod data;
 mod phases;
 mod plan;
 mod run;
+mod size;
 mod train;
 
 use pleach_dsl::experiment::Experiment;
 
 pub use data::{is_read, is_weighted, unread};
+pub use size::oversized;
 
 use crate::graph::beyond::beyond;
 
@@ -23,6 +25,10 @@ pub struct Unsupported {
 
 /// Everything of an experiment that cannot be planned.
 pub fn check(experiment: &Experiment) -> Vec<Unsupported> {
+    let large = oversized(experiment);
+    if !large.is_empty() {
+        return large;
+    }
     let mut found = beyond(&experiment.model);
     train::check(experiment, &mut found);
     phases::check(experiment, &mut found);

@@ -68,8 +68,9 @@ fn full_nodes(resolver: &mut Resolver) -> Option<()> {
         return None;
     }
     let nodes = resolver.known("cluster.nodes")?;
-    if nodes.count()? * each != all {
-        let (count, filled) = (nodes.count()?, nodes.count()? * each);
+    let count = nodes.count()?;
+    let filled = u128::from(count) * u128::from(each);
+    if filled != u128::from(all) {
         let nodes_of = format!(
             "{count} node{} of {each}",
             if count == 1 { "" } else { "s" }
@@ -81,7 +82,7 @@ fn full_nodes(resolver: &mut Resolver) -> Option<()> {
         let label = format!("{all} GPUs");
         let problem = Problem::error("pleach::cluster::nodes", title, gpus.place, label);
         let problem = problem.and(nodes.place, nodes_of);
-        let idle = if all < filled {
+        let idle = if u128::from(all) < filled {
             format!("; to leave GPUs idle, write `plan {{ gpus = {all} }}`")
         } else {
             String::new()

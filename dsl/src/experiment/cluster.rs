@@ -58,6 +58,6 @@ impl Cluster {
 
     /// All GPUs.
     pub fn gpus(&self) -> u64 {
-        self.nodes * self.gpus_per_node
+        self.nodes.saturating_mul(self.gpus_per_node)
     }
 }

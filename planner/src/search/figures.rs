@@ -104,7 +104,8 @@ impl<'e> Scoped<'e> {
 
     /// GPUs that are held, idle ones included.
     fn gpus(&self) -> u64 {
-        self.nodes * self.experiment.cluster.gpus_per_node
+        self.nodes
+            .saturating_mul(self.experiment.cluster.gpus_per_node)
     }
 
     /// US dollars of the run, for all GPUs that are held.

@@ -41,6 +41,10 @@ impl Space {
     }
 }
 
+/// Micro-batches of a step whose order a plan can list, and passes of all of them through all chunks.
+const MICRO_STEPS: u64 = 1 << 16;
+const PASSES: u64 = 1 << 20;
+
 struct Builder<'e> {
     experiment: &'e Experiment,
     candidates: Vec<Placement>,
@@ -74,6 +78,10 @@ impl Builder<'_> {
         }
         let wishes = &self.experiment.plan;
         let gpus = self.experiment.ranks();
+        if gpus == 0 {
+            let nodes = plural(self.experiment.cluster.nodes, "node");
+            return self.reject(nodes, "there is no GPU to place anything on".to_owned());
+        }
         let mut scope = Scoped::new(self.experiment);
         for tp in values(&wishes.tp, &scope, || divisors(gpus)) {
             scope.tp = Some(tp);
@@ -110,7 +118,7 @@ impl Builder<'_> {
 
     fn stages(&self, tp: u64, pp: u64, gpus: u64) -> Option<String> {
         let layers = self.experiment.model.layers();
-        if pp == 0 || !gpus.is_multiple_of(tp * pp) {
+        if pp == 0 || !gpus.is_multiple_of(tp.saturating_mul(pp)) {
             return Some(format!("with tp {tp}, {gpus} ranks do not divide by it"));
         }
         if let Some(Stages::Layers(counts)) = &self.experiment.plan.stages {
@@ -126,11 +134,9 @@ impl Builder<'_> {
 
     fn mesh(&mut self, scope: &Scoped<'_>, [tp, pp, dp]: [u64; 3]) {
         let gpus = self.experiment.ranks();
-        if tp * pp * dp != gpus {
-            let why = format!(
-                "tp {tp} x pp {pp} x dp {dp} is {} ranks, not {gpus}",
-                tp * pp * dp
-            );
+        let ranks = tp.saturating_mul(pp).saturating_mul(dp);
+        if ranks != gpus {
+            let why = format!("tp {tp} x pp {pp} x dp {dp} is {ranks} ranks, not {gpus}");
             return self.reject(format!("dp {dp}"), why);
         }
         let batch = self.experiment.train.global_batch;
@@ -198,11 +204,27 @@ impl Builder<'_> {
             if micro == 0 || !own.is_multiple_of(micro) {
                 let why = format!("{own} sequences of each replica do not divide by it");
                 self.reject(format!("micro_batch {micro}"), why);
+            } else if let Some(why) = self.beyond_counting(micro, own / micro) {
+                self.reject(format!("micro_batch {micro}"), why);
             } else {
                 self.chunks(scope, own / micro);
             }
         }
         scope.micro_batch = None;
+    }
+
+    /// Why so many sequences at once, so many times a step, are too many.
+    fn beyond_counting(&self, micro_batch: u64, micro_steps: u64) -> Option<String> {
+        let model = &self.experiment.model;
+        let tokens = u128::from(micro_batch) * u128::from(model.context);
+        let row = u128::from(model.context.max(model.vocab)) * u128::from(model.hidden);
+        if tokens.saturating_mul(row) > 1 << 57 {
+            return Some(format!(
+                "the products of {micro_batch} sequences are beyond counting"
+            ));
+        }
+        (micro_steps > MICRO_STEPS)
+            .then(|| format!("{micro_steps} micro-batches a step are more than {MICRO_STEPS}"))
     }
 
     /// Chunks of each stage: where they are open, one, or as many as make chunks of another size.
@@ -216,7 +238,8 @@ impl Builder<'_> {
         };
         for vpp in values(&plan.vpp, scope, counts) {
             scope.vpp = Some(vpp);
-            match self.interleaving(vpp, pp, micro_steps) {
+            let why = self.interleaving(vpp, pp, micro_steps);
+            match why.or_else(|| listed(micro_steps, pp.saturating_mul(vpp))) {
                 Some(why) => self.reject(format!("vpp {vpp}"), why),
                 None => self.leaves(scope),
             }
@@ -228,13 +251,13 @@ impl Builder<'_> {
     fn interleaving(&self, vpp: u64, pp: u64, micro_steps: u64) -> Option<String> {
         let (plan, layers) = (&self.experiment.plan, self.experiment.model.layers());
         match &plan.stages {
-            Some(Stages::Layers(counts)) if counts.len() as u64 != pp * vpp => {
+            Some(Stages::Layers(counts)) if counts.len() as u64 != pp.saturating_mul(vpp) => {
                 return Some(format!(
                     "{} counts of layers are written for {pp} x {vpp} chunks",
                     counts.len()
                 ));
             }
-            Some(Stages::Even) if !layers.is_multiple_of((pp * vpp).max(1)) => {
+            Some(Stages::Even) if !layers.is_multiple_of(pp.saturating_mul(vpp).max(1)) => {
                 return Some(format!(
                     "{layers} layers do not divide evenly by {pp} x {vpp} chunks"
                 ));
@@ -250,7 +273,7 @@ impl Builder<'_> {
         if pp == 1 {
             return Some("one stage has nothing to interleave with".to_owned());
         }
-        if vpp == 0 || pp * vpp > layers {
+        if vpp == 0 || pp.saturating_mul(vpp) > layers {
             return Some(format!("{layers} layers do not fill {pp} x {vpp} chunks"));
         }
         (!micro_steps.is_multiple_of(pp)).then(|| {
@@ -330,6 +353,16 @@ impl Builder<'_> {
     }
 }
 
+/// Why so many micro-batches cannot pass so many chunks.
+fn listed(micro_steps: u64, chunks: u64) -> Option<String> {
+    let passes = micro_steps.saturating_mul(chunks);
+    (passes > PASSES).then(|| {
+        format!(
+            "{micro_steps} micro-batches pass {chunks} chunks: more than {PASSES} passes a step"
+        )
+    })
+}
+
 /// The values that a choice allows here, or the default ones.
 fn values<T: FromFigure + Clone>(
     choice: &Choice<T>,
@@ -401,7 +434,11 @@ fn chunk_counts(layers: u64, stages: u64) -> Vec<u64> {
 }
 
 fn divisors(number: u64) -> Vec<u64> {
-    (1..=number)
-        .filter(|divisor| number.is_multiple_of(*divisor))
-        .collect()
+    let small = (1..=number.isqrt()).filter(|divisor| number.is_multiple_of(*divisor));
+    let mut all: Vec<u64> = small
+        .flat_map(|divisor| [divisor, number / divisor])
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
