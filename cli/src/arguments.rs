@@ -226,7 +226,7 @@ pub struct PlanArguments {
 /// Arguments of `fit`.
 #[derive(Args, Debug)]
 pub struct FitArguments {
-    /// A spec, a model of the presets, or a config.json of Hugging Face
+    /// A spec, a model of the presets, or a config.json of Hugging Face (also hf:ORGANISATION/NAME)
     #[arg(value_name = "CONFIG")]
     pub config: PathBuf,
     /// The machines: --on "2 x 8 h100_80g"; a spec's own where nothing is said

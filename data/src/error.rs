@@ -31,7 +31,8 @@ pub enum DataError {
     },
     /// A name of the Hub that is not in its cache.
     #[error(
-        "`{name}` is not on this machine: {file} of it is missing\nput it at {}, or let the Hub's own tool do so where there is a network: `{command}`",
+        "`{name}` is not on this machine: {file} of it is missing, and cannot be fetched: {reason}\n\
+         put it at {}, or let the Hub's own tool do so where there is a network: `{command}`",
         path.display()
     )]
     NotInCache {
@@ -39,6 +40,8 @@ pub enum DataError {
         name: String,
         /// What was looked for.
         file: String,
+        /// Why it did not come from the Hub.
+        reason: String,
         /// Where it belongs.
         path: PathBuf,
         /// What brings it there.

@@ -1,10 +1,14 @@
-//! Names on the Hugging Face Hub, as they lie in its cache on this machine: `hf:ORGANISATION/NAME`, with a revision behind `@`.
+//! Names on the Hugging Face Hub: `hf:ORGANISATION/NAME`, with a revision behind `@`.
 //!
-//! In comes a name, out come paths: below `HF_HUB_CACHE`, `HF_HOME/hub` or `~/.cache/huggingface/hub`, where every tool of the Hub puts them. Nothing is fetched here: a file
-//! that is missing is an error that says where it belongs and which command brings it there.
+//! In comes a name, out come paths in the cache that every tool of the Hub uses: below `HF_HUB_CACHE`, `HF_HOME/hub` or `~/.cache/huggingface/hub`. What is
+//! missing there is fetched (`download.rs`), unless `HF_HUB_OFFLINE` forbids it; where that fails, the error says which file belongs where.
+
+#[cfg(feature = "download")]
+mod download;
 
 use std::path::{Path, PathBuf};
 
+use globset::GlobSet;
 use hf_hub::{Cache, Repo, RepoType};
 use pleach_storage::files::At as _;
 use walkdir::{DirEntry, WalkDir};
@@ -13,129 +17,220 @@ use crate::DataError;
 use crate::prepare::mix::set;
 
 /// What begins such a name.
-pub(crate) const PREFIX: &str = "hf:";
+pub const PREFIX: &str = "hf:";
 /// Files of text, where a component does not say which.
 const TEXT: [&str; 4] = ["**/*.jsonl", "**/*.ndjson", "**/*.parquet", "**/*.txt"];
 /// What may stand behind these.
 const PACKED: [&str; 4] = ["", ".gz", ".zst", ".zstd"];
+/// Lies beside the files of a dataset as long as some of them are still to come.
+const UNFINISHED: &str = ".pleach-unfinished";
 
-/// The cache of this user.
-fn cache() -> Result<Cache, DataError> {
-    if let Some(folder) = std::env::var_os("HF_HUB_CACHE") {
-        return Ok(Cache::new(folder.into()));
+/// Where names are looked up.
+struct Hub {
+    cache: Cache,
+    /// The server, where it is not the usual one.
+    #[cfg_attr(
+        not(feature = "download"),
+        expect(dead_code, reason = "nothing is fetched")
+    )]
+    endpoint: Option<String>,
+    /// Whether nothing may be fetched.
+    is_offline: bool,
+}
+
+impl Hub {
+    /// That of this user, by the variables that every tool of the Hub reads.
+    fn of_user() -> Result<Hub, DataError> {
+        let known = std::env::var_os("HF_HOME").is_some() || dirs::home_dir().is_some();
+        let cache = match std::env::var_os("HF_HUB_CACHE") {
+            Some(folder) => Cache::new(folder.into()),
+            None => known.then(Cache::from_env).ok_or(DataError::NoCache)?,
+        };
+        let offline = std::env::var("HF_HUB_OFFLINE").unwrap_or_default();
+        Ok(Hub {
+            cache,
+            endpoint: std::env::var("HF_ENDPOINT").ok(),
+            is_offline: ["1", "on", "yes", "true"].contains(&offline.to_lowercase().as_str()),
+        })
     }
-    let known = std::env::var_os("HF_HOME").is_some() || dirs::home_dir().is_some();
-    known.then(Cache::from_env).ok_or(DataError::NoCache)
 }
 
 /// A repository of the Hub.
 struct Named<'n> {
     /// As the spec says it.
     name: &'n str,
+    repository: &'n str,
+    revision: &'n str,
     kind: RepoType,
-    /// Where its files are, or would be.
-    folder: PathBuf,
 }
 
 impl<'n> Named<'n> {
-    fn new(cache: &Cache, name: &'n str, kind: RepoType) -> Named<'n> {
+    fn new(name: &'n str, kind: RepoType) -> Named<'n> {
         let bare = name.strip_prefix(PREFIX).unwrap_or(name);
         let (repository, revision) = bare.split_once('@').unwrap_or((bare, "main"));
-        let repo = Repo::with_revision(repository.to_owned(), kind, revision.to_owned());
-        let folder = cache.path().join(repo.folder_name());
-        // A branch or tag names a commit in a file of its own; a commit needs none, and neither does a folder that was made by hand.
-        let commit = std::fs::read_to_string(folder.join("refs").join(revision));
-        let commit = commit.unwrap_or_else(|_| revision.to_owned());
         Named {
             name,
+            repository,
+            revision,
             kind,
-            folder: folder.join("snapshots").join(commit.trim()),
         }
     }
 
-    fn missing(&self, file: &str) -> DataError {
-        let bare = self.name.strip_prefix(PREFIX).unwrap_or(self.name);
-        let (repository, revision) = bare.split_once('@').unwrap_or((bare, "main"));
+    /// Where its files are, or would be.
+    fn folder(&self, hub: &Hub) -> PathBuf {
+        let repo = Repo::new(self.repository.to_owned(), self.kind);
+        let folder = hub.cache.path().join(repo.folder_name());
+        // A branch or tag names a commit in a file of its own; a commit needs none, and neither does a folder that was made by hand.
+        let commit = std::fs::read_to_string(folder.join("refs").join(self.revision));
+        let commit = commit.unwrap_or_else(|_| self.revision.to_owned());
+        folder.join("snapshots").join(commit.trim())
+    }
+
+    /// Fetches the files of it that are wanted and not there.
+    fn fetch(&self, hub: &Hub, wanted: &dyn Fn(&str) -> bool) -> Result<(), String> {
+        if hub.is_offline {
+            return Err("HF_HUB_OFFLINE is set".to_owned());
+        }
+        #[cfg(feature = "download")]
+        return download::fetch(self, hub, wanted);
+        #[cfg(not(feature = "download"))]
+        {
+            let _ = wanted;
+            Err("this build has no feature `download`".to_owned())
+        }
+    }
+
+    fn missing(&self, hub: &Hub, file: &str, reason: String) -> DataError {
+        let Named {
+            repository,
+            revision,
+            ..
+        } = self;
         let kind = match self.kind {
             RepoType::Dataset => " --repo-type dataset",
             _ => "",
         };
-        let revision = match revision {
+        let revision = match *revision {
             "main" => String::new(),
             other => format!(" --revision {other}"),
         };
         DataError::NotInCache {
             name: self.name.to_owned(),
             file: file.to_owned(),
-            path: self.folder.join(file),
+            reason,
+            path: self.folder(hub).join(file),
             command: format!("hf download {repository}{kind}{revision}"),
         }
     }
 }
 
-/// A file of a model.
-pub(crate) fn file(name: &str, file: &str) -> Result<PathBuf, DataError> {
-    file_in(&cache()?, name, file)
+/// A file of a model with such a name, fetched where it is missing.
+///
+/// # Errors
+/// It is not there and cannot be fetched.
+pub fn file(name: &str, file: &str) -> Result<PathBuf, DataError> {
+    file_in(&Hub::of_user()?, name, file)
 }
 
-fn file_in(cache: &Cache, name: &str, file: &str) -> Result<PathBuf, DataError> {
-    let named = Named::new(cache, name, RepoType::Model);
-    let path = named.folder.join(file);
-    match path.is_file() {
-        true => Ok(path),
-        false => Err(named.missing(file)),
+/// The same where it is on this machine already.
+pub(crate) fn kept_file(name: &str, file: &str) -> Option<PathBuf> {
+    let named = Named::new(name, RepoType::Model);
+    let path = named.folder(&Hub::of_user().ok()?).join(file);
+    path.is_file().then_some(path)
+}
+
+fn file_in(hub: &Hub, name: &str, file: &str) -> Result<PathBuf, DataError> {
+    let named = Named::new(name, RepoType::Model);
+    let path = || named.folder(hub).join(file);
+    if path().is_file() {
+        return Ok(path());
+    }
+    let fetched = named.fetch(hub, &|found| found == file);
+    match (path().is_file(), fetched) {
+        (true, _) => Ok(path()),
+        (false, fetched) => {
+            let reason = fetched.err();
+            let reason = reason.unwrap_or_else(|| "the Hub has no such file".to_owned());
+            Err(named.missing(hub, file, reason))
+        }
     }
 }
 
-/// The files of a dataset that these patterns mean, by path; all of text where there is no pattern.
+/// The files of a dataset that these patterns mean, by path, fetched where they are missing; all of text where there is no pattern.
 pub(crate) fn files(
     name: &str,
     component: &str,
     globs: &[String],
 ) -> Result<Vec<PathBuf>, DataError> {
-    files_in(&cache()?, name, component, globs)
+    files_in(&Hub::of_user()?, name, component, globs)
+}
+
+/// The same of what is on this machine already; none where nothing is, or not all.
+pub(crate) fn kept_files(name: &str) -> Result<Vec<PathBuf>, DataError> {
+    let named = Named::new(name, RepoType::Dataset);
+    found_in(&named.folder(&Hub::of_user()?), &wanted(name, &[])?)
+}
+
+fn wanted(component: &str, globs: &[String]) -> Result<GlobSet, DataError> {
+    let all = TEXT
+        .iter()
+        .flat_map(|glob| PACKED.map(|packed| format!("{glob}{packed}")));
+    match globs {
+        [] => set(component, &all.collect::<Vec<_>>()),
+        globs => set(component, globs),
+    }
 }
 
 fn files_in(
-    cache: &Cache,
+    hub: &Hub,
     name: &str,
     component: &str,
     globs: &[String],
 ) -> Result<Vec<PathBuf>, DataError> {
-    let named = Named::new(cache, name, RepoType::Dataset);
-    let all = TEXT
-        .iter()
-        .flat_map(|glob| PACKED.map(|packed| format!("{glob}{packed}")));
-    let wanted = match globs {
-        [] => set(component, &all.collect::<Vec<_>>())?,
-        globs => set(component, globs)?,
-    };
+    let named = Named::new(name, RepoType::Dataset);
+    let wanted = wanted(component, globs)?;
+    let found = found_in(&named.folder(hub), &wanted)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let fetched = named.fetch(hub, &|path| is_visible(path) && wanted.is_match(path));
+    let found = found_in(&named.folder(hub), &wanted)?;
+    match (found.is_empty(), fetched) {
+        (false, Ok(())) => Ok(found),
+        (_, fetched) => {
+            let first = globs.first().map_or("*.jsonl", String::as_str);
+            let reason = fetched.err();
+            let reason = reason.unwrap_or_else(|| "the Hub has no such file".to_owned());
+            Err(named.missing(hub, first, reason))
+        }
+    }
+}
+
+/// Files and folders that begin with a point belong to tools.
+fn is_visible(path: &str) -> bool {
+    path.split('/').all(|part| !part.starts_with('.'))
+}
+
+/// The files below a folder that are wanted, by path; none as long as some are still to come.
+fn found_in(folder: &Path, wanted: &GlobSet) -> Result<Vec<PathBuf>, DataError> {
     let mut found = Vec::new();
-    if named.folder.is_dir() {
-        let visible = |entry: &DirEntry| {
-            entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
-        };
-        // The cache holds links to where the bytes are.
-        let walk = WalkDir::new(&named.folder).follow_links(true);
-        for entry in walk.into_iter().filter_entry(visible) {
-            let entry = entry
-                .map_err(std::io::Error::from)
-                .at("list", &named.folder)?;
-            let inside = entry
-                .path()
-                .strip_prefix(&named.folder)
-                .unwrap_or(entry.path());
-            if entry.file_type().is_file() && wanted.is_match(inside) {
-                found.push(entry.into_path());
-            }
+    if !folder.is_dir() || folder.join(UNFINISHED).exists() {
+        return Ok(found);
+    }
+    let visible = |entry: &DirEntry| {
+        entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+    };
+    // The cache holds links to where the bytes are.
+    let walk = WalkDir::new(folder).follow_links(true);
+    for entry in walk.into_iter().filter_entry(visible) {
+        let entry = entry.map_err(std::io::Error::from).at("list", folder)?;
+        let inside = entry.path().strip_prefix(folder).unwrap_or(entry.path());
+        if entry.file_type().is_file() && wanted.is_match(inside) {
+            found.push(entry.into_path());
         }
     }
     found.sort();
-    match (found.is_empty(), globs) {
-        (false, _) => Ok(found),
-        (true, [glob, ..]) => Err(named.missing(glob)),
-        (true, []) => Err(named.missing("*.jsonl")),
-    }
+    Ok(found)
 }
 
 /// A path below the folder of a dataset, as people know it.
@@ -148,81 +243,4 @@ pub(crate) fn inside(path: &Path) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn write(path: &Path, text: &str) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    #[test]
-    fn files_are_found_where_the_tools_of_the_hub_put_them() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::new(folder.path().to_path_buf());
-        let model = folder.path().join("models--someone--words");
-        write(&model.join("blobs/12ab"), "{}");
-        write(&model.join("refs/main"), "77cc");
-        fs::create_dir_all(model.join("snapshots/77cc")).unwrap();
-        std::os::unix::fs::symlink(
-            "../../blobs/12ab",
-            model.join("snapshots/77cc/tokenizer.json"),
-        )
-        .unwrap();
-        let path = file_in(&cache, "hf:someone/words", "tokenizer.json").unwrap();
-        assert_eq!(path, model.join("snapshots/77cc/tokenizer.json"));
-        assert!(file_in(&cache, "hf:someone/words@77cc", "tokenizer.json").is_ok());
-        let error = file_in(&cache, "hf:someone/words@v2", "tokenizer.json")
-            .unwrap_err()
-            .to_string();
-        let place = model
-            .join("snapshots/v2/tokenizer.json")
-            .display()
-            .to_string();
-        assert!(error.contains(&place), "{error}");
-        assert!(
-            error.contains("`hf download someone/words --revision v2`"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_dataset_is_its_files_of_text_or_those_that_are_asked_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::new(folder.path().to_path_buf());
-        let error = files_in(&cache, "hf:someone/text", "web", &[])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("datasets--someone--text/snapshots/main/*.jsonl"),
-            "{error}"
-        );
-        assert!(error.contains("--repo-type dataset"), "{error}");
-        let data = folder.path().join("datasets--someone--text");
-        // Made by hand, without a name for the commit.
-        let at = data.join("snapshots/main");
-        for file in [
-            "README.md",
-            "data/a.jsonl.zst",
-            "data/b.jsonl",
-            ".hidden/c.jsonl",
-            "data/info.json",
-        ] {
-            write(&at.join(file), "{}");
-        }
-        let found = files_in(&cache, "hf:someone/text", "web", &[]).unwrap();
-        let found: Vec<String> = found.iter().map(|path| inside(path)).collect();
-        assert_eq!(found, ["data/a.jsonl.zst", "data/b.jsonl"]);
-        let some = files_in(
-            &cache,
-            "hf:someone/text",
-            "web",
-            &["data/*.json".to_owned()],
-        )
-        .unwrap();
-        assert_eq!(some, [at.join("data/info.json")]);
-        assert!(files_in(&cache, "hf:someone/text", "web", &["*.csv".to_owned()]).is_err());
-    }
-}
+mod tests;

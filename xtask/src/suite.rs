@@ -47,10 +47,12 @@ pub fn run() -> Result<bool, Failure> {
     let python = setup::python::ensure()
         .map_err(|failure| tally.skip("comparisons with PyTorch", &failure))
         .is_ok();
+    // Optional sources of text are tested too.
+    let workspace = ["--workspace", "--features", "pleach/parquet"];
     let selection: &[&str] = if torch {
-        &["--workspace"]
+        &workspace
     } else {
-        &["--workspace", "--exclude", "pleach-executor"]
+        &[&workspace[..], &["--exclude", "pleach-executor"]].concat()
     };
     tally.component("fmt", "rustfmt", &["fmt", "--all", "--check"])?;
     let lints = [

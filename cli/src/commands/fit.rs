@@ -1,8 +1,9 @@
 //! `pleach fit CONFIG --on MACHINES`: does it fit, how large may a micro-batch be, how fast is it, and what would help.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use pleach_data::hub;
 use pleach_dsl::experiment::{Experiment, Wishes};
 use pleach_dsl::{Loader as _, load};
 use pleach_planner::report::Report;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use super::plan::report;
 use crate::arguments::{FitArguments, Global};
 use crate::compile::{self, Planned};
+use crate::data::data_failure;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::fit::{Machines, Question, Sizes, of_config, of_preset};
@@ -31,7 +33,7 @@ pub fn fit(screen: &Screen, global: &Global, arguments: &FitArguments) -> Outcom
     };
     let machines = arguments.on.as_deref().map(Machines::parse).transpose();
     let machines = machines.map_err(|told| Failure::wish("pleach::fit::machines", told))?;
-    let path = &arguments.config;
+    let path = &on_disk(&arguments.config)?;
     if path.extension().is_some_and(|ending| ending == "pleach") {
         let experiment = of_spec(screen, global, path, machines.as_ref(), sizes)?;
         let opened =
@@ -70,6 +72,16 @@ pub fn fit(screen: &Screen, global: &Global, arguments: &FitArguments) -> Outcom
         experiment,
         &question.assumptions,
     )
+}
+
+/// The file that is asked about: that of a name on the Hub is its config.
+fn on_disk(config: &Path) -> Outcome<PathBuf> {
+    match config.to_str() {
+        Some(name) if name.starts_with(hub::PREFIX) => {
+            hub::file(name, "config.json").map_err(|error| data_failure(&error))
+        }
+        _ => Ok(config.to_path_buf()),
+    }
 }
 
 /// The spec's name, for messages.

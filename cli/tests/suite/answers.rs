@@ -116,6 +116,28 @@ fn fit_answers_for_a_configuration_a_preset_and_a_spec() {
 }
 
 #[test]
+fn fit_takes_a_name_of_the_hub() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder
+        .path()
+        .join("hf/hub/models--someone--llama/snapshots/main");
+    std::fs::create_dir_all(&kept).unwrap();
+    std::fs::write(kept.join("config.json"), LLAMA).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pleach"))
+        .args(["fit", "hf:someone/llama", "--on", "2 x 8 h100_80g"])
+        .env_remove("HF_HUB_CACHE")
+        .env("HF_HUB_OFFLINE", "1")
+        .env("HF_HOME", folder.path().join("hf"))
+        .output()
+        .unwrap();
+    assert!(
+        stdout(&output).contains("6.74 B parameters"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn fit_says_what_would_help_and_what_it_cannot_read() {
     let folder = tempfile::tempdir().unwrap();
     let ask = |arguments: &[&str]| {

@@ -186,6 +186,7 @@ fn a_tokenizer_of_the_hub_is_read_from_its_cache_or_said_where_to_put() {
         command.current_dir(folder).args(arguments.split(' '));
         command
             .env_remove("HF_HUB_CACHE")
+            .env("HF_HUB_OFFLINE", "1")
             .env("HF_HOME", folder.join("hf"));
         command.output().expect("it starts")
     };

@@ -117,9 +117,10 @@ fn origin(data: &DataPlan, component: &Component, from: &Path) -> Result<Origin,
 
 /// What of a dataset of the Hub is on this machine now; none where nothing is.
 pub(super) fn content_of_hub(source: &str) -> Result<Option<Content>, DataError> {
-    let Ok(files) = hub::files(source, source, &[]) else {
+    let files = hub::kept_files(source)?;
+    if files.is_empty() {
         return Ok(None);
-    };
+    }
     let part = |path: PathBuf| Ok((hub::inside(&path), hash_of(&path)?));
     let parts: Result<Vec<_>, DataError> = files.into_iter().map(part).collect();
     Ok(Some(Content::of_parts("files", parts?)))

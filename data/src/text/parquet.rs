@@ -207,12 +207,17 @@ mod tests {
     use super::super::{Place, Records, inputs};
     use super::*;
 
+    /// Texts and faults, and how many there are before which place.
+    #[cfg(feature = "parquet")]
+    type Texts = (Vec<Result<String, Fault>>, Vec<(usize, Place)>);
+
     /// All texts and faults of a file, from a place on, with the places behind each batch.
     #[cfg(feature = "parquet")]
-    fn texts(path: &Path, from: Place) -> (Vec<Result<String, Fault>>, Vec<(usize, Place)>) {
+    fn texts(path: &Path, from: Place) -> Texts {
         let files = Arc::new(inputs(&[path.to_path_buf()]).unwrap());
         let fields = Fields {
             text: "text".into(),
+            answer: None,
         };
         let (mut texts, mut places) = (Vec::new(), Vec::new());
         for batch in Records::new(Arc::clone(&files), from) {

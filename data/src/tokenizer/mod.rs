@@ -240,7 +240,7 @@ impl std::fmt::Debug for Tokenizer {
 /// The file behind a tokenizer's name; none for one that needs no file, or whose file is not on this machine.
 pub fn file(name: &str, folder: &Path) -> Option<PathBuf> {
     if name.starts_with(hub::PREFIX) {
-        return hub::file(name, FILE).ok();
+        return hub::kept_file(name, FILE);
     }
     Some(folder.join(name.strip_prefix("file:")?))
 }

@@ -8,6 +8,8 @@ use super::Unsupported;
 const DEPENDENCIES: &str = "cargo:dependencies";
 /// What begins the name of a file of one's own.
 const FILE: &str = "file:";
+/// What begins a name on the Hugging Face Hub.
+const HUB: &str = "hf:";
 /// Tokenizers that need no file.
 const BUILT_IN: [&str; 2] = ["bytes", "characters"];
 
@@ -56,10 +58,10 @@ pub fn unread(experiment: &Experiment) -> Vec<Unsupported> {
         (
             data.mix.iter().any(|component| {
                 let own = component.source.as_ref();
-                own.is_some_and(|own| !own.starts_with(FILE) || !data.source.starts_with(FILE))
+                own.is_some_and(|own| !is_text(own) || !is_text(&data.source))
             }),
             "data.mix",
-            "a component with a source of its own beside others than files",
+            "a component with a source of its own beside others than files and names of the Hub",
         ),
         (
             instructions && data.order == Order::GptNeox,
@@ -72,9 +74,9 @@ pub fn unread(experiment: &Experiment) -> Vec<Unsupported> {
             "the order `gpt_neox` of whole documents",
         ),
         (
-            instructions && !data.source.starts_with(FILE),
+            instructions && !is_text(&data.source),
             "data.records",
-            "instructions from another source than files",
+            "instructions from another source than files and names of the Hub",
         ),
         (
             data.order == Order::Megatron,
@@ -94,9 +96,13 @@ pub fn is_read(experiment: &Experiment) -> bool {
         source, tokenizer, ..
     } = &experiment.data;
     let of_bytes = source == DEPENDENCIES && tokenizer == "bytes";
-    let of_files = source.starts_with(FILE)
-        && (BUILT_IN.contains(&tokenizer.as_str()) || tokenizer.starts_with(FILE));
-    (of_bytes || of_files) && unread(experiment).is_empty()
+    let of_text = is_text(source) && (BUILT_IN.contains(&tokenizer.as_str()) || is_text(tokenizer));
+    (of_bytes || of_text) && unread(experiment).is_empty()
+}
+
+/// Whether a name is that of files, here or on the Hub.
+fn is_text(name: &str) -> bool {
+    name.starts_with(FILE) || name.starts_with(HUB)
 }
 
 #[cfg(test)]
@@ -176,7 +182,7 @@ mod tests {
             elsewhere.data.tokenizer = tokenizer.to_owned();
             is_read(&elsewhere)
         };
-        assert!(!read("hf:someone/text", "bytes") && !read("file:text", "hf:gpt2"));
+        assert!(read("hf:someone/text", "bytes") && read("file:text", "hf:gpt2"));
         assert!(!read("cargo:dependencies", "characters"));
         assert!(read("file:text", "characters") && read("file:text", "file:tokenizer.json"));
     }

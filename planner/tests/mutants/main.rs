@@ -9,6 +9,7 @@
 
 mod bodies;
 mod experiments;
+mod hostile;
 mod judge;
 mod random;
 mod roles;

@@ -1,18 +1,14 @@
 //! Experiments with absurd figures: planning ends with a placement or with a sentence, and never panics or overflows.
 
-#[path = "mutants/random.rs"]
-#[allow(dead_code)]
-mod random;
-
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::random::Random;
 use pleach_dsl::experiment::Experiment;
 use pleach_dsl::wish::Choice;
 use pleach_planner::hardware;
 use pleach_planner::search::{Options, plan, space};
 use pleach_planner::support;
-use random::Random;
 
 const SPECS: usize = 100;
 
