@@ -33,7 +33,7 @@ const MAY_KNOW: [(&str, &[&str]); 7] = [
 ];
 
 /// Licences that Apache-2.0 code may be built with (MPL-2.0 binds its own files only).
-const PERMISSIVE: [&str; 13] = [
+const PERMISSIVE: [&str; 14] = [
     "Apache-2.0",
     "MIT",
     "MIT-0",
