@@ -218,9 +218,21 @@ pub struct PlanArguments {
     /// Write the plan as one page of HTML: charts, figures, reasons, spec
     #[arg(long, value_name = "REPORT.html")]
     pub report: Option<PathBuf>,
+    /// Of a run of phases, the one that --why, --why-not, --observed, --trace, --report and --emit placement are about; the first one where nothing is said
+    #[arg(long, value_name = "NAME")]
+    pub phase: Option<String>,
     /// Print an intermediate value of the compiler instead of the screen
     #[arg(long, value_enum, value_name = "WHAT")]
     pub emit: Option<Emit>,
+}
+
+impl PlanArguments {
+    /// Whether something is asked that one phase alone answers.
+    pub fn asks_of_a_phase(&self) -> bool {
+        let written = self.trace.is_some() || self.report.is_some();
+        let asked = self.why.is_some() || self.why_not.is_some() || !self.observed.is_empty();
+        written || asked || matches!(self.emit, Some(Emit::Placement))
+    }
 }
 
 /// Arguments of `fit`.

@@ -142,7 +142,7 @@ fn plan_phase(
 }
 
 /// Refuses what the language can say and the planner cannot plan, all of it at once.
-fn supported(experiment: &Experiment) -> Outcome<()> {
+pub fn supported(experiment: &Experiment) -> Outcome<()> {
     let large = support::oversized(experiment);
     let told = match large.is_empty() {
         true => unsupported,

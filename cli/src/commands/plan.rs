@@ -25,24 +25,33 @@ use crate::screen::Screen;
 /// Plans, verifies and shows. A placement that does not fit is shown with its figures, and the exit code is 1.
 pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outcome<Exit> {
     let planned = planned(screen, global, arguments)?;
-    let asked = Asked::of(&planned, arguments)?;
+    let focus = focus(&planned, arguments)?;
+    if let (Some(part), None) = (&focus.experiment.train.part, &arguments.phase)
+        && arguments.asks_of_a_phase()
+    {
+        let name = &part.name;
+        screen.note(&format!(
+            "the answer is about the phase {name}; --phase asks about another"
+        ));
+    }
+    let asked = Asked::of(focus, arguments)?;
     let verified = planned.verified()?;
     if let Some(path) = &arguments.out {
         write(path, &plans::write(&verified))?;
         screen.note(&format!("plan written to {}", path.display()));
     }
     if let Some(path) = &arguments.trace {
-        write(path, &traced(&planned)?)?;
+        write(path, &traced(focus)?)?;
         screen.note(&format!(
             "trace written to {} (open it in ui.perfetto.dev)",
             path.display()
         ));
     }
     if let Some(path) = &arguments.report {
-        write(path, &page(&planned)?)?;
+        write(path, &page(focus)?)?;
         screen.note(&format!("report written to {}", path.display()));
     }
-    show(screen, arguments, &planned, &asked);
+    show(screen, arguments, [&planned, focus], &asked);
     misfit::judge(&planned).map_or(Ok(Exit::Fine), Err)
 }
 
@@ -53,32 +62,65 @@ fn planned(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outco
     let measured: Vec<Measured> = measured
         .collect::<Result<_, _>>()
         .map_err(|error| unmeasured(&error))?;
-    let planned = if arguments.exhaustive {
-        let experiment = compile::experiment(screen, global, file)?;
-        let hardware = compile::table(screen, &experiment)?;
-        compile::plan_by(search::exhaustive, file, experiment, hardware, top)?
-    } else {
-        compile::plan(screen, global, file, top)?
-    };
-    if measured.is_empty() {
-        return Ok(planned);
-    }
-    let chosen = &planned.answer.chosen;
-    let hardware = observe(&planned.settled(), &planned.hardware, chosen, &measured);
-    let hardware = hardware.map_err(|error| unmeasured(&error))?;
     let way = if arguments.exhaustive {
         search::exhaustive
     } else {
         search::plan
     };
-    compile::plan_by(way, file, planned.experiment, hardware, top)
+    let experiment = compile::experiment(screen, global, file)?;
+    compile::supported(&experiment)?;
+    let hardware = compile::table(screen, &experiment)?;
+    let planned = compile::plan_by(way, file, experiment.clone(), hardware, top)?;
+    if measured.is_empty() {
+        return Ok(planned);
+    }
+    let focus = focus(&planned, arguments)?;
+    let chosen = &focus.answer.chosen;
+    let hardware = observe(&focus.settled(), &focus.hardware, chosen, &measured);
+    let hardware = hardware.map_err(|error| unmeasured(&error))?;
+    compile::plan_by(way, file, experiment, hardware, top)
 }
 
 fn unmeasured(error: &NoMeasurement) -> Failure {
     Failure::wish("pleach::plan::observed", error.to_string())
 }
 
-fn show(screen: &Screen, arguments: &PlanArguments, planned: &Planned, asked: &Asked) {
+/// The phase that is asked about.
+fn focus<'p>(planned: &'p Planned, arguments: &PlanArguments) -> Outcome<&'p Planned> {
+    let Some(wanted) = &arguments.phase else {
+        return Ok(planned);
+    };
+    let name = |phase: &Planned| {
+        phase
+            .experiment
+            .train
+            .part
+            .as_ref()
+            .map(|it| it.name.clone())
+    };
+    let found = planned
+        .phases()
+        .find(|phase| name(phase).as_ref() == Some(wanted));
+    found.ok_or_else(|| {
+        let names: Vec<String> = planned.phases().filter_map(name).collect();
+        let failure = Failure::wish(
+            "pleach::plan::question",
+            format!("the run has no phase `{wanted}`"),
+        );
+        failure.help(match names.as_slice() {
+            [] => "it has no phases: leave --phase out".to_owned(),
+            names => format!("its phases are `{}`", names.join("`, `")),
+        })
+    })
+}
+
+/// Shows a plan; the second one is the phase that was asked about.
+fn show(
+    screen: &Screen,
+    arguments: &PlanArguments,
+    [planned, focus]: [&Planned; 2],
+    asked: &Asked,
+) {
     let report = report(planned);
     let each = |text: fn(&Planned) -> String| {
         for (number, phase) in planned.phases().enumerate() {
@@ -88,7 +130,7 @@ fn show(screen: &Screen, arguments: &PlanArguments, planned: &Planned, asked: &A
     match arguments.emit {
         Some(Emit::Graph) => each(graphs),
         Some(Emit::Program) => each(|phase| text::write(&phase.answer.chosen.plan)),
-        Some(Emit::Placement) => screen.data_json(&json!(report.placement)),
+        Some(Emit::Placement) => screen.data_json(&json!(alone(focus).placement)),
         None if screen.json => {
             let mut object = json!(report);
             if let Some(why) = &asked.why {
@@ -239,7 +281,7 @@ fn page(planned: &Planned) -> Outcome<String> {
             alternatives: POINTS,
         },
     );
-    let mut report = report(planned);
+    let mut report = alone(planned);
     if let Ok(wide) = wide {
         let all = Report::new(experiment, hardware, &wide, 0.0);
         report.alternatives = all.alternatives;

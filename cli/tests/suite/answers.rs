@@ -217,3 +217,40 @@ fn the_exhaustive_search_agrees() {
     assert_eq!(of(&pruned, "candidates"), of(&whole, "candidates"));
     assert!(of(&pruned, "simulated") < of(&whole, "simulated"));
 }
+
+#[test]
+fn a_question_about_a_phase_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mix = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/mix.pleach");
+    let ask = |arguments: &[&str]| run(folder.path(), &[&["plan", mix], arguments].concat());
+    let placement = |arguments: &[&str]| {
+        let output = ask(&[&["--emit", "placement"], arguments].concat());
+        let placement: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        (placement, stderr(&output))
+    };
+    let (first, told) = placement(&[]);
+    assert!(told.contains("the phase short; --phase asks"), "{told}");
+    let (second, told) = placement(&["--phase", "long", "--set", "plan.micro_batch=1"]);
+    assert!(!told.contains("--phase asks"), "{told}");
+    assert_ne!(first, second);
+    let output = ask(&["--phase", "middle", "--why", "tp"]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("`short`, `long`"), "{told}");
+    // What was measured in one phase is taken into the predictions of all.
+    let seconds = |arguments: &[&str]| {
+        let output = ask(&[&["--json"], arguments].concat());
+        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let phases = report["phases"].as_array().unwrap().clone();
+        let step = |phase: &Value| phase["time"]["step_s"].as_f64().unwrap();
+        phases.iter().map(step).collect::<Vec<f64>>()
+    };
+    let usual = seconds(&[]);
+    let slow = format!("step={}s", usual[1] * 3.0);
+    let slower = seconds(&["--phase", "long", "--observed", &slow]);
+    assert_eq!(slower.len(), 2);
+    assert!(
+        slower[0] > usual[0] * 1.5 && slower[1] > usual[1] * 2.5,
+        "{usual:?} {slower:?}"
+    );
+}

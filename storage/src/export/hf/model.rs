@@ -78,7 +78,7 @@ impl HfModel {
             heads: hidden / heads.width,
             ffn: matrix(plan, "layers.{layer}.mlp.up.weight")?[0],
             vocab,
-            sequence: plan.training.sequence,
+            sequence: longest(plan),
             rotary: heads.rotary,
             rotary_base: heads.base,
             eps: norms.eps,
@@ -228,6 +228,12 @@ fn heads(forward: &Body) -> Result<Heads, ExportError> {
         }),
         None => inexpressible("its layers have no attention".into()),
     }
+}
+
+/// Positions of the longest phase: a model that was trained on short samples first has to see the long ones too.
+fn longest(plan: &Plan) -> u64 {
+    let sequences = plan.phases().map(|phase| phase.training.sequence);
+    sequences.max().unwrap_or(plan.training.sequence)
 }
 
 /// GPT-NeoX's attention sees the whole sequence, and positions by rotation only.
