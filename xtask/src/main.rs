@@ -41,7 +41,7 @@ enum Task {
         #[arg(long)]
         fit: bool,
     },
-    /// Verifies the programs of 10,000 random specs, and tries 2,000 mutants that change a result (minutes)
+    /// Verifies the programs of 10,000 random specs, tries 2,000 mutants that change a result, searches 500 spaces by brute force (minutes)
     Verify,
     /// Writes the files that are made from the language's schema: its reference page and the grammar for editors
     Generate,

@@ -130,21 +130,27 @@ impl<'a> Costs<'a> {
 
     /// The time of a transfer between stages, in picoseconds.
     pub fn transfer(&self, stage: u32, transfer: &Transfer) -> u64 {
-        let bytes = self.size(transfer.tensor);
         let mesh = &self.plan.mesh;
         let crossing = topology::crossing(mesh, stage, transfer.peer, self.links.ranks_per_node());
+        let (sent, gathering) = self.carried(transfer.tensor);
+        picoseconds(self.links.transfer(sent, crossing) + gathering)
+    }
+
+    /// What a rank sends of a tensor that goes to another stage, in bytes, and what gathering it there takes, in seconds.
+    pub fn carried(&self, id: TensorId) -> (u64, f64) {
+        let (bytes, tp) = (self.size(id), self.plan.mesh.tp);
         let scattered = self.engine.scattered_transfers && !self.plan.sequence_parallel;
-        if !scattered || mesh.tp == 1 {
-            return picoseconds(self.links.transfer(bytes, crossing));
+        if !scattered || tp == 1 {
+            return (bytes, 0.0);
         }
-        let part = self.links.transfer(bytes / u64::from(mesh.tp), crossing);
         let inside = Geometry {
-            size: mesh.tp,
+            size: tp,
             nodes: 1,
-            per_node: mesh.tp,
+            per_node: tp,
             sharing: 0,
         };
-        picoseconds(part + self.links.collective("all_gather", bytes, &inside).0)
+        let (gathering, _) = self.links.collective("all_gather", bytes, &inside);
+        (bytes / u64::from(tp), gathering)
     }
 
     fn collective(&self, instr: &Instr, group: GroupId) -> Cost {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pleach_plan::{Group, Mesh};
+use pleach_plan::{Axis, Group, Mesh, Part};
 
 /// A group on the machines; all figures are those of its worst instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,29 +31,80 @@ impl Geometry {
             return geometry;
         }
         geometry.per_node = 1;
-        let instances = instances(mesh, group);
+        match group.axes[..] == [Axis::Dp] {
+            true => geometry.of_replicas(mesh, group, ranks_per_node),
+            false => geometry.of_ranks(mesh, group, ranks_per_node),
+        }
+    }
+
+    /// Any group, rank by rank.
+    fn of_ranks(mut self, mesh: &Mesh, group: &Group, ranks_per_node: u32) -> Self {
         let mut leaving = vec![0u32; mesh.ranks().div_ceil(ranks_per_node) as usize];
-        for members in &instances {
-            let mut nodes: Vec<(u32, u32)> = Vec::new();
-            for member in members {
-                let node = member / ranks_per_node;
-                match nodes.last_mut() {
-                    Some((last, count)) if *last == node => *count += 1,
-                    _ => nodes.push((node, 1)),
+        for members in instances(mesh, group) {
+            self.seen(members.into_iter(), ranks_per_node, &mut leaving);
+        }
+        self.sharing = leaving.into_iter().max().unwrap_or(0);
+        self
+    }
+
+    /// A group of replicas. Stages lie on their nodes as those before them do, once a stage and a node have ended together.
+    fn of_replicas(mut self, mesh: &Mesh, group: &Group, ranks_per_node: u32) -> Self {
+        let (width, block) = (mesh.dp * mesh.tp, mesh.block());
+        let [instances, apart, stride] = match group.part {
+            None => [1, 0, 1],
+            Some(Part::Within) => [mesh.blocks(), block, 1],
+            Some(Part::Across) => [block, 1, block],
+        };
+        let period = ranks_per_node / common(width, ranks_per_node);
+        let stages = mesh.pp.min(period);
+        let mut leaving = vec![0u32; (stages * width).div_ceil(ranks_per_node) as usize];
+        for stage in 0..stages {
+            for instance in 0..instances {
+                for tp in 0..mesh.tp {
+                    let first = stage * width + instance * apart * mesh.tp + tp;
+                    let ranks = (0..self.size).map(|member| first + member * stride * mesh.tp);
+                    self.seen(ranks, ranks_per_node, &mut leaving);
                 }
             }
-            geometry.nodes = geometry.nodes.max(nodes.len() as u32);
-            geometry.per_node = geometry
-                .per_node
-                .max(nodes.iter().map(|&(_, count)| count).max().unwrap_or(1));
-            if nodes.len() > 1 {
-                nodes
-                    .iter()
-                    .for_each(|&(node, _)| leaving[node as usize] += 1);
+        }
+        self.sharing = leaving.into_iter().max().unwrap_or(0);
+        self
+    }
+
+    /// Takes an instance in: its ranks, rising.
+    fn seen(
+        &mut self,
+        ranks: impl Iterator<Item = u32> + Clone,
+        ranks_per_node: u32,
+        leaving: &mut [u32],
+    ) {
+        let (mut nodes, mut last, mut count) = (0, None, 0);
+        for node in ranks.clone().map(|rank| rank / ranks_per_node) {
+            if last != Some(node) {
+                (nodes, last, count) = (nodes + 1, Some(node), 0);
+            }
+            count += 1;
+            self.per_node = self.per_node.max(count);
+        }
+        self.nodes = self.nodes.max(nodes);
+        if nodes > 1 {
+            let mut left = None;
+            for node in ranks.map(|rank| rank / ranks_per_node) {
+                if left != Some(node) {
+                    leaving[node as usize] += 1;
+                    left = Some(node);
+                }
             }
         }
-        geometry.sharing = leaving.into_iter().max().unwrap_or(0);
-        geometry
+    }
+}
+
+/// The greatest common divisor.
+fn common(one: u32, other: u32) -> u32 {
+    if other == 0 {
+        one.max(1)
+    } else {
+        common(other, one % other)
     }
 }
 
@@ -90,7 +141,7 @@ pub fn crossing(mesh: &Mesh, from: u32, to: u32, ranks_per_node: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pleach_plan::{Axis, GroupId};
+    use pleach_plan::GroupId;
 
     fn geometry(mesh: Mesh, axes: &[Axis]) -> Geometry {
         let group = Group {
@@ -155,6 +206,59 @@ mod tests {
         assert_eq!(crossing(&mesh, 0, 1, 8), 0);
         assert_eq!(crossing(&mesh, 1, 2, 8), 1);
         assert_eq!(crossing(&mesh, 2, 3, 8), 2);
+    }
+
+    #[test]
+    fn groups_of_replicas_are_seen_as_rank_by_rank() {
+        let shapes = [
+            [1, 1, 8],
+            [2, 1, 4],
+            [2, 3, 8],
+            [4, 2, 6],
+            [8, 4, 3],
+            [16, 2, 4],
+            [1, 2, 12],
+            [3, 5, 4],
+            [1, 7, 6],
+        ];
+        let parts = [
+            (None, None),
+            (Some(2), Some(Part::Within)),
+            (Some(2), Some(Part::Across)),
+        ];
+        for ranks_per_node in [1, 2, 4, 6, 8, 12] {
+            for ([tp, pp, dp], (shards, part)) in shapes
+                .into_iter()
+                .flat_map(|shape| parts.map(|part| (shape, part)))
+                .filter(|([_, _, dp], (shards, _))| dp % shards.unwrap_or(1) == 0)
+            {
+                let mesh = Mesh {
+                    dp,
+                    cp: 1,
+                    pp,
+                    tp,
+                    shards,
+                };
+                let group = Group {
+                    id: GroupId(0),
+                    name: "g".into(),
+                    axes: vec![Axis::Dp],
+                    ends: false,
+                    part,
+                };
+                let found = Geometry::of(&mesh, &group, ranks_per_node);
+                if mesh.ranks() > ranks_per_node {
+                    let start = Geometry {
+                        size: mesh.group_size(&group),
+                        nodes: 1,
+                        per_node: 1,
+                        sharing: 0,
+                    };
+                    let obvious = start.of_ranks(&mesh, &group, ranks_per_node);
+                    assert_eq!(found, obvious, "{mesh:?} {part:?} {ranks_per_node}");
+                }
+            }
+        }
     }
 
     #[test]

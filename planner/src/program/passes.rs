@@ -39,20 +39,23 @@ impl Pipeline {
     }
 
     /// Micro-batches that have gone forward through each chunk when the first backward of the stage begins.
-    pub fn in_flight(self) -> Vec<u64> {
-        let (stages, round) = (
-            u64::from(self.stages),
-            u64::from(self.stages) * u64::from(self.chunks),
-        );
-        let all = u64::from(self.micro_steps) * u64::from(self.chunks);
-        let passes = (u64::from(self.warm()) + 1).min(all);
-        if self.chunks == 1 {
-            return vec![passes];
-        }
-        let (before, within) = (passes / round * stages, passes % round);
-        (0..u64::from(self.chunks))
-            .map(|chunk| before + within.saturating_sub(chunk * stages).min(stages))
-            .collect()
+    pub fn in_flight(self) -> impl Iterator<Item = u64> {
+        let (stages, chunks) = (u64::from(self.stages), u64::from(self.chunks));
+        let passes = (u64::from(self.warm()) + 1).min(u64::from(self.micro_steps) * chunks);
+        // One chunk takes them without an end, several in rounds.
+        let turn = if chunks == 1 { passes } else { stages };
+        let round = (turn * chunks).max(1);
+        let (before, within) = (passes / round * turn, passes % round);
+        (0..chunks).map(move |chunk| before + within.saturating_sub(chunk * turn).min(turn))
+    }
+
+    /// The same, each micro-batch counted with the layers of its chunk.
+    pub fn layers_in_flight(self, layers: &[u64]) -> u64 {
+        let counts = self.in_flight();
+        counts
+            .zip(layers)
+            .map(|(count, layers)| count * layers)
+            .sum()
     }
 
     /// The order of passes: warm-up, one forward and one backward in turn, cool-down.
@@ -221,7 +224,7 @@ mod tests {
                     let first = all.iter().position(|pass| !pass.0).unwrap_or(0);
                     let ahead = |chunk| all[..first].iter().filter(|pass| pass.1 == chunk).count();
                     let counted: Vec<u64> = (0..chunks).map(|chunk| ahead(chunk) as u64).collect();
-                    assert_eq!(pipeline.in_flight(), counted);
+                    assert!(pipeline.in_flight().eq(counted));
                     all.sort_unstable();
                     all.dedup();
                     assert_eq!(all.len() as u32, 4 * stages * chunks);

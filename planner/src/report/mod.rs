@@ -133,6 +133,8 @@ pub struct Searched {
     pub candidates: u64,
     /// Those that were found to fit.
     pub feasible: u64,
+    /// Those that were given their bounds.
+    pub priced: u64,
     /// Those that were simulated.
     pub simulated: u64,
     /// Wall time, which the caller measures.
@@ -204,6 +206,7 @@ impl Report {
             search: Searched {
                 candidates: answer.candidates,
                 feasible: answer.feasible,
+                priced: answer.priced,
                 simulated: answer.simulated,
                 seconds,
             },

@@ -1,19 +1,21 @@
 //! Lower bounds: what a placement takes at least, in time and memory, without emitting its plan.
 //!
 //! A layer's bodies are the same for every mesh that shares a [`Key`], so they are priced once per key, on a plan of one stage and
-//! one micro-batch. A bound takes the stages as they will be cut and leaves out what else depends on the mesh (transfers, collectives
-//! between replicas, the update, most of the waiting); so the simulation can never be below it.
+//! one micro-batch. A bound takes the stages as they will be cut ([`outline`](super::outline)), adds what replicas owe each other
+//! ([`replicas`](super::replicas)) and leaves out most of the waiting; so the simulation can never be below it.
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::{Hardware, Kind};
-use pleach_plan::{BodyKind, Bucket, Plan, Recompute, TensorId};
+use pleach_plan::{Body, BodyKind, Bucket, Op, Plan, Recompute, TensorId};
 
-use crate::cost::{Costs, PICO, picoseconds};
+use super::outline::{Hops, Outline, Outlines, Shares};
+use super::replicas::Replicas;
+use crate::cost::links::Links;
+use crate::cost::{Costs, picoseconds};
 use crate::memory;
 use crate::placement::Placement;
-use crate::program::passes::Pipeline;
-use crate::program::{self, Cut, Layouts, stages};
-use crate::simulate::actions::{self, Sharing};
+use crate::program::{self, Cut, Layouts};
+use crate::simulate::actions::{self, Sharing, Summary};
 
 /// What a layer's bodies depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,36 +46,52 @@ impl Key {
     }
 }
 
-/// Times and bytes of one key.
+/// Times and bytes of one key; of layers by their kind.
 pub struct Priced {
     /// The layouts that all placements of the key share.
     pub cut: Cut,
     /// The head's work in thousandths of a layer's.
     head_share: u64,
-    /// For each number of layers, what so many of the first take.
-    reached: Vec<u64>,
-    embedding: u64,
-    head: u64,
+    /// Forward and backward of a micro-batch.
+    passes: Vec<u64>,
+    /// The same of embedding and head.
+    ends: [u64; 2],
+    /// What of all passes of one micro-batch computes.
     computing: u64,
-    /// For each number of layers, what so many of the first keep: weights, gradients, and what the optimizer keeps, in bytes.
+    /// Weights, gradients, and what the optimizer keeps, in bytes: of layers, and of embedding and head.
     held: Vec<[u64; 3]>,
+    held_ends: [[u64; 3]; 2],
+    /// The matrix that embedding and head share, which the first and the last stage hold.
+    held_tied: [u64; 3],
     masters: bool,
-    /// Bytes a second between two ranks at best.
-    bandwidth: f64,
-    /// Whether weights are gathered and gradients scattered beside the computation.
-    beside: bool,
+    /// What one replica's update takes of a layer, and of the embedding.
+    update: Vec<u64>,
+    update_embedding: u64,
+    replicas: Replicas,
+    way: Way,
     /// The gap that issuing a transfer leaves.
     launch: u64,
     frame: u64,
-    fixed: u64,
+    fixed: [f64; 2],
     slack: f64,
     /// What times and memory are multiplied by since a run was measured.
     observed: [f64; 2],
     cores: Option<Sharing>,
+    /// Figures of the placement that is bounded: what a layer's passes take, is done once and kept.
+    scratch: [Vec<u64>; 3],
+}
+
+/// What carrying the residual stream to another stage takes.
+struct Way {
+    /// Bytes that a rank sends.
+    bytes: u64,
+    /// Seconds to another rank of the node, and of gathering what came in parts.
+    near: f64,
+    gathering: f64,
 }
 
 /// Parts of a step that are multiplied are rounded one by one, so a bound stays a little below.
-const ROUNDED: f64 = 1.0 - 1e-9;
+pub const ROUNDED: f64 = 1.0 - 1e-9;
 
 /// A placement's lower bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,39 +121,68 @@ pub fn price(
     let cut = program::cut_as(experiment, &sample, layouts).map_err(text)?;
     let plan = program::emit_cut(experiment, &sample, &cut).map_err(text)?;
     let costs = Costs::new(&plan, hardware, &experiment.cluster);
-    let time = |block: &str| times(&costs, &plan, block).iter().sum();
-    let layers = each_layer(experiment, &costs, &plan);
-    let computing = |block: &str| times(&costs, &plan, block)[0];
-    let cores = actions::sharing(&costs);
+    let summaries: Vec<Summary> = plan
+        .bodies
+        .iter()
+        .map(|body| actions::summary(&costs, body))
+        .collect();
+    let blocks = Blocks {
+        plan: &plan,
+        summaries: &summaries,
+    };
+    let order = &experiment.model.order;
+    let kinds = 0..experiment.model.kinds.len();
+    // A kind that no layer has counts nothing.
+    let layer = |kind: usize| order.iter().position(|&one| one == kind).unwrap_or(0);
+    let samples = kinds.map(|kind| {
+        (
+            layer(kind) as u32,
+            blocks.passes(&label(order[layer(kind)])),
+        )
+    });
+    let samples: Vec<(u32, [(&Body, &Summary); 2])> = samples.collect();
+    let each = samples.iter();
     let frame = match budget {
         true => 0,
         false => memory::frame(&costs, "layer"),
     };
-    let slack = if hardware.kind == Kind::Gpu {
-        costs.engine().allocator_slack
-    } else {
-        0.0
-    };
-    let head_share = cut.head_share();
+    let communication = hardware.overhead.communication.value;
     Ok(Priced {
-        cut,
-        head_share,
-        reached: reached(&layers),
-        embedding: time("embedding"),
-        head: time("head"),
-        computing: layers.iter().map(|[compute, _]| compute).sum::<u64>()
-            + computing("embedding")
-            + computing("head"),
-        held: held(&plan),
+        head_share: cut.head_share(),
+        passes: each.clone().map(|(_, passes)| taken(passes)).collect(),
+        ends: ["embedding", "head"].map(|block| taken(&blocks.passes(block))),
+        computing: blocks.computing(order),
+        held: each
+            .clone()
+            .map(|(layer, _)| bytes(&costs, |bucket| is_of(&plan, *layer, bucket)))
+            .collect(),
+        held_ends: ["embedding.", "head."].map(|block| {
+            bytes(&costs, |bucket| {
+                bucket.name.starts_with(block) && !is_tied(bucket)
+            })
+        }),
+        held_tied: bytes(&costs, is_tied),
         masters: plan.buckets.iter().any(|bucket| bucket.master.is_some()),
-        bandwidth: bandwidth(hardware),
-        beside: costs.engine().prefetched_gathers > 0,
+        update: each
+            .map(|(layer, _)| update(&costs, |bucket| is_of(&plan, *layer, bucket)))
+            .collect(),
+        update_embedding: update(&costs, |bucket| {
+            bucket.name.starts_with("embedding.") && !is_tied(bucket)
+        }),
+        replicas: Replicas::of(&costs, &samples),
+        way: way(&costs, &Links::new(hardware, &experiment.cluster)),
         launch: picoseconds(hardware.launch.value),
         frame,
-        fixed: libm::floor(hardware.overhead.context.value) as u64,
-        slack,
+        fixed: [hardware.overhead.context.value, communication],
+        slack: if hardware.kind == Kind::Gpu {
+            costs.engine().allocator_slack
+        } else {
+            0.0
+        },
         observed: [hardware.time_factor(), hardware.memory_factor()],
-        cores,
+        cores: actions::sharing(&costs),
+        scratch: Default::default(),
+        cut,
     })
 }
 
@@ -167,105 +214,123 @@ fn whole(experiment: &Experiment) -> Experiment {
     experiment
 }
 
-/// What each layer computes and communicates.
-fn each_layer(experiment: &Experiment, costs: &Costs<'_>, plan: &Plan) -> Vec<[u64; 2]> {
-    let label = |kind: usize| match kind {
+/// How bodies name a kind of layers.
+fn label(kind: usize) -> String {
+    match kind {
         0 => "layer".to_owned(),
         kind => format!("layer_{kind}"),
-    };
-    let kinds = 0..experiment.model.kinds.len();
-    let kinds: Vec<[u64; 2]> = kinds.map(|kind| times(costs, plan, &label(kind))).collect();
-    let order = experiment.model.order.iter();
-    order.map(|&kind| kinds[kind]).collect()
-}
-
-/// For each number of layers, what so many of the first take.
-fn reached(layers: &[[u64; 2]]) -> Vec<u64> {
-    let mut reached = vec![0];
-    for [compute, communication] in layers {
-        let before = reached.last().copied().unwrap_or(0);
-        reached.push(before + compute + communication);
     }
-    reached
 }
 
-/// Computing and communicating of one block's forward and backward for one micro-batch.
-fn times(costs: &Costs<'_>, plan: &Plan, label: &str) -> [u64; 2] {
-    let steps =
-        |body: &&pleach_plan::Body| matches!(body.kind, BodyKind::Forward | BodyKind::Backward);
+/// The bodies of a plan with their prices.
+struct Blocks<'p> {
+    plan: &'p Plan,
+    summaries: &'p [Summary],
+}
+
+impl<'p> Blocks<'p> {
+    /// Forward and backward of a block.
+    fn passes(&self, label: &str) -> [(&'p Body, &'p Summary); 2] {
+        [BodyKind::Forward, BodyKind::Backward].map(|kind| {
+            let mut bodies = self.plan.bodies.iter().zip(self.summaries);
+            let own = |body: &Body| body.kind == kind && body.name.split('.').next() == Some(label);
+            bodies
+                .find(|(body, _)| own(body))
+                .expect("every block passes both ways")
+        })
+    }
+
+    /// What of all passes of one micro-batch computes.
+    fn computing(&self, order: &[usize]) -> u64 {
+        let of = |label: &str| -> u64 {
+            let passes = self.passes(label).into_iter();
+            passes.map(|(_, summary)| summary.compute).sum()
+        };
+        let layers = order.iter().map(|&kind| of(&label(kind)));
+        layers.sum::<u64>() + of("embedding") + of("head")
+    }
+}
+
+/// Computing and communicating of forward and backward.
+fn taken(passes: &[(&Body, &Summary); 2]) -> u64 {
+    let both = passes.iter();
+    both.map(|(_, summary)| summary.compute + summary.communication)
+        .sum()
+}
+
+/// Whether a layer has a bucket.
+fn is_of(plan: &Plan, layer: u32, bucket: &Bucket) -> bool {
+    plan.has(layer, plan.tensors[bucket.m.0 as usize].lives)
+}
+
+/// What updating buckets takes where all of them is one rank's.
+fn update(costs: &Costs<'_>, is_own: impl Fn(&Bucket) -> bool) -> u64 {
+    let plan = costs.plan();
+    let moments: Vec<TensorId> = plan
+        .buckets
+        .iter()
+        .filter(|bucket| is_own(bucket))
+        .map(|bucket| bucket.m)
+        .collect();
     let bodies = plan
         .bodies
         .iter()
-        .filter(|body| body.name.split('.').next() == Some(label))
-        .filter(steps);
-    bodies.map(|body| actions::summary(costs, body)).fold(
-        [0, 0],
-        |[compute, communication], summary| {
-            [
-                compute + summary.compute,
-                communication + summary.communication,
-            ]
-        },
-    )
+        .filter(|body| body.kind == BodyKind::Update);
+    let code = bodies.flat_map(|body| &body.code);
+    let updates = code.filter(|instr| matches!(instr.op, Op::AdamW { .. }));
+    let own = updates.filter(|instr| instr.updates.iter().any(|id| moments.contains(id)));
+    own.map(|instr| costs.instr(instr).ps).sum()
 }
 
-/// The most that a rank can send in a second; without end where ranks share a memory.
-fn bandwidth(hardware: &Hardware) -> f64 {
-    let links = hardware.links.as_ref();
-    links.map_or(f64::INFINITY, |links| {
-        links.intra_node.value.max(links.inter_node.value)
-    })
-}
-
-/// For each number of layers, what so many of the first keep.
-fn held(plan: &Plan) -> Vec<[u64; 3]> {
-    let bytes = |id: TensorId| {
-        let tensor = &plan.tensors[id.0 as usize];
-        match tensor.lives.is_layered() {
-            true => tensor.bytes(),
-            false => 0,
-        }
-    };
-    let mut held = vec![[0; 3]];
-    for layer in 0..plan.layer_count() {
-        let mut sums = held[held.len() - 1];
-        let lives = |bucket: &&Bucket| plan.tensors[bucket.m.0 as usize].lives;
-        for bucket in plan
-            .buckets
-            .iter()
-            .filter(|bucket| plan.has(layer, lives(bucket)))
-        {
-            sums[0] += bytes(bucket.weights);
-            sums[1] += bytes(bucket.gradients);
-            sums[2] += bytes(bucket.m) + bytes(bucket.v) + bucket.master.map_or(0, bytes);
-        }
-        held.push(sums);
+/// What buckets keep: weights, gradients, and what the optimizer keeps, in bytes.
+fn bytes(costs: &Costs<'_>, is_own: impl Fn(&Bucket) -> bool) -> [u64; 3] {
+    let mut sums = [0; 3];
+    for bucket in costs.plan().buckets.iter().filter(|bucket| is_own(bucket)) {
+        sums[0] += costs.size(bucket.weights);
+        sums[1] += costs.size(bucket.gradients);
+        let master = bucket.master.map_or(0, |id| costs.size(id));
+        sums[2] += costs.size(bucket.m) + costs.size(bucket.v) + master;
     }
-    held
+    sums
+}
+
+/// Whether a bucket is the matrix that embedding and head share.
+fn is_tied(bucket: &Bucket) -> bool {
+    bucket.name.contains(".tied")
+}
+
+/// The way of what layers read.
+fn way(costs: &Costs<'_>, links: &Links<'_>) -> Way {
+    let plan = costs.plan();
+    let body = plan.bodies.iter().find(|body| body.name == "layer.forward");
+    let port = body.and_then(|body| body.ins.first());
+    let (bytes, gathering) = port.map_or((0, 0.0), |port| costs.carried(port.tensor));
+    Way {
+        bytes,
+        near: links.transfer(bytes, 0),
+        gathering,
+    }
 }
 
 impl Priced {
     /// The bounds of a placement of this key.
-    pub fn bound(&self, experiment: &Experiment, placement: &Placement) -> Bound {
+    pub fn bound(
+        &mut self,
+        experiment: &Experiment,
+        hardware: &Hardware,
+        placement: &Placement,
+        outlines: &mut Outlines,
+    ) -> Bound {
+        let links = Links::new(hardware, &experiment.cluster);
+        let outline = outlines.of(experiment, placement, self.head_share);
         let replicas = u64::from(placement.dp);
         let micro_steps = experiment.train.global_batch / (replicas * placement.micro_batch).max(1);
-        let spans = stages::spans(experiment, placement, self.head_share);
-        let pipeline = |stage: u32| Pipeline {
-            stage,
-            stages: placement.pp,
-            chunks: placement.vpp,
-            micro_steps: u32::try_from(micro_steps).unwrap_or(u32::MAX),
-        };
-        let chunks = |stage: usize| spans.iter().skip(stage).step_by(placement.pp as usize);
-        let all = || (0..placement.pp).map(|stage| (pipeline(stage), chunks(stage as usize)));
-        let step = all()
-            .map(|(at, chunks)| self.step(placement, at, chunks))
-            .max();
-        let bytes = all()
-            .map(|(at, chunks)| self.bytes(placement, at, chunks))
-            .max();
-        let peak = libm::floor(bytes.unwrap_or(0) as f64 * (1.0 + self.slack)) as u64;
-        let step = self.shared(placement, micro_steps, step.unwrap_or(0));
+        let (step, bytes) = self.outlined(&links, placement, micro_steps, outline);
+        let [context, communication] = self.fixed;
+        let ranks = placement.dp * placement.tp * placement.pp;
+        let fixed = context + if ranks > 1 { communication } else { 0.0 };
+        let peak = libm::floor(fixed + bytes as f64 * (1.0 + self.slack)) as u64;
+        let step = self.shared(&links, placement, micro_steps, step);
         let times = |figure: u64, factor: f64| libm::floor(figure as f64 * factor) as u64;
         let [time, memory] = self.observed;
         Bound {
@@ -274,100 +339,115 @@ impl Priced {
             } else {
                 times(step, time * ROUNDED)
             },
-            peak: times(self.fixed + peak, memory.min(1.0)),
+            peak: times(peak, memory.min(1.0)),
         }
     }
 
-    /// A stage works through all micro-batches; before its first forward and after its last backward the layers before it have theirs.
-    fn step<'s>(
-        &self,
+    /// Lets go of what only bounds need: what was found for each mesh.
+    pub fn forget(&mut self) {
+        self.replicas.forget();
+    }
+
+    /// Picoseconds of the step, bytes of live tensors.
+    fn outlined(
+        &mut self,
+        links: &Links<'_>,
         placement: &Placement,
-        at: Pipeline,
-        chunks: impl Iterator<Item = &'s [u32; 2]> + Clone,
-    ) -> u64 {
-        let ends = |held: bool, work: u64| if held { work } else { 0 };
-        let inline = |time: u64| if self.beside { 0 } else { time };
-        let taken = |&[first, last]: &[u32; 2]| self.before(last + 1) - self.before(first);
-        let passing = chunks.clone().map(|chunk| self.passing(placement, *chunk));
-        let passing: u64 = passing.sum();
-        let own = chunks.clone().map(taken).sum::<u64>()
-            + inline(passing)
-            + ends(at.stage == 0, self.embedding)
-            + ends(at.stage + 1 == at.stages, self.head);
-        let first = chunks.clone().next().map_or(0, |&[first, _]| first);
-        let ahead = first.checked_sub(1);
-        let ahead = ahead.map_or(0, |last| self.passing(placement, [0, last]));
-        let before = self.before(first) + inline(ahead) + ends(at.stage > 0, self.embedding);
-        let queued = passing - inline(passing);
-        // What it asks for first it may issue while it waits.
-        let issued = (u64::from(at.micro_steps) * at.transfers()).saturating_sub(1);
-        let worked = u64::from(at.micro_steps) * own + issued * self.launch + before;
-        worked.max(u64::from(at.micro_steps) * queued)
-    }
-
-    /// What the layers before a layer take.
-    fn before(&self, layer: u32) -> u64 {
-        self.reached.get(layer as usize).copied().unwrap_or(0)
-    }
-
-    /// What layers keep whole: weights, gradients, and what the optimizer keeps, in bytes.
-    fn kept(&self, [first, last]: [u32; 2]) -> [u64; 3] {
-        let to = |layers: u32| self.held.get(layers as usize).copied().unwrap_or_default();
-        let (before, behind) = (to(first), to(last + 1));
-        [0, 1, 2].map(|kind: usize| behind[kind].saturating_sub(before[kind]))
-    }
-
-    /// What gathering layers' weights and scattering their gradients takes at least for each micro-batch, in picoseconds.
-    fn passing(&self, placement: &Placement, layers: [u32; 2]) -> u64 {
-        let [weights, gradients, _] = self.kept(layers);
-        let parts = |bytes: u64| bytes as f64 * (1.0 - 1.0 / f64::from(placement.shards.max(1)));
-        let gathered = if placement.zero >= 3 {
-            2.0 * parts(weights)
-        } else {
-            0.0
+        micro_steps: u64,
+        outline: &Outline,
+    ) -> (u64, u64) {
+        let masters = self.masters;
+        let kept = |held: &[u64; 3]| kept(placement, masters, held);
+        let slices = u64::from(placement.divides(1).max(1));
+        let owed = self.replicas.owe(links, placement);
+        let [embedding, head] = self.held_ends.each_ref().map(kept);
+        let tied = kept(&self.held_tied);
+        let [passes, once, held] = &mut self.scratch;
+        passes.clear();
+        passes.extend(
+            self.passes
+                .iter()
+                .zip(&owed.inline)
+                .map(|(own, inline)| own + inline),
+        );
+        once.clear();
+        once.extend(
+            self.update
+                .iter()
+                .zip(&owed.once)
+                .map(|(own, once)| own / slices + once),
+        );
+        held.clear();
+        held.extend(self.held.iter().map(kept));
+        let shares = Shares {
+            micro_steps: u32::try_from(micro_steps).unwrap_or(u32::MAX),
+            passes,
+            ends: self.ends,
+            beside: &owed.beside,
+            once,
+            once_embedding: self.update_embedding / slices + owed.once_embedding,
+            launch: self.launch,
+            hops: self.way.hops(links, placement),
+            kept: held,
+            kept_ends: [
+                embedding + tied,
+                head + if placement.pp > 1 { tied } else { 0 },
+            ],
+            frame: self.frame,
         };
-        let scattered = if placement.zero >= 2 {
-            parts(gradients)
-        } else {
-            0.0
-        };
-        libm::floor((gathered + scattered) / self.bandwidth * PICO) as u64
+        (outline.step(&shares), outline.bytes(&shares))
     }
 
     /// All ranks of the machine's cores together do no more than the best point of contention allows.
-    fn shared(&self, placement: &Placement, micro_steps: u64, alone: u64) -> u64 {
+    fn shared(
+        &self,
+        links: &Links<'_>,
+        placement: &Placement,
+        micro_steps: u64,
+        alone: u64,
+    ) -> u64 {
         let Some(sharing) = &self.cores else {
             return alone;
         };
-        let ranks = u64::from(placement.dp) * u64::from(placement.tp);
-        let work = u128::from(micro_steps * self.computing) * u128::from(ranks);
-        alone.max(sharing.least(work))
-    }
-
-    /// What a stage's layers keep from step to step, and what forward has left of them when the first backward begins.
-    fn bytes<'s>(
-        &self,
-        placement: &Placement,
-        at: Pipeline,
-        chunks: impl Iterator<Item = &'s [u32; 2]> + Clone,
-    ) -> u64 {
-        let share = |bytes: u64, from: u32| bytes / u64::from(placement.divides(from).max(1));
-        let layer = |&chunk: &[u32; 2]| {
-            let [weights, gradients, optimizer] = self.kept(chunk);
-            let weights = match self.masters && placement.divides(3) > 1 {
-                true => 0,
-                false => share(weights, 3),
-            };
-            weights + share(gradients, 2) + share(optimizer, 1)
-        };
-        let kept: u64 = chunks.clone().map(layer).sum();
-        let in_flight = at.in_flight().into_iter().zip(chunks);
-        let frames = in_flight.map(|(count, chunk)| count * layers([chunk].into_iter()));
-        kept + frames.sum::<u64>() * self.frame
+        let replicas = u64::from(placement.dp) * u64::from(placement.tp);
+        let work = u128::from(micro_steps * self.computing) * u128::from(replicas);
+        let ranks = placement.dp * placement.tp * placement.pp;
+        alone.max(sharing.least(work, ranks.div_ceil(links.ranks_per_node())))
     }
 }
 
-fn layers<'s>(chunks: impl Iterator<Item = &'s [u32; 2]>) -> u64 {
-    let count = |[first, last]: &[u32; 2]| u64::from(last - first) + 1;
-    chunks.map(count).sum()
+/// What is kept from step to step of weights, gradients and the optimizer's state.
+fn kept(placement: &Placement, masters: bool, [weights, gradients, optimizer]: &[u64; 3]) -> u64 {
+    let share = |bytes: u64, from: u32| bytes / u64::from(placement.divides(from).max(1));
+    let weights = match masters && placement.divides(3) > 1 {
+        true => 0,
+        false => share(*weights, 3),
+    };
+    weights + share(*gradients, 2) + share(*optimizer, 1)
+}
+
+impl Way {
+    /// The hops of a placement's pipeline.
+    fn hops(&self, links: &Links<'_>, placement: &Placement) -> Hops {
+        let (width, per_node) = (placement.dp * placement.tp, links.ranks_per_node());
+        let far = |crossing| links.transfer(self.bytes, crossing);
+        let time = |seconds: f64| picoseconds(seconds + self.gathering);
+        let (stages_of_node, crossing) = match () {
+            () if width.is_multiple_of(per_node) => (1, per_node),
+            () if per_node.is_multiple_of(width.max(1)) => (per_node / width.max(1), width),
+            () => {
+                let inside = time(self.near.min(far(1)));
+                return Hops {
+                    inside,
+                    across: inside,
+                    stages_of_node: None,
+                };
+            }
+        };
+        Hops {
+            inside: time(self.near),
+            across: time(far(crossing)),
+            stages_of_node: Some(stages_of_node.into()),
+        }
+    }
 }

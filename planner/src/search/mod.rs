@@ -9,7 +9,9 @@ pub mod bound;
 pub mod evaluate;
 pub mod figures;
 pub mod observe;
+pub mod outline;
 pub mod reach;
+mod replicas;
 pub mod space;
 #[cfg(test)]
 mod tests;
@@ -26,6 +28,7 @@ use crate::placement::Placement;
 use crate::program::{self, Layouts};
 use bound::{Bound, Key, Priced};
 pub use evaluate::Evaluated;
+use outline::Outlines;
 pub use space::Rejected;
 use space::Space;
 use wishes::Wish;
@@ -56,6 +59,8 @@ pub struct Answer {
     pub candidates: u64,
     /// Those of them that were found to fit.
     pub feasible: u64,
+    /// Those that were given their bounds.
+    pub priced: u64,
     /// Those that were simulated.
     pub simulated: u64,
 }
@@ -76,6 +81,7 @@ fn reasons(rejected: &[Rejected]) -> String {
     all.join("; ")
 }
 
+#[derive(Clone, Debug)]
 struct Candidate<'s> {
     /// The size of the cluster, by its number.
     size: usize,
@@ -84,11 +90,20 @@ struct Candidate<'s> {
     value: f64,
 }
 
+/// Candidates that can be tried.
+struct Candidates<'s> {
+    /// Those whose bounds leave them room.
+    able: Vec<Candidate<'s>>,
+    /// Of all the one that needs least memory by its bound.
+    nearest: Option<Candidate<'s>>,
+}
+
 /// What searches for one model with one batch on one device share: the layouts of its blocks and the prices of their bodies.
 #[derive(Default)]
 struct Known {
     prices: BTreeMap<Key, Priced>,
     layouts: Layouts,
+    outlines: Outlines,
     /// Whether nothing is left out by its bounds.
     is_exhaustive: bool,
 }
@@ -104,6 +119,9 @@ struct Search<'e> {
     found: Vec<Evaluated>,
     misfits: Vec<Evaluated>,
     fates: BTreeMap<(u32, &'static str), Fate>,
+    /// The best value of the first goal, and the shortest step, of what was found.
+    best: (f64, u64),
+    priced: u64,
     simulated: u64,
     broken: u64,
 }
@@ -168,7 +186,8 @@ fn plan_knowing(
         .flat_map(|(size, space)| space.candidates.iter().map(move |one| (size, one)))
         .collect();
     let mut candidates = search.price(&placements);
-    candidates.sort_by(|one, other| {
+    drop(placements);
+    candidates.able.sort_by(|one, other| {
         one.value
             .total_cmp(&other.value)
             .then_with(|| one.bound.step.cmp(&other.bound.step))
@@ -211,13 +230,15 @@ impl<'e> Search<'e> {
             found: Vec::new(),
             misfits: Vec::new(),
             fates: BTreeMap::new(),
+            best: (f64::INFINITY, u64::MAX),
+            priced: 0,
             simulated: 0,
             broken: 0,
         }
     }
 
     /// Where every placement that fits breaks a law, the best without laws is the one to show.
-    fn pardon(&mut self, candidates: &[Candidate<'_>]) {
+    fn pardon(&mut self, candidates: &Candidates<'_>) {
         let fates = std::mem::take(&mut self.fates);
         let simulated = self.simulated;
         self.laws = &[];
@@ -247,14 +268,18 @@ impl<'e> Search<'e> {
     ///
     /// Shapes that differ only in the micro-batch are priced in rising order: where the smaller one fits on no mesh, the larger
     /// ones, which keep more of everything, need not be looked at.
-    fn price<'s>(&mut self, placements: &[Sized<'s>]) -> Vec<Candidate<'s>> {
+    fn price<'s>(&mut self, placements: &[Sized<'s>]) -> Candidates<'s> {
         if let [(size, placement)] = *placements {
-            return vec![Candidate {
+            let only = Candidate {
                 size,
                 placement,
                 bound: Bound { step: 0, peak: 0 },
                 value: f64::NEG_INFINITY,
-            }];
+            };
+            return Candidates {
+                able: vec![only],
+                nearest: None,
+            };
         }
         let mut shapes: BTreeMap<Key, Vec<Sized>> = BTreeMap::new();
         for &(size, placement) in placements {
@@ -262,7 +287,7 @@ impl<'e> Search<'e> {
             shape.push((size, placement));
         }
         let capacity = evaluate::capacity(self.experiment, self.hardware);
-        let mut candidates = Vec::with_capacity(placements.len());
+        let (mut able, mut nearest) = (Vec::new(), None::<Candidate<'s>>);
         let mut full: Option<(Key, u64)> = None;
         for (key, placements) in shapes {
             if let Some((_, peak)) = full.filter(|(smaller, _)| smaller.grows(&key)) {
@@ -271,14 +296,24 @@ impl<'e> Search<'e> {
                     .for_each(|(_, placement)| self.misfit(placement, peak, capacity));
                 continue;
             }
-            let bounded = self.bounded(key, &placements);
-            let least = bounded.iter().map(|candidate| candidate.bound.peak).min();
-            full = least
+            let mut bounded = self.bounded(key, &placements);
+            self.priced += bounded.len() as u64;
+            let least = bounded.iter().min_by_key(|candidate| candidate.bound.peak);
+            let peak = least.map(|least| least.bound.peak);
+            full = peak
                 .filter(|&peak| peak > capacity && !self.known.is_exhaustive)
                 .map(|peak| (key, peak));
-            candidates.extend(bounded);
+            let nearer = |least: &&Candidate<'_>| {
+                let known = nearest.as_ref();
+                known.is_none_or(|known| least.bound.peak < known.bound.peak)
+            };
+            if let Some(least) = least.filter(nearer) {
+                nearest = Some(least.clone());
+            }
+            bounded.retain(|candidate| self.has_room(candidate, capacity));
+            able.extend(bounded);
         }
-        candidates
+        Candidates { able, nearest }
     }
 
     /// The candidates of one shape with their bounds.
@@ -287,18 +322,20 @@ impl<'e> Search<'e> {
         let price = known.unwrap_or_else(|| {
             bound::price(self.experiment, self.hardware, key, &mut self.known.layouts)
         });
-        let price = match price {
+        let mut price = match price {
             Ok(price) => price,
             Err(why) => {
-                placements
-                    .iter()
-                    .for_each(|(_, placement)| self.reject(placement, "no plan", 0, why.clone()));
+                placements.iter().for_each(|(_, placement)| {
+                    self.reject(placement, "no plan", 0, || why.clone())
+                });
                 return Vec::new();
             }
         };
-        let bounded = |&(size, placement): &Sized<'s>| {
-            let bound = price.bound(self.experiment, placement);
-            let value = self.wish.bound(&self.scope(size, placement, &bound));
+        let (sizes, hardware) = (self.sizes, self.hardware);
+        let outlines = &mut self.known.outlines;
+        let mut bounded = |&(size, placement): &Sized<'s>| {
+            let bound = price.bound(&sizes[size], hardware, placement, outlines);
+            let value = self.wish.least(&sizes[size], &bound);
             Candidate {
                 size,
                 placement,
@@ -306,17 +343,27 @@ impl<'e> Search<'e> {
                 value,
             }
         };
-        let candidates = placements.iter().map(bounded).collect();
+        let candidates = placements.iter().map(&mut bounded).collect();
+        price.forget();
         self.known.prices.insert(key, price);
         candidates
     }
 
+    /// Whether a candidate's bound leaves it room; if not, that is counted.
+    fn has_room(&mut self, candidate: &Candidate<'_>, capacity: u64) -> bool {
+        let peak = candidate.bound.peak;
+        let room = peak <= capacity || self.known.is_exhaustive;
+        if !room {
+            self.misfit(candidate.placement, peak, capacity);
+        }
+        room
+    }
+
     fn misfit(&mut self, placement: &Placement, peak: u64, capacity: u64) {
-        let why = format!(
-            "does not fit: at least {} of {}",
-            gibibytes(peak),
-            gibibytes(capacity)
-        );
+        let why = || {
+            let [peak, capacity] = [peak, capacity].map(gibibytes);
+            format!("does not fit: at least {peak} of {capacity}")
+        };
         self.reject(placement, "memory", peak, why);
     }
 
@@ -329,59 +376,60 @@ impl<'e> Search<'e> {
     }
 
     /// Evaluates in the order of bounds until they pass what was found.
-    fn run(&mut self, candidates: &[Candidate<'_>], alternatives: usize) {
-        let capacity = evaluate::capacity(self.experiment, self.hardware);
-        for candidate in candidates {
+    fn run(&mut self, candidates: &Candidates<'_>, alternatives: usize) {
+        let mut threshold = self.threshold(alternatives);
+        for candidate in &candidates.able {
             if self.known.is_exhaustive {
                 self.evaluate(candidate);
-            } else if candidate.bound.peak > capacity {
-                self.misfit(candidate.placement, candidate.bound.peak, capacity);
-            } else if candidate.value > self.threshold(alternatives) {
-                let step = candidate.bound.step;
-                let why = self.wish.behind(
-                    "at least ",
-                    [candidate.value, self.best_value()],
-                    [step, self.best_step()],
-                );
-                self.reject(candidate.placement, "slower", step, why);
+            } else if candidate.value > threshold {
+                self.slower(candidate);
             } else if let Some(why) = self.broken_at_least(candidate) {
                 self.broken += 1;
-                self.reject(candidate.placement, "law", candidate.bound.step, why);
+                self.reject(candidate.placement, "law", candidate.bound.step, || why);
             } else {
                 self.evaluate(candidate);
+                threshold = self.threshold(alternatives);
             }
         }
         if self.found.is_empty() && self.misfits.is_empty() {
             // Every bound was beyond the memory: the nearest miss is shown with its real figures.
-            let nearest = candidates
-                .iter()
-                .min_by_key(|candidate| candidate.bound.peak);
+            let nearest = candidates.nearest.as_ref();
             let found = nearest.and_then(|candidate| self.evaluated(candidate).ok());
             self.misfits.extend(found);
         }
+    }
+
+    /// What stands behind the best already by its bound.
+    fn slower(&mut self, candidate: &Candidate<'_>) {
+        let (step, (value, best)) = (candidate.bound.step, self.best);
+        let values = [candidate.value, value];
+        let wish = Wish::of(self.experiment);
+        let why = || wish.behind("at least ", values, [step, best]);
+        self.reject(candidate.placement, "slower", step, why);
     }
 
     fn evaluate(&mut self, candidate: &Candidate<'_>) {
         let placement = candidate.placement;
         let evaluated = match self.evaluated(candidate) {
             Ok(evaluated) => evaluated,
-            Err(why) => return self.reject(placement, "no plan", 0, why),
+            Err(why) => return self.reject(placement, "no plan", 0, || why),
         };
         self.simulated += 1;
         if !evaluated.fits() {
             let [peak, capacity] = [evaluated.peak(), evaluated.capacity].map(gibibytes);
-            let why = format!(
-                "does not fit: {peak} of {capacity} on stage {}",
-                evaluated.fullest()
-            );
+            let stage = evaluated.fullest();
+            let why = || format!("does not fit: {peak} of {capacity} on stage {stage}");
             self.reject(placement, "memory", evaluated.peak(), why);
             return self.misfits.push(evaluated);
         }
         if let Some((_, why)) = space::broken_law(self.laws, &evaluated.scope(self.experiment)) {
             self.broken += 1;
-            self.reject(placement, "law", 0, why);
+            self.reject(placement, "law", 0, || why);
             return self.misfits.push(evaluated);
         }
+        let value = self.wish.first(&evaluated.scope(self.experiment));
+        let (best, step) = self.best;
+        self.best = (best.min(value), step.min(evaluated.simulation.step));
         self.found.push(evaluated);
     }
 
@@ -408,23 +456,13 @@ impl<'e> Search<'e> {
         wanted.max(self.wish.slack(best))
     }
 
-    /// The best value of the first goal.
-    fn best_value(&self) -> f64 {
-        let values = self.found.iter();
-        values
-            .map(|found| self.wish.first(&found.scope(self.experiment)))
-            .fold(f64::INFINITY, f64::min)
-    }
-
-    fn best_step(&self) -> u64 {
-        self.found
-            .iter()
-            .map(|found| found.simulation.step)
-            .min()
-            .unwrap_or(0)
-    }
-
-    fn reject(&mut self, placement: &Placement, kind: &'static str, measure: u64, why: String) {
+    fn reject(
+        &mut self,
+        placement: &Placement,
+        kind: &'static str,
+        measure: u64,
+        why: impl FnOnce() -> String,
+    ) {
         let entry = self.fates.entry((placement.tp, kind));
         let fate = entry.or_insert(Fate {
             count: 0,
@@ -433,7 +471,7 @@ impl<'e> Search<'e> {
         });
         fate.count += 1;
         if measure < fate.nearest {
-            (fate.nearest, fate.why) = (measure, why);
+            (fate.nearest, fate.why) = (measure, why());
         }
     }
 
@@ -460,7 +498,7 @@ impl<'e> Search<'e> {
             };
             let reasons: Vec<String> = beaten.iter().map(told).collect();
             for (other, why) in beaten.iter().zip(reasons) {
-                self.reject(&other.placement, "slower", other.simulation.step, why);
+                self.reject(&other.placement, "slower", other.simulation.step, || why);
             }
         }
         let fates = std::mem::take(&mut self.fates).into_iter();
@@ -484,6 +522,7 @@ impl<'e> Search<'e> {
             rejected,
             candidates,
             feasible,
+            priced: self.priced,
             simulated: self.simulated,
         })
     }

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use super::bound::{Bound, Key, price};
 use super::evaluate::{Evaluated, evaluate_cut};
+use super::outline::Outlines;
 use super::why::{Pin, why_not};
 use super::{Options, exhaustive, plan, space};
 use crate::graph::shape::Shape;
@@ -106,7 +107,7 @@ impl Case {
     fn of(mut experiment: Experiment) -> Self {
         experiment.plan.micro_batch = Choice::OneOf(vec![1, 2]);
         let hardware = hardware::find(&experiment.cluster.device, None).unwrap();
-        let mut prices = BTreeMap::new();
+        let (mut prices, mut outlines) = (BTreeMap::new(), Outlines::default());
         let mut evaluated = |placement: Placement| {
             let key = Key::of(&placement);
             let price = prices.entry(key).or_insert_with(|| {
@@ -115,7 +116,7 @@ impl Case {
             let found = evaluate_cut(&experiment, &hardware, &placement, &price.cut).unwrap();
             (
                 placement.clone(),
-                price.bound(&experiment, &placement),
+                price.bound(&experiment, &hardware, &placement, &mut outlines),
                 found,
             )
         };

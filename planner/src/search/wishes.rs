@@ -7,8 +7,10 @@ use pleach_dsl::experiment::Experiment;
 use pleach_dsl::wish::{Direction, Objective};
 
 use super::Answer;
+use super::bound::{Bound, ROUNDED};
 use super::evaluate::Evaluated;
 use super::figures::Scoped;
+use crate::cost::PICO;
 
 /// The goals of an experiment.
 pub struct Wish<'e> {
@@ -38,14 +40,26 @@ impl<'e> Wish<'e> {
         }
     }
 
-    /// A lower bound of the first goal's value, from a scope that holds lower bounds; minus infinity where the goal does not rise
-    /// with them.
-    pub fn bound(&self, scope: &Scoped<'_>) -> f64 {
-        if self.bounded {
-            self.first(scope)
-        } else {
-            f64::NEG_INFINITY
+    /// A lower bound of the first goal's value, from bounds of step and memory; minus infinity where the goal does not rise with
+    /// them. What the language computes exactly is computed here in doubles, and so stays a little below.
+    pub fn least(&self, experiment: &Experiment, bound: &Bound) -> f64 {
+        if !self.bounded {
+            return f64::NEG_INFINITY;
         }
+        let seconds = bound.step as f64 / PICO;
+        let run = seconds * experiment.train.steps as f64;
+        let metric = self.objectives.first().map(|goal| goal.metric.as_str());
+        let value = match metric {
+            Some("time") => run,
+            Some("cost") => {
+                let price = experiment.cluster.price.as_ref();
+                let hourly = price.map_or(f64::INFINITY, |price| price.usd_per_gpu_hour);
+                run / 3600.0 * experiment.cluster.gpus() as f64 * hourly
+            }
+            Some("memory.peak") => bound.peak as f64,
+            _ => seconds,
+        };
+        value * ROUNDED
     }
 
     /// Why a placement stands behind the best: by the first goal, its value and the best one, or by the time of a step.

@@ -100,6 +100,8 @@ pub struct Summary {
     pub gather: u64,
     /// What reduces gradients beside the computation; apart from the sums.
     pub scatter: u64,
+    /// How long the device waits for its host: included in the sums.
+    pub waited: u64,
     /// Each of its instructions.
     pub code: Vec<Cost>,
     /// Runs of instructions that are alike, in order.
@@ -121,6 +123,7 @@ pub fn summary(costs: &Costs<'_>, body: &Body) -> Summary {
     summary.scatter = moved.scatters.into_iter().map(&mut take).sum();
     summary.beyond.extend(beside::copies(costs, body));
     let waited = waiting(costs, &code, &summary.beyond);
+    summary.waited = waited.map_or(0, |waited| waited.ps);
     summary.beyond.extend(waited);
     overlap(costs, body, &mut code);
     summary.code = code;

@@ -396,18 +396,10 @@ impl Sharing {
         (i128::from(y0) + rise * i128::from(load - x0) / i128::from(x1 - x0)) as u64
     }
 
-    /// The least time in which one node's cores can do so much work (picoseconds of single ranks, summed), whoever does it.
-    pub fn least(&self, work: u128) -> u64 {
-        let nodes = self
-            .nodes
-            .iter()
-            .flatten()
-            .map(|&(node, _)| node)
-            .max()
-            .unwrap_or(0)
-            + 1;
+    /// The least time in which the cores of so many nodes can do so much work (picoseconds of single ranks, summed), whoever does it.
+    pub fn least(&self, work: u128, nodes: u32) -> u64 {
         let time = |&(load, slow): &(u64, u64)| {
-            work * u128::from(slow) / u128::from(load.max(1)) / u128::from(nodes)
+            work * u128::from(slow) / u128::from(load.max(1)) / u128::from(nodes.max(1))
         };
         self.curve.iter().map(time).min().unwrap_or(0) as u64
     }

@@ -4,6 +4,7 @@
 
 mod corpus;
 pub mod data;
+pub mod planning;
 mod shape;
 mod spec;
 
@@ -45,6 +46,7 @@ pub fn run() -> Result<(), Failure> {
     ]))?;
     cold_processes()?;
     checking()?;
+    planning::run()?;
     data::run()?;
     match setup::python::ensure() {
         Ok(python) => training(&python),

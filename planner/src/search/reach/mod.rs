@@ -43,7 +43,7 @@ impl<'h> Asker<'h> {
             .collect();
         let mut search = Search::new(experiment, &sizes, self.hardware);
         search.known = std::mem::take(&mut self.known);
-        let mut candidates = search.price(&placements);
+        let mut candidates = search.price(&placements).able;
         let capacity = evaluate::capacity(experiment, self.hardware);
         candidates.retain(|candidate| {
             candidate.bound.peak <= capacity && search.broken_at_least(candidate).is_none()
