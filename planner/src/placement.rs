@@ -1,5 +1,7 @@
 //! A placement: the decisions that turn one experiment into one program.
 
+use std::sync::Arc;
+
 use pleach_plan::Recompute;
 
 /// Where everything goes. It never changes what is trained.
@@ -24,7 +26,7 @@ pub struct Placement {
     /// What forward keeps.
     pub recompute: Recompute,
     /// Whose lowering it is.
-    pub engine: String,
+    pub engine: Arc<str>,
 }
 
 impl Placement {

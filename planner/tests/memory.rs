@@ -28,7 +28,7 @@ fn a_layer_leaves_what_the_paper_on_sequence_parallelism_says() {
             sequence_parallel: true,
             recompute: Recompute::Selective,
             micro_batch: 2,
-            engine: "megatron_2022".to_owned(),
+            engine: "megatron_2022".into(),
             ..placement(1, 1, tp)
         };
         let plan = program::emit(&experiment, &placement).expect("it can be planned");

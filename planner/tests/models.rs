@@ -195,7 +195,7 @@ fn the_sample_of_all_kinds_of_layers_is_planned() {
         sequence_parallel: true,
         micro_batch: 1,
         recompute: Recompute::Selective,
-        engine: "pleach".to_owned(),
+        engine: "pleach".into(),
     };
     let plan = program::emit(&experiment, &placement).expect("its sizes divide");
     assert_eq!(verify::verify(&plan, &experiment), Ok(()));
@@ -243,7 +243,7 @@ fn every_model_that_is_built_is_planned() {
             sequence_parallel: tp > 1,
             micro_batch: 2,
             recompute: Recompute::Selective,
-            engine: "pleach".to_owned(),
+            engine: "pleach".into(),
         };
         let plan = program::emit(&experiment, &placement).expect(name);
         if let Err(faults) = verify::verify(&plan, &experiment) {

@@ -24,7 +24,7 @@ fn planned(engine: &str, zero: u32) -> (Experiment, Plan) {
     let placement = Placement {
         zero,
         micro_batch: 2,
-        engine: engine.to_owned(),
+        engine: engine.into(),
         ..placement(REPLICAS, 1, 1)
     };
     let plan = program::emit(&experiment, &placement).unwrap_or_else(|error| panic!("{error}"));

@@ -36,7 +36,7 @@ fn placement(dp: u32, tp: u32) -> Placement {
         sequence_parallel: false,
         micro_batch: 2,
         recompute: Recompute::None,
-        engine: "pleach".to_owned(),
+        engine: "pleach".into(),
     }
 }
 

@@ -28,6 +28,9 @@ enum Task {
         /// Only the data pipeline
         #[arg(long)]
         data: bool,
+        /// Only searches of the planner
+        #[arg(long, conflicts_with = "data")]
+        planning: bool,
     },
     /// Holds the planner's predictions against published runs, set by set
     Accuracy {
@@ -57,8 +60,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Task::Demo => demo::run().map(|()| true),
         Task::Test => suite::run(),
-        Task::Bench { data: true } => bench::data::run().map(|()| true),
-        Task::Bench { data: false } => bench::run().map(|()| true),
+        Task::Bench { data: true, .. } => bench::data::run().map(|()| true),
+        Task::Bench { planning: true, .. } => bench::planning::run().map(|()| true),
+        Task::Bench { .. } => bench::run().map(|()| true),
         Task::Accuracy { rows, bands, fit } => {
             let flags = [(rows, "--rows"), (bands, "--bands"), (fit, "--fit")];
             let asked = flags.into_iter().filter(|(asked, _)| *asked);

@@ -3,8 +3,11 @@
 //! In comes the process of `pleach`, out come its workers by rank. Only those are ever signalled.
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::process::{Doing, Failure};
 
 /// A worker of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +63,28 @@ pub fn is_running(pid: i32) -> bool {
 pub fn kill(pid: i32) {
     // SAFETY: a signal to a process that was found among our own descendants; no memory is involved.
     unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Runs a command to its end and gives the most memory that it held, in KiB.
+///
+/// # Errors
+/// It could not be started or did not end with 0.
+pub fn waited(command: &mut Command) -> Result<u64, Failure> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let child = command
+        .spawn()
+        .doing(|| format!("could not start {program}"))?;
+    let pid = i32::try_from(child.id()).map_err(|error| Failure::new(error.to_string()))?;
+    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: a child that nobody else waits for; both places live as long as the call, and zeroes are a valid rusage.
+    let (ended, usage) = unsafe {
+        let ended = libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr());
+        (ended, usage.assume_init())
+    };
+    match ended == pid && status == 0 {
+        true => Ok(u64::try_from(usage.ru_maxrss).unwrap_or(0)),
+        false => Err(Failure::new(format!("{program} ended with {status}"))),
+    }
 }
 
 fn processes() -> impl Iterator<Item = i32> {

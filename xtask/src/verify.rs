@@ -24,6 +24,8 @@ pub fn run() -> Result<(), Failure> {
         "pleach-planner",
         "--test",
         "mutants",
+        "--test",
+        "optimality",
     ];
     let mut command = cargo(arguments);
     command.args(["--", "--show-output"]).envs(COUNTS);

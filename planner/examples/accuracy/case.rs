@@ -299,7 +299,7 @@ fn placement(row: &Row, engine: &str) -> Result<Placement, String> {
         sequence_parallel: row.text("sp") == "y" || engine == "nanotron",
         micro_batch: u64::from(ranks("micro_batch")?),
         recompute,
-        engine: engine.to_owned(),
+        engine: engine.into(),
     })
 }
 
@@ -321,7 +321,7 @@ fn experiment(row: &Row, placement: &Placement) -> Result<Experiment, String> {
         evaluate: Evaluate::default(),
         cluster: cluster(row)?,
         plan: Wishes {
-            engine: placement.engine.clone(),
+            engine: placement.engine.to_string(),
             ..Wishes::open()
         },
         hash: String::new(),

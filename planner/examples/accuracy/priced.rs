@@ -67,7 +67,7 @@ fn find(row: &Row, split: &Split, held_out: &HeldOut) -> Result<Found, String> {
     ];
     let priced = case.price(&tables)?;
     Ok(Found {
-        engine: case.placement.engine,
+        engine: case.placement.engine.to_string(),
         full: priced[0],
         held_out: priced[1],
         without_source: priced[2],

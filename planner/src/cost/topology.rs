@@ -31,9 +31,16 @@ impl Geometry {
             return geometry;
         }
         geometry.per_node = 1;
-        match group.axes[..] == [Axis::Dp] {
-            true => geometry.of_replicas(mesh, group, ranks_per_node),
-            false => geometry.of_ranks(mesh, group, ranks_per_node),
+        match group.axes[..] {
+            [Axis::Dp] => geometry.of_replicas(mesh, group, ranks_per_node),
+            [Axis::Tp] => geometry.of_neighbours(mesh, ranks_per_node),
+            _ if size == mesh.ranks() => Geometry {
+                nodes: size.div_ceil(ranks_per_node),
+                per_node: ranks_per_node,
+                sharing: 1,
+                ..geometry
+            },
+            _ => geometry.of_ranks(mesh, group, ranks_per_node),
         }
     }
 
@@ -66,6 +73,19 @@ impl Geometry {
                     self.seen(ranks, ranks_per_node, &mut leaving);
                 }
             }
+        }
+        self.sharing = leaving.into_iter().max().unwrap_or(0);
+        self
+    }
+
+    /// A group of neighbours. Groups lie as those before them do, once one of them and a node have ended together.
+    fn of_neighbours(mut self, mesh: &Mesh, ranks_per_node: u32) -> Self {
+        let period = ranks_per_node / common(self.size, ranks_per_node);
+        let groups = (mesh.ranks() / self.size).min(period);
+        let mut leaving = vec![0u32; (groups * self.size).div_ceil(ranks_per_node) as usize];
+        for group in 0..groups {
+            let ranks = group * self.size..(group + 1) * self.size;
+            self.seen(ranks, ranks_per_node, &mut leaving);
         }
         self.sharing = leaving.into_iter().max().unwrap_or(0);
         self
@@ -209,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_of_replicas_are_seen_as_rank_by_rank() {
+    fn groups_are_seen_as_rank_by_rank() {
         let shapes = [
             [1, 1, 8],
             [2, 1, 4],
@@ -221,16 +241,19 @@ mod tests {
             [3, 5, 4],
             [1, 7, 6],
         ];
+        let dp = vec![Axis::Dp];
         let parts = [
-            (None, None),
-            (Some(2), Some(Part::Within)),
-            (Some(2), Some(Part::Across)),
+            (None, None, dp.clone()),
+            (Some(2), Some(Part::Within), dp.clone()),
+            (Some(2), Some(Part::Across), dp),
+            (None, None, vec![Axis::Tp]),
+            (None, None, vec![Axis::Dp, Axis::Pp, Axis::Tp]),
         ];
         for ranks_per_node in [1, 2, 4, 6, 8, 12] {
-            for ([tp, pp, dp], (shards, part)) in shapes
+            for ([tp, pp, dp], (shards, part, axes)) in shapes
                 .into_iter()
-                .flat_map(|shape| parts.map(|part| (shape, part)))
-                .filter(|([_, _, dp], (shards, _))| dp % shards.unwrap_or(1) == 0)
+                .flat_map(|shape| parts.clone().map(|part| (shape, part)))
+                .filter(|([_, _, dp], (shards, ..))| dp % shards.unwrap_or(1) == 0)
             {
                 let mesh = Mesh {
                     dp,
@@ -242,7 +265,7 @@ mod tests {
                 let group = Group {
                     id: GroupId(0),
                     name: "g".into(),
-                    axes: vec![Axis::Dp],
+                    axes,
                     ends: false,
                     part,
                 };

@@ -183,7 +183,7 @@ fn under_way(
             .skip(stage as usize)
             .step_by(placement.pp as usize);
         let mut held = vec![0; kinds];
-        for (count, &[first, last]) in pipeline.in_flight().into_iter().zip(chunks) {
+        for (count, &[first, last]) in pipeline.in_flight().zip(chunks) {
             for &kind in &order[first as usize..=last as usize] {
                 held[kind] += count;
             }

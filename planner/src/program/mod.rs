@@ -400,7 +400,7 @@ impl<'e> Emitter<'e> {
                 experiment: experiment.hash.clone(),
                 placement: String::new(),
             },
-            engine: placement.engine.clone(),
+            engine: placement.engine.to_string(),
             mesh: self.mesh,
             zero: if placement.dp > 1 {
                 placement.zero

@@ -131,22 +131,9 @@ pub fn price(
         summaries: &summaries,
     };
     let order = &experiment.model.order;
-    let kinds = 0..experiment.model.kinds.len();
-    // A kind that no layer has counts nothing.
-    let layer = |kind: usize| order.iter().position(|&one| one == kind).unwrap_or(0);
-    let samples = kinds.map(|kind| {
-        (
-            layer(kind) as u32,
-            blocks.passes(&label(order[layer(kind)])),
-        )
-    });
-    let samples: Vec<(u32, [(&Body, &Summary); 2])> = samples.collect();
+    let samples = blocks.layers(order, experiment.model.kinds.len());
     let each = samples.iter();
-    let frame = match budget {
-        true => 0,
-        false => memory::frame(&costs, "layer"),
-    };
-    let communication = hardware.overhead.communication.value;
+    let (overhead, gpu) = (&hardware.overhead, hardware.kind == Kind::Gpu);
     Ok(Priced {
         head_share: cut.head_share(),
         passes: each.clone().map(|(_, passes)| taken(passes)).collect(),
@@ -156,25 +143,23 @@ pub fn price(
             .clone()
             .map(|(layer, _)| bytes(&costs, |bucket| is_of(&plan, *layer, bucket)))
             .collect(),
-        held_ends: ["embedding.", "head."].map(|block| {
-            bytes(&costs, |bucket| {
-                bucket.name.starts_with(block) && !is_tied(bucket)
-            })
-        }),
+        held_ends: ["embedding.", "head."].map(|block| bytes(&costs, |one| is_at(block, one))),
         held_tied: bytes(&costs, is_tied),
         masters: plan.buckets.iter().any(|bucket| bucket.master.is_some()),
         update: each
             .map(|(layer, _)| update(&costs, |bucket| is_of(&plan, *layer, bucket)))
             .collect(),
-        update_embedding: update(&costs, |bucket| {
-            bucket.name.starts_with("embedding.") && !is_tied(bucket)
-        }),
+        update_embedding: update(&costs, |bucket| is_at("embedding.", bucket)),
         replicas: Replicas::of(&costs, &samples),
         way: way(&costs, &Links::new(hardware, &experiment.cluster)),
         launch: picoseconds(hardware.launch.value),
-        frame,
-        fixed: [hardware.overhead.context.value, communication],
-        slack: if hardware.kind == Kind::Gpu {
+        frame: if budget {
+            0
+        } else {
+            memory::frame(&costs, "layer")
+        },
+        fixed: [overhead.context.value, overhead.communication.value],
+        slack: if gpu {
             costs.engine().allocator_slack
         } else {
             0.0
@@ -203,7 +188,7 @@ fn sample(experiment: &Experiment, key: Key, budget: bool) -> Placement {
         } else {
             key.recompute
         },
-        engine: experiment.plan.engine.clone(),
+        engine: experiment.plan.engine.as_str().into(),
     }
 }
 
@@ -238,6 +223,13 @@ impl<'p> Blocks<'p> {
                 .find(|(body, _)| own(body))
                 .expect("every block passes both ways")
         })
+    }
+
+    /// A layer of each kind with the bodies of its passes; a kind that no layer has stands for what counts nothing.
+    fn layers(&self, order: &[usize], kinds: usize) -> Vec<(u32, [(&'p Body, &'p Summary); 2])> {
+        let first = |kind: usize| order.iter().position(|&one| one == kind).unwrap_or(0);
+        let layer = |kind: usize| (first(kind) as u32, self.passes(&label(order[first(kind)])));
+        (0..kinds).map(layer).collect()
     }
 
     /// What of all passes of one micro-batch computes.
@@ -292,6 +284,11 @@ fn bytes(costs: &Costs<'_>, is_own: impl Fn(&Bucket) -> bool) -> [u64; 3] {
         sums[2] += costs.size(bucket.m) + costs.size(bucket.v) + master;
     }
     sums
+}
+
+/// Whether a bucket is a block's own.
+fn is_at(block: &str, bucket: &Bucket) -> bool {
+    bucket.name.starts_with(block) && !is_tied(bucket)
 }
 
 /// Whether a bucket is the matrix that embedding and head share.

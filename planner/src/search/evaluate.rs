@@ -79,6 +79,14 @@ pub fn evaluate_cut(
 }
 
 impl Evaluated {
+    /// Lets go of what is large in its plan; the figures stay.
+    pub fn shed(&mut self) {
+        self.plan.roles = Vec::new();
+        self.plan.bodies = Vec::new();
+        self.plan.tensors = Vec::new();
+        self.plan.parameters = Vec::new();
+    }
+
     /// Bytes of the fullest rank.
     pub fn peak(&self) -> u64 {
         self.memory

@@ -1,5 +1,7 @@
 //! The figures of a placement under the names that specs use: `tp`, `memory.peak`, `step_time`, `cost`, ….
 
+use std::sync::Arc;
+
 use pleach_dsl::experiment::Experiment;
 use pleach_dsl::wish::{Dimension, Figure, Quantity, Scope};
 use pleach_plan::Recompute;
@@ -76,7 +78,12 @@ impl<'e> Scoped<'e> {
     }
 
     /// The placement, once everything is settled.
-    pub fn placement(&self, recompute: Recompute, sequence_parallel: bool) -> Placement {
+    pub fn placement(
+        &self,
+        engine: &Arc<str>,
+        recompute: Recompute,
+        sequence_parallel: bool,
+    ) -> Placement {
         let ranks = |value: Option<u64>| u32::try_from(value.unwrap_or(1)).unwrap_or(u32::MAX);
         Placement {
             tp: ranks(self.tp),
@@ -88,7 +95,7 @@ impl<'e> Scoped<'e> {
             sequence_parallel,
             micro_batch: self.micro_batch.unwrap_or(1),
             recompute,
-            engine: self.experiment.plan.engine.clone(),
+            engine: engine.clone(),
         }
     }
 

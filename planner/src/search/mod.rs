@@ -6,6 +6,7 @@
 //! cost little more than one. So the answer is the optimum of the simulation, and everything printed has been simulated. Ties break by the canonical order.
 
 pub mod bound;
+mod candidates;
 pub mod evaluate;
 pub mod figures;
 pub mod observe;
@@ -27,6 +28,7 @@ use pleach_plan::hardware::Hardware;
 use crate::placement::Placement;
 use crate::program::{self, Layouts};
 use bound::{Bound, Key, Priced};
+use candidates::{Candidate, Candidates, Sized};
 pub use evaluate::Evaluated;
 use outline::Outlines;
 pub use space::Rejected;
@@ -81,22 +83,8 @@ fn reasons(rejected: &[Rejected]) -> String {
     all.join("; ")
 }
 
-#[derive(Clone, Debug)]
-struct Candidate<'s> {
-    /// The size of the cluster, by its number.
-    size: usize,
-    placement: &'s Placement,
-    bound: Bound,
-    value: f64,
-}
-
-/// Candidates that can be tried.
-struct Candidates<'s> {
-    /// Those whose bounds leave them room.
-    able: Vec<Candidate<'s>>,
-    /// Of all the one that needs least memory by its bound.
-    nearest: Option<Candidate<'s>>,
-}
+/// How many candidates are put in order first.
+const FIRST: usize = 256;
 
 /// What searches for one model with one batch on one device share: the layouts of its blocks and the prices of their bodies.
 #[derive(Default)]
@@ -119,8 +107,9 @@ struct Search<'e> {
     found: Vec<Evaluated>,
     misfits: Vec<Evaluated>,
     fates: BTreeMap<(u32, &'static str), Fate>,
-    /// The best value of the first goal, and the shortest step, of what was found.
-    best: (f64, u64),
+    /// Values of the first goal of what was found, the best first, and the shortest step.
+    values: Vec<f64>,
+    fastest: u64,
     priced: u64,
     simulated: u64,
     broken: u64,
@@ -187,21 +176,14 @@ fn plan_knowing(
         .collect();
     let mut candidates = search.price(&placements);
     drop(placements);
-    candidates.able.sort_by(|one, other| {
-        one.value
-            .total_cmp(&other.value)
-            .then_with(|| one.bound.step.cmp(&other.bound.step))
-    });
-    search.run(&candidates, options.alternatives);
+    search.run(&mut candidates, options.alternatives);
     if search.found.is_empty() && search.broken > 0 {
-        search.pardon(&candidates);
+        search.pardon(&mut candidates);
     }
-    *known = std::mem::take(&mut search.known);
-    search.answer(merged(spaces), total, options.alternatives)
+    let answer = search.answer(merged(spaces), total, options.alternatives);
+    *known = search.known;
+    answer
 }
-
-/// A placement, and the number of the cluster's size that it is for.
-type Sized<'s> = (usize, &'s Placement);
 
 /// What is impossible on any size, the same of several counted together.
 fn merged(spaces: Vec<Space>) -> Vec<Rejected> {
@@ -230,7 +212,8 @@ impl<'e> Search<'e> {
             found: Vec::new(),
             misfits: Vec::new(),
             fates: BTreeMap::new(),
-            best: (f64::INFINITY, u64::MAX),
+            values: Vec::new(),
+            fastest: u64::MAX,
             priced: 0,
             simulated: 0,
             broken: 0,
@@ -238,12 +221,13 @@ impl<'e> Search<'e> {
     }
 
     /// Where every placement that fits breaks a law, the best without laws is the one to show.
-    fn pardon(&mut self, candidates: &Candidates<'_>) {
+    fn pardon(&mut self, candidates: &mut Candidates<'_>) {
         let fates = std::mem::take(&mut self.fates);
         let simulated = self.simulated;
         self.laws = &[];
         self.run(candidates, 0);
         let mut pardoned = std::mem::take(&mut self.found);
+        self.values.clear();
         if !pardoned.is_empty() {
             self.wish.sort(&mut pardoned, self.experiment);
             pardoned.truncate(1);
@@ -264,109 +248,6 @@ impl<'e> Search<'e> {
         ceilings.into_iter().find_map(broken).map(|(_, why)| why)
     }
 
-    /// Gives every candidate its bounds; those whose shape has no plan are rejected. One alone needs none.
-    ///
-    /// Shapes that differ only in the micro-batch are priced in rising order: where the smaller one fits on no mesh, the larger
-    /// ones, which keep more of everything, need not be looked at.
-    fn price<'s>(&mut self, placements: &[Sized<'s>]) -> Candidates<'s> {
-        if let [(size, placement)] = *placements {
-            let only = Candidate {
-                size,
-                placement,
-                bound: Bound { step: 0, peak: 0 },
-                value: f64::NEG_INFINITY,
-            };
-            return Candidates {
-                able: vec![only],
-                nearest: None,
-            };
-        }
-        let mut shapes: BTreeMap<Key, Vec<Sized>> = BTreeMap::new();
-        for &(size, placement) in placements {
-            let shape = shapes.entry(Key::of(placement)).or_default();
-            shape.push((size, placement));
-        }
-        let capacity = evaluate::capacity(self.experiment, self.hardware);
-        let (mut able, mut nearest) = (Vec::new(), None::<Candidate<'s>>);
-        let mut full: Option<(Key, u64)> = None;
-        for (key, placements) in shapes {
-            if let Some((_, peak)) = full.filter(|(smaller, _)| smaller.grows(&key)) {
-                placements
-                    .iter()
-                    .for_each(|(_, placement)| self.misfit(placement, peak, capacity));
-                continue;
-            }
-            let mut bounded = self.bounded(key, &placements);
-            self.priced += bounded.len() as u64;
-            let least = bounded.iter().min_by_key(|candidate| candidate.bound.peak);
-            let peak = least.map(|least| least.bound.peak);
-            full = peak
-                .filter(|&peak| peak > capacity && !self.known.is_exhaustive)
-                .map(|peak| (key, peak));
-            let nearer = |least: &&Candidate<'_>| {
-                let known = nearest.as_ref();
-                known.is_none_or(|known| least.bound.peak < known.bound.peak)
-            };
-            if let Some(least) = least.filter(nearer) {
-                nearest = Some(least.clone());
-            }
-            bounded.retain(|candidate| self.has_room(candidate, capacity));
-            able.extend(bounded);
-        }
-        Candidates { able, nearest }
-    }
-
-    /// The candidates of one shape with their bounds.
-    fn bounded<'s>(&mut self, key: Key, placements: &[Sized<'s>]) -> Vec<Candidate<'s>> {
-        let known = self.known.prices.remove(&key).map(Ok);
-        let price = known.unwrap_or_else(|| {
-            bound::price(self.experiment, self.hardware, key, &mut self.known.layouts)
-        });
-        let mut price = match price {
-            Ok(price) => price,
-            Err(why) => {
-                placements.iter().for_each(|(_, placement)| {
-                    self.reject(placement, "no plan", 0, || why.clone())
-                });
-                return Vec::new();
-            }
-        };
-        let (sizes, hardware) = (self.sizes, self.hardware);
-        let outlines = &mut self.known.outlines;
-        let mut bounded = |&(size, placement): &Sized<'s>| {
-            let bound = price.bound(&sizes[size], hardware, placement, outlines);
-            let value = self.wish.least(&sizes[size], &bound);
-            Candidate {
-                size,
-                placement,
-                bound,
-                value,
-            }
-        };
-        let candidates = placements.iter().map(&mut bounded).collect();
-        price.forget();
-        self.known.prices.insert(key, price);
-        candidates
-    }
-
-    /// Whether a candidate's bound leaves it room; if not, that is counted.
-    fn has_room(&mut self, candidate: &Candidate<'_>, capacity: u64) -> bool {
-        let peak = candidate.bound.peak;
-        let room = peak <= capacity || self.known.is_exhaustive;
-        if !room {
-            self.misfit(candidate.placement, peak, capacity);
-        }
-        room
-    }
-
-    fn misfit(&mut self, placement: &Placement, peak: u64, capacity: u64) {
-        let why = || {
-            let [peak, capacity] = [peak, capacity].map(gibibytes);
-            format!("does not fit: at least {peak} of {capacity}")
-        };
-        self.reject(placement, "memory", peak, why);
-    }
-
     fn scope(&self, size: usize, placement: &Placement, bound: &Bound) -> figures::Scoped<'e> {
         let mut scope = figures::Scoped::of(&self.sizes[size], placement);
         scope.capacity = Some(evaluate::capacity(self.experiment, self.hardware));
@@ -375,21 +256,25 @@ impl<'e> Search<'e> {
         scope
     }
 
-    /// Evaluates in the order of bounds until they pass what was found.
-    fn run(&mut self, candidates: &Candidates<'_>, alternatives: usize) {
-        let mut threshold = self.threshold(alternatives);
-        for candidate in &candidates.able {
-            if self.known.is_exhaustive {
-                self.evaluate(candidate);
-            } else if candidate.value > threshold {
-                self.slower(candidate);
-            } else if let Some(why) = self.broken_at_least(candidate) {
-                self.broken += 1;
-                self.reject(candidate.placement, "law", candidate.bound.step, || why);
-            } else {
-                self.evaluate(candidate);
-                threshold = self.threshold(alternatives);
+    /// Evaluates in the order of bounds until they pass what was found. Only as many are put in order as are looked at.
+    fn run(&mut self, candidates: &mut Candidates<'_>, alternatives: usize) {
+        let (mut rest, mut part) = (&mut candidates.able[..], FIRST);
+        while !rest.is_empty() {
+            if part < rest.len() {
+                rest.select_nth_unstable_by(part, Candidate::before);
             }
+            let (next, others) = rest.split_at_mut(part.min(rest.len()));
+            next.sort_unstable_by(Candidate::before);
+            next.iter()
+                .for_each(|candidate| self.look(candidate, alternatives));
+            let ended = next
+                .last()
+                .is_some_and(|last| self.is_passed(last, alternatives));
+            if ended {
+                others.iter().for_each(|candidate| self.slower(candidate));
+                break;
+            }
+            (rest, part) = (others, 4 * part);
         }
         if self.found.is_empty() && self.misfits.is_empty() {
             // Every bound was beyond the memory: the nearest miss is shown with its real figures.
@@ -399,21 +284,43 @@ impl<'e> Search<'e> {
         }
     }
 
+    /// Whether a candidate's bound is beyond what was found, and with it those of all behind it.
+    fn is_passed(&self, candidate: &Candidate<'_>, alternatives: usize) -> bool {
+        !self.known.is_exhaustive && candidate.value > self.threshold(alternatives)
+    }
+
+    fn look(&mut self, candidate: &Candidate<'_>, alternatives: usize) {
+        if self.is_passed(candidate, alternatives) {
+            return self.slower(candidate);
+        }
+        let broken = self.broken_at_least(candidate);
+        match broken.filter(|_| !self.known.is_exhaustive) {
+            Some(why) => {
+                self.broken += 1;
+                self.reject(candidate.placement, "law", candidate.bound.step, || why);
+            }
+            None => self.evaluate(candidate),
+        }
+    }
+
     /// What stands behind the best already by its bound.
     fn slower(&mut self, candidate: &Candidate<'_>) {
-        let (step, (value, best)) = (candidate.bound.step, self.best);
-        let values = [candidate.value, value];
-        let wish = Wish::of(self.experiment);
-        let why = || wish.behind("at least ", values, [step, best]);
+        let (step, best) = (candidate.bound.step, self.values.first().copied());
+        let values = [candidate.value, best.unwrap_or(f64::INFINITY)];
+        let (wish, steps) = (Wish::of(self.experiment), [step, self.fastest]);
+        let why = || wish.behind("at least ", values, steps);
         self.reject(candidate.placement, "slower", step, why);
     }
 
     fn evaluate(&mut self, candidate: &Candidate<'_>) {
         let placement = candidate.placement;
-        let evaluated = match self.evaluated(candidate) {
+        let mut evaluated = match self.evaluated(candidate) {
             Ok(evaluated) => evaluated,
             Err(why) => return self.reject(placement, "no plan", 0, || why),
         };
+        if self.known.prices.contains_key(&Key::of(placement)) {
+            evaluated.shed();
+        }
         self.simulated += 1;
         if !evaluated.fits() {
             let [peak, capacity] = [evaluated.peak(), evaluated.capacity].map(gibibytes);
@@ -428,8 +335,11 @@ impl<'e> Search<'e> {
             return self.misfits.push(evaluated);
         }
         let value = self.wish.first(&evaluated.scope(self.experiment));
-        let (best, step) = self.best;
-        self.best = (best.min(value), step.min(evaluated.simulation.step));
+        let place = self
+            .values
+            .partition_point(|known| known.total_cmp(&value).is_le());
+        self.values.insert(place, value);
+        self.fastest = self.fastest.min(evaluated.simulation.step);
         self.found.push(evaluated);
     }
 
@@ -441,18 +351,29 @@ impl<'e> Search<'e> {
         }
     }
 
+    /// With its plan, sealed with its hash.
+    fn restored(&self, found: Evaluated) -> Evaluated {
+        let size = self
+            .sizes
+            .iter()
+            .find(|size| size.cluster.nodes == found.nodes);
+        let experiment = size.unwrap_or(self.experiment);
+        let mut plan = match self.known.prices.get(&Key::of(&found.placement)) {
+            Some(price) => program::emit_cut(experiment, &found.placement, &price.cut)
+                .expect("it had a plan when it was evaluated"),
+            None => found.plan,
+        };
+        program::seal(&mut plan);
+        Evaluated { plan, ..found }
+    }
+
     /// The value that a bound must not pass: that of the last alternative wanted, and never below what counts as best.
     fn threshold(&self, alternatives: usize) -> f64 {
-        let mut values: Vec<f64> = self
-            .found
-            .iter()
-            .map(|found| self.wish.first(&found.scope(self.experiment)))
-            .collect();
-        values.sort_by(f64::total_cmp);
-        let Some(&best) = values.first() else {
+        let Some(&best) = self.values.first() else {
             return f64::INFINITY;
         };
-        let wanted = values.get(alternatives).copied().unwrap_or(f64::INFINITY);
+        let wanted = self.values.get(alternatives);
+        let wanted = wanted.copied().unwrap_or(f64::INFINITY);
         wanted.max(self.wish.slack(best))
     }
 
@@ -476,7 +397,7 @@ impl<'e> Search<'e> {
     }
 
     fn answer(
-        mut self,
+        &mut self,
         impossible: Vec<Rejected>,
         candidates: u64,
         alternatives: usize,
@@ -508,10 +429,7 @@ impl<'e> Search<'e> {
             count: fate.count,
         });
         let rejected: Vec<Rejected> = impossible.into_iter().chain(left).collect();
-        found
-            .iter_mut()
-            .for_each(|found| program::seal(&mut found.plan));
-        let mut found = found.into_iter();
+        let mut found = found.into_iter().map(|found| self.restored(found));
         let Some(chosen) = found.next() else {
             return Err(Nowhere { rejected });
         };

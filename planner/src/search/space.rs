@@ -3,6 +3,8 @@
 //! Ranks are `tp × pp × dp` and all of the cluster is used, or as many GPUs as the spec says. Fields the spec leaves open take every value that divides; what does not
 //! divide is counted under its reason.
 
+use std::sync::Arc;
+
 use pleach_dsl::experiment::{Experiment, Stages};
 use pleach_dsl::wish::{Choice, FromFigure, Requirement, Verdict};
 use pleach_plan::Recompute;
@@ -47,6 +49,7 @@ const PASSES: u64 = 1 << 20;
 
 struct Builder<'e> {
     experiment: &'e Experiment,
+    engine: Arc<str>,
     candidates: Vec<Placement>,
     impossible: Vec<Rejected>,
 }
@@ -55,6 +58,7 @@ struct Builder<'e> {
 pub fn enumerate(experiment: &Experiment) -> Space {
     let mut builder = Builder {
         experiment,
+        engine: experiment.plan.engine.as_str().into(),
         candidates: Vec::new(),
         impossible: Vec::new(),
     };
@@ -334,7 +338,7 @@ impl Builder<'_> {
             return self.reject(what, why);
         }
         self.candidates
-            .push(scope.placement(recompute, sequence_parallel));
+            .push(scope.placement(&self.engine, recompute, sequence_parallel));
     }
 
     fn reject(&mut self, what: String, why: String) {

@@ -30,7 +30,7 @@ pub fn placement(random: &mut Random) -> Placement {
         sequence_parallel: tp > 1 && random.coin(),
         micro_batch: random.pick(&[1, 2]),
         recompute: random.pick(&[Recompute::None, Recompute::Selective, Recompute::Full]),
-        engine: "pleach".to_owned(),
+        engine: "pleach".into(),
     }
 }
 
