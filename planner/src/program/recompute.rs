@@ -52,6 +52,12 @@ impl<'s> Passes<'s> {
         let mut kept = rerun(forward, again);
         let effects = kept.len();
         kept.extend(own);
+        // What a step that runs again reads is kept by forward; backward does not make it another time for itself.
+        let early = open(block, &needed(&kept, &ends, effects));
+        kept.retain(|step| {
+            let made = made(step);
+            made.is_empty() || made.iter().any(|version| !early.contains(version))
+        });
         let backward = needed(&kept, &ends, effects);
         let arrives = block.gradient_in.map(version);
         let saved: Vec<Version> = open(block, &backward)
@@ -144,12 +150,15 @@ fn needed<'s>(steps: &[&'s Step], roots: &[Version], effects: usize) -> Vec<&'s 
     kept
 }
 
-/// Versions that steps read and do not make, parameters apart: what must come from outside.
+/// Versions that steps read and that none before them made, parameters apart: what must come from outside.
 fn open(block: &Block, steps: &[&Step]) -> Vec<Version> {
-    let made: BTreeSet<Version> = steps.iter().flat_map(|step| made(step)).collect();
-    let read: BTreeSet<Version> = steps.iter().flat_map(|step| read(step)).collect();
-    read.difference(&made)
-        .copied()
-        .filter(|&(value, _)| !block.value(value).is_parameter())
-        .collect()
+    let (mut made_before, mut open) = (BTreeSet::new(), BTreeSet::new());
+    for step in steps {
+        let outside = |version: &Version| {
+            !made_before.contains(version) && !block.value(version.0).is_parameter()
+        };
+        open.extend(read(step).into_iter().filter(outside));
+        made_before.extend(made(step));
+    }
+    open.into_iter().collect()
 }

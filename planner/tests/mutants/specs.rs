@@ -79,7 +79,8 @@ pub fn spec(random: &mut Random) -> String {
     let micro_steps = random.pick(&[1, 2, 3, 5]) * if vpp > 1 { pp } else { 1 };
     let plan = plan(random, &sizes, engine, micro_batch);
     let batch = micro_batch * micro_steps * sizes.dp;
-    experiment(&model(random, &sizes), &train(random, batch), &plan, &sizes)
+    let (model, train) = (model(random, &sizes), train(random, batch));
+    experiment(random, [&model, &train, &plan], &sizes)
 }
 
 fn shipped(random: &mut Random) -> String {
@@ -94,14 +95,16 @@ fn shipped(random: &mut Random) -> String {
     };
     let batch = sizes.dp * random.pick(&[1, 2, 3]);
     let train = train(random, batch);
-    experiment(&format!("model = {name}\n"), &train, "", &sizes)
+    let model = format!("model = {name}\n");
+    experiment(random, [&model, &train, ""], &sizes)
 }
 
-fn experiment(model: &str, train: &str, plan: &str, sizes: &Sizes) -> String {
+fn experiment(random: &mut Random, [model, train, plan]: [&str; 3], sizes: &Sizes) -> String {
     let ranks = sizes.tp * sizes.pp * sizes.dp;
+    let reading = random.pick(&["", "", "", ", records = instructions", ", pack = documents"]);
     format!(
         "import \"presets/models.pleach\"\nimport \"presets/clusters.pleach\"\n\
-         dataset nothing {{ source = \"cargo:dependencies\", tokenizer = \"hf:none\" }}\n\
+         dataset nothing {{ source = \"cargo:dependencies\", tokenizer = \"hf:none\"{reading} }}\n\
          experiment one {{\n{model}data = nothing\n\
          cluster = a100_80g {{ nodes = 1, gpus_per_node = {ranks} }}\n{train}{plan}}}\n"
     )
@@ -132,6 +135,12 @@ fn plan(
         1
     });
     let recompute = random.pick(&["none", "selective", "full"]);
+    let shards = match random.pick(&[1, 2, 4]) {
+        block if zero > 0 && engine.hybrid && sizes.dp % block == 0 => {
+            format!("shards = {block}\n")
+        }
+        _ => String::new(),
+    };
     let along = *tp > 1 && engine.sequence_parallel && random.coin();
     let stages = match random.below(3) {
         0 => format!("stages = {:?}\n", uneven(random, sizes)),
@@ -141,7 +150,7 @@ fn plan(
     };
     format!(
         "plan {{\nengine = {}\ntp = {tp}\npp = {pp}\nvpp = {vpp}\nzero = {zero}\nmicro_batch = {micro_batch} sequences\n\
-         recompute = {recompute}\nsequence_parallel = {along}\n{stages}}}\n",
+         recompute = {recompute}\nsequence_parallel = {along}\n{shards}{stages}}}\n",
         engine.name
     )
 }

@@ -9,6 +9,7 @@ use pleach_plan::Recompute;
 use pleach_planner::placement::Placement;
 use pleach_planner::program::emit;
 use pleach_planner::search::space;
+use pleach_planner::support;
 use pleach_planner::verify::verify;
 
 use crate::random::Random;
@@ -59,6 +60,8 @@ fn random_specs_give_plans_that_verify() {
         "tied",
         "kinds",
         "written stages",
+        "blocks",
+        "weights of targets",
     ];
     let missing: Vec<&str> = all
         .into_iter()
@@ -111,6 +114,8 @@ fn note(met: &mut Met, experiment: &Experiment, placement: &Placement) {
         ("tied", experiment.model.tied),
         ("kinds", experiment.model.kinds.len() > 1),
         ("written stages", experiment.plan.stages.is_some()),
+        ("blocks", placement.blocks().is_some()),
+        ("weights of targets", support::is_weighted(&experiment.data)),
     ];
     for (name, _) in things.into_iter().filter(|(_, is)| *is) {
         *met.entry(name.to_owned()).or_default() += 1;
