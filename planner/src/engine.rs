@@ -70,6 +70,30 @@ pub enum Selective {
     AlternateProducts,
 }
 
+/// How an engine makes the loss and its gradient of logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossKernel {
+    /// Kernels that read logits as they are and compute in registers.
+    Fused,
+    /// Megatron's operators: copied to 32 bits, less their maximum in a tensor of its own, which becomes the probabilities and then the
+    /// gradient in place.
+    InPlace,
+    /// PyTorch's: a copy in 32 bits, its logarithms of probabilities, and gradients of both in 32 bits.
+    Operators,
+}
+
+impl LossKernel {
+    /// Bytes that forward and backward read and write for each logit where operators of their own make them: copy, maximum, difference,
+    /// exponential, sum and quotient, then product and copy back; or copy and logarithm, then two gradients and a copy back.
+    pub fn passes(self) -> Option<[f64; 2]> {
+        match self {
+            LossKernel::Fused => None,
+            LossKernel::InPlace => Some([38.0, 14.0]),
+            LossKernel::Operators => Some([14.0, 26.0]),
+        }
+    }
+}
+
 /// One engine's choices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Engine {
@@ -119,8 +143,10 @@ pub struct Engine {
     pub rotary_passes: f64,
     /// Whether sums of more than two tensors take one kernel for each pair.
     pub pairwise_sums: bool,
-    /// Whether logits and their gradients are copied to 32 bits for the loss.
-    pub wide_logits: bool,
+    /// How the loss is made of logits.
+    pub loss: LossKernel,
+    /// Whether every tensor-parallel rank gathers all logits and makes the loss of them; else each makes its part of it.
+    pub gathers_logits: bool,
     /// Bytes that metrics of each micro-batch's loss read and write for each logit.
     pub metric_bytes: f64,
     /// How layers are cut into stages.
@@ -176,7 +202,8 @@ pub const PLEACH: Engine = Engine {
     dispatch: 0.5,
     rotary_passes: 1.0,
     pairwise_sums: false,
-    wide_logits: false,
+    loss: LossKernel::Fused,
+    gathers_logits: false,
     metric_bytes: 0.0,
     partition: Partition::Work,
     interleaves: true,
@@ -220,7 +247,8 @@ pub const NEOX: Engine = Engine {
     dispatch: 1.0,
     rotary_passes: 2.4,
     pairwise_sums: true,
-    wide_logits: true,
+    loss: LossKernel::InPlace,
+    gathers_logits: false,
     metric_bytes: 0.0,
     partition: Partition::NamedModules,
     interleaves: false,
@@ -343,13 +371,16 @@ pub const SCALING: Engine = Engine {
         after: 2,
     },
     gradient_bucket: Some(500_000_000),
+    loss: LossKernel::Operators,
+    gathers_logits: true,
     facts: &[
         "FlashAttention-2 and a fused RMSNorm; no dropout (LLaMA's recipe)",
+        "the head's product is gathered over tensor-parallel ranks (lm_head.py: a ColumnParallelLinear without parallel_output), and each makes the whole loss by torch's cross_entropy in 32 bits (losses/cross_entropy.py); the logits stay in the last stage's buffer until the next ones (parallel_module.py)",
         "rotary positions and gates by plain operators; tensor-parallel sums wait in line (linear/utils.py)",
         "stages cut a list of embedding, layers, norm and head evenly, the first ones taking the rest (pipe_partition_uniform)",
         "stages send and receive in line with their computation, each rank all of a tensor (PipeCommunicator)",
         "gradients kept in 16 bits, summed over replicas in 32 through 500M elements, whole also under ZeRO 1 (allreduce.py, parameter_group.py)",
-        "a checkpointed layer runs its whole forward again; logits copied to 32 bits for the loss",
+        "a checkpointed layer runs its whole forward again",
     ],
     ..MEGATRON_FLASH
 };

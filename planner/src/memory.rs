@@ -13,6 +13,7 @@ use pleach_plan::{
 
 use crate::cost::Costs;
 use crate::cost::attention::Shape;
+use crate::engine::LossKernel;
 use crate::simulate::beside;
 
 /// Bytes of one stage's ranks at their peak, by kind; the six sum to `peak`.
@@ -36,6 +37,17 @@ pub struct StageMemory {
     pub named: u64,
     /// The same with the running kernel's workspace: what live tensors hold at the peak.
     pub allocated: u64,
+}
+
+/// Bytes of copies that an engine's loss makes of logits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Logits {
+    /// From forward to backward, beside the logits.
+    kept: u64,
+    /// While forward runs.
+    forward: u64,
+    /// While backward runs, beside the gradient.
+    backward: u64,
 }
 
 /// How a body changes and peaks, relative to its entry.
@@ -144,7 +156,7 @@ fn sizes(costs: &Costs<'_>) -> Vec<u64> {
     for instr in plan.bodies.iter().flat_map(|body| &body.code) {
         let (companion, extra) = match instr.op {
             Op::Attention(_) => (instr.outs.get(1), costs.kept_scores(instr)),
-            Op::CrossEntropyTerms { .. } => (instr.outs.first(), costs.wide_logits(instr)),
+            Op::CrossEntropyTerms { .. } => (instr.outs.first(), costs.logits(instr).kept),
             Op::LayerNorm { .. } | Op::RmsNorm { .. } => {
                 (instr.outs.last(), costs.plain_norm(instr))
             }
@@ -433,16 +445,30 @@ impl Costs<'_> {
         }
     }
 
-    /// Bytes of the logits in 32 bits, where the engine copies them so.
-    fn wide_logits(&self, instr: &Instr) -> u64 {
-        let logits = instr
-            .ins
-            .first()
-            .map_or(0, |id| self.plan().tensors[id.0 as usize].elements());
-        if self.engine().wide_logits {
-            4 * logits
-        } else {
-            0
+    /// What the loss holds of logits beside them and their gradient.
+    fn logits(&self, instr: &Instr) -> Logits {
+        let tensor = &self.plan().tensors[instr.ins[0].0 as usize];
+        let own = tensor.elements();
+        let narrow = self.size(instr.ins[0]) / own.max(1);
+        let wide = narrow.max(4);
+        let copy = if wide > narrow { wide } else { 0 };
+        let (all, gathered) = match self.gathered_logits() {
+            1 => (own, 0),
+            ranks => (own * ranks, own * ranks * narrow),
+        };
+        match self.engine().loss {
+            LossKernel::Fused => Logits::default(),
+            // The logits themselves are let go of once they are copied.
+            LossKernel::InPlace => Logits {
+                kept: own * (wide - narrow),
+                forward: own * (copy + narrow),
+                backward: 0,
+            },
+            LossKernel::Operators => Logits {
+                kept: all * wide + gathered,
+                forward: all * copy,
+                backward: 2 * all * wide - own * narrow,
+            },
         }
     }
 
@@ -475,7 +501,8 @@ impl Costs<'_> {
         match instr.op {
             Op::Attention(_) => self.scores(instr),
             Op::AttentionBackward(_) => 2 * self.scores(instr) + self.scores_again(instr),
-            Op::CrossEntropyBackward { .. } => self.wide_logits(instr),
+            Op::CrossEntropyTerms { .. } => self.logits(instr).forward,
+            Op::CrossEntropyBackward { .. } => self.logits(instr).backward,
             Op::LinearBackwardWeight {} | Op::ExpertLinearBackwardWeight {} => {
                 let added: u64 = instr.updates.iter().map(|&id| self.size(id)).sum();
                 let fused = self.engine().fused_weight_gradient;

@@ -231,7 +231,9 @@ impl<'a> Costs<'a> {
                 self.weight_gradient(instr, &work)
             }
             Op::Attention(_) | Op::AttentionBackward(_) => self.attention(instr, &work),
-            Op::CrossEntropyTerms { .. } => self.streaming(instr, &work) + self.metrics(instr),
+            Op::CrossEntropyMax {}
+            | Op::CrossEntropyTerms { .. }
+            | Op::CrossEntropyBackward { .. } => self.loss(instr, &work),
             // A scan computes on no matrix unit: at best at the rate of 32-bit arithmetic.
             Op::Scan {} | Op::ScanBackward {} => {
                 let computed = work.flops as f64 / self.products.rate(Dtype::F32);
@@ -267,11 +269,44 @@ impl<'a> Costs<'a> {
         self.hardware.launch.value * launches + bytes * passes / rate
     }
 
-    /// What metrics of the loss take, which engines compute beside it from the same logits.
-    fn metrics(&self, instr: &Instr) -> f64 {
-        let logits = instr.ins.first();
-        let elements = logits.map_or(0, |id| self.plan.tensors[id.0 as usize].elements());
-        self.engine.metric_bytes * elements as f64 / self.hardware.memory.bandwidth.value
+    /// Tensor-parallel ranks of which each makes the loss of all logits; one where it makes its part.
+    pub fn gathered_logits(&self) -> u64 {
+        match self.engine.gathers_logits {
+            true => u64::from(self.plan.mesh.tp),
+            false => 1,
+        }
+    }
+
+    /// One of the loss's operations, with what its engine does beside it: gathering logits, and metrics of them.
+    fn loss(&self, instr: &Instr, work: &Work) -> f64 {
+        let logits = self.plan.tensors[instr.ins[0].0 as usize].elements() * self.gathered_logits();
+        let stream = |bytes: f64| bytes * logits as f64 / self.hardware.memory.bandwidth.value;
+        let passes = self.engine.loss.passes();
+        let made = |which: usize| match passes {
+            Some(passes) => self.hardware.launch.value + stream(passes[which]),
+            None => self.streaming(instr, work),
+        };
+        match instr.op {
+            Op::CrossEntropyMax {} if passes.is_some() => self.gathering(instr),
+            Op::CrossEntropyTerms { .. } => made(0) + stream(self.engine.metric_bytes),
+            Op::CrossEntropyBackward { .. } => made(1),
+            _ => self.streaming(instr, work),
+        }
+    }
+
+    /// Gathering logits over tensor-parallel ranks, where the engine does.
+    fn gathering(&self, instr: &Instr) -> f64 {
+        let ranks = self.gathered_logits();
+        let group = self.plan.groups.iter();
+        let group = group.clone().find(|group| group.axes[..] == [Axis::Tp]);
+        match group {
+            Some(group) if ranks > 1 => {
+                let bytes = self.size(instr.ins[0]) * ranks;
+                let geometry = self.geometry(group.id);
+                self.links.collective("all_gather", bytes, geometry).0
+            }
+            _ => 0.0,
+        }
     }
 
     fn passes(&self, instr: &Instr) -> (f64, f64) {

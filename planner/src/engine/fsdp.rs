@@ -1,8 +1,8 @@
 //! PyTorch's fully sharded data parallelism: profiles in, as [`super::find`] gives them, by what its users put around it.
 
 use super::{
-    AttentionKernel, Engine, Narrow, PLAIN_GATE, PLAIN_NORM, PLAIN_ROTARY, PLEACH, Partition,
-    Selective,
+    AttentionKernel, Engine, LossKernel, Narrow, PLAIN_GATE, PLAIN_NORM, PLAIN_ROTARY, PLEACH,
+    Partition, Selective,
 };
 
 /// PyTorch's fully sharded data parallelism, wrapped layer by layer, with a model of plain operators.
@@ -17,7 +17,7 @@ pub const FSDP: Engine = Engine {
     rotary_passes: PLAIN_ROTARY,
     gate_passes: PLAIN_GATE,
     dispatch: 1.0,
-    wide_logits: true,
+    loss: LossKernel::Operators,
     partition: Partition::Even,
     prefetched_gathers: 1,
     overlapped_replicas: true,
@@ -52,7 +52,7 @@ pub const COMPOSER: Engine = Engine {
     name: "fsdp_composer",
     copied_gathers: false,
     norm_passes: 1.0,
-    wide_logits: false,
+    loss: LossKernel::Fused,
     metric_bytes: 28.0,
     optimizer_passes: 80.0 / 28.0,
     facts: &[
