@@ -136,7 +136,7 @@ fn plan(
     });
     let recompute = random.pick(&["none", "selective", "full"]);
     let shards = match random.pick(&[1, 2, 4]) {
-        block if zero > 0 && engine.hybrid && sizes.dp.is_multiple_of(block) => {
+        block if block > 1 && zero > 0 && engine.hybrid && sizes.dp.is_multiple_of(block) => {
             format!("shards = {block}\n")
         }
         _ => String::new(),
