@@ -67,6 +67,14 @@ pub fn load(global: &Global, file: &Path) -> Outcome<Loaded> {
     Ok(spec(global, file)?.load(global.experiment.as_deref()))
 }
 
+/// Holds what a spec rests on against its lockfile once more.
+pub fn held(global: &Global, file: &Path) -> Outcome<()> {
+    let again = load(global, file)?.into_result();
+    again
+        .map(drop)
+        .map_err(|problems| Failure::problems(vec![problems]))
+}
+
 /// Reads a spec that must be right; its warnings are shown.
 pub fn experiment(screen: &Screen, global: &Global, file: &Path) -> Outcome<Experiment> {
     let (experiment, warnings) = load(global, file)?

@@ -5,11 +5,12 @@ use std::path::Path;
 use pleach_data::DataError;
 use pleach_data::order::{OrderError, Phases};
 use pleach_data::prepare::{self, Prepared};
+use pleach_data::tokenize::Description;
 use pleach_plan::{DataPlan, Ordering, Packing, Plan};
 
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Screen, figures};
-use crate::tokenizing::Shown;
+use crate::tokenizing::{self, Shown};
 
 /// The data of a run, phase by phase, and the order of its samples.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ pub fn of_phases(screen: &Screen, phases: &[&DataPlan], from: &Path) -> Outcome<
             continue;
         }
         let prepared = prepared(screen, data, from)?;
+        warn_of_skipped(screen, &prepared);
         for component in &prepared.components {
             let (name, documents, tokens) =
                 (&component.name, component.documents, component.tokens);
@@ -78,6 +80,18 @@ pub fn of_phases(screen: &Screen, phases: &[&DataPlan], from: &Path) -> Outcome<
         found.push(prepared);
     }
     Ok(found)
+}
+
+/// Says which records of one's own files were left out, each kind with its first places.
+fn warn_of_skipped(screen: &Screen, prepared: &Prepared) {
+    for (number, component) in prepared.components.iter().enumerate() {
+        if component.skipped_not_text + component.skipped_nul_bytes > 0
+            && let Ok(tokens) = prepared.tokens(number)
+            && let Ok(description) = Description::read(&tokens.path().with_extension("json"))
+        {
+            tokenizing::warn_of_skipped(screen, &description);
+        }
+    }
 }
 
 /// What data is made from, without what is dealt from it.
@@ -218,6 +232,8 @@ pub fn order_failure(error: &OrderError) -> Failure {
         | OrderError::Components { .. } => {
             Failure::wish("pleach::data::weights", error.to_string())
         }
+        OrderError::NoAnswers { .. } => Failure::wish("pleach::data::short", error.to_string())
+            .help("`records = instructions { loss = all }` counts prompts too"),
         OrderError::TooShort { .. } => Failure::wish("pleach::data::short", error.to_string())
             .help("give the component more files, or make `model.context` shorter"),
         OrderError::Seed { .. } | OrderError::Indices { .. } => {

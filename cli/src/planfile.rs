@@ -69,6 +69,16 @@ pub fn runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
         .try_for_each(|phase| phase_runs_here(phase, machine))
 }
 
+/// Data that can be planned, but not read as the spec says.
+pub fn unread(what: &[String]) -> Failure {
+    Failure::wish(
+        "pleach::plan::unsupported",
+        "the data of this plan cannot be read as its spec says yet",
+    )
+    .detail(what.join("\n"))
+    .help("leave them out of the spec's `data` to run it; as it stands it can be planned")
+}
+
 fn phase_runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
     if plan.engine != "pleach" {
         return Err(Failure::wish(
@@ -85,12 +95,7 @@ fn phase_runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
         .help("use `precision = bf16` or `fp32`: --set train.precision=fp32"));
     }
     if !plan.data.unread.is_empty() {
-        return Err(Failure::wish(
-            "pleach::plan::unsupported",
-            "the data of this plan cannot be read as its spec says yet",
-        )
-        .detail(plan.data.unread.join("\n"))
-        .help("leave them out of the spec's `data` to run it; as it stands it can be planned"));
+        return Err(unread(&plan.data.unread));
     }
     let needed = needed(plan);
     if machine.memory > 0 && needed > machine.memory {

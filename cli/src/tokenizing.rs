@@ -1,11 +1,11 @@
-//! Progress of a tokenization: a bar on a terminal, a plain line every few seconds elsewhere.
+//! Progress of a tokenization: a bar on a terminal, a plain line every few seconds elsewhere; and what it left out.
 //!
 //! In come how far it is and of what; out come lines on stderr, and at the end the seconds it took.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pleach_data::tokenize::Progress;
+use pleach_data::tokenize::{Description, Progress};
 use serde_json::json;
 
 use crate::screen::{Screen, figures};
@@ -96,5 +96,24 @@ impl<'s> Shown<'s> {
             bar.finish_and_clear();
         }
         self.begun.elapsed().as_secs_f64()
+    }
+}
+
+/// What was left out, each kind with its first places.
+pub fn warn_of_skipped(screen: &Screen, description: &Description) {
+    for (fault, skipped) in &description.skipped {
+        let places: Vec<String> = skipped.first.iter().map(ToString::to_string).collect();
+        let count = figures::count(skipped.count);
+        let were = if skipped.count == 1 {
+            "record was"
+        } else {
+            "records were"
+        };
+        let text = format!("{count} {were} left out, {fault}: {}", places.join(", "));
+        screen.warn("pleach::data::skipped", &text);
+    }
+    if description.skipped_nuls > 0 {
+        let count = figures::count(description.skipped_nuls);
+        screen.note(&format!("{count} NULs were left out, id 0 ends documents"));
     }
 }

@@ -22,8 +22,8 @@ pub const PREFIX: &str = "hf:";
 const TEXT: [&str; 4] = ["**/*.jsonl", "**/*.ndjson", "**/*.parquet", "**/*.txt"];
 /// What may stand behind these.
 const PACKED: [&str; 4] = ["", ".gz", ".zst", ".zstd"];
-/// Lies beside the files of a dataset as long as some of them are still to come.
-const UNFINISHED: &str = ".pleach-unfinished";
+/// Lies beside the files of a dataset that was fetched here: all that the Hub has of that commit, so that nobody takes a part for the whole.
+const LISTING: &str = ".pleach-listing";
 
 /// Where names are looked up.
 struct Hub {
@@ -168,7 +168,11 @@ pub(crate) fn files(
 /// The same of what is on this machine already; none where nothing is, or not all.
 pub(crate) fn kept_files(name: &str) -> Result<Vec<PathBuf>, DataError> {
     let named = Named::new(name, RepoType::Dataset);
-    found_in(&named.folder(&Hub::of_user()?), &wanted(name, &[])?)
+    let kept = found_in(&named.folder(&Hub::of_user()?), &wanted(name, &[])?)?;
+    Ok(match kept.missing {
+        None => kept.files,
+        Some(_) => Vec::new(),
+    })
 }
 
 fn wanted(component: &str, globs: &[String]) -> Result<GlobSet, DataError> {
@@ -189,21 +193,38 @@ fn files_in(
 ) -> Result<Vec<PathBuf>, DataError> {
     let named = Named::new(name, RepoType::Dataset);
     let wanted = wanted(component, globs)?;
-    let found = found_in(&named.folder(hub), &wanted)?;
-    if !found.is_empty() {
-        return Ok(found);
+    let kept = found_in(&named.folder(hub), &wanted)?;
+    if kept.is_listed && kept.missing.is_none() && !kept.files.is_empty() {
+        return Ok(kept.files);
     }
     let fetched = named.fetch(hub, &|path| is_visible(path) && wanted.is_match(path));
     let found = found_in(&named.folder(hub), &wanted)?;
-    match (found.is_empty(), fetched) {
-        (false, Ok(())) => Ok(found),
-        (_, fetched) => {
-            let first = globs.first().map_or("*.jsonl", String::as_str);
-            let reason = fetched.err();
-            let reason = reason.unwrap_or_else(|| "the Hub has no such file".to_owned());
-            Err(named.missing(hub, first, reason))
-        }
-    }
+    let reason = match (&found.missing, fetched) {
+        // Another tool's folder is taken as it is where the Hub cannot be asked.
+        (None, _) if !found.files.is_empty() => return Ok(found.files),
+        (_, Err(reason)) => reason,
+        (_, Ok(())) => "the Hub has no such file".to_owned(),
+    };
+    let first = globs.first().map_or("*.jsonl", String::as_str);
+    let file = found.missing.as_deref().unwrap_or(first);
+    Err(named.missing(hub, file, reason))
+}
+
+/// What of a dataset is on this machine.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Its wanted files, by path.
+    files: Vec<PathBuf>,
+    /// The first of these that is still to come.
+    missing: Option<String>,
+    /// Whether it is known what the Hub has of it.
+    is_listed: bool,
+}
+
+/// Every file that the Hub has of a commit, with its size; none where another tool made the folder.
+fn listing(folder: &Path) -> Option<Vec<(String, Option<u64>)>> {
+    let text = std::fs::read_to_string(folder.join(LISTING)).ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 /// Files and folders that begin with a point belong to tools.
@@ -211,12 +232,39 @@ fn is_visible(path: &str) -> bool {
     path.split('/').all(|part| !part.starts_with('.'))
 }
 
-/// The files below a folder that are wanted, by path; none as long as some are still to come.
-fn found_in(folder: &Path, wanted: &GlobSet) -> Result<Vec<PathBuf>, DataError> {
-    let mut found = Vec::new();
-    if !folder.is_dir() || folder.join(UNFINISHED).exists() {
-        return Ok(found);
+/// The files below a folder that are wanted.
+fn found_in(folder: &Path, wanted: &GlobSet) -> Result<Kept, DataError> {
+    if !folder.is_dir() {
+        return Ok(Kept::default());
     }
+    let Some(listed) = listing(folder) else {
+        let files = walked(folder, wanted)?;
+        return Ok(Kept {
+            files,
+            ..Kept::default()
+        });
+    };
+    let mut kept = Kept {
+        is_listed: true,
+        ..Kept::default()
+    };
+    let listed = listed.into_iter();
+    for (name, size) in listed.filter(|(name, _)| is_visible(name) && wanted.is_match(name)) {
+        let path = folder.join(&name);
+        let found = path.metadata().map(|found| found.len());
+        if found.is_ok_and(|found| size.is_none_or(|size| size == found)) {
+            kept.files.push(path);
+        } else {
+            kept.missing.get_or_insert(name);
+        }
+    }
+    kept.files.sort();
+    Ok(kept)
+}
+
+/// The same of a folder of which nobody knows what belongs into it.
+fn walked(folder: &Path, wanted: &GlobSet) -> Result<Vec<PathBuf>, DataError> {
+    let mut found = Vec::new();
     let visible = |entry: &DirEntry| {
         entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
     };

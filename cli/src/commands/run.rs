@@ -53,19 +53,23 @@ pub fn run(screen: &Screen, global: &Global, arguments: &RunArguments) -> Outcom
         screen.note("nothing was run");
         return Ok(Exit::Fine);
     }
-    begin(screen, arguments, plan, &name, &spec)
+    begin(screen, global, arguments, (plan, &name), &spec)
 }
 
 /// Prepares the data, makes the folder, launches.
 fn begin(
     screen: &Screen,
+    global: &Global,
     arguments: &RunArguments,
-    mut plan: Plan,
-    name: &str,
+    (mut plan, name): (Plan, &str),
     spec: &str,
 ) -> Outcome<Exit> {
     let source = arguments.spec.as_ref().unwrap_or(&arguments.file);
     let data = data::prepare(screen, &mut plan, &folder_of(source))?;
+    if source.extension().is_some_and(|ending| ending == "pleach") {
+        // What was fetched just now is held against the lockfile too.
+        compile::held(global, source)?;
+    }
     let folder = RunFolder::create(Path::new(runs::FOLDER), name, spec, &json::write(&plan))
         .map_err(|error| attempt::run_failure(&error))?;
     screen.note(&format!("running in {}", folder.path().display()));

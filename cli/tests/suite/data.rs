@@ -107,11 +107,15 @@ fn a_token_file_can_be_looked_at_and_verified() {
         1,
         "expected 0 to 49",
     );
-    let path = folder.join("web.bin");
-    let mut bytes = fs::read(&path).expect("it can be read");
-    bytes[5] ^= 1;
-    fs::write(&path, bytes).expect("it can be written");
-    told(folder, &["data", "verify", "web"], 2, "web.bin: BLAKE3");
+    for (name, byte) in [("web.idx", 60), ("web.bin", 5)] {
+        let path = folder.join(name);
+        let mut bytes = fs::read(&path).expect("it can be read");
+        bytes[byte] ^= 1;
+        fs::write(&path, &bytes).expect("it can be written");
+        told(folder, &["data", "verify", "web"], 2, name);
+        bytes[byte] ^= 1;
+        fs::write(&path, bytes).expect("it can be written");
+    }
 }
 
 #[test]
@@ -281,4 +285,39 @@ fn a_mix_is_told_as_it_is_consumed() {
     );
     spec(folder, 290, "counter");
     told(folder, &["data", "mix", "own.pleach"], 1, "290 rows");
+}
+
+#[test]
+fn a_mix_is_refused_that_no_run_would_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    texts(folder);
+    fine(folder, &TRAIN);
+    fine(folder, &TOKENIZE);
+    let mix = ["data", "mix", "own.pleach"];
+    spec(folder, 300, "megatron");
+    told(folder, &mix, 1, "the order `megatron`");
+    spec(folder, 300, "gpt_neox, pack = documents");
+    told(folder, &mix, 1, "the order `gpt_neox` of whole documents");
+}
+
+#[test]
+fn records_that_a_spec_passes_over_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    texts(folder);
+    fine(folder, &TRAIN);
+    fine(folder, &TOKENIZE);
+    spec(folder, 300, "counter");
+    let path = folder.join("own.pleach");
+    let text = fs::read_to_string(&path).expect("it is there");
+    write(&path, &text.replace("*.txt", "*"));
+    let mix = ["data", "mix", "own.pleach"];
+    for _ in 0..2 {
+        let output = run(folder, &mix);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let told = stderr(&output);
+        assert!(told.contains("1 record was left out"), "{told}");
+        assert!(told.contains("b.jsonl:2"), "{told}");
+    }
 }

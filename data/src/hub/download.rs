@@ -1,7 +1,7 @@
 //! Files that are not on this machine yet, from the Hub itself.
 //!
-//! In come a name, the cache and which files are wanted; out come these files in the cache, where the tools of the Hub would put them, all of one commit. A dataset that is
-//! not whole yet carries a mark, so that a fetch that was ended never passes for one that was finished; the next one goes on where it stopped.
+//! In come a name, the cache and which files are wanted; out come these files in the cache, where the tools of the Hub would put them, all of one commit. What the Hub has of
+//! it is written down first, so that a part never passes for the whole; the next fetch goes on where one stopped.
 
 use std::fs;
 use std::io::IsTerminal as _;
@@ -9,9 +9,10 @@ use std::path::{Component, Path};
 
 use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
 use hf_hub::{Repo, RepoType};
+use pleach_storage::files::replace;
 use serde::Deserialize;
 
-use super::{Hub, Named, UNFINISHED};
+use super::{Hub, LISTING, Named};
 
 /// So often a broken connection is tried again.
 const RETRIES: usize = 3;
@@ -66,11 +67,13 @@ pub(super) fn fetch(
         .join(pinned.folder_name())
         .join("snapshots");
     let folder = place.join(&listing.sha);
-    let mark = folder.join(UNFINISHED);
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    if matches!(named.kind, RepoType::Dataset) && !files.is_empty() {
+    if matches!(named.kind, RepoType::Dataset) {
+        let all = listing.siblings.iter();
+        let all: Vec<(&str, Option<u64>)> = all.map(|file| (&*file.rfilename, file.size)).collect();
+        let text = serde_json::to_string(&all).map_err(|error| error.to_string())?;
         fs::create_dir_all(&folder).map_err(failed)?;
-        fs::write(&mark, "").map_err(failed)?;
+        replace(&folder.join(LISTING), text.as_bytes()).map_err(|error| error.to_string())?;
     }
     let from = api.repo(pinned);
     for file in files {
@@ -83,11 +86,7 @@ pub(super) fn fetch(
         }
     }
     let branch = hub.cache.repo(repo(named.revision));
-    branch.create_ref(&listing.sha).map_err(failed)?;
-    match fs::remove_file(&mark) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
-        _ => Ok(()),
-    }
+    branch.create_ref(&listing.sha).map_err(failed)
 }
 
 /// What asks the Hub, with `HF_TOKEN` or the token that `hf auth login` left.

@@ -229,6 +229,46 @@ mod fetched {
     }
 
     #[test]
+    fn a_part_of_a_dataset_never_passes_for_all_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let online = online(
+            folder.path(),
+            Server::of(&[("train-0.jsonl", "{}"), ("train-1.jsonl", "{}")]),
+        );
+        let count = |globs: &[&str]| {
+            let globs: Vec<String> = globs.iter().map(|&glob| glob.to_owned()).collect();
+            files_in(&online, "hf:a/b", "web", &globs).map(|files| files.len())
+        };
+        assert_eq!(count(&["train-0*"]).unwrap(), 1);
+        let offline = files_in(&hub(folder.path()), "hf:a/b", "web", &[]);
+        let error = offline.unwrap_err().to_string();
+        assert!(error.contains("train-1.jsonl of it is missing"), "{error}");
+        assert_eq!(count(&["train-*"]).unwrap(), 2);
+        assert_eq!(count(&[]).unwrap(), 2);
+        assert_eq!(
+            files_in(&hub(folder.path()), "hf:a/b", "web", &[])
+                .unwrap()
+                .len(),
+            2
+        );
+    }
+
+    #[test]
+    fn what_another_tool_left_is_completed_where_the_hub_can_be_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("datasets--a--b/snapshots/c0ffee");
+        write(&kept.join("a.jsonl"), "{}");
+        write(&folder.path().join("datasets--a--b/refs/main"), "c0ffee");
+        let alone = files_in(&hub(folder.path()), "hf:a/b", "web", &[]).unwrap();
+        assert_eq!(alone.len(), 1);
+        let online = online(
+            folder.path(),
+            Server::of(&[("a.jsonl", "{}"), ("b.jsonl", "{}")]),
+        );
+        assert_eq!(files_in(&online, "hf:a/b", "web", &[]).unwrap().len(), 2);
+    }
+
+    #[test]
     fn a_listing_that_cannot_be_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut short = Server::of(&[("a.jsonl", "{}")]);

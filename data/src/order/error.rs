@@ -39,6 +39,14 @@ pub enum OrderError {
         /// Sequence and one.
         needed: u64,
     },
+    /// A component of prompts and answers in which nothing counts.
+    #[error(
+        "all answers of the component `{component}` are empty, and only answers count in the loss"
+    )]
+    NoAnswers {
+        /// The component.
+        component: String,
+    },
     /// A sample that the run does not have.
     #[error("sample {sample} was asked for, the run has {total}")]
     Beyond {

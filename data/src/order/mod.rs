@@ -61,6 +61,13 @@ impl Part {
         self.parts.tokens[0].end
     }
 
+    /// Whether an answer that is trained on has a token.
+    fn answers(&self) -> Result<bool, DataError> {
+        let lengths = self.tokens.lengths()?;
+        let trained = lengths.iter().take(2 * self.parts.documents[0].end);
+        Ok(trained.skip(1).step_by(2).any(|&length| length > 0))
+    }
+
     /// Samples of one pass: windows that still have a token after them, or stretches of whole documents.
     fn windows(&self, sequence: u64) -> u64 {
         match &self.bins {
@@ -83,7 +90,8 @@ impl Part {
             return samples * sequence;
         };
         let passes = u128::from(samples) * u128::from(self.trained());
-        u64::try_from(passes / (bounds.len() as u128 - 1)).unwrap_or(u64::MAX)
+        let tokens = passes.checked_div(bounds.len() as u128 - 1).unwrap_or(0);
+        u64::try_from(tokens).unwrap_or(u64::MAX)
     }
 
     /// Samples that so many tokens read before have taken.
@@ -92,7 +100,7 @@ impl Part {
             return tokens.div_ceil(sequence);
         };
         let samples = u128::from(tokens) * (bounds.len() as u128 - 1);
-        u64::try_from(samples.div_ceil(u128::from(self.trained()))).unwrap_or(u64::MAX)
+        u64::try_from(samples.div_ceil(u128::from(self.trained().max(1)))).unwrap_or(u64::MAX)
     }
 }
 
@@ -158,6 +166,12 @@ impl Order {
                 component: part.name.clone(),
                 kind: part.tokens.kind(),
             });
+        }
+        for part in used().filter(|part| part.answers_only) {
+            if !part.answers()? {
+                let component = part.name.clone();
+                return Err(OrderError::NoAnswers { component });
+            }
         }
         let weights: Vec<[u64; 2]> = parts.iter().map(|part| part.weight).collect();
         let places = match draw.ordering {
@@ -343,6 +357,17 @@ impl Order {
             if part.answers_only {
                 hasher.update(b"answers only");
             }
+            if part.parts.held_out() > 0 {
+                hasher.update(&part.trained().to_le_bytes());
+            }
+            // Where sequences begin decides what a sample is, or what of it counts.
+            if part.answers_only || part.bins.is_some() || matches!(self.places, Places::Neox(_)) {
+                let lengths = part.tokens.lengths()?;
+                hasher.update(&(lengths.len() as u64).to_le_bytes());
+                for length in lengths {
+                    hasher.update(&length.to_le_bytes());
+                }
+            }
             hasher.update(&(part.fingerprint.len() as u64).to_le_bytes());
             hasher.update(part.fingerprint.as_bytes());
         }
@@ -401,7 +426,7 @@ impl Order {
     /// How often a component has been read through behind so many of its samples, earlier phases included.
     pub fn epochs(&self, component: usize, samples: u64) -> f64 {
         let part = &self.parts[component];
-        (part.begins + self.tokens(component, samples)) as f64 / part.trained() as f64
+        (part.begins + self.tokens(component, samples)) as f64 / part.trained().max(1) as f64
     }
 
     /// Tokens that so many samples of a component read, what fills them up left out.

@@ -260,3 +260,38 @@ fn a_blend_of_gpt_neox_is_dealt_greedily_and_hashed() {
     let error = order(&many, 1).unwrap_err().to_string();
     assert!(error.contains("at most 255"), "{error}");
 }
+
+#[test]
+fn answers_that_are_all_empty_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |answers: &[usize]| {
+        let path = folder.path().join("asked.bin");
+        let mut writer = TokenWriter::create(&path, Kind::U8).unwrap();
+        for &length in answers {
+            writer.ids(&[1; 20], &path).unwrap();
+            writer.ids(&vec![2; length], &path).unwrap();
+        }
+        writer.finish(2).unwrap();
+        let tokens = TokenFile::open(&path).unwrap();
+        let part = Part {
+            name: "asked".into(),
+            weight: [1, 1],
+            fingerprint: String::new(),
+            begins: 0,
+            parts: Parts::of(&tokens, &[], 2).unwrap(),
+            bins: None,
+            answers_only: true,
+            tokens,
+        };
+        let draw = Draw {
+            ordering: Ordering::Counter,
+            seed: 1,
+            sequence: 16,
+            total: 2,
+        };
+        Order::new(draw, vec![part])
+    };
+    assert!(of(&[0, 0, 1]).is_ok());
+    let error = of(&[0, 0, 0]).unwrap_err().to_string();
+    assert!(error.contains("`asked` are empty"), "{error}");
+}

@@ -10,12 +10,12 @@ use pleach_data::tokens::{Convention, TokenFile};
 use serde_json::{Value, json};
 
 use super::named;
-use super::tokenize::warn_of_skipped;
 use crate::arguments::data::InspectArguments;
 use crate::data::data_failure;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::screen::{Screen, figures, table};
+use crate::tokenizing::warn_of_skipped;
 
 /// Tokens of a document that are shown.
 const SHOWN: usize = 64;

@@ -3,10 +3,12 @@
 //! The data is prepared where it is not yet, so every count is real; nothing is planned and no machine is needed. Steps are those of the run,
 //! whichever phases they lie in.
 
+use std::collections::BTreeSet;
+
 use pleach_data::order::{Draw, Phases};
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::DataPlan;
-use pleach_planner::{phases, program};
+use pleach_planner::{phases, program, support};
 use serde_json::{Value, json};
 
 use crate::arguments::Global;
@@ -16,13 +18,14 @@ use crate::data::{of_phases, order_failure};
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::screen::Screen;
-use crate::{compile, lock};
+use crate::{compile, lock, planfile};
 
 /// Shows the mix of a spec's run.
 pub fn mix(screen: &Screen, global: &Global, arguments: &MixArguments) -> Outcome<Exit> {
     let experiment = compile::experiment(screen, global, &arguments.file)?;
     let phases = phases::of(&experiment);
     let plans: Vec<DataPlan> = phases.iter().map(program::data).collect();
+    readable(&experiment, &plans)?;
     let named: Vec<&DataPlan> = plans.iter().collect();
     let prepared = of_phases(screen, &named, lock::folder(&arguments.file))?;
     let failed = |error| order_failure(&error);
@@ -49,6 +52,19 @@ pub fn mix(screen: &Screen, global: &Global, arguments: &MixArguments) -> Outcom
     let tables: String = all.iter().map(|given| given.screen() + "\n\n").collect();
     screen.data(&format!("{tables}data order {hash}"));
     Ok(Exit::Fine)
+}
+
+/// Refuses data that no run would read as the spec says: of it there is no order to show.
+fn readable(experiment: &Experiment, plans: &[DataPlan]) -> Outcome<()> {
+    let beyond = support::check(experiment).into_iter();
+    let beyond = beyond.filter(|found| found.path.starts_with("data."));
+    let beyond = beyond.map(|found| format!("`{}`: {}", found.path, found.what));
+    let unread = plans.iter().flat_map(|plan| plan.unread.clone());
+    let all: BTreeSet<String> = beyond.chain(unread).collect();
+    match all.is_empty() {
+        true => Ok(()),
+        false => Err(planfile::unread(&all.into_iter().collect::<Vec<_>>())),
+    }
 }
 
 fn draw(phase: &Experiment, plan: &DataPlan) -> Draw {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pleach_data::text::{Input, inputs};
-use pleach_data::tokenize::{self, Description, Done, Job, SYNC_EVERY};
+use pleach_data::tokenize::{self, Done, Job, SYNC_EVERY};
 use pleach_data::tokenizer::{self, Tokenizer, Training};
 use pleach_storage::files::replace;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::data::data_failure;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Screen, figures};
-use crate::tokenizing::Shown;
+use crate::tokenizing::{Shown, warn_of_skipped};
 
 /// Tokenizes, or goes on with it.
 pub fn tokenize(screen: &Screen, arguments: &TokenizeArguments) -> Outcome<Exit> {
@@ -83,25 +83,6 @@ fn tell(screen: &Screen, inputs: &[Input], done: &Done, seconds: f64) {
     }
     lines.push(format!("blake3 {}", description.fingerprint));
     screen.data(&lines.join("\n"));
-}
-
-/// What was left out, each kind with its first places.
-pub fn warn_of_skipped(screen: &Screen, description: &Description) {
-    for (fault, skipped) in &description.skipped {
-        let places: Vec<String> = skipped.first.iter().map(ToString::to_string).collect();
-        let count = figures::count(skipped.count);
-        let were = if skipped.count == 1 {
-            "record was"
-        } else {
-            "records were"
-        };
-        let text = format!("{count} {were} left out, {fault}: {}", places.join(", "));
-        screen.warn("pleach::data::skipped", &text);
-    }
-    if description.skipped_nuls > 0 {
-        let count = figures::count(description.skipped_nuls);
-        screen.detail(&format!("{count} NULs were left out, id 0 ends documents"));
-    }
 }
 
 /// Trains a tokenizer.

@@ -58,6 +58,24 @@ pub fn verify(screen: &Screen, arguments: &VerifyArguments) -> Outcome<Exit> {
     Ok(Exit::Fine)
 }
 
+/// Holds an index against the hash that its description has of it.
+fn index(path: &Path, wanted: &str) -> Outcome<()> {
+    let mut hasher = blake3::Hasher::new();
+    let file = std::fs::File::open(path).map_err(|error| Failure::reading(path, &error))?;
+    let read = hasher.update_reader(file);
+    read.map_err(|error| Failure::reading(path, &error))?;
+    let found = hasher.finalize().to_hex();
+    if found.as_str() == wanted {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: BLAKE3 {found}, its description says {wanted}",
+        path.display()
+    );
+    Err(Failure::machine("pleach::data::damaged", message)
+        .help("delete the file and make it again"))
+}
+
 fn one(file: &Path, vocab: Option<u64>) -> Outcome<(String, Found)> {
     let (path, description) = named(file)?;
     let failed = |error: DataError| data_failure(&error);
@@ -74,6 +92,9 @@ fn one(file: &Path, vocab: Option<u64>) -> Outcome<(String, Found)> {
         );
         return Err(Failure::machine("pleach::data::damaged", message)
             .help("delete the file and make it again"));
+    }
+    if let Some(description) = &description {
+        index(&path.with_extension("idx"), &description.index)?;
     }
     let known = description
         .as_ref()

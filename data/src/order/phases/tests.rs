@@ -186,6 +186,53 @@ fn documents_that_are_held_out_are_never_read() {
 }
 
 #[test]
+fn a_component_without_a_share_may_have_nothing_to_train_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut data = data(
+        folder.path(),
+        &[("long", 1000, [1, 1]), ("bare", 9, [0, 1])],
+    );
+    data.split = vec![0.2, 0.8];
+    for packing in [
+        pleach_plan::Packing::Documents,
+        pleach_plan::Packing::Stream,
+    ] {
+        data.packing = packing;
+        let path = folder.path().join("long.bin");
+        let mut writer = TokenWriter::create(&path, Kind::U8).unwrap();
+        (0..50).for_each(|_| writer.ids(&[1; 20], &path).unwrap());
+        writer.finish(1).unwrap();
+        let prepared = build(&data, folder.path(), &folder.path().join("cache")).unwrap();
+        let order = Order::of(&data, draw(3, 15, 6), &prepared).unwrap();
+        assert_eq!((order.tokens(1, 0), order.epochs(1, 0)), (0, 0.0));
+    }
+}
+
+#[test]
+fn the_order_of_documents_holds_their_bounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let hash = |lengths: &[usize], packing| {
+        let mut data = data(folder.path(), &[("one", 60, [1, 1])]);
+        data.packing = packing;
+        let path = folder.path().join("one.bin");
+        let mut writer = TokenWriter::create(&path, Kind::U8).unwrap();
+        lengths
+            .iter()
+            .for_each(|&length| writer.ids(&vec![1; length], &path).unwrap());
+        writer.finish(1).unwrap();
+        let prepared = build(&data, folder.path(), &folder.path().join("cache")).unwrap();
+        let order = Order::of(&data, draw(3, 9, 5), &prepared).unwrap();
+        order.hash(5).unwrap()
+    };
+    let [stream, whole] = [
+        pleach_plan::Packing::Stream,
+        pleach_plan::Packing::Documents,
+    ];
+    assert_eq!(hash(&[30, 30], stream), hash(&[20, 40], stream));
+    assert_ne!(hash(&[30, 30], whole), hash(&[20, 40], whole));
+}
+
+#[test]
 fn epochs_count_on_and_one_hash_covers_all_phases() {
     let folder = tempfile::tempdir().unwrap();
     let phases = two(folder.path(), 7, [16, 32], [40, 30]);
