@@ -254,3 +254,27 @@ fn a_question_about_a_phase_names_it() {
         "{usual:?} {slower:?}"
     );
 }
+
+/// Two processes over a search with everything open: the same plan file, the same screen, the same figures but for the time it took.
+#[test]
+fn the_same_spec_gives_the_same_bytes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let planned = |name: &str| {
+        let file = folder.path().join(name);
+        let path = file.to_str().expect("the path is text");
+        let open = ["tp", "pp", "vpp", "zero", "recompute", "micro_batch"];
+        let open: Vec<String> = open.map(|field| format!("plan.{field}=auto")).to_vec();
+        let settings = open.iter().flat_map(|setting| ["--set", setting]);
+        let asked: Vec<&str> = settings.chain(["--why", "tp"]).collect();
+        let screen = plan(&[&asked[..], &["--out", path]].concat());
+        assert_eq!(screen.status.code(), Some(0), "{}", stderr(&screen));
+        let told = plan(&[&asked[..], &["--json"]].concat());
+        let mut told: Value = serde_json::from_str(&stdout(&told)).expect("one object");
+        told["search"]["seconds"] = Value::Null;
+        let screen = stdout(&screen).replace(path, "FILE");
+        (std::fs::read(&file).expect("a plan"), screen, told)
+    };
+    let [one, other] = ["one.json", "other.json"].map(planned);
+    assert!(one.2["search"]["simulated"].as_u64() > Some(1));
+    assert_eq!(one, other);
+}
