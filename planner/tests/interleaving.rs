@@ -4,10 +4,11 @@ mod common;
 
 use common::{experiment, placement};
 use pleach_dsl::experiment::Experiment;
+use pleach_plan::hardware::Hardware;
 use pleach_plan::{BodyKind, Plan, check};
 use pleach_planner::cost::Costs;
 use pleach_planner::placement::Placement;
-use pleach_planner::simulate::{self, Detail, actions};
+use pleach_planner::simulate::{self, Detail, Stuck, actions};
 use pleach_planner::{hardware, memory, program, verify};
 
 fn interleaved(layers: u64, batch: u64, pp: u32, vpp: u32) -> (Experiment, Plan) {
@@ -22,17 +23,30 @@ fn interleaved(layers: u64, batch: u64, pp: u32, vpp: u32) -> (Experiment, Plan)
     (experiment, plan)
 }
 
+/// Simulates a plan with engines whose stages wait for their transfers and with one whose do not.
+fn ends(experiment: &Experiment, plan: &mut Plan, hardware: &Hardware) -> Result<(), Stuck> {
+    for engine in ["pleach", "megatron"] {
+        plan.engine = engine.to_owned();
+        let costs = Costs::new(plan, hardware, &experiment.cluster);
+        simulate::run(&costs, Detail::Calls)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn every_pipeline_ends_and_means_the_same() {
+    let hardware = hardware::plain("a100_80g").expect("it is built in");
     for pp in 2..=5 {
         for vpp in 2..=4 {
             for groups in 1..=3 {
                 // One layer more than chunks: they are not all alike.
                 let layers = u64::from(pp * vpp) + 1;
-                let (experiment, plan) = interleaved(layers, u64::from(groups * pp), pp, vpp);
+                let (experiment, mut plan) = interleaved(layers, u64::from(groups * pp), pp, vpp);
                 let place = format!("pp {pp}, vpp {vpp}, {groups} groups");
                 check::check(&plan).unwrap_or_else(|faults| panic!("{place}: {faults:#?}"));
                 assert!(verify::verify(&plan, &experiment).is_ok(), "{place}");
+                let ended = ends(&experiment, &mut plan, &hardware);
+                ended.unwrap_or_else(|stuck| panic!("{place}: {stuck}"));
             }
         }
     }

@@ -189,7 +189,7 @@ fn no_bound_is_above_the_simulation() {
                 let price = prices.entry(key).or_insert_with(priced);
                 let bound = price.bound(&sized, hardware, &placement, &mut outlines);
                 let one = evaluate_cut(&sized, hardware, &placement, &price.cut);
-                let one = one.expect("it has a plan");
+                let one = one.unwrap_or_else(|why| panic!("{placement:?}: {why}\n{text}"));
                 let figures = [one.simulation.step, one.peak()];
                 let told = format!("{placement:?} on {nodes}: {bound:?} and {figures:?}\n{text}");
                 assert!(

@@ -262,10 +262,10 @@ fn the_same_spec_gives_the_same_bytes_again() {
     let planned = |name: &str| {
         let file = folder.path().join(name);
         let path = file.to_str().expect("the path is text");
-        let open = ["tp", "pp", "vpp", "zero", "recompute", "micro_batch"];
+        let open = ["tp", "pp", "recompute", "micro_batch"];
         let open: Vec<String> = open.map(|field| format!("plan.{field}=auto")).to_vec();
         let settings = open.iter().flat_map(|setting| ["--set", setting]);
-        let asked: Vec<&str> = settings.chain(["--why", "tp"]).collect();
+        let asked: Vec<&str> = settings.collect();
         let screen = plan(&[&asked[..], &["--out", path]].concat());
         assert_eq!(screen.status.code(), Some(0), "{}", stderr(&screen));
         let told = plan(&[&asked[..], &["--json"]].concat());

@@ -29,7 +29,7 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Passes of the stage before its first backward.
-    fn warm(self) -> u32 {
+    pub fn warm(self) -> u32 {
         let behind = self.stages - self.stage - 1;
         let wanted = match self.chunks {
             1 => behind,

@@ -51,7 +51,8 @@ impl Default for Options {
 /// What a search found.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The best placement; the one that needs least memory where none fits.
+    /// The best placement; where none fits, one that needs little memory: of those whose bounds do not exclude them the least, else the
+    /// one with the least bound.
     pub chosen: Evaluated,
     /// The next best, in order.
     pub alternatives: Vec<Evaluated>,

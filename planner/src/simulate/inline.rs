@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use pleach_plan::{Body, BodyKind, Call, Plan, Slot, Wire};
 
 use super::actions::{Action, Side};
+use crate::program::passes::Pipeline;
 
 /// A pass of a micro-batch through a chunk: the wire it reads and fills, the chunk, the micro-batch.
 pub type Pass = (Wire, u32, u32);
@@ -36,19 +37,22 @@ impl Inline {
         sides: BTreeMap<(bool, Pass), Side>,
     ) -> Self {
         let mut passes: Vec<(Pass, usize)> = Vec::new();
+        let (warm, mut forwards) = (warm(plan, stage, slots), 0);
         for slot in slots {
             let Slot::Call(call) = slot else { continue };
             let Some(pass) = pass(&plan.bodies[call.body.0 as usize], call) else {
                 continue;
             };
-            let Some(&(last, exchange)) = passes.last() else {
-                passes.push((pass, 0));
+            let last = passes.last().copied();
+            if last.is_some_and(|(last, _)| last == pass) {
                 continue;
-            };
-            if last != pass {
-                let turns = last.0 == Wire::Hidden && pass.0 == Wire::Gradient;
-                passes.push((pass, exchange + usize::from(!turns)));
             }
+            let turns = |last: Pass| last.0 == Wire::Hidden && pass.0 == Wire::Gradient;
+            // What only fills the pipeline has no backward beside it.
+            let filled = forwards > warm;
+            let next = |(last, exchange)| exchange + usize::from(!(filled && turns(last)));
+            passes.push((pass, last.map_or(0, next)));
+            forwards += u32::from(pass.0 == Wire::Hidden);
         }
         Inline {
             sides,
@@ -120,6 +124,21 @@ impl Inline {
         let waits = sides.iter().map(|&side| Action::Wait(side));
         starts.chain(waits).collect()
     }
+}
+
+/// Passes of a stage before its first backward.
+fn warm(plan: &Plan, stage: u32, slots: &[Slot]) -> u32 {
+    let micro_batch = |slot: &Slot| match slot {
+        Slot::Call(call) => call.micro_batch + 1,
+        _ => 0,
+    };
+    let pipeline = Pipeline {
+        stage,
+        stages: plan.mesh.pp,
+        chunks: plan.chunk_count(),
+        micro_steps: slots.iter().map(micro_batch).max().unwrap_or(0),
+    };
+    pipeline.warm()
 }
 
 /// The pass that a call is a part of; none for what is done once a step.
