@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use pleach_data::DataError;
-use pleach_data::order::{OrderError, Phases};
+use pleach_data::order::{Order, OrderError, Phases};
 use pleach_data::prepare::{self, Prepared};
 use pleach_data::tokenize::Description;
 use pleach_plan::{DataPlan, Ordering, Packing, Plan};
 
+use crate::consumed::{self, Stretch};
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Screen, figures};
 use crate::tokenizing::{self, Shown};
+
+/// Runs of more samples are not dealt through to their end by a plan.
+const COUNTED: u64 = 1 << 22;
 
 /// The data of a run, phase by phase, and the order of its samples.
 #[derive(Debug)]
@@ -167,6 +171,33 @@ fn known(data: &DataPlan, cache: &Path) -> Option<Prepared> {
     })
 }
 
+/// Tells the order of a plan's samples, and what repeats too often, where the data is prepared already; of a very long run the order alone.
+pub fn tell_order(screen: &Screen, plan: &Plan, from: &Path) {
+    let told = |_: OrderError| ();
+    let kept = || {
+        let cache = prepare::default_cache().ok()?;
+        let phases = plan.phases().map(|phase| &phase.data);
+        let kept = phases.map(|data| prepare::kept(data, from, &cache));
+        let kept: Vec<Prepared> = kept.collect::<Option<_>>()?;
+        let orders = Phases::open(plan, &kept).map_err(told).ok()?;
+        let hash = orders.hash().map_err(told).ok()?;
+        Some((orders, hash))
+    };
+    let Some((orders, hash)) = kept() else {
+        screen.note("data order: known once the data is prepared (`pleach data mix` does)");
+        return;
+    };
+    screen.note(&format!("data order {hash}"));
+    let samples: u64 = orders.orders().iter().map(Order::samples).sum();
+    if samples <= COUNTED {
+        let steps = 0..plan.run_steps();
+        consumed::warn(
+            screen,
+            &consumed::given(&Stretch::of(plan), &orders, &steps),
+        );
+    }
+}
+
 /// What is wrong with data, as a failure.
 pub fn data_failure(error: &DataError) -> Failure {
     let (code, wish) = match error {
@@ -174,6 +205,7 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::Tokenizer { .. } => ("pleach::data::tokenizer", true),
         DataError::NotInCache { .. } => ("pleach::data::hub", true),
         DataError::NoLock { .. } => ("pleach::data::no_lock", true),
+        DataError::OtherwiseMade { .. } => ("pleach::data::made", true),
         DataError::Glob { .. } => ("pleach::data::pattern", true),
         DataError::UnknownComponent { .. } => ("pleach::data::component", true),
         DataError::Empty { .. } => ("pleach::data::empty", true),

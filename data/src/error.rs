@@ -47,6 +47,19 @@ pub enum DataError {
         /// What brings it there.
         command: String,
     },
+    /// A token file that holds something else than the spec says.
+    #[error(
+        "{} holds {made}, as the description beside it says, and the spec reads {wanted}",
+        path.display()
+    )]
+    OtherwiseMade {
+        /// The `.bin`.
+        path: PathBuf,
+        /// What it holds.
+        made: String,
+        /// What the spec takes it for.
+        wanted: String,
+    },
     /// No lock file at or above a folder.
     #[error(
         "there is no Cargo.lock in {} or above it; `cargo:dependencies` reads the sources that a Cargo.lock pins, \

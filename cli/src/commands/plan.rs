@@ -11,7 +11,7 @@ use pleach_planner::report::{Report, screen as screens};
 use pleach_planner::search::observe::{Measured, NoMeasurement, observe};
 use pleach_planner::search::why::{self, Field, NoPin, Pin};
 use pleach_planner::search::{self, Options};
-use pleach_planner::{differentiate, graph, trace};
+use pleach_planner::{differentiate, graph, support, trace};
 use pleach_storage::files;
 use serde_json::json;
 
@@ -19,8 +19,8 @@ use crate::arguments::{Emit, Global, PlanArguments};
 use crate::compile::{self, Planned};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::misfit;
 use crate::screen::Screen;
+use crate::{data, lock, misfit};
 
 /// Plans, verifies and shows. A placement that does not fit is shown with its figures, and the exit code is 1.
 pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outcome<Exit> {
@@ -52,6 +52,9 @@ pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outc
         screen.note(&format!("report written to {}", path.display()));
     }
     show(screen, arguments, [&planned, focus], &asked);
+    if support::is_run(&planned.experiment) {
+        data::tell_order(screen, &verified, lock::folder(&arguments.file));
+    }
     misfit::judge(&planned).map_or(Ok(Exit::Fine), Err)
 }
 

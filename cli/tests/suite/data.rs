@@ -283,8 +283,29 @@ fn a_mix_is_told_as_it_is_consumed() {
         "{}",
         stderr(&output)
     );
+    let order = screen
+        .split("data order ")
+        .nth(1)
+        .expect("it is told")
+        .trim();
+    let output = run(folder, &["plan", "own.pleach"]);
+    let told_of_plan = stderr(&output);
+    assert!(
+        told_of_plan.contains(&format!("data order {order}")),
+        "{told_of_plan}"
+    );
+    assert!(told_of_plan.contains("is passed over"), "{told_of_plan}");
     spec(folder, 290, "counter");
     told(folder, &["data", "mix", "own.pleach"], 1, "290 rows");
+    let other = [&TOKENIZE[..8], &["bytes", "--force"]].concat();
+    fine(folder, &other);
+    spec(folder, 300, "counter");
+    told(
+        folder,
+        &["data", "mix", "own.pleach"],
+        1,
+        "ids of the tokenizer",
+    );
 }
 
 #[test]

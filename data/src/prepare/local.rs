@@ -12,7 +12,7 @@ use pleach_storage::lockfile::Content;
 
 use super::{Prepared, PreparedComponent, prepared};
 use crate::text::{Fields, Input, inputs};
-use crate::tokenize::{self, Job, Progress, SYNC_EVERY};
+use crate::tokenize::{self, Description, Job, Progress, SYNC_EVERY};
 use crate::tokenizer::Tokenizer;
 use crate::tokens::TokenFile;
 use crate::{DataError, hub};
@@ -62,6 +62,22 @@ pub(super) fn build(
     })
 }
 
+/// The key of files of one's own that all lie on this machine.
+pub(super) fn known_key(data: &DataPlan, from: &Path) -> Option<String> {
+    let mut sources = data.mix.iter().map(|component| source(data, component));
+    let fetched = sources.any(|source| source.starts_with(hub::PREFIX));
+    if fetched || data.tokenizer.starts_with(hub::PREFIX) {
+        return None;
+    }
+    let tokenizer = Tokenizer::open(&data.tokenizer, from, data.reading.append_eod).ok()?;
+    let origins = data
+        .mix
+        .iter()
+        .map(|component| origin(data, component, from));
+    let origins: Vec<Origin> = origins.collect::<Result<_, _>>().ok()?;
+    key(data, &tokenizer, &origins).ok()
+}
+
 /// Makes all components aside, and gives the folder its name last; what is made already is gone on with.
 fn fill(
     data: &DataPlan,
@@ -75,7 +91,10 @@ fn fill(
     let mut components = Vec::new();
     for (number, (component, origin)) in data.mix.iter().zip(origins).enumerate() {
         components.push(match origin {
-            Origin::Tokens(path) => as_it_is(component, &path)?,
+            Origin::Tokens(path) => {
+                described(data, tokenizer, &path)?;
+                as_it_is(component, &path)?
+            }
             Origin::Text(inputs) => {
                 let name = &component.name;
                 let mut tell = |progress: &Progress| tell(name, progress);
@@ -231,6 +250,35 @@ fn made(
         fingerprint: description.fingerprint,
         largest_id: description.largest_id.map_or(0, u64::from),
         path: None,
+    })
+}
+
+/// Refuses a token file whose description says that it was made otherwise than the spec reads it.
+fn described(data: &DataPlan, tokenizer: &Tokenizer, path: &Path) -> Result<(), DataError> {
+    let Ok(description) = Description::read(&path.with_extension("json")) else {
+        return Ok(());
+    };
+    let pairs = |is: bool| match is {
+        true => "prompts and answers",
+        false => "documents",
+    };
+    let [made, wanted] = [
+        description.answer_key.is_some(),
+        data.reading.answer.is_some(),
+    ];
+    let note = &description.tokenizer;
+    let (made, wanted) = if made != wanted {
+        (pairs(made).to_owned(), pairs(wanted).to_owned())
+    } else if note.fingerprint != tokenizer.fingerprint() {
+        let named = |name: &str| format!("ids of the tokenizer `{name}`");
+        (named(&note.name), named(&data.tokenizer))
+    } else {
+        return Ok(());
+    };
+    Err(DataError::OtherwiseMade {
+        path: path.to_path_buf(),
+        made,
+        wanted,
     })
 }
 

@@ -98,6 +98,18 @@ pub fn build_telling(
     })
 }
 
+/// The data of a plan where it is prepared already: found without reading it whole, and without fetching anything. None where it is not, or where only a
+/// preparation could tell.
+pub fn kept(data: &DataPlan, from: &Path, cache: &Path) -> Option<Prepared> {
+    let key = if local::is_local(data) {
+        local::known_key(data, from)?
+    } else {
+        let (_, content) = cargo::find_lock(from).ok()?;
+        key(&content, data, &Mix::new(&data.mix).ok()?)
+    };
+    Prepared::open(&cache.join(key)).ok()
+}
+
 /// The folder of a key, made by one process while others that want it wait.
 fn once(
     cache: &Path,
