@@ -241,6 +241,10 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::Damaged { .. } => Some(
             "delete the file, or the folder of prepared data that it lies in, and make it again",
         ),
+        DataError::BadRecord { .. } => Some(
+            "mend it, or have such records left out and counted: `--bad-lines skip`, in a spec `bad_lines = skip`",
+        ),
+        DataError::Exists { .. } => Some("choose another output, or replace it: `--force`"),
         _ => None,
     };
     let failure = if wish {

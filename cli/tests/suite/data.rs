@@ -63,6 +63,7 @@ fn text_becomes_a_token_file_once() {
     told(folder, &TRAIN, 1, "tokenizer.json is there already");
     let strict = [&TOKENIZE[..5], &TOKENIZE[7..]].concat();
     told(folder, &strict, 1, "in/b.jsonl:2: the key is missing");
+    told(folder, &strict, 1, "`--bad-lines skip`");
     let output = run(folder, &TOKENIZE);
     assert!(
         stdout(&output).contains("in 3 documents of 2 files"),
@@ -75,6 +76,10 @@ fn text_becomes_a_token_file_once() {
         stderr(&output)
     );
     assert!(fine(folder, &TOKENIZE).contains("it was there already"));
+    let mut ended = TOKENIZE;
+    let out = ended.iter().position(|it| *it == "web").expect("an output");
+    ended[out] = "web.bin";
+    assert!(fine(folder, &ended).contains("it was there already"));
     let other = [&TOKENIZE[..8], &["bytes"]].concat();
     told(folder, &other, 1, "web.bin is there already");
     assert!(fine(folder, &[&other[..], &["--force"]].concat()).contains("tokens in 3 documents"));

@@ -1,6 +1,6 @@
 //! `pleach data tokenize` and `pleach data tokenizer train`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pleach_data::text::{Input, inputs};
 use pleach_data::tokenize::{self, Done, Job, SYNC_EVERY};
@@ -27,7 +27,7 @@ pub fn tokenize(screen: &Screen, arguments: &TokenizeArguments) -> Outcome<Exit>
     };
     let job = Job {
         inputs: inputs(&arguments.text.inputs).map_err(|error| data_failure(&error))?,
-        out: arguments.out.clone(),
+        out: bare(&arguments.out),
         tokenizer,
         tokenizer_name: arguments.tokenizer.clone(),
         fields: arguments.text.fields(),
@@ -42,6 +42,14 @@ pub fn tokenize(screen: &Screen, arguments: &TokenizeArguments) -> Outcome<Exit>
     let done = done.map_err(|error| data_failure(&error))?;
     tell(screen, &job.inputs, &done, seconds);
     Ok(Exit::Fine)
+}
+
+/// The name without the ending of one of the files that it stands for.
+fn bare(out: &Path) -> PathBuf {
+    match out.extension().and_then(|ending| ending.to_str()) {
+        Some("bin" | "idx" | "json") => out.with_extension(""),
+        _ => out.to_path_buf(),
+    }
 }
 
 fn tell(screen: &Screen, inputs: &[Input], done: &Done, seconds: f64) {
