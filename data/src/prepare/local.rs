@@ -11,7 +11,7 @@ use pleach_storage::files::{At, remove_folder, sync_folder, sync_parent};
 use pleach_storage::lockfile::Content;
 
 use super::{Prepared, PreparedComponent, prepared};
-use crate::text::{Fields, Input, inputs};
+use crate::text::{Fields, Input, inputs, snapshot};
 use crate::tokenize::{self, Description, Job, Progress, SYNC_EVERY};
 use crate::tokenizer::Tokenizer;
 use crate::tokens::TokenFile;
@@ -114,7 +114,7 @@ fn origin(data: &DataPlan, component: &Component, from: &Path) -> Result<Origin,
     let source = source(data, component);
     if source.starts_with(hub::PREFIX) {
         let files = hub::files(source, &component.name, &component.files)?;
-        return inputs(&files).map(Origin::Text);
+        return snapshot(&files).map(Origin::Text);
     }
     let root = from.join(source.trim_start_matches(PREFIX));
     let names: Vec<PathBuf> = match component.files.as_slice() {

@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use files::inputs;
+pub(crate) use files::snapshot;
 pub use record::{Fault, Fields};
 pub use source::{Batch, Place, Raw, Records};
 

@@ -147,6 +147,7 @@ impl Records {
         }
         if ended {
             self.open = None;
+            self.count.is_all_of(input)?;
             batch.hashes.push((file, self.count.hash()));
             self.before += input.bytes;
             self.count = Arc::default();
@@ -254,6 +255,23 @@ impl Tally {
 
     fn bytes(&self) -> u64 {
         self.with(|(bytes, _)| *bytes)
+    }
+
+    /// An error where a file has not the size any more with which it was found.
+    fn is_all_of(&self, input: &Input) -> Result<(), DataError> {
+        let (found, read) = (input.bytes, self.with(|(_, hasher)| hasher.count()));
+        if found == read {
+            return Ok(());
+        }
+        Err(DataError::Read {
+            at: At {
+                path: input.path.clone(),
+                line: None,
+            },
+            reason: format!(
+                "it was changed while it was read: {found} bytes before, {read} now; begin again when nobody writes it"
+            ),
+        })
     }
 
     fn hash(&self) -> String {

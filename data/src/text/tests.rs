@@ -113,6 +113,138 @@ fn folders_and_globs_mean_visible_text_in_one_order() {
 }
 
 #[test]
+fn what_tokenization_leaves_is_no_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let description = b"{\n  \"schema\": 1\n}";
+    let files: [(&str, &[u8]); 8] = [
+        ("a.json", b"{\"text\": \"a\"}\n"),
+        ("a.bin", b"of somebody"),
+        ("b/out.partial/state.json", b"{}"),
+        ("b/out.json", description),
+        ("b/out.idx", b""),
+        ("b/v1.2.json", description),
+        ("b/v1.2.bin", b""),
+        ("c.partial", b"a file"),
+    ];
+    for (name, bytes) in files {
+        write(&folder.path().join(name), bytes);
+    }
+    for name in ["", "**/*"] {
+        let found = inputs(&[folder.path().join(name)]).unwrap();
+        let found: Vec<_> = found.into_iter().map(|input| input.path).collect();
+        assert_eq!(
+            found,
+            ["a.json", "c.partial"].map(|name| folder.path().join(name)),
+            "{name}"
+        );
+    }
+    let named = folder.path().join("b/out.json");
+    assert_eq!(inputs(std::slice::from_ref(&named)).unwrap()[0].path, named);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_followed() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    write(&at("far/x/a.jsonl"), b"");
+    write(&at("far/b.jsonl"), b"");
+    fs::create_dir(at("in")).unwrap();
+    symlink(at("far/x"), at("in/x")).unwrap();
+    symlink(at("far/b.jsonl"), at("in/b.jsonl")).unwrap();
+    symlink(at("in"), at("in/again")).unwrap();
+    symlink(at("nothing"), at("in/.#lock")).unwrap();
+    let paths = |name: &str| {
+        inputs(&[at(name)]).map(|found| {
+            found
+                .into_iter()
+                .map(|input| input.path)
+                .collect::<Vec<_>>()
+        })
+    };
+    let both = [at("in/b.jsonl"), at("in/x/a.jsonl")];
+    assert_eq!(paths("in").unwrap(), both);
+    assert_eq!(paths("in/**/*.jsonl").unwrap(), both);
+    symlink(at("nothing"), at("in/gone.txt")).unwrap();
+    assert_eq!(paths("in/*.jsonl").unwrap(), both[..1]);
+    let error = paths("in").unwrap_err().to_string();
+    assert!(error.contains("gone.txt"), "{error}");
+    symlink(at("far/b.jsonl"), at("far/c.jsonl")).unwrap();
+    assert_eq!(paths("far/*.jsonl").unwrap(), [at("far/b.jsonl")]);
+    assert_eq!(
+        snapshot(&[at("far/c.jsonl"), at("far/b.jsonl")])
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_file_is_one_whatever_its_spellings() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["c/a.jsonl", "c/b.jsonl"] {
+        write(&at(name), b"");
+    }
+    let names = [
+        "c/b.jsonl",
+        "c/../c/a.jsonl",
+        "c",
+        "./c/a.jsonl",
+        "././c/./*.jsonl",
+    ];
+    let found = inputs(&names.map(at)).unwrap();
+    let names = found.iter().map(|input| input.path.file_name().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), ["a.jsonl", "b.jsonl"]);
+}
+
+#[test]
+fn points_in_a_glob_and_brackets_in_names_mean_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["d[1]/a.jsonl", "d[1]/e/{b}.jsonl", "d1/c.jsonl"] {
+        write(&at(name), b"");
+    }
+    let paths = |name: &str| {
+        let found = inputs(&[at(name)]).unwrap();
+        found
+            .into_iter()
+            .map(|input| input.path)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(paths("d[1]/*.jsonl"), [at("d[1]/a.jsonl")]);
+    assert_eq!(paths("././d[1]/./e/./*.jsonl"), [at("d[1]/e/{b}.jsonl")]);
+    assert_eq!(paths("d[1]/e/{b}.jsonl"), [at("d[1]/e/{b}.jsonl")]);
+    assert_eq!(paths("d[0-9]/*.jsonl"), [at("d1/c.jsonl")]);
+    let here = inputs(&["././src/./text/mod.*".into(), "./[s]rc/lib.rs".into()]).unwrap();
+    let here: Vec<_> = here.into_iter().map(|input| input.path).collect();
+    assert_eq!(here, ["src/lib.rs", "src/text/mod.rs"].map(PathBuf::from));
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in [
+        ("a.jsonl", b"{}\n{}\n".to_vec()),
+        ("a.txt.gz", gzip(b"text")),
+    ] {
+        let path = folder.path().join(name);
+        for changed in [
+            [&bytes[..], &bytes[..]].concat(),
+            bytes[..3.min(bytes.len())].to_vec(),
+        ] {
+            write(&path, &bytes);
+            let inputs = Arc::new(inputs(std::slice::from_ref(&path)).unwrap());
+            write(&path, &changed);
+            let mut reader = Records::new(inputs, Place::default());
+            let error = reader.find_map(Result::err).unwrap().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}
+
+#[test]
 fn what_is_packed_and_damaged_says_where() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.jsonl.gz");

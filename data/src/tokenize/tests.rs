@@ -144,6 +144,27 @@ fn two_at_one_output_are_one_too_many() {
 }
 
 #[test]
+fn a_folder_is_tokenized_into_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    texts(folder.path());
+    let whole = quiet(&job(folder.path(), "out", 1)).unwrap().description;
+    let ended = std::panic::catch_unwind(|| {
+        run(&job(folder.path(), "in/out", 1), &mut |progress| {
+            assert!(progress.documents < 5000, "ended here");
+        })
+    });
+    assert!(ended.is_err() && folder.path().join("in/out.partial/state.json").exists());
+    let done = quiet(&job(folder.path(), "in/out", 1)).unwrap();
+    assert!(done.resumed > 0);
+    assert_eq!(done.description, whole);
+    assert!(quiet(&job(folder.path(), "in/out", 1)).unwrap().was_there);
+    assert_eq!(
+        quiet(&job(folder.path(), "in/two", 1)).unwrap().description,
+        whole
+    );
+}
+
+#[test]
 fn bad_lines_are_counted_with_their_places_or_end_it() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("in")).unwrap();
