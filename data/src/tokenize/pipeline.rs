@@ -1,7 +1,9 @@
 //! One thread reads, some tokenize, the caller takes what they made in the order in which it was read.
 //!
-//! In come files and a place; out come encoded batches, in order. Queues are short, so that memory is a few batches for each thread whatever the
-//! size of the files.
+//! In come files and a place; out come encoded batches, in order. Queues are short, and what is under way has a budget of bytes, so that memory does
+//! not grow with the size of the files, nor with threads where lines are long.
+
+mod budget;
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::DataError;
 use crate::text::{At, Batch, Fault, Fields, Input, Place, Raw, Records};
 use crate::tokenizer::Tokenizer;
+use budget::{Budget, Share};
 
+/// Bytes of text between reading and writing, where it is more than one batch.
+const UNDER_WAY: usize = 1 << 26;
 /// Batches that wait for each thread.
 const WAITING: usize = 2;
 
@@ -59,6 +64,7 @@ pub(super) struct Encoded {
 
 type Answer = Result<Encoded, DataError>;
 type Task = (Batch, SyncSender<Answer>);
+type Promise = (Receiver<Answer>, Share);
 
 /// Reads from a place on and gives every encoded batch to `take`, in order; ends with the first error in that order.
 pub(super) fn run(
@@ -67,9 +73,18 @@ pub(super) fn run(
     from: Place,
     take: &mut dyn FnMut(Encoded) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
-    let threads = threads.max(1);
+    let records = Records::new(Arc::clone(&encoder.inputs), from);
+    all(encoder, threads.max(1), records, take)
+}
+
+fn all(
+    encoder: &Encoder,
+    threads: usize,
+    batches: impl Iterator<Item = Result<Batch, DataError>> + Send,
+    take: &mut dyn FnMut(Encoded) -> Result<(), DataError>,
+) -> Result<(), DataError> {
     let (tasks, shared) = sync_channel::<Task>(WAITING * threads);
-    let (answers, ordered) = sync_channel::<Receiver<Answer>>(2 * WAITING * threads);
+    let (answers, ordered) = sync_channel::<Promise>(2 * WAITING * threads);
     let shared = Arc::new(Mutex::new(shared));
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -77,10 +92,9 @@ pub(super) fn run(
             scope.spawn(move || work(&encoder, &shared));
         }
         drop(shared);
-        let records = Records::new(Arc::clone(&encoder.inputs), from);
-        scope.spawn(move || read(records, &tasks, &answers));
-        // Taken by value: whoever waits to send learns from its end that nobody wants more.
-        for answer in ordered {
+        scope.spawn(move || read(batches, &tasks, &answers));
+        // Taken by value: whoever waits to send, or for bytes, learns from its end that nobody wants more.
+        for (answer, _share) in ordered {
             match answer.recv() {
                 Ok(answer) => take(answer?)?,
                 // The thread ended in a panic, which joining it repeats.
@@ -91,13 +105,21 @@ pub(super) fn run(
     })
 }
 
-/// Gives out batches until the files end or nobody wants more.
-fn read(mut records: Records, tasks: &SyncSender<Task>, answers: &SyncSender<Receiver<Answer>>) {
-    for batch in &mut records {
+/// Gives out batches until they end or nobody wants more.
+fn read(
+    batches: impl Iterator<Item = Result<Batch, DataError>>,
+    tasks: &SyncSender<Task>,
+    answers: &SyncSender<Promise>,
+) {
+    let budget = Arc::new(Budget::new(UNDER_WAY));
+    for batch in batches {
+        let bytes = batch.as_ref().map_or(0, |batch| batch.bytes.capacity());
+        let share = budget.share(bytes);
         let (answer, receiver) = sync_channel(1);
+        let promise = (receiver, share);
         let wanted = match batch {
-            Ok(batch) => answers.send(receiver).is_ok() && tasks.send((batch, answer)).is_ok(),
-            Err(error) => answer.send(Err(error)).is_ok() && answers.send(receiver).is_ok(),
+            Ok(batch) => answers.send(promise).is_ok() && tasks.send((batch, answer)).is_ok(),
+            Err(error) => answer.send(Err(error)).is_ok() && answers.send(promise).is_ok(),
         };
         if !wanted {
             return;
@@ -221,3 +243,6 @@ impl Encoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
