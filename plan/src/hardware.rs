@@ -67,7 +67,13 @@ pub struct Hardware {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Observed {
-    /// Of every time.
+    /// Of the time of what computes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute: Option<f64>,
+    /// Of the time of what communicates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub communication: Option<f64>,
+    /// Of every time, beyond these two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<f64>,
     /// Of the memory that is not weights, gradients or optimizer.
@@ -79,6 +85,16 @@ pub struct Observed {
 }
 
 impl Hardware {
+    /// What predicted times of what computes and what communicates are multiplied by.
+    pub fn part_factors(&self) -> [f64; 2] {
+        let observed = self.observed.as_ref();
+        let [compute, communication] = [
+            observed.and_then(|observed| observed.compute),
+            observed.and_then(|observed| observed.communication),
+        ];
+        [compute.unwrap_or(1.0), communication.unwrap_or(1.0)]
+    }
+
     /// What predicted times are multiplied by.
     pub fn time_factor(&self) -> f64 {
         let observed = self.observed.as_ref();

@@ -16,6 +16,8 @@ pub struct Links<'a> {
     intra: f64,
     inter: f64,
     ranks_per_node: u32,
+    /// What times are multiplied by since a run was measured.
+    observed: f64,
 }
 
 impl<'a> Links<'a> {
@@ -38,6 +40,7 @@ impl<'a> Links<'a> {
             ranks_per_node: u32::try_from(cluster.gpus_per_node)
                 .unwrap_or(u32::MAX)
                 .max(1),
+            observed: hardware.part_factors()[1],
         }
     }
 
@@ -48,6 +51,11 @@ impl<'a> Links<'a> {
 
     /// Seconds of a collective over a tensor of so many bytes (the whole one), and the part of a core that it keeps busy.
     pub fn collective(&self, op: &str, bytes: u64, geometry: &Geometry) -> (f64, f64) {
+        let (seconds, busy) = self.by_table(op, bytes, geometry);
+        (seconds * self.observed, busy)
+    }
+
+    fn by_table(&self, op: &str, bytes: u64, geometry: &Geometry) -> (f64, f64) {
         if geometry.size <= 1 {
             return (self.hardware.launch.value, 1.0);
         }
@@ -62,6 +70,10 @@ impl<'a> Links<'a> {
 
     /// Seconds of a transfer between two ranks; `crossing` ranks of the node send over the network at the same time.
     pub fn transfer(&self, bytes: u64, crossing: u32) -> f64 {
+        self.transfer_by_table(bytes, crossing) * self.observed
+    }
+
+    fn transfer_by_table(&self, bytes: u64, crossing: u32) -> f64 {
         let links = self.hardware.links.as_ref();
         if crossing > 0 {
             let latency = links.map_or(0.0, |links| links.inter_latency.value);

@@ -119,13 +119,19 @@ impl<'a> Costs<'a> {
         if let Some(group) = instr.op.group() {
             return self.collective(instr, group);
         }
-        let ps = picoseconds(self.seconds(instr));
+        let ps = self.computing(self.seconds(instr));
         Cost {
             ps,
             class: Class::Compute,
             busy: 1_000_000,
             joins: Joins::Nobody,
         }
+    }
+
+    /// Seconds of computing as the picoseconds that they take since a run was measured.
+    pub fn computing(&self, seconds: f64) -> u64 {
+        let [factor, _] = self.hardware.part_factors();
+        picoseconds(seconds * factor)
     }
 
     /// The time of a transfer between stages, in picoseconds.

@@ -152,7 +152,7 @@ pub fn price(
         update_embedding: update(&costs, |bucket| is_at("embedding.", bucket)),
         replicas: Replicas::of(&costs, &samples),
         way: way(&costs, &Links::new(hardware, &experiment.cluster)),
-        launch: picoseconds(hardware.launch.value),
+        launch: costs.computing(hardware.launch.value),
         frame: if budget {
             0
         } else {

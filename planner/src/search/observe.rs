@@ -1,15 +1,17 @@
 //! One measurement of a placement, taken into the device's table: every other placement is predicted again with it.
 //!
-//! A single time cannot tell computing from communicating, so all times are multiplied by measured over predicted. Of memory, weights,
-//! gradients and the optimizer's state are known to the byte, so only the rest of it is multiplied.
+//! A single time cannot tell computing from communicating. Both are as uncertain as the band says, so each takes of the error what is
+//! likeliest then: in proportion to its share of the step. An alternative that communicates more than what was measured so moves less
+//! where computing was to blame. Of memory, weights, gradients and the optimizer's state are known to the byte, so only the rest of it is multiplied.
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::{Hardware, Observed};
 
 use super::evaluate::Evaluated;
-use crate::cost::PICO;
+use crate::cost::{Costs, PICO};
 use crate::report::model;
 use crate::report::screen::{gibibytes, seconds};
+use crate::simulate::{self, Detail};
 
 /// Something that was measured of the chosen placement.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,13 +95,17 @@ pub fn observe(
     measured: &[Measured],
 ) -> Result<Hardware, NoMeasurement> {
     let mut observed = Observed::default();
-    let step = chosen.simulation.step as f64 / PICO;
+    let mut time = |step: f64| times(&mut observed, experiment, hardware, (chosen, step));
     for one in measured {
         match *one {
-            Measured::Step(measured) => time(&mut observed, [measured, step]),
-            Measured::TokensPerSecond(rate) => {
-                time(&mut observed, [model::tokens(experiment) / rate, step]);
-            }
+            Measured::Step(measured) => time(measured),
+            Measured::TokensPerSecond(rate) => time(model::tokens(experiment) / rate),
+            Measured::Memory(_) => {}
+        }
+    }
+    for one in measured {
+        match *one {
+            Measured::Step(_) | Measured::TokensPerSecond(_) => {}
             Measured::Memory(measured) => memory(&mut observed, measured, chosen)?,
         }
     }
@@ -109,13 +115,70 @@ pub fn observe(
     })
 }
 
-fn time(observed: &mut Observed, [measured, predicted]: [f64; 2]) {
-    let factor = measured / predicted;
+/// Takes a measured step in: factors of computing and communicating with which the chosen placement takes so long.
+fn times(
+    observed: &mut Observed,
+    experiment: &Experiment,
+    hardware: &Hardware,
+    (chosen, measured): (&Evaluated, f64),
+) {
+    let predicted = chosen.simulation.step as f64 / PICO;
+    let shares = shares(chosen);
+    let factors = |part: f64| {
+        let squares: f64 = shares.iter().map(|share| share * share).sum();
+        shares.map(|share| libm::exp(part * share / squares))
+    };
+    let with = |part: f64| {
+        let [compute, communication] = factors(part);
+        let mut table = hardware.clone();
+        table.observed = Some(Observed {
+            compute: Some(compute),
+            communication: Some(communication),
+            ..Observed::default()
+        });
+        let costs = Costs::new(&chosen.plan, &table, &experiment.cluster);
+        let step = simulate::run(&costs, Detail::Calls).map(|simulation| simulation.step);
+        step.map_or(predicted, |step| step as f64 / PICO)
+    };
+    let part = found(libm::log(measured / predicted), |part| {
+        libm::log(with(part) / measured)
+    });
+    let [compute, communication] = factors(part);
+    observed.compute = Some(compute);
+    observed.communication = Some(communication);
+    // What waiting left over of it.
+    observed.time = Some(measured / with(part));
     let [measured, predicted] = [measured, predicted].map(seconds);
-    observed.time = Some(factor);
     observed.about.push(format!(
-        "a step of {measured} where {predicted} were predicted: all times, computing and communicating alike, are multiplied by {factor:.3}"
+        "a step of {measured} where {predicted} were predicted: computing is multiplied by {compute:.3}, communicating by {communication:.3}, each by its share of the step"
     ));
+}
+
+/// Computing and communicating of a step, of both together.
+fn shares(chosen: &Evaluated) -> [f64; 2] {
+    let mean = chosen.simulation.mean();
+    let compute = (mean.compute + mean.optimizer) as f64;
+    let communication = mean.communication as f64;
+    let both = (compute + communication).max(1.0);
+    [compute / both, communication / both]
+}
+
+/// Steps of the search for the part.
+const TRIES: usize = 8;
+
+/// Where a rising function is zero, by secants from zero and a guess.
+fn found(guess: f64, function: impl Fn(f64) -> f64) -> f64 {
+    let (mut last, mut next) = ((0.0, function(0.0)), guess);
+    for _ in 0..TRIES {
+        let value = function(next);
+        let rise = (value - last.1) / (next - last.0);
+        if value == 0.0 || !rise.is_normal() || rise <= 0.0 {
+            break;
+        }
+        last = (next, value);
+        next -= value / rise;
+    }
+    next
 }
 
 fn memory(observed: &mut Observed, measured: f64, chosen: &Evaluated) -> Result<(), NoMeasurement> {
@@ -203,5 +266,38 @@ mod tests {
         }
         let state = [Measured::Memory(1e6)];
         assert!(observe(&experiment, &plain, &before.chosen, &state).is_err());
+    }
+
+    /// What was measured computes for the most part: so what mostly communicates moves less, and the other way round.
+    #[test]
+    fn the_part_that_was_measured_takes_the_error() {
+        let mut experiment = experiment("a100_80g", [4, 4], [4, 2048, 16, 256]);
+        experiment.plan.recompute = Choice::Fixed("none".into());
+        experiment.plan.micro_batch = Choice::Fixed(1);
+        let plain = hardware::find("a100_80g", None).unwrap();
+        let with = |zero: u64, table: &Hardware| {
+            let mut pinned = experiment.clone();
+            pinned.plan.zero = Choice::Fixed(zero);
+            pinned.plan.tp = Choice::Fixed(1);
+            pinned.plan.pp = Choice::Fixed(1);
+            let answer = plan(&pinned, table, Options { alternatives: 0 });
+            answer.unwrap().chosen
+        };
+        let [near, wide] = [0, 3].map(|zero| with(zero, &plain));
+        let [computes, communicates] = [&near, &wide].map(shares);
+        assert!(
+            computes[0] > communicates[0] + 0.2,
+            "{computes:?} {communicates:?}"
+        );
+        for (measured, other) in [(&near, 3), (&wide, 0)] {
+            let slower = measured.simulation.step as f64 / PICO * 1.3;
+            let taken = [Measured::Step(slower)];
+            let table = observe(&experiment, &plain, measured, &taken).unwrap();
+            let own = with(measured.placement.zero.into(), &table);
+            assert!((own.simulation.step as f64 / PICO / slower - 1.0).abs() < 1e-6);
+            let before = with(other, &plain).simulation.step as f64;
+            let moved = with(other, &table).simulation.step as f64 / before;
+            assert!(moved > 1.0 && moved < 1.29, "{other}: {moved}");
+        }
     }
 }

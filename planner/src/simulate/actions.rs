@@ -173,7 +173,7 @@ fn waiting(costs: &Costs<'_>, code: &[Cost], beyond: &[Cost]) -> Option<Cost> {
     let host = costs.hardware().host.as_ref()?;
     let issued = code.len() as f64 * host.value * costs.engine().dispatch;
     let busy: u64 = code.iter().chain(beyond).map(|cost| cost.ps).sum();
-    let ps = crate::cost::picoseconds(issued).saturating_sub(busy);
+    let ps = costs.computing(issued).saturating_sub(busy);
     let waited = Cost {
         ps,
         class: Class::Compute,
@@ -322,7 +322,7 @@ impl Compiler<'_, '_> {
             }
         }
         let launch = self.costs.hardware().launch.value;
-        add_gaps(&mut actions, crate::cost::picoseconds(launch));
+        add_gaps(&mut actions, self.costs.computing(launch));
         actions
     }
 

@@ -107,7 +107,7 @@ pub fn copies(costs: &Costs<'_>, body: &Body) -> Option<Cost> {
     };
     let seconds = (out + back) as f64 / costs.hardware().memory.bandwidth.value;
     (passes && out + back > 0).then(|| Cost {
-        ps: crate::cost::picoseconds(seconds),
+        ps: costs.computing(seconds),
         class: Class::Compute,
         busy: 1_000_000,
         joins: Joins::Nobody,
