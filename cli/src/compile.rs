@@ -244,6 +244,12 @@ impl Planned {
         std::iter::once(self).chain(&self.then)
     }
 
+    /// Its name, where it is a phase of a run.
+    pub fn name(&self) -> Option<&str> {
+        let part = self.experiment.train.part.as_ref();
+        part.map(|part| part.name.as_str())
+    }
+
     /// The chosen plan with its prediction and later phases, verified: what `run` runs and `--out` writes.
     pub fn verified(&self) -> Outcome<Plan> {
         let mut plan = self.verified_alone()?;

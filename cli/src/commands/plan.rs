@@ -93,19 +93,9 @@ fn focus<'p>(planned: &'p Planned, arguments: &PlanArguments) -> Outcome<&'p Pla
     let Some(wanted) = &arguments.phase else {
         return Ok(planned);
     };
-    let name = |phase: &Planned| {
-        phase
-            .experiment
-            .train
-            .part
-            .as_ref()
-            .map(|it| it.name.clone())
-    };
-    let found = planned
-        .phases()
-        .find(|phase| name(phase).as_ref() == Some(wanted));
+    let found = planned.phases().find(|phase| phase.name() == Some(wanted));
     found.ok_or_else(|| {
-        let names: Vec<String> = planned.phases().filter_map(name).collect();
+        let names: Vec<&str> = planned.phases().filter_map(Planned::name).collect();
         let failure = Failure::wish(
             "pleach::plan::question",
             format!("the run has no phase `{wanted}`"),
@@ -197,17 +187,9 @@ fn ask_not(planned: &Planned, question: &str) -> Outcome<Answered> {
 
 /// The report of an answer, of all its phases.
 pub fn report(planned: &Planned) -> Report {
-    let name = |phase: &Planned| {
-        phase
-            .experiment
-            .train
-            .part
-            .as_ref()
-            .map(|it| it.name.clone())
-    };
     let phases = planned
         .phases()
-        .filter_map(|it| Some((name(it)?, alone(it))));
+        .filter_map(|it| Some((it.name()?.to_owned(), alone(it))));
     Report::of_phases(phases.collect()).unwrap_or_else(|| alone(planned))
 }
 

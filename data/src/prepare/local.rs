@@ -1,6 +1,6 @@
-//! Data of one's own: files below the spec's folder, tokenized once, and token files as they are.
+//! Data of files: those below the spec's folder or of a dataset of the Hub, tokenized once, and token files as they are.
 //!
-//! In come the components with `file:` sources; out comes a prepared folder. Its name is a hash of what each component is made from (paths, sizes and times of
+//! In come the components with `file:` and `hf:` sources; out comes a prepared folder. Its name is a hash of what each component is made from (paths, sizes and times of
 //! change, or the tokenizer's content) and how, so what was changed is made again. A preparation that was ended goes on where it was.
 
 use std::fs::{self, File};
