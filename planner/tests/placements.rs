@@ -165,8 +165,15 @@ fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
 }
 
 /// The small model with other parts.
-const MODELS: [&[(&str, &str)]; 24] = [
+const MODELS: [&[(&str, &str)]; 25] = [
     &[],
+    &[
+        ("train.optimizer.decay_embeddings", "false"),
+        ("train.optimizer.decay_biases", "true"),
+        ("train.optimizer.decay_norms", "true"),
+        ("model.positions", "learned"),
+        ("model.embedding.norm", "layernorm"),
+    ],
     &[("model.residual", "sequential")],
     &[("train.precision", "bf16")],
     &[("model.biases", "false")],

@@ -4,7 +4,7 @@ mod common;
 
 use common::{experiment, placement};
 use pleach_dsl::experiment::Experiment;
-use pleach_plan::{Body, Layout, Op, Plan, Reduce};
+use pleach_plan::{Body, Layout, Op, Plan, Reduce, TensorId};
 use pleach_planner::placement::Placement;
 use pleach_planner::program::emit;
 use pleach_planner::verify::{What, verify};
@@ -189,4 +189,81 @@ fn blocks_of_replicas_are_added_up() {
         };
         assert!(changed(&counted).is_err(), "zero {zero}");
     }
+}
+
+/// The names of the parameters that updates shrink, in a model with every kind of parameter.
+fn decayed(changes: &[(&str, &str)]) -> Vec<String> {
+    let all = [
+        ("model.positions", "learned"),
+        ("model.embedding.norm", "layernorm"),
+        ("model.qk_norm", "rmsnorm"),
+        (
+            "model.stack",
+            "2 * [layer(attention, mlp), layer(mamba, mlp)]",
+        ),
+    ];
+    let experiment = experiment(&[&all, changes].concat());
+    let plan = emit(&experiment, &placement(1, 1, 1)).expect("one rank is always possible");
+    assert_eq!(verify(&plan, &experiment), Ok(()));
+    let code = plan.bodies.iter().flat_map(|body| &body.code);
+    let shrinks = |moments: TensorId| {
+        let mut updates = code
+            .clone()
+            .filter(|instr| instr.updates.contains(&moments));
+        updates
+            .any(|instr| matches!(instr.op, Op::AdamW { weight_decay, .. } if weight_decay > 0.0))
+    };
+    let parameters = plan.parameters.iter();
+    let decayed = parameters.filter(|one| shrinks(plan.buckets[one.bucket].m));
+    decayed.map(|one| one.name.clone()).collect()
+}
+
+#[test]
+fn groups_of_parameters_decay_as_the_experiment_says() {
+    let usual = decayed(&[]);
+    let has = |list: &[String], name: &str| list.iter().any(|one| one == name);
+    let (tables, gains) = (
+        ["embedding.weight", "embedding.positions"],
+        [
+            "embedding.norm.weight",
+            "layers.{layer}.mlp.norm.weight",
+            "layers.{layer}.attention.q_norm.weight",
+            "head.norm.weight",
+        ],
+    );
+    let biases = [
+        "embedding.norm.bias",
+        "layers.{layer}.mlp.norm.bias",
+        "layers.{layer}.attention.qkv.bias",
+        "layers.{layer}.mamba.step.bias",
+        "layers.{layer}.mamba.conv.bias",
+        "head.norm.bias",
+    ];
+    let matrices = ["layers.{layer}.mlp.up.weight", "head.weight"];
+    for name in tables.iter().chain(&matrices) {
+        assert!(has(&usual, name), "{name} decays");
+    }
+    for name in gains.iter().chain(&biases) {
+        assert!(!has(&usual, name), "{name} does not decay");
+    }
+    let added = |path: &str| -> Vec<String> {
+        let now = decayed(&[(path, "true")]);
+        assert!(usual.iter().all(|name| has(&now, name)));
+        now.into_iter().filter(|name| !has(&usual, name)).collect()
+    };
+    let (norms, vectors) = (
+        added("train.optimizer.decay_norms"),
+        added("train.optimizer.decay_biases"),
+    );
+    assert!(
+        norms
+            .iter()
+            .all(|name| name.contains("norm") && name.ends_with("weight"))
+    );
+    assert!(gains.iter().all(|name| has(&norms, name)), "{norms:?}");
+    assert!(vectors.iter().all(|name| name.ends_with("bias")));
+    assert!(biases.iter().all(|name| has(&vectors, name)), "{vectors:?}");
+    let without = decayed(&[("train.optimizer.decay_embeddings", "false")]);
+    let left: Vec<_> = usual.iter().filter(|name| !has(&without, name)).collect();
+    assert_eq!(left, tables);
 }

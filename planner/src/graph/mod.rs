@@ -6,6 +6,7 @@
 pub mod attention;
 pub mod beyond;
 pub mod builder;
+pub mod decay;
 mod experts;
 mod layer;
 mod mamba;

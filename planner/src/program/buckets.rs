@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use pleach_plan::{Bucket, Dtype, Layout, Layouts, Lives, Parameter, TensorId, View};
 
 use super::Emitter;
+use crate::graph::decay::Group;
 use crate::graph::{Block, Kind, ValueId};
 use crate::shard::Sharded;
 use crate::shard::strategy::{Form, P};
@@ -18,8 +19,10 @@ use crate::shard::strategy::{Form, P};
 pub struct Traits {
     /// The kind of layers they belong to; 0 for everything else.
     pub kind: usize,
-    /// Vectors, and what else does not decay, come after matrices.
+    /// Vectors, and what else is no matrix that rows are multiplied with, come after matrices.
     pub vector: bool,
+    /// Updates shrink them.
+    pub decays: bool,
     /// Every tensor-parallel rank holds them whole.
     pub whole: bool,
     /// Gradients are partial sums over tensor-parallel ranks.
@@ -41,7 +44,13 @@ impl Traits {
         };
         let partial = if self.partial { "_partial" } else { "" };
         let kept = if self.dtype == compute { "" } else { "_wide" };
-        format!("{what}{partial}{kept}")
+        let decay = match (self.vector, self.decays) {
+            _ if self.tied => "",
+            (true, true) => "_decayed",
+            (false, false) => "_undecayed",
+            _ => "",
+        };
+        format!("{what}{partial}{kept}{decay}")
     }
 }
 
@@ -83,6 +92,7 @@ impl Emitter<'_> {
             self.stand_kind(block, store);
             return Vec::new();
         }
+        let decays = self.experiment.train.optimizer.decays();
         let mut members: BTreeMap<Traits, Vec<Member>> = BTreeMap::new();
         for (index, value) in block.values.iter().enumerate() {
             if let Kind::Accumulator { of } = value.kind {
@@ -96,6 +106,7 @@ impl Emitter<'_> {
                 let traits = Traits {
                     kind: block.kind,
                     vector: !parameter.shrinks(),
+                    decays: Group::of(block, parameter).decays(decays),
                     whole: form.cut().is_none(),
                     partial,
                     tied: block.tied == Some(of),

@@ -219,10 +219,10 @@ impl Emitter<'_> {
         let optimizer = self.experiment.train.optimizer.adam_w();
         let optimizer = optimizer.expect("`support` refuses every other optimizer");
         let [beta1, beta2] = optimizer.betas;
-        let weight_decay = if self.traits[index].vector {
-            0.0
-        } else {
+        let weight_decay = if self.traits[index].decays {
             optimizer.weight_decay
+        } else {
+            0.0
         };
         let op = Op::AdamW {
             beta1,

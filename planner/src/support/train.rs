@@ -1,6 +1,6 @@
-//! What a run can be asked of its training: AdamW on matrices and embeddings, sums in wide formats, and the plain cross entropy.
+//! What a run can be asked of its training: AdamW, sums in wide formats, and the plain cross entropy.
 
-use pleach_dsl::experiment::{Decays, Experiment, Loss, Optimizer};
+use pleach_dsl::experiment::{Experiment, Loss, Optimizer};
 
 use super::Unsupported;
 
@@ -40,28 +40,10 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
 
 fn optimizer(optimizer: &Optimizer) -> Vec<Asked> {
     let other = |what| vec![(true, "train.optimizer", what)];
-    let adam = match optimizer {
-        Optimizer::AdamW(adam) => adam,
-        Optimizer::Adam(_) => return other("Adam with weight decay in the gradient"),
-        Optimizer::Lion { .. } => return other("the optimizer `lion`"),
-        Optimizer::Sgd { .. } => return other("the optimizer `sgd`"),
-    };
-    let (own, usual) = (adam.decays, Decays::default());
-    vec![
-        (
-            own.embeddings != usual.embeddings,
-            "train.optimizer.decay_embeddings",
-            "an embedding without weight decay",
-        ),
-        (
-            own.biases != usual.biases,
-            "train.optimizer.decay_biases",
-            "weight decay of biases",
-        ),
-        (
-            own.norms != usual.norms,
-            "train.optimizer.decay_norms",
-            "weight decay of norms",
-        ),
-    ]
+    match optimizer {
+        Optimizer::AdamW(_) => Vec::new(),
+        Optimizer::Adam(_) => other("Adam with weight decay in the gradient"),
+        Optimizer::Lion { .. } => other("the optimizer `lion`"),
+        Optimizer::Sgd { .. } => other("the optimizer `sgd`"),
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! In comes the experiment and the number of micro-batches, out come the numbers of all parameters, moments and of the report
 //! after the step. The graph is run block by block with the same numbering as programs; what surrounds it (sums over
-//! micro-batches, the gradient norm, clipping, AdamW with decay of matrices only) is written here straight from the experiment.
+//! micro-batches, the gradient norm, clipping, AdamW with decay where the experiment wants it) is written here straight from the experiment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Add;
@@ -15,6 +15,7 @@ use super::memory::Kind;
 use super::number::Number;
 use super::rules::{Effect, Site, apply};
 use crate::differentiate::differentiate;
+use crate::graph::decay::Group;
 use crate::graph::transformer::{self, Loss};
 use crate::graph::{Block, Kind as Role, ModelGraph, Node, ValueId};
 
@@ -211,7 +212,7 @@ impl<'g> Run<'g> {
         for unrolled in &self.blocks {
             for (id, value) in unrolled.block.parameters() {
                 let name = unrolled.name(id);
-                let update_op = adam_w(experiment, value.shrinks());
+                let update_op = adam_w(experiment, Group::of(unrolled.block, value));
                 let kinds = [Kind::Weights, Kind::First, Kind::Second];
                 let mut state = kinds.map(|kind| Item::whole(kind.symbol(&name))).to_vec();
                 state.push(Item::whole(unrolled.gradients[id.0]));
@@ -229,15 +230,18 @@ impl<'g> Run<'g> {
     }
 }
 
-/// The update of a parameter: only matrices decay.
-fn adam_w(experiment: &Experiment, matrix: bool) -> Op {
+/// The update of a parameter of a group.
+fn adam_w(experiment: &Experiment, group: Group) -> Op {
     let optimizer = experiment.train.optimizer.adam_w();
     let optimizer = optimizer.expect("`support` refuses every other optimizer");
     Op::AdamW {
         beta1: optimizer.betas[0],
         beta2: optimizer.betas[1],
         eps: optimizer.eps,
-        weight_decay: if matrix { optimizer.weight_decay } else { 0.0 },
+        weight_decay: match group.decays(optimizer.decays) {
+            true => optimizer.weight_decay,
+            false => 0.0,
+        },
     }
 }
 

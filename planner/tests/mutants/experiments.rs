@@ -238,7 +238,11 @@ fn train(random: &mut Random, global_batch: u64) -> Train {
             betas: [0.9, 0.95],
             eps: 1e-3,
             weight_decay: 0.1,
-            decays: Decays::default(),
+            decays: Decays {
+                embeddings: random.coin(),
+                biases: random.coin(),
+                norms: random.coin(),
+            },
         }),
         clip,
         ..Train::plain(10, global_batch, 0.05, precision)

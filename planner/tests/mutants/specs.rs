@@ -114,7 +114,12 @@ fn train(random: &mut Random, batch: usize) -> String {
     let precision = random.pick(&["bf16", "fp32", "fp64", "bf16"]);
     let clip = random.pick(&["none", "1.0", "0.3"]);
     let decay = random.pick(&["0.1", "0"]);
-    let also = random.pick(&["", ", decay_biases = true", ", decay_norms = true"]);
+    let also = random.pick(&[
+        "",
+        ", decay_biases = true",
+        ", decay_norms = true",
+        ", decay_embeddings = false",
+    ]);
     let lr = random.pick(&["cosine", "constant", "wsd", "linear"]);
     format!(
         "train {{ steps = 100 steps, global_batch = {batch} sequences, precision = {precision}, clip = {clip},\n\

@@ -71,4 +71,12 @@ impl Optimizer {
             _ => None,
         }
     }
+
+    /// What decays beside the matrices.
+    pub fn decays(&self) -> Decays {
+        match self {
+            Optimizer::AdamW(adam) | Optimizer::Adam(adam) => adam.decays,
+            Optimizer::Lion { decays, .. } | Optimizer::Sgd { decays, .. } => *decays,
+        }
+    }
 }
