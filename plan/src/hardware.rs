@@ -38,6 +38,9 @@ pub struct Hardware {
     /// Seconds that the host takes to issue one operation with its derivative from PyTorch; a device that is faster than that waits. None on a CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<Figure>,
+    /// The same for engines that need more of it than an operation of PyTorch does, where runs of them say how much.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paces: Vec<Pace>,
     /// Cores that all ranks of the machine share; none for GPUs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cores: Option<Cores>,
@@ -61,6 +64,18 @@ pub struct Hardware {
     /// Point-to-point transfers inside a node, by size; empty where `links` says it.
     #[serde(default)]
     pub transfer: Vec<SizePoint>,
+}
+
+/// What the host of one engine takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// The engine: `nanotron`.
+    pub engine: String,
+    /// Seconds that it takes to issue one operation.
+    pub host: Figure,
+    /// The same for each further rank of a tensor-parallel collective, in a job of several nodes whose stages hand on.
+    pub skew: Figure,
 }
 
 /// Measured over predicted, from one run of one placement.

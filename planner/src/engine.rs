@@ -441,7 +441,7 @@ pub const NANOTRON: Engine = Engine {
         "of what sequence parallelism gathers only the own part is kept (tp_recompute_allgather)",
         "FlashAttention-2, RMSNorm and rotary positions as fused kernels (nanotron's own LLaMA)",
         "gradients added in 32 bits by a kernel of their own (accumulate_grad_in_fp32)",
-        "stages by the blocks' work (get_block_compute_costs), 1F1B, sending and receiving in line with computation",
+        "stages by the blocks' work (get_block_compute_costs), 1F1B, sending and receiving in line with computation, after shapes that the host reads (p2p.py)",
         "logits copied to 32 bits for the loss",
     ],
     ..MEGATRON_FLASH

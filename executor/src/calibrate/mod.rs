@@ -146,6 +146,7 @@ fn measure(
         },
         launch: measured(alone.launch),
         host: None,
+        paces: Vec::new(),
         cores: Some(Cores {
             count: machine::cores(),
             contention,

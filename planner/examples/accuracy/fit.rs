@@ -6,12 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pleach_planner::hardware::{self, fitted::Fitted};
+use pleach_planner::hardware::{
+    self,
+    fitted::{Fitted, Paced},
+};
 
 use super::case::Case;
-use super::fit_memory;
 use super::rows::Row;
 use super::split::{FOLDS, Split, is_trained};
+use super::{fit_memory, fit_pace};
 
 /// Constants of a chip.
 const COUNT: usize = 7;
@@ -77,24 +80,31 @@ fn fit_chip(chip: &str, cases: &[&(&Row, Case)], split: &Split, result: &mut Res
     let mut at = PRIOR.map(|(value, _)| value);
     let mut samples = Vec::new();
     let peaks = fit_memory::measure(cases, split);
+    let shipped = Fitted::of(chip).map_or_else(BTreeMap::new, |own| own.paces);
+    let mut paces = fit_pace::Measured::default();
     for step in 0..STEPS {
         let base = at;
-        samples = measure(cases, split, base);
+        samples = measure(cases, split, base, &shipped);
         at = solve(&samples, base, |_| true);
         eprintln!("{chip}, step {step}: {} rows, {at:?}", samples.len());
         if step + 1 == STEPS {
+            paces = fit_pace::measure(cases, split, &Fitted::from_values(at));
             for fold in 0..FOLDS {
                 let values = solve(&samples, base, |sample| sample.fold != fold);
                 let memory = fit_memory::solve(&peaks, |peak| peak.fold != fold);
                 let name = Split::fold_name(chip, fold);
-                result.held_out.insert(name, constants(values, memory));
+                let own = constants(values, memory);
+                let own = own.with_paces(paces.solve(|_, other| other != fold));
+                result.held_out.insert(name, own);
             }
             let groups: BTreeSet<&str> = samples.iter().map(|sample| sample.group).collect();
             for group in groups {
                 let values = solve(&samples, base, |sample| sample.group != group);
                 let memory = fit_memory::solve(&peaks, |peak| peak.group != group);
                 let name = Split::source_name(chip, group);
-                result.held_out.insert(name, constants(values, memory));
+                let own = constants(values, memory);
+                let own = own.with_paces(paces.solve(|other, _| other != group));
+                result.held_out.insert(name, own);
             }
         }
     }
@@ -103,13 +113,19 @@ fn fit_chip(chip: &str, cases: &[&(&Row, Case)], split: &Split, result: &mut Res
     let fitted = Fitted {
         rows: u32::try_from(samples.len()).unwrap_or(u32::MAX),
         source: format!("published runs: {}", groups.join(", ")),
+        paces: paces.solve(|_, _| true),
         ..constants(at, fit_memory::solve(&peaks, |_| true))
     };
     result.full.insert(chip.to_owned(), fitted);
 }
 
-/// Prices all rows at some constants and beside them.
-fn measure<'r>(cases: &[&(&'r Row, Case)], split: &Split, at: [f64; COUNT]) -> Vec<Sample<'r>> {
+/// Prices all rows at some constants and beside them, hosts at the paces that they were last found to have.
+fn measure<'r>(
+    cases: &[&(&'r Row, Case)],
+    split: &Split,
+    at: [f64; COUNT],
+    paces: &BTreeMap<String, Paced>,
+) -> Vec<Sample<'r>> {
     const BESIDE: f64 = 1.1;
     let points: Vec<Fitted> = std::iter::once(at)
         .chain((0..COUNT).map(|index| {
@@ -117,7 +133,7 @@ fn measure<'r>(cases: &[&(&'r Row, Case)], split: &Split, at: [f64; COUNT]) -> V
             moved[index] *= BESIDE;
             moved
         }))
-        .map(Fitted::from_values)
+        .map(|values| Fitted::from_values(values).with_paces(paces.clone()))
         .collect();
     let sample = |&&(row, ref case): &&(&'r Row, Case)| {
         let plain = case.plain().ok()?;

@@ -13,6 +13,7 @@ mod bands;
 mod case;
 mod fit;
 mod fit_memory;
+mod fit_pace;
 mod parts;
 mod priced;
 mod rows;

@@ -11,7 +11,7 @@ pub mod topology;
 pub mod work;
 
 use pleach_dsl::experiment::Cluster;
-use pleach_plan::hardware::Hardware;
+use pleach_plan::hardware::{Hardware, Pace};
 use pleach_plan::{Axis, BodyKind, Dtype, GroupId, Instr, Op, Plan, TensorId, Transfer};
 
 use crate::engine::{self, Engine, Narrow};
@@ -112,6 +112,27 @@ impl<'a> Costs<'a> {
     /// The engine whose choices hold.
     pub fn engine(&self) -> &'static Engine {
         self.engine
+    }
+
+    /// Seconds that the host takes to issue some code; none where nobody waits for it.
+    pub fn issuing(&self, code: &[Instr]) -> Option<f64> {
+        let usual = self.hardware.host.as_ref()?.value * self.engine.dispatch;
+        let own = |pace: &&Pace| pace.engine == self.engine.name;
+        let Some(pace) = self.hardware.paces.iter().find(own) else {
+            return Some(code.len() as f64 * usual);
+        };
+        let skewed = code.iter().map(|instr| self.further(instr)).sum::<u32>();
+        Some(code.len() as f64 * pace.host.value + f64::from(skewed) * pace.skew.value)
+    }
+
+    /// The further ranks of a tensor-parallel collective in a job whose stages hand on across nodes.
+    fn further(&self, instr: &Instr) -> u32 {
+        let mesh = &self.plan.mesh;
+        let across = mesh.pp > 1 && mesh.ranks() > self.ranks_per_node();
+        let group = instr.op.group().filter(|_| across);
+        let group = group.and_then(|id| self.plan.groups.iter().find(|own| own.id == id));
+        let is_own = group.is_some_and(|group| group.axes[..] == [Axis::Tp]);
+        if is_own { mesh.tp - 1 } else { 0 }
     }
 
     /// The cost of one instruction.

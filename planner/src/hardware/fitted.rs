@@ -4,7 +4,9 @@
 //! networks are shared. Seven parts for each chip say by how much, two more what memory holds beside tensors; `cargo xtask accuracy --fit` writes them from all rows of the chip at once, never for
 //! one row, and says how well they do on rows that they were not fitted to (`hardware/fitted/*.toml`).
 
-use pleach_plan::hardware::{Figure, Hardware};
+use std::collections::BTreeMap;
+
+use pleach_plan::hardware::{Figure, Hardware, Pace};
 use serde::{Deserialize, Serialize};
 
 /// The files that are compiled in, by the chip's name.
@@ -53,6 +55,19 @@ pub struct Fitted {
     /// Bytes that the device shows beyond tensors, the table's context and its communication library.
     #[serde(default)]
     pub beside: f64,
+    /// The pace of the hosts of engines that were measured apart, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub paces: BTreeMap<String, Paced>,
+}
+
+/// Seconds that one engine's host takes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paced {
+    /// For each operation.
+    pub host: f64,
+    /// For each further rank of a tensor-parallel collective, in a job of several nodes whose stages hand on.
+    pub skew: f64,
 }
 
 impl Fitted {
@@ -117,7 +132,14 @@ impl Fitted {
             host,
             pieces: 0.0,
             beside: 0.0,
+            paces: BTreeMap::new(),
         }
+    }
+
+    /// The same with the paces of some engines.
+    #[must_use]
+    pub fn with_paces(self, paces: BTreeMap<String, Paced>) -> Self {
+        Fitted { paces, ..self }
     }
 
     /// The same with what memory holds: a part of the activations in pieces, and bytes beside.
@@ -161,10 +183,17 @@ impl Fitted {
             value: self.pieces,
             source: "fitted".to_owned(),
         });
-        hardware.host = (self.host > 0.0).then(|| Figure {
-            value: self.host,
+        let figure = |value: f64| Figure {
+            value,
             source: "fitted".to_owned(),
-        });
+        };
+        hardware.host = (self.host > 0.0).then(|| figure(self.host));
+        let pace = |(engine, paced): (&String, &Paced)| Pace {
+            engine: engine.clone(),
+            host: figure(paced.host),
+            skew: figure(paced.skew),
+        };
+        hardware.paces = self.paces.iter().map(pace).collect();
         hardware
     }
 }
@@ -188,6 +217,12 @@ mod tests {
             assert!((0.0..1e-4).contains(&host), "{chip}");
             assert!((0.0..1.0).contains(&fitted.pieces), "{chip}");
             assert!((0.0..1e10).contains(&fitted.beside), "{chip}");
+            assert!(
+                fitted
+                    .paces
+                    .values()
+                    .all(|own| own.host < 1e-3 && own.skew < 1e-2)
+            );
             assert_eq!(
                 Fitted::from_values(fitted.values()).values(),
                 fitted.values()

@@ -81,6 +81,7 @@ pub fn of(cluster: &Cluster, precision: Precision) -> Result<Hardware, HardwareE
         },
         launch: figure(5e-6, "as on sm_90"),
         host: None,
+        paces: Vec::new(),
         cores: None,
         overhead: Overhead {
             context: figure(0.92e9, "as on an A100 with all kernels loaded"),

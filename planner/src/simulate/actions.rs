@@ -122,7 +122,7 @@ pub fn summary(costs: &Costs<'_>, body: &Body) -> Summary {
     summary.gather = moved.gathers.into_iter().map(&mut take).sum();
     summary.scatter = moved.scatters.into_iter().map(&mut take).sum();
     summary.beyond.extend(beside::copies(costs, body));
-    let waited = waiting(costs, &code, &summary.beyond);
+    let waited = waiting(costs, body, &code, &summary.beyond);
     summary.waited = waited.map_or(0, |waited| waited.ps);
     summary.beyond.extend(waited);
     overlap(costs, body, &mut code);
@@ -169,9 +169,8 @@ fn overlap(costs: &Costs<'_>, body: &Body, priced: &mut [Cost]) {
 }
 
 /// How long a device waits for its host in a body: what issuing its operations takes beyond what they take.
-fn waiting(costs: &Costs<'_>, code: &[Cost], beyond: &[Cost]) -> Option<Cost> {
-    let host = costs.hardware().host.as_ref()?;
-    let issued = code.len() as f64 * host.value * costs.engine().dispatch;
+fn waiting(costs: &Costs<'_>, body: &Body, code: &[Cost], beyond: &[Cost]) -> Option<Cost> {
+    let issued = costs.issuing(&body.code)?;
     let busy: u64 = code.iter().chain(beyond).map(|cost| cost.ps).sum();
     let ps = costs.computing(issued).saturating_sub(busy);
     let waited = Cost {
