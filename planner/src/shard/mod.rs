@@ -85,8 +85,16 @@ impl Sharded {
 
 /// A way that was gone, newest step first.
 struct Path {
-    step: Step,
+    step: Trail,
     before: Option<Rc<Path>>,
+}
+
+/// A step as states remember it: most are thrown away, so nothing in it is copied.
+enum Trail {
+    /// As [`Step::Convert`].
+    Convert(Step),
+    /// The operation's place in the block, and how it runs.
+    Run(usize, Rc<Strategy>),
 }
 
 #[derive(Clone)]
@@ -118,8 +126,8 @@ pub fn shard_block(block: &Block, rules: Rules) -> Option<Sharded> {
         let allowed = search.allowed(node);
         let (search, allowed) = (&search, &allowed);
         let next = states.iter().flat_map(|state| {
-            let each = allowed.iter().cloned();
-            each.filter_map(move |strategy| search.apply(state, node, strategy))
+            let each = allowed.iter();
+            each.filter_map(move |strategy| search.apply(state, (index, node), strategy))
         });
         states = search.keep(next, index);
     }
@@ -127,7 +135,7 @@ pub fn shard_block(block: &Block, rules: Rules) -> Option<Sharded> {
         .into_iter()
         .filter_map(|state| search.finish(state))
         .min_by_key(|state| state.cost)?;
-    Some(search.result(&last))
+    Some(search.result(&last, &nodes))
 }
 
 struct Search<'b> {
@@ -213,7 +221,7 @@ impl<'b> Search<'b> {
     }
 
     /// The strategies that an operation may run under.
-    fn allowed(&self, node: &Node) -> Vec<Strategy> {
+    fn allowed(&self, node: &Node) -> Vec<Rc<Strategy>> {
         let offered = ops::strategies(node, self.block);
         let allowed = offered.into_iter().filter(|strategy| {
             let plain = self.rules.tp == 1;
@@ -228,10 +236,15 @@ impl<'b> Search<'b> {
                 !strategy.over_sequence || self.rules.sequence_parallel
             }
         });
-        allowed.collect()
+        allowed.map(Rc::new).collect()
     }
 
-    fn apply(&self, state: &State, node: &Node, strategy: Strategy) -> Option<State> {
+    fn apply(
+        &self,
+        state: &State,
+        (index, node): (usize, &Node),
+        strategy: &Rc<Strategy>,
+    ) -> Option<State> {
         let mut state = state.clone();
         for (&value, &form) in node.ins.iter().zip(&strategy.ins) {
             self.supply(&mut state, value, form, node)?;
@@ -250,10 +263,7 @@ impl<'b> Search<'b> {
         state.cost += operands
             .map(|(&value, &form)| convert::local_bytes(self.block, value, form, self.rules.tp))
             .sum::<u64>();
-        state.push(Step::Run {
-            node: node.clone(),
-            strategy,
-        });
+        state.push(Trail::Run(index, Rc::clone(strategy)));
         Some(state)
     }
 
@@ -271,12 +281,12 @@ impl<'b> Search<'b> {
         for (from, to, cost) in route {
             state.cost += cost;
             state.forms[value.0] = state.forms[value.0].with(to);
-            state.push(Step::Convert {
+            state.push(Trail::Convert(Step::Convert {
                 value,
                 from,
                 to,
                 backward,
-            });
+            }));
         }
         Some(())
     }
@@ -331,11 +341,17 @@ impl<'b> Search<'b> {
         kept
     }
 
-    fn result(&self, state: &State) -> Sharded {
+    fn result(&self, state: &State, nodes: &[&Node]) -> Sharded {
         let mut steps = Vec::new();
         let mut path = state.path.as_ref();
         while let Some(here) = path {
-            steps.push(here.step.clone());
+            steps.push(match &here.step {
+                Trail::Convert(step) => step.clone(),
+                Trail::Run(index, strategy) => Step::Run {
+                    node: nodes[*index].clone(),
+                    strategy: Strategy::clone(strategy),
+                },
+            });
             path = here.before.as_ref();
         }
         steps.reverse();
@@ -356,7 +372,7 @@ impl<'b> Search<'b> {
 }
 
 impl State {
-    fn push(&mut self, step: Step) {
+    fn push(&mut self, step: Trail) {
         self.path = Some(Rc::new(Path {
             step,
             before: self.path.take(),
