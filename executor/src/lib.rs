@@ -4,6 +4,7 @@
 //! every instruction and the bytes at every boundary. Backward is part of the plan, so libtorch's autograd is never used.
 //! [`train`] is the run, [`interpreter`] the step, [`ops`] the instruction, [`native`] what libtorch has and tch does not.
 
+pub mod background;
 pub mod calibrate;
 pub mod collectives;
 pub mod data;

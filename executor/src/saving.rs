@@ -29,11 +29,14 @@ pub struct Saver<'p> {
     pub folder: PathBuf,
 }
 
+/// A tensor of the state with a copy of its bytes.
+pub type Copied = (Saved, Vec<u8>);
+
 /// Reduced, unscaled gradients of a step, taken just before the update: by the tensor of first moments, and layer.
 pub type Gradients = HashMap<(TensorId, Option<u32>), Tensor>;
 
 impl Saver<'_> {
-    /// Saves the state after `step` steps. All ranks call this together.
+    /// Saves the state after `step` steps, `whole` also where the run keeps only weights. All ranks call this together.
     ///
     /// # Errors
     /// Some rank could not write; then nothing is complete, and earlier checkpoints are untouched.
@@ -41,17 +44,34 @@ impl Saver<'_> {
         &self,
         statics: &Statics,
         step: u64,
+        whole: bool,
         collectives: &mut dyn Collectives,
     ) -> Result<(), Failure> {
         let content =
             |saved: &Saved| bytes_of(statics.get(saved.tensor, saved.stored.layer), saved);
-        self.save_with(step, content, collectives)?;
+        self.save_with(step, &self.parts(whole), content, collectives)?;
         if self.rank == 0 {
-            let keep = self.plan.training.checkpoint_keep as usize;
-            checkpoint::keep(&self.folder, keep)
+            checkpoint::keep(&self.folder, &self.plan.training.saving)
                 .map_err(|error| Failure::file(&self.folder, &error))?;
         }
         Ok(())
+    }
+
+    /// Copies what this rank saves.
+    pub fn copy(&self, statics: &Statics, whole: bool) -> Vec<Copied> {
+        let copied = |saved: Saved| {
+            let bytes = bytes_of(statics.get(saved.tensor, saved.stored.layer), &saved);
+            (saved, bytes)
+        };
+        self.parts(whole).into_iter().map(copied).collect()
+    }
+
+    /// What this rank saves: the state as the run keeps it, or the whole of it, which can be gone on from.
+    fn parts(&self, whole: bool) -> Vec<Saved> {
+        let mut tensors = checkpoint::saved(self.plan, self.rank);
+        let alone = self.plan.training.saving.weights_only && !whole;
+        tensors.retain(|saved| !alone || saved.stored.kind == Kind::Weight);
+        tensors
     }
 
     /// Saves gradients as if they were first moments.
@@ -77,18 +97,18 @@ impl Saver<'_> {
                 saved,
             )
         };
-        self.save_with(step, content, collectives)
+        self.save_with(step, &self.parts(true), content, collectives)
     }
 
     fn save_with(
         &self,
         step: u64,
+        tensors: &[Saved],
         content: impl FnMut(&Saved) -> Vec<u8>,
         collectives: &mut dyn Collectives,
     ) -> Result<(), Failure> {
-        let tensors = checkpoint::saved(self.plan, self.rank);
         let written =
-            checkpoint::write_shard(&self.folder, step, self.rank, &tensors, content).map(drop);
+            checkpoint::write_shard(&self.folder, step, self.rank, tensors, content).map(drop);
         agree(
             written,
             "write its part of the checkpoint",
@@ -125,6 +145,9 @@ impl Saver<'_> {
             return none_left(found.rejected);
         };
         good.check(self.plan).map_err(|error| refused(&error))?;
+        if !good.has_moments() {
+            return Err(weights_alone(&good));
+        }
         self.fill(&good, statics)?;
         Ok(step)
     }
@@ -219,7 +242,10 @@ pub fn capture(
 }
 
 /// Whether all ranks could do something; the one that could not says why, the others that somebody could not.
-fn agree(
+///
+/// # Errors
+/// A rank could not, or is gone.
+pub fn agree(
     own: Result<(), CheckpointError>,
     what: &str,
     rank: u32,
@@ -254,6 +280,16 @@ fn none_left(rejected: Vec<CheckpointError>) -> Result<Option<u64>, Failure> {
         )
         .help("restore the file, or start again without --resume")),
     }
+}
+
+fn weights_alone(found: &Checkpoint) -> Failure {
+    let message = format!(
+        "{} holds weights and no optimizer's state: the run cannot go on from it",
+        found.folder.display()
+    );
+    Failure::new(Exit::Wish, "pleach::worker::checkpoint", message).help(
+        "`checkpoints.optimizer = false` saves such ones; a run that was asked to stop saves all",
+    )
 }
 
 fn refused(error: &CheckpointError) -> Failure {

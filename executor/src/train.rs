@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use pleach_plan::Plan;
 use pleach_storage::run::{MetricsWriter, StepMetrics};
 
+use crate::background::Pending;
 use crate::collectives::Collectives;
 use crate::collectives::gloo::Gloo;
 use crate::collectives::solo::Solo;
@@ -63,6 +64,7 @@ pub fn train(
     let stop = stop_flag()?;
     let rss_begin = resident().now;
     let plan = load::phase(run, options.phase)?;
+    let goes_on = options.phase + 1 < run.phases().count();
     let stage = plan.mesh.place(environment.rank).pp;
     let (samples, order) = load::samples(run, options.phase, stage, &options.data)?;
     if let Some(order) = order {
@@ -96,6 +98,8 @@ pub fn train(
         samples,
         collectives,
         interpreter,
+        pending: None,
+        goes_on,
         rss_begin,
     };
     run.train()
@@ -151,6 +155,10 @@ struct Run<'r> {
     samples: Box<dyn Samples>,
     collectives: Box<dyn Collectives>,
     interpreter: Interpreter<'r>,
+    /// A checkpoint that is being written.
+    pending: Option<Pending>,
+    /// Whether another phase follows.
+    goes_on: bool,
     rss_begin: u64,
 }
 
@@ -180,10 +188,10 @@ impl Run<'_> {
                     .map_err(|error| self.unwritten(&error))?;
                 self.voice.step(&figures);
             }
-            let stopping = self.agree_to_stop()?;
+            let stopping = self.agree_after_step()?;
             let done = step + 1;
-            if self.is_due(done, last) || stopping {
-                self.save(done)?;
+            if stopping || self.plan.training.saving.is_due(done, last) {
+                self.save(done, stopping || done == last)?;
             }
             if stopping && done < last {
                 records.write(self.options, self.plan)?;
@@ -234,6 +242,9 @@ impl Run<'_> {
             Failure::outside(&cause, "waiting for all ranks before the first step")
         })?;
         drop(doing);
+        if self.plan.training.saving.stays(0) {
+            self.save(0, false)?;
+        }
         Ok(0)
     }
 
@@ -319,31 +330,57 @@ impl Run<'_> {
         })
     }
 
-    fn is_due(&self, done: u64, last: u64) -> bool {
-        done == last
-            || self
-                .plan
-                .training
-                .checkpoint_every
-                .is_some_and(|every| every > 0 && done.is_multiple_of(every))
-    }
-
-    fn agree_to_stop(&mut self) -> Result<bool, Failure> {
+    /// Whether some rank was asked to stop; a checkpoint that is being written goes on where all ranks are done with their part.
+    fn agree_after_step(&mut self) -> Result<bool, Failure> {
         let _doing = self.watch.doing("agreeing at the end of the step");
-        let mut asked = [i64::from(self.stop.load(Ordering::Relaxed))];
+        let working = self.pending.as_ref().is_some_and(Pending::is_at_work);
+        let mut asked = [self.stop.load(Ordering::Relaxed), working].map(i64::from);
         let agreed = self.collectives.agree(&mut asked);
         agreed.map_err(|cause| Failure::outside(&cause, "agreeing at the end of the step"))?;
-        Ok(asked[0] != 0)
+        let [stopping, working] = asked.map(|one| one != 0);
+        if let Some(pending) = self.pending.take_if(|_| !working) {
+            let step = pending.step();
+            self.pending = pending.advance(&self.saver, &mut *self.collectives)?;
+            if self.pending.is_none() {
+                self.told(step);
+            }
+        }
+        Ok(stopping)
     }
 
-    fn save(&mut self, done: u64) -> Result<(), Failure> {
+    /// Saves, or begins to; the last one before the worker ends is waited for. A run that ends here for now needs all of its state.
+    fn save(&mut self, done: u64, ends: bool) -> Result<(), Failure> {
+        self.settle()?;
         let _doing = self.watch.doing("saving a checkpoint");
-        self.saver
-            .save(self.interpreter.statics(), done, &mut *self.collectives)?;
-        if self.saver.rank == 0 {
-            self.voice.checkpoint(done);
+        let statics = self.interpreter.statics();
+        let whole = ends && (self.goes_on || done < self.plan.training.steps);
+        if self.plan.training.saving.background && !ends {
+            let copy = self.saver.copy(statics, whole);
+            self.pending = Some(Pending::begin(&self.saver, done, copy));
+            return Ok(());
         }
+        self.saver
+            .save(statics, done, whole, &mut *self.collectives)?;
+        self.told(done);
         Ok(())
+    }
+
+    /// Waits for a checkpoint that is being written.
+    fn settle(&mut self) -> Result<(), Failure> {
+        let Some(pending) = self.pending.take() else {
+            return Ok(());
+        };
+        let _doing = self.watch.doing("waiting for a checkpoint to be written");
+        let step = pending.step();
+        pending.finish(&self.saver, &mut *self.collectives)?;
+        self.told(step);
+        Ok(())
+    }
+
+    fn told(&self, step: u64) {
+        if self.saver.rank == 0 {
+            self.voice.checkpoint(step);
+        }
     }
 
     fn usage(&self) -> Usage {

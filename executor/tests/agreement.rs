@@ -94,7 +94,7 @@ fn run_rank(plan: &Plan, rank: u32, folder: &Path, collectives: &mut dyn Collect
         folder: folder.join("final"),
     };
     saver
-        .save(interpreter.statics(), STEPS, collectives)
+        .save(interpreter.statics(), STEPS, true, collectives)
         .unwrap();
     let saver = Saver {
         folder: folder.join("gradients"),

@@ -15,6 +15,7 @@ pub mod op;
 pub mod phases;
 pub mod program;
 pub mod reference;
+pub mod saving;
 pub mod schedule;
 pub mod tensor;
 pub mod text;
@@ -30,5 +31,6 @@ pub use program::{
     Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Ordering, Packing, Parameter, Plan,
     Prediction, Reading, Recompute, Role, RolePrediction, Slot, Training, Transfer, TransferKind,
 };
+pub use saving::Saving;
 pub use schedule::Schedule;
 pub use tensor::{Dtype, Layout, Layouts, Lives, Tensor, TensorId, View};

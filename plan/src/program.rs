@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::phases::Begins;
+use crate::saving::Saving;
 use crate::{Body, BodyId, Dtype, Group, Lives, Mesh, Schedule, Tensor, TensorId, Wire};
 
 /// A whole execution plan: what a worker needs beside its rank.
@@ -349,11 +350,8 @@ pub struct Training {
     pub compute: Dtype,
     /// Type of gradient accumulators, moments and master weights.
     pub accumulate: Dtype,
-    /// Save every so many steps; none for only at the end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkpoint_every: Option<u64>,
-    /// Checkpoints to keep.
-    pub checkpoint_keep: u32,
+    /// When the run is saved, and how.
+    pub saving: Saving,
 }
 
 /// The mix and the identity of its order.

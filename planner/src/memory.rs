@@ -4,6 +4,8 @@
 //! change. On top come named extras, each visible in the result: scores that an engine stores, what its plain operators keep, its
 //! reduction bucket, the allocator's slack and pieces, the device's context and the communication library.
 
+mod copied;
+
 use std::collections::BTreeMap;
 
 use pleach_plan::hardware::Kind;
@@ -305,7 +307,8 @@ fn stage(costs: &Costs<'_>, sizes: &[u64], profiles: &[Profile], role: &Role) ->
     let peaks = peaks(sizes, profiles, statics, &role.slots);
     let [parameters, gradients, optimizer] = kinds(plan, sizes, role);
     let others = statics - parameters - gradients - optimizer;
-    let bucket = bucket(costs, gradients) + beside::held(costs, role);
+    let copied = copied::copied(costs, sizes, role);
+    let bucket = bucket(costs, gradients) + beside::held(costs, role) + copied;
     let [beside, copies] = gradients_beside(costs, sizes, role, parameters);
     let [mut activations, mut workspace] = [
         (peaks.inside - peaks.workspace) as u64 - statics,

@@ -13,5 +13,6 @@ mod runs {
     pub mod learning;
     pub mod placements;
     pub mod resume;
+    pub mod saving;
     pub mod torchrun;
 }

@@ -33,14 +33,14 @@ pub static CHECKPOINTS: Section = Section {
             "keep",
             Type::Count(1),
             Need::Default("3"),
-            "How many of the newest stay on disk, or `all`.",
+            "How many of the newest stay on disk, or `all`; those that `also` and `doubling_to` ask for stay beside them.",
         )
         .or_word("all"),
         Field::new(
             "optimizer",
             Type::Truth,
             Need::Default("true"),
-            "Whether the optimizer's state is saved; a run cannot be resumed without.",
+            "Whether the optimizer's state is saved; a run cannot be resumed without. Where the run is asked to stop it is saved all the same.",
         ),
         Field::new(
             "background",

@@ -26,8 +26,8 @@ impl Job {
         let folder = tempfile::tempdir().unwrap();
         let mut plan = plan(shape);
         plan.training.steps = steps;
-        plan.training.checkpoint_every = Some(every);
-        plan.training.checkpoint_keep = 3;
+        plan.training.saving.every = Some(every);
+        plan.training.saving.keep = 3;
         plan.data.mix = vec![Component {
             name: "text".into(),
             source: None,

@@ -115,8 +115,7 @@ fn training(shape: Shape) -> Training {
         },
         compute: Dtype::F64,
         accumulate: Dtype::F64,
-        checkpoint_every: None,
-        checkpoint_keep: 1,
+        saving: Saving::at_the_end(1),
     }
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    Dataset, Experiment, Layer, Mixer, Mlp, Order, Pack, Precision, Records,
+    Checkpoints, Dataset, Experiment, Layer, Mixer, Mlp, Order, Pack, Precision, Records,
 };
-use pleach_plan::{Begins, Component, DataPlan, Dtype, Ordering, Packing, Reading, Training};
+use pleach_plan::{
+    Begins, Component, DataPlan, Dtype, Ordering, Packing, Reading, Saving, Training,
+};
 
 use crate::graph::attention::split;
 use crate::graph::transformer::Sizes;
@@ -86,8 +88,17 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         schedule: rate::schedule(train),
         compute,
         accumulate,
-        checkpoint_every: experiment.checkpoints.every,
-        checkpoint_keep: keep(experiment.checkpoints.keep),
+        saving: saving(&experiment.checkpoints),
+    }
+}
+
+fn saving(checkpoints: &Checkpoints) -> Saving {
+    Saving {
+        every: checkpoints.every,
+        also: checkpoints.also.clone(),
+        keep: keep(checkpoints.keep),
+        weights_only: !checkpoints.optimizer,
+        background: checkpoints.background,
     }
 }
 

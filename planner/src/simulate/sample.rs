@@ -140,8 +140,7 @@ fn training(micro_steps: u32) -> Training {
         },
         compute: Dtype::F32,
         accumulate: Dtype::F32,
-        checkpoint_every: None,
-        checkpoint_keep: 1,
+        saving: Saving::at_the_end(1),
     }
 }
 

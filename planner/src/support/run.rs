@@ -1,17 +1,11 @@
 //! What a run does beside training: it saves at regular steps, writes its figures, and measures nothing else.
 
-use pleach_dsl::experiment::{Checkpoints, Evaluate, Experiment, Log};
+use pleach_dsl::experiment::{Evaluate, Experiment, Log};
 
 use super::Unsupported;
 
-/// Everything of `checkpoints`, `log` and `evaluate` that cannot be done.
+/// Everything of `log` and `evaluate` that cannot be done.
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
-    let Checkpoints {
-        also,
-        optimizer,
-        background,
-        ..
-    } = &experiment.checkpoints;
     let usual = Log::default();
     let Log { every, what, to } = &experiment.log;
     let Evaluate {
@@ -20,21 +14,6 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
         ..
     } = &experiment.evaluate;
     let refused = [
-        (
-            !also.is_empty(),
-            "checkpoints.also",
-            "saving at single steps",
-        ),
-        (
-            !optimizer,
-            "checkpoints.optimizer",
-            "a checkpoint without the optimizer's state",
-        ),
-        (
-            *background,
-            "checkpoints.background",
-            "saving while training goes on",
-        ),
         (
             *every != usual.every,
             "log.every",

@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pleach_plan::Saving;
+
 use super::{Checkpoint, CheckpointError};
 use crate::files::{At, FileError, remove_folder};
 
@@ -74,19 +76,25 @@ pub fn newest(checkpoints: &Path) -> Result<Found, FileError> {
     })
 }
 
-/// Deletes all but the newest `count` checkpoints (at least one is kept), and what interrupted writing has left of steps
-/// up to the newest.
+/// Deletes all checkpoints but those that stay and the newest of the others (the newest of all is always kept), and what interrupted
+/// writing has left of steps up to the newest.
 ///
 /// # Errors
 /// The system's.
-pub fn keep(checkpoints: &Path, count: usize) -> Result<(), FileError> {
+pub fn keep(checkpoints: &Path, saving: &Saving) -> Result<(), FileError> {
     let complete = list(checkpoints)?;
-    let surplus = complete.len().saturating_sub(count.max(1));
-    for (step, folder) in &complete[..surplus] {
-        remove_folder(folder)?;
-        remove_folder(&folder.with_file_name(format!("{}.partial", folder_name(*step))))?;
-    }
-    for (step, folder) in &complete[surplus..] {
+    let newest = complete.last().map(|(step, _)| *step);
+    let passing = complete.iter().filter(|(step, _)| !saving.stays(*step));
+    let count = saving.keep.max(1) as usize;
+    let surplus: Vec<u64> = {
+        let passing: Vec<u64> = passing.map(|(step, _)| *step).collect();
+        let surplus = passing.len().saturating_sub(count);
+        passing[..surplus].to_vec()
+    };
+    for (step, folder) in &complete {
+        if surplus.contains(step) && newest != Some(*step) {
+            remove_folder(folder)?;
+        }
         remove_folder(&folder.with_file_name(format!("{}.partial", folder_name(*step))))?;
     }
     Ok(())

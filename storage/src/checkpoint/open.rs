@@ -102,8 +102,10 @@ impl Checkpoint {
                     return Err(format!("the parameter `{name}` is described twice"));
                 }
             }
+            let with_moments = self.has_moments();
             for (kind, shard) in Kind::ALL
                 .into_iter()
+                .filter(|&kind| with_moments || kind == Kind::Weight)
                 .flat_map(|kind| (0..layout.shards).map(move |it| (kind, it)))
             {
                 let stretches = self

@@ -85,6 +85,12 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Whether the optimizer's state is in it too: without, it can be used, and not gone on from.
+    pub fn has_moments(&self) -> bool {
+        let stored = self.manifest.files.iter().flat_map(|file| &file.tensors);
+        stored.into_iter().any(|tensor| tensor.kind != Kind::Weight)
+    }
+
     /// Logical names and dimensions of all parameters, by name.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &[u64])> {
         self.names.iter().map(|(name, &(bucket, _, entry))| {

@@ -5,7 +5,7 @@ mod sample;
 use std::fs;
 use std::path::Path;
 
-use pleach_plan::Dtype;
+use pleach_plan::{Dtype, Saving};
 use proptest::prelude::*;
 
 use super::*;
@@ -256,7 +256,8 @@ fn the_newest_are_kept_and_leftovers_go() {
     }
     write_rank(folder.path(), &plan, 20, 0);
     fs::create_dir(folder.path().join("step-final")).unwrap();
-    keep(folder.path(), 2).unwrap();
+    let two = Saving::at_the_end(2);
+    keep(folder.path(), &two).unwrap();
     let steps: Vec<u64> = list(folder.path())
         .unwrap()
         .into_iter()
@@ -264,8 +265,48 @@ fn the_newest_are_kept_and_leftovers_go() {
         .collect();
     assert_eq!(steps, [30, 40]);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
-    keep(folder.path(), 0).unwrap();
+    keep(folder.path(), &Saving { keep: 0, ..two }).unwrap();
     assert_eq!(list(folder.path()).unwrap().len(), 1);
+}
+
+#[test]
+fn single_steps_stay_beside_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan(simple());
+    for step in [1, 2, 10, 20, 30] {
+        write(folder.path(), &plan, step);
+    }
+    let saving = Saving {
+        also: vec![1, 2],
+        ..Saving::at_the_end(2)
+    };
+    keep(folder.path(), &saving).unwrap();
+    let list = list(folder.path()).unwrap();
+    let steps: Vec<u64> = list.into_iter().map(|(step, _)| step).collect();
+    assert_eq!(steps, [1, 2, 20, 30]);
+}
+
+#[test]
+fn weights_alone_are_a_checkpoint_and_moments_in_part_are_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan(simple());
+    let ranks = plan.mesh.ranks();
+    let write_some = |step: u64, left_out: &dyn Fn(&Saved) -> bool| {
+        for rank in 0..ranks {
+            let mut tensors = saved(&plan, rank);
+            tensors.retain(|saved| !left_out(saved));
+            let content = |saved: &Saved| {
+                let bytes = saved.stored.length * saved.stored.dtype.bytes();
+                vec![0; bytes as usize]
+            };
+            write_shard(folder.path(), step, rank, &tensors, content).unwrap();
+        }
+        Checkpoint::open(&commit(folder.path(), &plan, step).unwrap())
+    };
+    let alone = write_some(10, &|saved| saved.stored.kind != Kind::Weight).unwrap();
+    assert!(!alone.has_moments());
+    let error = write_some(20, &|saved| saved.stored.kind == Kind::V).unwrap_err();
+    assert!(error.to_string().contains("no file holds"), "{error}");
 }
 
 #[test]

@@ -243,8 +243,7 @@ fn training(placement: Placement) -> Training {
         },
         compute: placement.compute,
         accumulate: placement.accumulate,
-        checkpoint_every: None,
-        checkpoint_keep: 2,
+        saving: Saving::at_the_end(2),
     }
 }
 
