@@ -173,7 +173,7 @@ impl Run<'_> {
             .min(self.plan.training.steps);
         let mut metrics = match self.saver.rank {
             0 => Some(
-                MetricsWriter::resume(&self.voice.folder().metrics(), first)
+                MetricsWriter::resume(self.voice.folder(), &self.plan.training.logging, first)
                     .map_err(|error| self.unwritten(&error))?,
             ),
             _ => None,
@@ -184,7 +184,7 @@ impl Run<'_> {
         for step in first..last {
             let figures = self.step(step, &mut records)?;
             if let Some(file) = &mut metrics {
-                file.append(&figures)
+                file.append(&figures, last)
                     .map_err(|error| self.unwritten(&error))?;
                 self.voice.step(&figures);
             }

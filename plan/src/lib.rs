@@ -10,6 +10,7 @@ pub mod check;
 pub mod hardware;
 pub mod json;
 pub mod ledger;
+pub mod logging;
 pub mod mesh;
 pub mod op;
 pub mod phases;
@@ -24,6 +25,7 @@ pub mod walk;
 
 pub use attributes::{Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Scores, Split};
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
+pub use logging::{Figure, Logging};
 pub use mesh::{Axis, Group, GroupId, Mesh, Part, Rank};
 pub use op::Op;
 pub use phases::Begins;

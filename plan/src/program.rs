@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::logging::Logging;
 use crate::phases::Begins;
 use crate::saving::Saving;
 use crate::{Body, BodyId, Dtype, Group, Lives, Mesh, Schedule, Tensor, TensorId, Wire};
@@ -352,6 +353,9 @@ pub struct Training {
     pub accumulate: Dtype,
     /// When the run is saved, and how.
     pub saving: Saving,
+    /// What it writes of its steps.
+    #[serde(default, skip_serializing_if = "Logging::is_usual")]
+    pub logging: Logging,
 }
 
 /// The mix and the identity of its order.

@@ -15,4 +15,5 @@ mod runs {
     pub mod resume;
     pub mod saving;
     pub mod torchrun;
+    pub mod watching;
 }

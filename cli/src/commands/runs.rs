@@ -86,7 +86,9 @@ fn line(screen: &Screen, folder: &RunFolder) -> Line {
         steps: planfile::read(&folder.plan())
             .ok()
             .map(|plan| plan.run_steps()),
-        loss: last.map(|metrics| metrics.loss),
+        loss: last
+            .map(|metrics| metrics.loss)
+            .filter(|loss| !loss.is_nan()),
         state: state(folder, record.as_ref()),
         attempts,
     }

@@ -116,6 +116,7 @@ fn training(shape: Shape) -> Training {
         compute: Dtype::F64,
         accumulate: Dtype::F64,
         saving: Saving::at_the_end(1),
+        logging: Logging::default(),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    Checkpoints, Dataset, Experiment, Layer, Mixer, Mlp, Order, Pack, Precision, Records,
+    Checkpoints, Dataset, Experiment, Layer, Log, Mixer, Mlp, Order, Pack, Precision, Records,
 };
 use pleach_plan::{
-    Begins, Component, DataPlan, Dtype, Ordering, Packing, Reading, Saving, Training,
+    Begins, Component, DataPlan, Dtype, Figure, Logging, Ordering, Packing, Reading, Saving,
+    Training,
 };
 
 use crate::graph::attention::split;
@@ -89,6 +90,20 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         compute,
         accumulate,
         saving: saving(&experiment.checkpoints),
+        logging: logging(&experiment.log),
+    }
+}
+
+fn logging(log: &Log) -> Logging {
+    let writes = |form: &str| log.to.iter().any(|own| own == form);
+    let figures = log.what.iter().filter_map(|name| Figure::find(name));
+    let mut figures: Vec<Figure> = figures.collect();
+    figures.sort_unstable();
+    Logging {
+        every: log.every,
+        figures,
+        lines: writes("jsonl"),
+        tensorboard: writes("tensorboard"),
     }
 }
 

@@ -141,6 +141,7 @@ fn training(micro_steps: u32) -> Training {
         compute: Dtype::F32,
         accumulate: Dtype::F32,
         saving: Saving::at_the_end(1),
+        logging: Logging::default(),
     }
 }
 

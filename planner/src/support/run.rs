@@ -1,26 +1,30 @@
-//! What a run does beside training: it saves at regular steps, writes its figures, and measures nothing else.
+//! What a run does beside training: it saves, writes figures of its steps, and measures nothing else.
 
 use pleach_dsl::experiment::{Evaluate, Experiment, Log};
+use pleach_plan::Figure;
 
 use super::Unsupported;
 
 /// Everything of `log` and `evaluate` that cannot be done.
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
-    let usual = Log::default();
-    let Log { every, what, to } = &experiment.log;
+    let Log { what, to, .. } = &experiment.log;
     let Evaluate {
         every: measured,
         at_end,
         ..
     } = &experiment.evaluate;
+    let unknown = |name: &String| Figure::find(name).is_none();
     let refused = [
         (
-            *every != usual.every,
-            "log.every",
-            "logging of some steps only",
+            what.iter().any(unknown),
+            "log.what",
+            "the norm of parameters, the scale of the loss or utilization as a figure",
         ),
-        (*what != usual.what, "log.what", "another choice of figures"),
-        (*to != usual.to, "log.to", "another form of the log"),
+        (
+            to.iter().any(|form| form == "wandb"),
+            "log.to",
+            "a log for Weights and Biases",
+        ),
         (
             measured.is_some() || *at_end,
             "evaluate",

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one line of figures for each step of a run.
+//! `metrics.jsonl`: one line of figures for each step of a run that is written, and the same as events for TensorBoard.
 //!
 //! In come a step's figures from rank 0; out comes a file in which every line is whole and steps rise by one, also across crashes and
 //! resumed runs: a line is one write, a torn last line is dropped, and what lies after the checkpoint that a run goes on from
@@ -8,9 +8,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use pleach_plan::Logging;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
-use super::{RunError, number};
+use super::tensorboard::EventsWriter;
+use super::{RunError, RunFolder, number};
 use crate::files::At;
 
 /// The figures of one step.
@@ -18,17 +21,17 @@ use crate::files::At;
 pub struct StepMetrics {
     /// Steps done, counting this one: the first line has 1.
     pub step: u64,
-    /// Mean loss over the tokens of the global batch, in nats.
-    #[serde(with = "number")]
+    /// Mean loss over the tokens of the global batch, in nats; like the next three not a number where it was not written.
+    #[serde(with = "number", default = "unwritten")]
     pub loss: f64,
     /// Norm of the gradient before clipping.
-    #[serde(with = "number")]
+    #[serde(with = "number", default = "unwritten")]
     pub grad_norm: f64,
     /// Learning rate of the update.
-    #[serde(with = "number")]
+    #[serde(with = "number", default = "unwritten")]
     pub lr: f64,
     /// Tokens of the global batch over `seconds`.
-    #[serde(with = "number")]
+    #[serde(with = "number", default = "unwritten")]
     pub tokens_per_s: f64,
     /// Wall time of the step.
     #[serde(with = "number")]
@@ -40,50 +43,119 @@ pub struct StepMetrics {
     pub memory_bytes: Option<u64>,
 }
 
+fn unwritten() -> f64 {
+    f64::NAN
+}
+
+/// The figures of a step by name, in their order.
+const NAMES: [&str; 8] = [
+    "step",
+    "loss",
+    "grad_norm",
+    "lr",
+    "tokens_per_s",
+    "seconds",
+    "samples",
+    "memory_bytes",
+];
+
+/// What is written of a step.
+struct Written(Vec<(&'static str, Value)>);
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl Written {
+    fn of(metrics: &StepMetrics, logging: &Logging) -> Self {
+        let mut value = serde_json::to_value(metrics).expect("figures are plain JSON");
+        let names = NAMES.into_iter().filter(|name| logging.has(name));
+        let figures = names.filter_map(|name| Some((name, value.get_mut(name)?.take())));
+        Written(figures.collect())
+    }
+
+    /// All but the step, as numbers; what JSON cannot say as a number is written as its name.
+    fn scalars(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let figures = self.0.iter().filter(|(name, _)| *name != "step");
+        figures.filter_map(|(name, value)| match value {
+            Value::String(text) => Some((*name, text.parse().ok()?)),
+            value => Some((*name, value.as_f64()?)),
+        })
+    }
+}
+
 /// Appends to the metrics of a run.
 #[derive(Debug)]
 pub struct MetricsWriter {
-    path: PathBuf,
-    file: File,
+    logging: Logging,
+    lines: Option<(PathBuf, File)>,
+    events: Option<EventsWriter>,
 }
 
 impl MetricsWriter {
-    /// Opens the file for a run that goes on after `step` steps (0 for one that begins): later and torn lines are cut off.
+    /// Opens the files of a run that goes on after `step` steps (0 for one that begins): later and torn lines are cut off.
     ///
     /// # Errors
     /// A line that is no metrics, or the system's.
-    pub fn resume(path: &Path, step: u64) -> Result<MetricsWriter, RunError> {
-        let mut options = OpenOptions::new();
-        options.create(true).append(true);
-        let file = options.open(path).at("open", path)?;
-        let text = fs::read(path).at("read", path)?;
-        let mut kept = 0;
-        for (line, end) in whole_lines(&text) {
-            if parse(path, &text, line)?.step > step {
-                break;
-            }
-            kept = end;
-        }
-        if kept < text.len() {
-            file.set_len(kept as u64)
-                .and_then(|()| file.sync_all())
-                .at("cut", path)?;
-        }
+    pub fn resume(
+        folder: &RunFolder,
+        logging: &Logging,
+        step: u64,
+    ) -> Result<MetricsWriter, RunError> {
+        let path = folder.metrics();
+        let lines = logging.lines.then(|| lines_after(&path, step));
+        let events = logging
+            .tensorboard
+            .then(|| EventsWriter::begin(&folder.events(), step));
         Ok(MetricsWriter {
-            path: path.to_path_buf(),
-            file,
+            logging: logging.clone(),
+            lines: lines.transpose()?.map(|file| (path, file)),
+            events: events.transpose()?,
         })
     }
 
-    /// Appends a line.
+    /// Writes what the run wants of a step, which may be nothing; `last` is the step it ends with.
     ///
     /// # Errors
     /// The system's.
-    pub fn append(&mut self, metrics: &StepMetrics) -> Result<(), RunError> {
-        let mut line = serde_json::to_vec(metrics).expect("figures are plain JSON");
-        line.push(b'\n');
-        Ok(self.file.write_all(&line).at("write", &self.path)?)
+    pub fn append(&mut self, metrics: &StepMetrics, last: u64) -> Result<(), RunError> {
+        if !self.logging.is_due(metrics.step, last) {
+            return Ok(());
+        }
+        let figures = Written::of(metrics, &self.logging);
+        if let Some((path, file)) = &mut self.lines {
+            let mut line = serde_json::to_vec(&figures).expect("figures are plain JSON");
+            line.push(b'\n');
+            file.write_all(&line).at("write", path)?;
+        }
+        if let Some(events) = &mut self.events {
+            events.append(metrics.step, figures.scalars())?;
+        }
+        Ok(())
     }
+}
+
+/// The file of lines, without those after `step`.
+fn lines_after(path: &Path, step: u64) -> Result<File, RunError> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    let file = options.open(path).at("open", path)?;
+    let text = fs::read(path).at("read", path)?;
+    let mut kept = 0;
+    for (line, end) in whole_lines(&text) {
+        if parse(path, &text, line)?.step > step {
+            break;
+        }
+        kept = end;
+    }
+    if kept < text.len() {
+        file.set_len(kept as u64)
+            .and_then(|()| file.sync_all())
+            .at("cut", path)?;
+    }
+    Ok(file)
 }
 
 impl StepMetrics {

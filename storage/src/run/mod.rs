@@ -7,6 +7,7 @@
 //! spec.pleach      what was asked
 //! plan.json        what was planned and is run
 //! metrics.jsonl    one line for each step
+//! tensorboard/     the same as events, where that is asked
 //! record.json      identities, attempts and how they ended
 //! checkpoints/     step-000040/ …
 //! failures/        rank-3.json: where and why a rank stopped
@@ -20,6 +21,7 @@ mod lock;
 mod metrics;
 mod number;
 mod record;
+mod tensorboard;
 
 use std::fs;
 use std::io;
@@ -184,6 +186,11 @@ impl RunFolder {
     /// The plan that is run.
     pub fn plan(&self) -> PathBuf {
         self.path.join("plan.json")
+    }
+
+    /// The folder of events for TensorBoard.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("tensorboard")
     }
 
     /// One line for each step.

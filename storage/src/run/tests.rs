@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use pleach_plan::{Figure, Logging};
 use proptest::prelude::*;
 
 use super::*;
@@ -23,6 +24,42 @@ fn folder() -> (tempfile::TempDir, RunFolder) {
     let runs = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(runs.path(), "quickstart-0123abcd", "experiment", "{}").unwrap();
     (runs, folder)
+}
+
+fn writer(folder: &RunFolder, step: u64) -> MetricsWriter {
+    MetricsWriter::resume(folder, &Logging::default(), step).unwrap()
+}
+
+#[test]
+fn only_what_is_asked_for_is_written_every_so_many_steps_and_at_the_end() {
+    let (_runs, folder) = folder();
+    let logging = Logging {
+        every: 4,
+        figures: vec![Figure::Loss, Figure::Throughput],
+        tensorboard: true,
+        ..Logging::default()
+    };
+    let mut writer = MetricsWriter::resume(&folder, &logging, 0).unwrap();
+    (1..=9).for_each(|step| writer.append(&figures(step, 1.0), 9).unwrap());
+    let text = fs::read_to_string(folder.metrics()).unwrap();
+    assert_eq!(
+        text.lines().next().unwrap(),
+        r#"{"step":4,"loss":1.0,"tokens_per_s":10000.0,"seconds":0.125,"samples":32}"#
+    );
+    let read = StepMetrics::read(&folder.metrics()).unwrap();
+    let steps: Vec<u64> = read.iter().map(|line| line.step).collect();
+    assert_eq!(steps, [4, 8, 9]);
+    assert!(read[0].lr.is_nan() && read[0].memory_bytes.is_none());
+    assert_eq!(fs::read_dir(folder.events()).unwrap().count(), 1);
+
+    let logging = Logging {
+        lines: false,
+        ..logging
+    };
+    let mut writer = MetricsWriter::resume(&folder, &logging, 9).unwrap();
+    writer.append(&figures(12, 1.0), 20).unwrap();
+    assert_eq!(StepMetrics::read(&folder.metrics()).unwrap().len(), 3);
+    assert_eq!(fs::read_dir(folder.events()).unwrap().count(), 2);
 }
 
 #[test]
@@ -77,7 +114,7 @@ proptest! {
     fn every_number_comes_back_with_the_same_bits(bits: u64) {
         let (_runs, folder) = folder();
         let loss = f64::from_bits(bits);
-        MetricsWriter::resume(&folder.metrics(), 0).unwrap().append(&figures(1, loss)).unwrap();
+        writer(&folder, 0).append(&figures(1, loss), 9).unwrap();
         let found = StepMetrics::read(&folder.metrics()).unwrap()[0].loss;
         prop_assert!(found.to_bits() == bits || found.is_nan() && loss.is_nan());
     }
@@ -88,15 +125,14 @@ proptest! {
     ) {
         let (_runs, folder) = folder();
         let path = folder.metrics();
-        let mut writer = MetricsWriter::resume(&path, 0).unwrap();
-        (1..=written).for_each(|step| writer.append(&figures(step, 1.0)).unwrap());
+        let mut begun = writer(&folder, 0);
+        (1..=written).for_each(|step| begun.append(&figures(step, 1.0), 9).unwrap());
         let mut text = fs::read(&path).unwrap();
         let next = serde_json::to_vec(&figures(written + 1, 1.0)).unwrap();
         text.extend(&next[..torn]);
         fs::write(&path, text).unwrap();
         prop_assert_eq!(StepMetrics::read(&path).unwrap().len() as u64, written);
-        let mut writer = MetricsWriter::resume(&path, checkpoint).unwrap();
-        writer.append(&figures(checkpoint + 1, 2.0)).unwrap();
+        writer(&folder, checkpoint).append(&figures(checkpoint + 1, 2.0), 9).unwrap();
         let steps: Vec<u64> = StepMetrics::read(&path).unwrap().iter().map(|it| it.step).collect();
         let wanted: Vec<u64> = (1..=written.min(checkpoint)).chain([checkpoint + 1]).collect();
         prop_assert_eq!(steps, wanted);
@@ -106,9 +142,9 @@ proptest! {
 #[test]
 fn what_is_not_finite_is_said_and_read_back() {
     let (_runs, folder) = folder();
-    let mut writer = MetricsWriter::resume(&folder.metrics(), 0).unwrap();
+    let mut writer = writer(&folder, 0);
     for loss in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        writer.append(&figures(1, loss)).unwrap();
+        writer.append(&figures(1, loss), 9).unwrap();
     }
     let text = fs::read_to_string(folder.metrics()).unwrap();
     assert!(
@@ -122,10 +158,7 @@ fn what_is_not_finite_is_said_and_read_back() {
 #[test]
 fn a_line_that_is_no_metrics_is_named() {
     let (_runs, folder) = folder();
-    MetricsWriter::resume(&folder.metrics(), 0)
-        .unwrap()
-        .append(&figures(1, 1.0))
-        .unwrap();
+    writer(&folder, 0).append(&figures(1, 1.0), 9).unwrap();
     let mut text = fs::read_to_string(folder.metrics()).unwrap();
     text.push_str("{\"step\": 2, \"loss\": \"high\"}\n");
     fs::write(folder.metrics(), text).unwrap();
@@ -133,7 +166,7 @@ fn a_line_that_is_no_metrics_is_named() {
         StepMetrics::read(&folder.metrics())
             .unwrap_err()
             .to_string(),
-        MetricsWriter::resume(&folder.metrics(), 9)
+        MetricsWriter::resume(&folder, &Logging::default(), 9)
             .unwrap_err()
             .to_string(),
     ] {

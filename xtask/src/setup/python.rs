@@ -13,13 +13,14 @@ use crate::places;
 use crate::process::{Doing, Failure, ask, run};
 
 /// What is installed; those with a version are checked for it.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "torch==2.11.0",
     "transformers==5.23.0",
     "megatron-core==0.16.1",
     "datasets==5.2.0",
     "numpy",
     "safetensors",
+    "tensorboard==2.21.0",
 ];
 
 /// Oldest Python for which these packages exist.
@@ -28,7 +29,7 @@ const OLDEST: &str = "(3, 10)";
 /// Prints the version of each package, and ends badly where the libraries cannot be loaded.
 const VERSIONS: &str = "
 import importlib.metadata as m, torch
-for name in ('torch', 'transformers', 'megatron-core', 'datasets', 'numpy', 'safetensors'):
+for name in ('torch', 'transformers', 'megatron-core', 'datasets', 'numpy', 'safetensors', 'tensorboard'):
     print(name + '==' + m.version(name))
 ";
 

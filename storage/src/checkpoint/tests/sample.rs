@@ -244,6 +244,7 @@ fn training(placement: Placement) -> Training {
         compute: placement.compute,
         accumulate: placement.accumulate,
         saving: Saving::at_the_end(2),
+        logging: Logging::default(),
     }
 }
 
