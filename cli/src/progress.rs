@@ -138,6 +138,16 @@ impl<'s> Progress<'s> {
             bar.set_message(self.text(step));
             return;
         }
+        let held_out = [
+            ("validation", step.validation_loss),
+            ("test", step.test_loss),
+        ];
+        for (part, loss) in held_out {
+            if let Some(loss) = loss {
+                let text = format!("step {}: {part} loss {}", step.step, figures::number(loss));
+                self.said(&text);
+            }
+        }
         let due =
             self.last_line.is_none_or(|last| last.elapsed() >= INTERVAL) || step.step == self.steps;
         if due && !self.screen.no_progress {
@@ -187,6 +197,14 @@ impl<'s> Progress<'s> {
         let recent = &self.measured.seconds[self.measured.seconds.len().saturating_sub(20)..];
         let mean = recent.iter().sum::<f64>() / recent.len().max(1) as f64;
         self.steps.saturating_sub(step.step) as f64 * mean
+    }
+
+    /// A line that stays, whatever the bar does.
+    fn said(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| self.screen.note(text)),
+            None => self.screen.note(text),
+        }
     }
 
     fn say(&self, text: &str) {

@@ -12,7 +12,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::time::Instant;
 
-use pleach_data::order::{Draw, Order, Part, Parts};
+use pleach_data::order::{Draw, Order, Part, Parts, Section};
 use pleach_data::prepare::{Prepared, PreparedComponent};
 use pleach_data::tokens::TokenFile;
 use pleach_plan::{Component, DataPlan, Ordering, Packing, Reading};
@@ -58,6 +58,7 @@ fn read(file: &Path, sequence: u64, samples: u64) -> Outcome<serde_json::Value> 
         fingerprint: String::new(),
         begins: 0,
         parts: Parts::of(&tokens, &[], 1)?,
+        section: Section::Training,
         bins: None,
         answers_only: false,
         tokens,

@@ -156,6 +156,14 @@ impl<'p> Held<'p> {
         }
     }
 
+    /// Lets go of what a body has left for its backward, where none follows.
+    pub fn forget(&mut self, visit: &pleach_plan::walk::Visit<'p>) {
+        let key = (visit.body.block.as_str(), visit.layer, visit.micro_batch);
+        for (_, tensor) in self.frames.remove(&key).unwrap_or_default() {
+            self.live -= storage(&tensor).bytes;
+        }
+    }
+
     /// Takes the value off a wire.
     ///
     /// # Errors

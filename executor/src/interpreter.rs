@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use pleach_plan::walk::{Event, Visit, walk};
+use pleach_plan::walk::{Event, Visit, measure, walk};
 use pleach_plan::{
-    Instr, Lives, Mark, Op, Plan, Rank, Role, Slot, TensorId, Transfer, TransferKind, Wire,
+    BodyKind, Instr, Lives, Mark, Op, Plan, Rank, Role, Slot, TensorId, Transfer, TransferKind,
+    Wire,
 };
 use tch::{Device, Tensor};
 
@@ -154,9 +155,46 @@ impl<'p> Interpreter<'p> {
         step: u64,
         world: &mut World<'_>,
         observers: &mut [&mut dyn Observer],
-        mut before: impl FnMut(&Visit<'p>, &Instr, [&[&Tensor]; 2]) -> Result<bool, Cause>,
+        before: impl FnMut(&Visit<'p>, &Instr, [&[&Tensor]; 2]) -> Result<bool, Cause>,
     ) -> Result<(), Failure> {
         let events = walk(self.plan, self.role);
+        self.follow(events, step, world, observers, before)
+    }
+
+    /// Measures the mean loss of a global batch without a change to any parameter: the samples are those that a step of that number
+    /// would train on, of whatever the world deals.
+    ///
+    /// # Errors
+    /// The first failure, with its place.
+    pub fn measure(
+        &mut self,
+        step: u64,
+        world: &mut World<'_>,
+        observers: &mut [&mut dyn Observer],
+    ) -> Result<f64, Failure> {
+        for event in measure(self.plan, self.role) {
+            let left = match event {
+                Event::Leave(visit) if visit.body.kind == BodyKind::Forward => Some(visit),
+                _ => None,
+            };
+            let event = std::iter::once(event);
+            self.follow(event, step, world, observers, |_, _, _| Ok(true))?;
+            left.iter().for_each(|visit| self.held.forget(visit));
+        }
+        let report = self.report();
+        let [loss, _] = report.map_err(|cause| Failure::outside(&cause, "reading the report"))?;
+        Ok(loss)
+    }
+
+    /// Does what events say, in their order.
+    fn follow(
+        &mut self,
+        events: impl Iterator<Item = Event<'p>>,
+        step: u64,
+        world: &mut World<'_>,
+        observers: &mut [&mut dyn Observer],
+        mut before: impl FnMut(&Visit<'p>, &Instr, [&[&Tensor]; 2]) -> Result<bool, Cause>,
+    ) -> Result<(), Failure> {
         for event in events {
             let Some(place) = self.place_of(&event) else {
                 self.between(&event, step, observers)?;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use pleach_data::order::Phases;
+use pleach_data::order::{Order, Phases, Section};
 use pleach_data::prepare::Prepared;
-use pleach_plan::{Dtype, Op, Plan, check, json};
+use pleach_plan::{Dtype, HeldOut, Op, Plan, check, json};
 
 use crate::data::{Dealt, Given, Samples};
 use crate::environment::Environment;
@@ -134,6 +134,43 @@ pub fn samples(
         Box::new(Dealt::new(order, plan.training.sequence)),
         Some(hash),
     ))
+}
+
+/// The samples that the loss of a phase is measured on, where it is and this rank's role reads tokens.
+///
+/// # Errors
+/// As [`samples`]; a part that is shorter than a sample.
+pub fn held_out(
+    run: &Plan,
+    phase: usize,
+    stage: u32,
+    folders: &[PathBuf],
+) -> Result<Option<Box<dyn Samples>>, Failure> {
+    let plan = self::phase(run, phase)?;
+    let Some(evaluation) = plan.training.evaluation else {
+        return Ok(None);
+    };
+    let Some(folder) = folders.get(phase).filter(|_| reads_tokens(plan, stage)) else {
+        return Ok(Some(Box::new(Given::default())));
+    };
+    let section = match evaluation.part {
+        HeldOut::Validation => Section::Validation,
+        HeldOut::Test => Section::Test,
+    };
+    let sequence = plan.training.sequence;
+    let total = evaluation.batches * plan.training.global_batch;
+    let order = Prepared::open(folder)
+        .map_err(|error| error.to_string())
+        .and_then(|data| {
+            Order::held_out(&plan.data, section, [sequence, total], &data)
+                .map_err(|error| error.to_string())
+        });
+    let order = order.map_err(|error| {
+        let message = format!("what is held out cannot be measured on: {error}");
+        Failure::new(Exit::Wish, "pleach::worker::data", message)
+            .help("a larger share of `data.split` holds more documents out")
+    })?;
+    Ok(Some(Box::new(Dealt::new(order, sequence))))
 }
 
 fn reads_tokens(plan: &Plan, stage: u32) -> bool {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pleach_plan::Plan;
+use pleach_plan::{HeldOut, Plan};
 use pleach_storage::run::{MetricsWriter, StepMetrics};
 
 use crate::background::Pending;
@@ -67,6 +67,7 @@ pub fn train(
     let goes_on = options.phase + 1 < run.phases().count();
     let stage = plan.mesh.place(environment.rank).pp;
     let (samples, order) = load::samples(run, options.phase, stage, &options.data)?;
+    let held_out = load::held_out(run, options.phase, stage, &options.data)?;
     if let Some(order) = order {
         voice.note(&format!("data order {order}"));
     }
@@ -96,6 +97,7 @@ pub fn train(
         stop,
         watch,
         samples,
+        held_out,
         collectives,
         interpreter,
         pending: None,
@@ -153,6 +155,8 @@ struct Run<'r> {
     stop: Arc<AtomicBool>,
     watch: Watch,
     samples: Box<dyn Samples>,
+    /// What the loss is measured on, where it is.
+    held_out: Option<Box<dyn Samples>>,
     collectives: Box<dyn Collectives>,
     interpreter: Interpreter<'r>,
     /// A checkpoint that is being written.
@@ -182,7 +186,8 @@ impl Run<'_> {
             Records::new(self.options, self.saver.rank, self.interpreter.role().stage);
         self.voice.ready(first);
         for step in first..last {
-            let figures = self.step(step, &mut records)?;
+            let mut figures = self.step(step, &mut records)?;
+            self.measure(&mut figures)?;
             if let Some(file) = &mut metrics {
                 file.append(&figures, last)
                     .map_err(|error| self.unwritten(&error))?;
@@ -301,6 +306,35 @@ impl Run<'_> {
         self.figures(step, seconds)
     }
 
+    /// Measures the loss on what is held out, where that is due after a step.
+    fn measure(&mut self, figures: &mut StepMetrics) -> Result<(), Failure> {
+        let training = &self.plan.training;
+        let (Some(evaluation), Some(samples)) = (training.evaluation, &mut self.held_out) else {
+            return Ok(());
+        };
+        let is_end = figures.step == training.steps && !self.goes_on;
+        if !evaluation.is_due(figures.step, if is_end { figures.step } else { u64::MAX }) {
+            return Ok(());
+        }
+        let mut sum = 0.0;
+        for batch in 0..evaluation.batches {
+            let mut world = World {
+                samples: &mut **samples,
+                collectives: &mut *self.collectives,
+            };
+            let step = training.begins.steps + batch;
+            sum += self
+                .interpreter
+                .measure(step, &mut world, &mut [&mut self.watch])?;
+        }
+        let mean = Some(sum / evaluation.batches as f64);
+        match evaluation.part {
+            HeldOut::Validation => figures.validation_loss = mean,
+            HeldOut::Test => figures.test_loss = mean,
+        }
+        Ok(())
+    }
+
     fn figures(&self, step: u64, seconds: f64) -> Result<StepMetrics, Failure> {
         let report = self
             .interpreter
@@ -327,6 +361,8 @@ impl Run<'_> {
             seconds,
             samples: training.samples(step + 1),
             memory_bytes: Some(resident().peak),
+            validation_loss: None,
+            test_loss: None,
         })
     }
 

@@ -7,6 +7,7 @@
 pub mod attributes;
 pub mod body;
 pub mod check;
+pub mod evaluation;
 pub mod hardware;
 pub mod json;
 pub mod ledger;
@@ -25,6 +26,7 @@ pub mod walk;
 
 pub use attributes::{Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Scores, Split};
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
+pub use evaluation::{Evaluation, HeldOut};
 pub use logging::{Figure, Logging};
 pub use mesh::{Axis, Group, GroupId, Mesh, Part, Rank};
 pub use op::Op;

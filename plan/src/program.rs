@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evaluation::Evaluation;
 use crate::logging::Logging;
 use crate::phases::Begins;
 use crate::saving::Saving;
@@ -356,6 +357,9 @@ pub struct Training {
     /// What it writes of its steps.
     #[serde(default, skip_serializing_if = "Logging::is_usual")]
     pub logging: Logging,
+    /// When its loss is measured on what is held out; none for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
 }
 
 /// The mix and the identity of its order.

@@ -3,7 +3,9 @@
 //! In comes a plan and one of its roles, out come events: bodies entered and left for each layer, instructions, transfers, marks.
 //! `(slot, layer, instruction)` is the identity of an instruction in traces, ledgers and messages alike.
 
-use crate::{Body, BodyKind, Call, Instr, Mark, Plan, Role, Slot, Transfer};
+use std::collections::BTreeSet;
+
+use crate::{Body, BodyKind, Call, Instr, Mark, Plan, Role, Slot, Transfer, Wire};
 
 /// One body's execution for one layer (or its block) and one micro-batch.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +49,25 @@ pub fn walk<'p>(plan: &'p Plan, role: &'p Role) -> impl Iterator<Item = Event<'p
             }
         },
     )
+}
+
+/// What of a step measures its loss and changes no parameter: the report is cleared, all forwards run with the transfers between
+/// them, and the report is summed. Nothing takes the frames that forwards leave.
+pub fn measure<'p>(plan: &'p Plan, role: &'p Role) -> impl Iterator<Item = Event<'p>> {
+    let gradients = role.slots.iter().filter_map(|slot| match slot {
+        Slot::Start(transfer) if transfer.wire == Wire::Gradient => Some(transfer.token),
+        _ => None,
+    });
+    let gradients: BTreeSet<u32> = gradients.collect();
+    let of_step = |body: &Body| body.block == "step" && body.kind != BodyKind::Update;
+    walk(plan, role).filter(move |event| match event {
+        Event::Enter(visit) | Event::Run(visit, ..) | Event::Leave(visit) => {
+            visit.body.kind == BodyKind::Forward || of_step(visit.body)
+        }
+        Event::Start(_, transfer) => transfer.wire == Wire::Hidden,
+        Event::Wait(_, token) => !gradients.contains(token),
+        Event::Mark(..) => false,
+    })
 }
 
 /// The visits of a call: one for its block, or one for each layer in the direction of the body's kind.

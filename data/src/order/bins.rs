@@ -6,7 +6,7 @@
 
 use pleach_plan::Packing;
 
-use super::Parts;
+use super::{Parts, Section};
 use crate::DataError;
 use crate::tokens::TokenFile;
 
@@ -14,16 +14,17 @@ use crate::tokens::TokenFile;
 pub(super) fn bounds(
     file: &TokenFile,
     parts: &Parts,
+    section: Section,
     packing: Packing,
     room: u64,
 ) -> Result<Option<Vec<u64>>, DataError> {
     if packing == Packing::Stream {
         return Ok(None);
     }
-    let trained = &parts.documents[0];
-    let mut bounds = vec![0];
-    let mut last = 0;
-    for document in trained.clone() {
+    let first = parts.tokens(section).start;
+    let mut bounds = vec![first];
+    let mut last = first;
+    for document in parts.documents(section) {
         let sequences = document * parts.each..(document + 1) * parts.each;
         let end = sequences
             .map(|sequence| file.sequence(sequence).map(|place| place.end))
@@ -67,7 +68,9 @@ mod tests {
         writer.finish(1).unwrap();
         let file = TokenFile::open(&path).unwrap();
         let parts = Parts::of(&file, &[], 1).unwrap();
-        bounds(&file, &parts, packing, room).unwrap().unwrap()
+        bounds(&file, &parts, Section::Training, packing, room)
+            .unwrap()
+            .unwrap()
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub use deal::Deal;
 pub use error::OrderError;
 pub use permutation::Permutation;
 pub use phases::Phases;
-pub use split::Parts;
+pub use split::{Parts, Section};
 
 use crate::DataError;
 use crate::prepare::Prepared;
@@ -45,8 +45,10 @@ pub struct Part {
     pub fingerprint: String,
     /// Tokens of it that earlier phases of the run read: it goes on behind them.
     pub begins: u64,
-    /// What of it is trained on.
+    /// How it is split.
     pub parts: Parts,
+    /// The part that samples come from.
+    pub section: Section,
     /// The bounds of its samples in tokens, where these are whole documents.
     pub bins: Option<Vec<u64>>,
     /// Whether every second sequence is an answer, and only these count in the loss.
@@ -56,16 +58,22 @@ pub struct Part {
 }
 
 impl Part {
-    /// Tokens that are trained on.
+    /// Tokens that samples come from: those that are trained on, or a part that is held out.
     pub fn trained(&self) -> u64 {
-        self.parts.tokens[0].end
+        let tokens = self.parts.tokens(self.section);
+        tokens.end - tokens.start
     }
 
     /// Whether an answer that is trained on has a token.
     fn answers(&self) -> Result<bool, DataError> {
         let lengths = self.tokens.lengths()?;
-        let trained = lengths.iter().take(2 * self.parts.documents[0].end);
-        Ok(trained.skip(1).step_by(2).any(|&length| length > 0))
+        let documents = self.parts.documents(self.section);
+        let sequences = &lengths[2 * documents.start..2 * documents.end];
+        Ok(sequences
+            .iter()
+            .skip(1)
+            .step_by(2)
+            .any(|&length| length > 0))
     }
 
     /// Samples of one pass: windows that still have a token after them, or stretches of whole documents.
@@ -80,7 +88,10 @@ impl Part {
     fn span(&self, window: u64, sequence: u64) -> Range<u64> {
         match &self.bins {
             Some(bounds) => bounds[window as usize]..bounds[window as usize + 1],
-            None => window * sequence..(window + 1) * sequence + 1,
+            None => {
+                let begin = self.parts.tokens(self.section).start + window * sequence;
+                begin..begin + sequence + 1
+            }
         }
     }
 
@@ -192,7 +203,27 @@ impl Order {
     /// # Errors
     /// As [`Order::new`]; data that is not the plan's; a token file that cannot be read.
     pub fn of(plan: &DataPlan, draw: Draw, data: &Prepared) -> Result<Order, OrderError> {
-        Order::behind(plan, draw, data, |_| 0)
+        Order::behind(plan, draw, data, Section::Training, |_| 0)
+    }
+
+    /// The order of samples of a part that is held out: as it stands, each component by its share, from its beginning again where more samples are
+    /// wanted than it has.
+    ///
+    /// # Errors
+    /// As [`Order::of`].
+    pub fn held_out(
+        plan: &DataPlan,
+        section: Section,
+        [sequence, total]: [u64; 2],
+        data: &Prepared,
+    ) -> Result<Order, OrderError> {
+        let draw = Draw {
+            ordering: Ordering::Sequential,
+            seed: 0,
+            sequence,
+            total,
+        };
+        Order::behind(plan, draw, data, section, |_| 0)
     }
 
     /// The same where earlier phases read so many tokens of a component.
@@ -200,6 +231,7 @@ impl Order {
         plan: &DataPlan,
         draw: Draw,
         data: &Prepared,
+        section: Section,
         read: impl Fn(&Part) -> u64,
     ) -> Result<Order, OrderError> {
         data.check(plan)?;
@@ -212,8 +244,9 @@ impl Order {
                 weight: component.weight,
                 fingerprint: data.components[number].fingerprint.clone(),
                 begins: 0,
-                bins: bins::bounds(&tokens, &parts, plan.packing, room)?,
+                bins: bins::bounds(&tokens, &parts, section, plan.packing, room)?,
                 parts,
+                section,
                 answers_only: plan.reading.answers_only,
                 tokens,
             };

@@ -6,7 +6,7 @@
 
 use pleach_plan::{DataPlan, Plan};
 
-use super::{Draw, Order, OrderError, Part};
+use super::{Draw, Order, OrderError, Part, Section};
 use crate::prepare::Prepared;
 
 /// The orders of all phases; one of a run without phases.
@@ -41,7 +41,7 @@ impl Phases {
     ) -> Result<Phases, OrderError> {
         let mut orders: Vec<Order> = Vec::new();
         for ((plan, draw), data) in phases.zip(data) {
-            let order = Order::behind(plan, draw, data, |part| {
+            let order = Order::behind(plan, draw, data, Section::Training, |part| {
                 orders.iter().map(|earlier| earlier.read_of(part)).sum()
             })?;
             orders.push(order);

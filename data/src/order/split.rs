@@ -8,6 +8,18 @@ use std::ops::Range;
 use crate::DataError;
 use crate::tokens::TokenFile;
 
+/// A part of a token file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Section {
+    /// What is trained on.
+    #[default]
+    Training,
+    /// What the loss is measured on during the run.
+    Validation,
+    /// What is kept for the end.
+    Test,
+}
+
 /// The parts of a token file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
@@ -55,6 +67,16 @@ impl Parts {
             tokens: [0, 1, 2].map(|part| tokens[part]..tokens[part + 1]),
             each,
         })
+    }
+
+    /// The documents of a part.
+    pub fn documents(&self, section: Section) -> Range<usize> {
+        self.documents[section as usize].clone()
+    }
+
+    /// The tokens of a part.
+    pub fn tokens(&self, section: Section) -> Range<u64> {
+        self.tokens[section as usize].clone()
     }
 
     /// Tokens that are not trained on.

@@ -117,6 +117,7 @@ fn training(shape: Shape) -> Training {
         accumulate: Dtype::F64,
         saving: Saving::at_the_end(1),
         logging: Logging::default(),
+        evaluation: None,
     }
 }
 

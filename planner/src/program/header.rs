@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    Checkpoints, Dataset, Experiment, Layer, Log, Mixer, Mlp, Order, Pack, Precision, Records,
+    Checkpoints, Dataset, Evaluate, Experiment, Layer, Log, Mixer, Mlp, Order, Pack, Precision,
+    Records,
 };
 use pleach_plan::{
-    Begins, Component, DataPlan, Dtype, Figure, Logging, Ordering, Packing, Reading, Saving,
-    Training,
+    Begins, Component, DataPlan, Dtype, Evaluation, Figure, HeldOut, Logging, Ordering, Packing,
+    Reading, Saving, Training,
 };
 
 use crate::graph::attention::split;
@@ -91,6 +92,7 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         accumulate,
         saving: saving(&experiment.checkpoints),
         logging: logging(&experiment.log),
+        evaluation: evaluation(&experiment.evaluate),
     }
 }
 
@@ -105,6 +107,19 @@ fn logging(log: &Log) -> Logging {
         lines: writes("jsonl"),
         tensorboard: writes("tensorboard"),
     }
+}
+
+fn evaluation(evaluate: &Evaluate) -> Option<Evaluation> {
+    let asked = evaluate.every.is_some() || evaluate.at_end;
+    asked.then_some(Evaluation {
+        every: evaluate.every,
+        at_end: evaluate.at_end,
+        batches: evaluate.batches,
+        part: match evaluate.split.as_str() {
+            "test" => HeldOut::Test,
+            _ => HeldOut::Validation,
+        },
+    })
 }
 
 fn saving(checkpoints: &Checkpoints) -> Saving {

@@ -142,6 +142,7 @@ fn training(micro_steps: u32) -> Training {
         accumulate: Dtype::F32,
         saving: Saving::at_the_end(1),
         logging: Logging::default(),
+        evaluation: None,
     }
 }
 

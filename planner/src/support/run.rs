@@ -1,4 +1,4 @@
-//! What a run does beside training: it saves, writes figures of its steps, and measures nothing else.
+//! What a run does beside training: it saves, writes figures of its steps, and measures the loss on what is held out.
 
 use pleach_dsl::experiment::{Evaluate, Experiment, Log};
 use pleach_plan::Figure;
@@ -9,8 +9,9 @@ use super::Unsupported;
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
     let Log { what, to, .. } = &experiment.log;
     let Evaluate {
-        every: measured,
+        every,
         at_end,
+        data,
         ..
     } = &experiment.evaluate;
     let unknown = |name: &String| Figure::find(name).is_none();
@@ -26,9 +27,9 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
             "a log for Weights and Biases",
         ),
         (
-            measured.is_some() || *at_end,
-            "evaluate",
-            "evaluation during the run",
+            data.is_some() && (every.is_some() || *at_end),
+            "evaluate.data",
+            "evaluation on another dataset than the one that is trained on",
         ),
     ];
     let refused = refused.into_iter().filter(|(refused, ..)| *refused);

@@ -41,6 +41,12 @@ pub struct StepMetrics {
     /// Largest resident size of a rank so far, in bytes, where the system tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// Mean loss over the validation part, where it was measured after this step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
+    /// The same over the test part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_loss: Option<f64>,
 }
 
 fn unwritten() -> f64 {
@@ -48,7 +54,7 @@ fn unwritten() -> f64 {
 }
 
 /// The figures of a step by name, in their order.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 10] = [
     "step",
     "loss",
     "grad_norm",
@@ -57,6 +63,8 @@ const NAMES: [&str; 8] = [
     "seconds",
     "samples",
     "memory_bytes",
+    "validation_loss",
+    "test_loss",
 ];
 
 /// What is written of a step.
@@ -121,7 +129,8 @@ impl MetricsWriter {
     /// # Errors
     /// The system's.
     pub fn append(&mut self, metrics: &StepMetrics, last: u64) -> Result<(), RunError> {
-        if !self.logging.is_due(metrics.step, last) {
+        let measured = metrics.validation_loss.or(metrics.test_loss).is_some();
+        if !measured && !self.logging.is_due(metrics.step, last) {
             return Ok(());
         }
         let figures = Written::of(metrics, &self.logging);

@@ -1,4 +1,5 @@
-//! What a run writes of its steps: lines and TensorBoard's events with the same names, also across a run that went on.
+//! What a run writes of its steps: lines and TensorBoard's events with the same names, also across a run that went on; and the loss on what is
+//! held out, which no placement changes and which changes no training.
 
 use std::process::Command;
 
@@ -6,6 +7,8 @@ use pleach_tests::have;
 use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, succeed};
 use serde_json::Value;
 use xtask::places;
+
+use super::compare::{Trained, same_bits};
 
 const ONE: [&str; 3] = ["cluster.gpus_per_node=1", "plan.tp=1", "plan.pp=1"];
 
@@ -52,4 +55,63 @@ fn tensorboard_reads_what_the_lines_say() {
         .collect();
     assert_eq!(steps, [2, 4, 6, 7, 8, 10, 12, 14, 16, 18, 20]);
     assert!(lines.iter().all(|line| line.get("grad_norm").is_none()));
+}
+
+const HELD_OUT: [&str; 4] = [
+    "data.split=[90%, 10%]",
+    "evaluate.every=8 steps",
+    "evaluate.batches=3",
+    "train.precision=fp64",
+];
+
+/// The steps after which the loss was measured, with it.
+fn validation(run: &std::path::Path) -> Vec<(u64, f64)> {
+    let lines = job::metrics(run).into_iter();
+    let measured = lines.filter_map(|line| {
+        let loss = line.get("validation_loss")?.as_f64()?;
+        Some((line["step"].as_u64()?, loss))
+    });
+    measured.collect()
+}
+
+#[test]
+fn the_loss_on_what_is_held_out_is_the_same_in_every_placement_and_changes_nothing() {
+    if have::worker().is_none() {
+        return;
+    }
+    let home = Workspace::new();
+    let run = |placed: &[&str], held_out: &[&str]| {
+        let away = home.beside();
+        succeed(&mut away.run(QUICKSTART, &[&SHORT[..], placed, held_out].concat()));
+        let trained = Trained::read(&away.only_run());
+        let measured = validation(&trained.folder);
+        (trained.checkpoint(20), trained.losses, measured)
+    };
+    let placed = ["plan.tp=2", "plan.pp=2", "cluster.gpus_per_node=4"];
+    let sharded = [
+        "plan.tp=1",
+        "plan.pp=1",
+        "plan.zero=3",
+        "plan.recompute=full",
+        "cluster.gpus_per_node=2",
+    ];
+    let (_, losses, alone) = run(&ONE, &HELD_OUT);
+    let steps: Vec<u64> = alone.iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, [8, 16, 20]);
+    assert!(alone[2].1 < alone[0].1, "it learns: {alone:?}");
+    assert!(
+        alone
+            .iter()
+            .all(|(step, loss)| *loss != losses[*step as usize - 1])
+    );
+    let (silent, ..) = run(&placed, &[HELD_OUT[0], HELD_OUT[3]]);
+    let (measuring, _, staged) = run(&placed, &HELD_OUT);
+    assert!(same_bits(&silent, &measuring));
+    let (_, _, sharded) = run(&sharded, &HELD_OUT);
+    for other in [staged, sharded] {
+        assert_eq!(other.len(), alone.len());
+        for ((_, one), (_, other)) in alone.iter().zip(other) {
+            assert!((one - other).abs() < 1e-11 * one, "{one} {other}");
+        }
+    }
 }

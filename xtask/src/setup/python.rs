@@ -143,13 +143,13 @@ mod tests {
     #[test]
     fn versions_decide_not_names() {
         assert!(fits(
-            "torch==2.11.0+cu130\ntransformers==5.23.0\nmegatron-core==0.16.1\ndatasets==5.2.0\nnumpy==2.4.6\nsafetensors==0.8.0"
+            "torch==2.11.0+cu130\ntransformers==5.23.0\nmegatron-core==0.16.1\ndatasets==5.2.0\nnumpy==2.4.6\nsafetensors==0.8.0\ntensorboard==2.21.0"
         ));
         assert!(!fits(
-            "torch==2.10.0\ntransformers==5.23.0\nmegatron-core==0.16.1\ndatasets==5.2.0\nnumpy==2.4.6\nsafetensors==0.8.0"
+            "torch==2.10.0\ntransformers==5.23.0\nmegatron-core==0.16.1\ndatasets==5.2.0\nnumpy==2.4.6\nsafetensors==0.8.0\ntensorboard==2.21.0"
         ));
         assert!(!fits(
-            "torch==2.11.0\ntransformers==5.23.0\nmegatron-core==0.16.1\ndatasets==5.2.0\nnumpy==2.4.6"
+            "torch==2.11.0\ntransformers==5.23.0\nmegatron-core==0.16.1\ndatasets==5.2.0\nnumpy==2.4.6\ntensorboard==2.21.0"
         ));
     }
 }

@@ -245,6 +245,7 @@ fn training(placement: Placement) -> Training {
         accumulate: placement.accumulate,
         saving: Saving::at_the_end(2),
         logging: Logging::default(),
+        evaluation: None,
     }
 }
 
