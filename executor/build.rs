@@ -44,6 +44,7 @@ fn main() {
             "shim/kernels.cpp",
             "shim/memory.cpp",
             "shim/rows.cpp",
+            "shim/updates.cpp",
         ])
         .compile("pleach_shim");
 }

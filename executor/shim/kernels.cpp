@@ -1,8 +1,6 @@
-// Kernels that libtorch has but tch does not bind: LayerNorm's backward and the fused AdamW.
+// Kernels that libtorch has but tch does not bind: LayerNorm's backward.
 #include <ATen/ATen.h>
-#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/native_layer_norm_backward.h>
-#include <c10/core/GradMode.h>
 #include <torch/version.h>
 
 #include "common.hpp"
@@ -32,18 +30,6 @@ int pleach_layer_norm_backward(
     auto results = at::native_layer_norm_backward(
         *dy, *x, {x->size(-1)}, *mean, *rstd, *weight, *weight, {true, false, false});
     *dx = new at::Tensor(std::move(std::get<0>(results)));
-  });
-}
-
-// One update of one flat tensor; `step` counts from 1.
-int pleach_adam_w(
-    at::Tensor* weight, at::Tensor* gradient, at::Tensor* m, at::Tensor* v, int64_t step, double rate, double beta1,
-    double beta2, double eps, double weight_decay) {
-  return guarded([&] {
-    c10::NoGradGuard no_grad;
-    auto count = at::full({}, static_cast<double>(step), at::TensorOptions().dtype(at::kFloat));
-    std::vector<at::Tensor> weights{*weight}, gradients{*gradient}, first{*m}, second{*v}, steps{count};
-    at::_fused_adamw_(weights, gradients, first, second, {}, steps, rate, beta1, beta2, weight_decay, eps, false, false);
   });
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use pleach_plan::walk::Visit;
-use pleach_plan::{Instr, Op, Plan, TensorId};
+use pleach_plan::{Instr, Plan, TensorId};
 use pleach_storage::checkpoint::{self, Checkpoint, CheckpointError, Kind, Needed, Saved};
 use tch::Tensor;
 
@@ -233,8 +233,8 @@ pub fn capture(
     instr: &Instr,
     updates: &[&Tensor],
 ) -> Result<(), Cause> {
-    if let (Op::AdamW { .. }, &[_, m, _, _], &[_, _, _, gradient]) =
-        (&instr.op, instr.updates.as_slice(), updates)
+    if let (true, &[_, m, ..], &[.., gradient]) =
+        (instr.op.is_update(), instr.updates.as_slice(), updates)
     {
         gradients.insert((m, visit.layer), gradient.copy());
     }

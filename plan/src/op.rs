@@ -239,6 +239,39 @@ pub enum Op {
         /// Decoupled weight decay.
         weight_decay: f64,
     },
+    /// `(factor[1]; weight, m, v, gradient) -> ()`: as [`Op::AdamW`], but the moments see the scaled gradient with `weight_decay` times
+    /// the weight added to it, and nothing else shrinks the weight.
+    Adam {
+        /// Decay of the first moment.
+        beta1: f64,
+        /// Decay of the second moment.
+        beta2: f64,
+        /// Added to the denominator.
+        eps: f64,
+        /// What of the weight is added to its gradient.
+        weight_decay: f64,
+    },
+    /// `(factor[1]; weight, m, gradient) -> ()`: scales `gradient` by `factor` in place, then shrinks the weight as [`Op::AdamW`] does, moves it by
+    /// the rate against the sign of `beta1 * m + (1 - beta1) * gradient`, and makes `m = beta2 * m + (1 - beta2) * gradient`.
+    Lion {
+        /// Share of the momentum in what is followed.
+        beta1: f64,
+        /// Decay of the momentum.
+        beta2: f64,
+        /// Decoupled weight decay.
+        weight_decay: f64,
+    },
+    /// `(factor[1]; weight, m, gradient) -> ()`: scales `gradient` by `factor` in place; with `g = gradient + weight_decay * weight` it makes
+    /// `m = momentum * m + g`, and moves the weight by the rate against `m`, or with `nesterov` against `g + momentum * m`.
+    Sgd {
+        /// Share of the last update in the next.
+        momentum: f64,
+        /// Whether the gradient is taken where the momentum leads.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        nesterov: bool,
+        /// What of the weight is added to its gradient.
+        weight_decay: f64,
+    },
     /// `(x) -> y`, or `(; x) -> ()` in place.
     AllReduce {
         /// Who takes part.
@@ -271,6 +304,14 @@ impl Op {
             | Op::ReduceScatter { group, .. } => Some(group),
             _ => None,
         }
+    }
+
+    /// Whether it updates parameters: the gradient is then its last operand, the first moments come behind the weights.
+    pub fn is_update(&self) -> bool {
+        matches!(
+            self,
+            Op::AdamW { .. } | Op::Adam { .. } | Op::Lion { .. } | Op::Sgd { .. }
+        )
     }
 
     /// The operation's name as it stands in JSON and text: `linear_backward_input`.
@@ -324,9 +365,12 @@ impl Op {
         }
     }
 
-    /// The names of what a mixture of experts and a state space consist of.
+    /// The names of what a mixture of experts and a state space consist of, and of updates other than AdamW.
     fn name_beside_attention(&self) -> &'static str {
         match self {
+            Op::Adam { .. } => "adam",
+            Op::Lion { .. } => "lion",
+            Op::Sgd { .. } => "sgd",
             Op::Route(_) => "route",
             Op::RouteBackward(_) => "route_backward",
             Op::RouterLoss { .. } => "router_loss",

@@ -138,10 +138,11 @@ pub struct Bucket {
     pub sums: Option<TensorId>,
     /// Flat weights in master type; none where `weights` serve (then the optimizer updates those, or under ZeRO their slice).
     pub master: Option<TensorId>,
-    /// First moments, whole or (ZeRO) this replica's slice.
+    /// First moments or momentum, whole or (ZeRO) this replica's slice.
     pub m: TensorId,
-    /// Second moments, likewise.
-    pub v: TensorId,
+    /// Second moments, likewise; none where the optimizer has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v: Option<TensorId>,
     /// Elements in use; the rest of the flat storage pads it to a multiple of the replicas and stays zero.
     pub length: u64,
 }

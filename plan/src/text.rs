@@ -142,7 +142,7 @@ impl Text<'_> {
                 ("gradients", Some(bucket.gradients)),
                 ("sums", bucket.sums),
                 ("m", Some(bucket.m)),
-                ("v", Some(bucket.v)),
+                ("v", bucket.v),
             ];
             let flats: String = flats
                 .iter()

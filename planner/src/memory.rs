@@ -349,7 +349,11 @@ fn kinds(plan: &Plan, sizes: &[u64], role: &Role) -> [u64; 3] {
     };
     let optimizer = |bucket: &Bucket| {
         let masters = bucket.master.filter(|&id| id != plan.kept_weights(bucket));
-        [bucket.m, bucket.v].into_iter().chain(masters).collect()
+        [bucket.m]
+            .into_iter()
+            .chain(bucket.v)
+            .chain(masters)
+            .collect()
     };
     [
         of(&|bucket| vec![plan.kept_weights(bucket)]),

@@ -165,8 +165,22 @@ fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
 }
 
 /// The small model with other parts.
-const MODELS: [&[(&str, &str)]; 25] = [
+const MODELS: [&[(&str, &str)]; 28] = [
     &[],
+    &[("train.optimizer", "adam { weight_decay = 0.1 }")],
+    &[
+        // Where a gradient is zero but for rounding, its sign is chance.
+        ("train.optimizer", "lion { decay_norms = true }"),
+        ("model.biases", "false"),
+        ("model.tied", "true"),
+    ],
+    &[
+        (
+            "train.optimizer",
+            "sgd { nesterov = true, weight_decay = 0.1 }",
+        ),
+        ("train.precision", "bf16"),
+    ],
     &[
         ("train.optimizer.decay_embeddings", "false"),
         ("train.optimizer.decay_biases", "true"),

@@ -23,6 +23,86 @@ fn rate(lr: &str, step: u64) -> f64 {
     schedule(&experiment.train).rate(step)
 }
 
+/// What GPT-NeoX v1.0 and GPT-NeoX of May 2026 give at a step: a peak of 6e-4, an end of 6e-5, 1,430 steps of warm-up, 143,000 in all. Of each
+/// schedule the beginning, the way, the end and what is beyond it.
+const FACTS: [(&str, u64, f64, f64); 23] = [
+    ("cosine", 0, 0.0, 4.195804195804195e-7),
+    ("cosine", 1, 4.195804195804195e-7, 4.195804195804195e-7),
+    ("cosine", 500, 2.097902097902098e-4, 2.097902097902098e-4),
+    ("cosine", 1_431, 5.999999999276032e-4, 5.999999999335199e-4),
+    ("cosine", 50_000, 4.448147910588709e-4, 4.577771771939524e-4),
+    (
+        "cosine",
+        100_000,
+        1.3192050158100237e-4,
+        1.7387308050660708e-4,
+    ),
+    ("cosine", 142_000, 6.0e-5, 6.006647727786927e-5),
+    ("cosine", 150_000, 6.0e-5, 6.325097528802492e-5),
+    ("linear", 0, 0.0, 4.195804195804195e-7),
+    ("linear", 1, 4.195804195804195e-7, 4.195804195804195e-7),
+    ("linear", 1_431, 5.999958041958041e-4, 5.999957618139435e-4),
+    ("linear", 50_000, 3.962097902097902e-4, 3.941513032422123e-4),
+    ("linear", 142_000, 6.0e-5, 6.0e-5),
+    ("linear", 150_000, 6.0e-5, 6.0e-5),
+    ("exponential", 0, 0.0, 4.195804195804195e-7),
+    (
+        "exponential",
+        1_431,
+        5.999970923147378e-4,
+        5.999970629442515e-4,
+    ),
+    (
+        "exponential",
+        100_000,
+        3.7213037771577893e-4,
+        3.70339134551979e-4,
+    ),
+    (
+        "exponential",
+        142_000,
+        3.0423172222782325e-4,
+        3.015165057509102e-4,
+    ),
+    (
+        "exponential",
+        150_000,
+        3.0423172222782325e-4,
+        2.899370762388077e-4,
+    ),
+    ("constant", 0, 0.0, 4.195804195804195e-7),
+    ("constant", 1, 4.195804195804195e-7, 4.195804195804195e-7),
+    ("constant", 500, 2.097902097902098e-4, 2.097902097902098e-4),
+    ("constant", 150_000, 6.0e-4, 6.0e-4),
+];
+
+/// Holds a schedule of either version against a rate.
+fn assert_rates(style: &str, figures: [f64; 4], step: u64, wanted: [f64; 2]) {
+    let [peak, end, warmup, over] = figures;
+    let fall = match style {
+        "constant" => String::new(),
+        _ => format!("end = {end}, over = {over} steps, "),
+    };
+    for (version, wanted) in ["neox_v1", "neox_2026"].into_iter().zip(wanted) {
+        let lr = format!(
+            "{style} {{ peak = {peak}, warmup = {warmup} steps, {fall}version = {version} }}"
+        );
+        let found = rate(&lr, step);
+        assert!(
+            (found - wanted).abs() <= 1e-12 * wanted.abs(),
+            "{lr} at {step}: {found:e}, not {wanted:e}"
+        );
+    }
+}
+
+#[test]
+fn known_rates_of_gpt_neox_are_met() {
+    for (style, step, first, today) in FACTS {
+        let figures = [6e-4, 6e-5, 1430.0, 143_000.0];
+        assert_rates(style, figures, step, [first, today]);
+    }
+}
+
 #[test]
 fn the_versions_of_gpt_neox_give_its_own_numbers() {
     let path =
@@ -34,24 +114,13 @@ fn the_versions_of_gpt_neox_give_its_own_numbers() {
     let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
     assert!(rows.len() > 40, "{} rows", rows.len());
     for row in &rows {
-        let style = row["style"].as_str().unwrap();
         let number = |key: &str| row[key].as_f64().unwrap();
-        let fall = match style {
-            "constant" => String::new(),
-            _ => format!("end = {}, over = {} steps, ", row["min_lr"], row["end"]),
-        };
-        for (version, column) in [("neox_v1", "v1_0"), ("neox_2026", "head")] {
-            let lr = format!(
-                "{style} {{ peak = {}, warmup = {} steps, {fall}version = {version} }}",
-                row["start"], row["warmup_iter"]
-            );
-            let (wanted, step) = (number(column), row["iter"].as_u64().unwrap());
-            let found = rate(&lr, step);
-            assert!(
-                (found - wanted).abs() <= 1e-12 * wanted.abs(),
-                "{lr} at {step}: {found:e}, not {wanted:e}"
-            );
-        }
+        let figures = ["start", "min_lr", "warmup_iter", "end"].map(number);
+        let (style, step) = (
+            row["style"].as_str().unwrap(),
+            row["iter"].as_u64().unwrap(),
+        );
+        assert_rates(style, figures, step, [number("v1_0"), number("head")]);
     }
 }
 

@@ -33,6 +33,9 @@ fn what_runs_is_not_refused() {
         ("train.lr", "wsd { peak = 1e-3 }"),
         ("train.lr", "cosine { peak = 1e-3, version = neox_v1 }"),
         ("train.accumulate", "fp64"),
+        ("train.optimizer", "adam"),
+        ("train.optimizer", "lion"),
+        ("train.optimizer", "sgd { nesterov = true }"),
         ("train.optimizer.decay_embeddings", "false"),
         ("train.optimizer.decay_biases", "true"),
         ("train.optimizer.decay_norms", "true"),
@@ -87,9 +90,6 @@ fn what_would_be_left_out_is_refused() {
         ["evaluate.data"]
     );
     for (path, value, at) in [
-        ("train.optimizer", "lion", "train.optimizer"),
-        ("train.optimizer", "sgd", "train.optimizer"),
-        ("train.optimizer", "adam", "train.optimizer"),
         ("train.reduce", "bf16", ""),
         ("train.loss.z_loss", "1e-4", ""),
         ("train.loss.label_smoothing", "10%", ""),

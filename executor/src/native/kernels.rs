@@ -38,18 +38,6 @@ unsafe extern "C" {
         rstd: *mut C_tensor,
         dx: *mut C_tensor,
     ) -> c_int;
-    fn pleach_adam_w(
-        weight: *mut C_tensor,
-        gradient: *mut C_tensor,
-        m: *mut C_tensor,
-        v: *mut C_tensor,
-        step: i64,
-        rate: f64,
-        beta1: f64,
-        beta2: f64,
-        eps: f64,
-        weight_decay: f64,
-    ) -> c_int;
     fn pleach_embedding(
         y: *mut C_tensor,
         ids: *mut C_tensor,
@@ -146,58 +134,6 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, [y, rstd]: [&Tensor; 2], eps: f64) 
 pub fn rms_norm_backward([dy, x, weight, rstd]: [&Tensor; 4], dx: &Tensor) -> Result<()> {
     // SAFETY: as above.
     check(unsafe { pleach_rms_norm_backward(raw(dy), raw(x), raw(weight), raw(rstd), raw(dx)) })
-}
-
-/// The constants of an AdamW update.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamW {
-    /// Learning rate.
-    pub rate: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Added to the denominator.
-    pub eps: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-}
-
-/// One fused update, the `count`-th (from 1), of tensors of one type and size.
-///
-/// # Errors
-/// libtorch's text.
-pub fn adam_w(
-    weight: &Tensor,
-    gradient: &Tensor,
-    m: &Tensor,
-    v: &Tensor,
-    count: u64,
-    constants: &AdamW,
-) -> Result<()> {
-    let AdamW {
-        rate,
-        beta1,
-        beta2,
-        eps,
-        weight_decay,
-    } = *constants;
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    // SAFETY: all tensors outlive the call.
-    check(unsafe {
-        pleach_adam_w(
-            raw(weight),
-            raw(gradient),
-            raw(m),
-            raw(v),
-            count,
-            rate,
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        )
-    })
 }
 
 /// Rows `ids - first` of the table into `y`; zeros for ids outside.

@@ -7,6 +7,7 @@ pub mod group;
 pub mod kernels;
 pub mod memory;
 pub mod store;
+pub mod updates;
 pub mod version;
 
 use std::ffi::{CStr, CString, c_char, c_int};

@@ -3,7 +3,7 @@
 use pleach_plan::Op;
 use tch::Tensor;
 
-use crate::native::{Result, kernels};
+use crate::native::{Result, updates};
 
 /// What an update takes from the step it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,19 +23,29 @@ pub fn run(op: &Op, factor: &Tensor, state: [&Tensor; 4], step: Step) -> Result<
         weight_decay,
     } = op
     else {
-        return Err(tch::TchError::Kind(format!("{} is not adam_w", op.name())));
+        return Err(other(op, "adam_w"));
     };
-    let [weight, m, v, gradient] = state;
+    let constants = updates::Adam {
+        rate: step.rate,
+        betas: [beta1, beta2],
+        eps,
+        weight_decay,
+        decoupled: true,
+    };
+    scale(state[3], factor)?;
+    updates::adam(state, step.number + 1, &constants)
+}
+
+/// Scales a gradient in place.
+pub(super) fn scale(gradient: &Tensor, factor: &Tensor) -> Result<()> {
     let factor = factor.f_double_value(&[0])?;
     if factor != 1.0 {
         let _ = gradient.shallow_clone().f_mul_scalar_(factor)?;
     }
-    let constants = kernels::AdamW {
-        rate: step.rate,
-        beta1,
-        beta2,
-        eps,
-        weight_decay,
-    };
-    kernels::adam_w(weight, gradient, m, v, step.number + 1, &constants)
+    Ok(())
+}
+
+/// An operation that is not the one wanted.
+pub(super) fn other(op: &Op, wanted: &str) -> tch::TchError {
+    tch::TchError::Kind(format!("{} is not {wanted}", op.name()))
 }

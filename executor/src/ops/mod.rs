@@ -5,6 +5,7 @@
 
 pub mod accumulate;
 pub mod activation;
+pub mod adam;
 pub mod adam_w;
 pub mod add;
 pub mod attention;
@@ -23,6 +24,7 @@ pub mod gated;
 pub mod head_norm;
 pub mod layer_norm;
 pub mod linear;
+pub mod lion;
 pub mod norm;
 pub mod positions;
 pub mod rms_norm;
@@ -30,6 +32,7 @@ pub mod route;
 pub mod router_loss;
 pub mod scale;
 pub mod scan;
+pub mod sgd;
 pub mod slice;
 pub mod split_heads;
 pub mod tokens;
@@ -328,14 +331,35 @@ fn run_rest(
         (Op::ClipFactor { max_norm }, [report], [factor]) => {
             none(norm::clip_factor(report, factor, *max_norm)?)
         }
-        (Op::AdamW { .. }, [factor], [weight, m, v, gradient]) => none(adam_w::run(
-            op,
-            factor,
-            [weight, m, v, gradient],
-            context.update,
-        )?),
+        (op, [factor], state) if op.is_update() => none(update(op, factor, state, context.update)?),
         _ => return run_collective(op, operands, context),
     })
+}
+
+/// One update of flat storages.
+fn update(op: &Op, factor: &Tensor, state: &[&Tensor], step: adam_w::Step) -> Result<(), Cause> {
+    let done = match (op, state) {
+        (Op::AdamW { .. }, &[weight, m, v, gradient]) => {
+            adam_w::run(op, factor, [weight, m, v, gradient], step)
+        }
+        (Op::Adam { .. }, &[weight, m, v, gradient]) => {
+            adam::run(op, factor, [weight, m, v, gradient], step)
+        }
+        (Op::Lion { .. }, &[weight, m, gradient]) => {
+            lion::run(op, factor, [weight, m, gradient], step)
+        }
+        (Op::Sgd { .. }, &[weight, m, gradient]) => {
+            sgd::run(op, factor, [weight, m, gradient], step)
+        }
+        (op, state) => {
+            return Err(Cause::Operands {
+                op: op.name(),
+                ins: 1,
+                updates: state.len(),
+            });
+        }
+    };
+    done.map_err(Cause::from)
 }
 
 /// Collectives: one group, at most one tensor of each kind.

@@ -171,11 +171,9 @@ fn states(plan: &Plan, bucket: &Bucket, figures: &mut Figures) {
             ("that of the moments", lives),
         );
     }
-    let moments = [
-        ("the first moments", bucket.m),
-        ("the second moments", bucket.v),
-    ];
-    for (what, id) in moments.into_iter().chain(master).chain(sums) {
+    let first = [("the first moments", bucket.m)];
+    let second = bucket.v.map(|id| ("the second moments", id));
+    for (what, id) in first.into_iter().chain(second).chain(master).chain(sums) {
         let whole = get(id).dims.iter().map(|&part| part.saturating_mul(pieces));
         let whole: Vec<u64> = whole.collect();
         figures.same((what, &whole), ("the weights' shape", &weights.dims));

@@ -98,9 +98,10 @@ fn references(plan: &Plan, faults: &mut Faults) {
         }
     }
     for bucket in &plan.buckets {
-        let flats = [bucket.weights, bucket.gradients, bucket.m, bucket.v];
+        let flats = [bucket.weights, bucket.gradients, bucket.m];
         flats
             .into_iter()
+            .chain(bucket.v)
             .chain(bucket.master)
             .chain(bucket.sums)
             .for_each(|id| known(&|| Place::named(&bucket.name), id));

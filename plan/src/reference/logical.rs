@@ -162,7 +162,7 @@ impl State {
                 .master
                 .filter(|&id| dtype(id) != dtype(bucket.weights)),
             State::First => Some(bucket.m),
-            State::Second => Some(bucket.v),
+            State::Second => bucket.v,
         }
     }
 }

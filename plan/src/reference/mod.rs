@@ -108,8 +108,9 @@ fn sane(plan: &Plan) -> Result<(), Stuck> {
     }
     let has = |id: crate::TensorId| (id.0 as usize) < plan.tensors.len();
     let buckets = plan.buckets.iter().all(|bucket| {
-        [bucket.weights, bucket.gradients, bucket.m, bucket.v]
+        [bucket.weights, bucket.gradients, bucket.m]
             .into_iter()
+            .chain(bucket.v)
             .chain(bucket.master)
             .chain(bucket.sums)
             .all(has)

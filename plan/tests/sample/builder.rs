@@ -104,7 +104,7 @@ impl Builder {
             sums: None,
             master: None,
             m,
-            v,
+            v: Some(v),
             length,
         });
     }

@@ -349,7 +349,7 @@ impl<'a> Costs<'a> {
             Op::Gated { .. } | Op::GatedBackward { .. } => {
                 (self.engine.gate_passes, self.engine.gate_passes)
             }
-            Op::AdamW { .. } => (self.engine.optimizer_passes, 1.0),
+            Op::AdamW { .. } | Op::Adam { .. } => (self.engine.optimizer_passes, 1.0),
             // Residual branches pass through dropout: a mask forward, a pass backward.
             Op::Add {} if self.engine.dropout => (2.0, 2.0),
             Op::Add {} if self.engine.pairwise_sums && instr.ins.len() > 2 => {
@@ -381,6 +381,7 @@ fn relative(name: &str) -> Option<&'static str> {
         "cap_backward" => Some("gelu_backward"),
         "convolution" => Some("gelu"),
         "convolution_backward" => Some("gelu_backward"),
+        "adam" | "lion" | "sgd" => Some("adam_w"),
         "positions" => Some("bias"),
         "positions_backward" => Some("bias_backward"),
         "activation" | "gated" => Some("gelu"),

@@ -26,7 +26,7 @@ fn written(plan: &Plan, bucket: &Bucket) -> Vec<TensorId> {
     if plan.training.saving.weights_only {
         return vec![weights];
     }
-    vec![weights, bucket.m, bucket.v]
+    [weights, bucket.m].into_iter().chain(bucket.v).collect()
 }
 
 /// Replicas share the work where all of them hold everything.

@@ -229,10 +229,9 @@ impl Emitter<'_> {
         let sums = scattered.then(|| flat("gradient_sums", accumulate, part, added, false));
         let apart = gathered || traits.dtype != accumulate;
         let master = apart.then(|| flat("master", accumulate, part, sliced, false));
-        let (m, v) = (
-            flat("m", accumulate, part, sliced, false),
-            flat("v", accumulate, part, sliced, false),
-        );
+        let m = flat("m", accumulate, part, sliced, false);
+        let second = self.experiment.train.optimizer.moments() > 1;
+        let v = second.then(|| flat("v", accumulate, part, sliced, false));
         self.buckets.push(Bucket {
             name,
             weights,

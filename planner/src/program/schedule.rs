@@ -71,7 +71,7 @@ impl Emitter<'_> {
             let bucket = &self.buckets[index];
             let whole = [bucket.weights, bucket.gradients].into_iter();
             let own = whole.filter(|&id| !self.passes(id)).chain(bucket.sums);
-            statics.extend(own.chain(bucket.master).chain([bucket.m, bucket.v]));
+            statics.extend(own.chain(bucket.master).chain([bucket.m]).chain(bucket.v));
         }
         statics
     }

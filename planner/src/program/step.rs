@@ -5,6 +5,7 @@
 //! ZeRO 2 the slice is summed over the micro-batches ([`super::gathering`]), with ZeRO 3 the updated slices stay where they are.
 //! Where ZeRO divides among blocks of replicas (hybrid sharding), slices are summed once more over the blocks.
 
+use pleach_dsl::experiment::{AdamW, Optimizer};
 use pleach_plan::op::Op;
 use pleach_plan::{
     Axis, Body, BodyId, BodyKind, Bucket, GroupId, Instr, Layout, Layouts, Reduce, TensorId,
@@ -166,7 +167,7 @@ impl Emitter<'_> {
             let bucket = self.buckets[index].clone();
             if self.slices() == 1 {
                 let weights = bucket.master.unwrap_or(bucket.weights);
-                code.push(self.adam(index, weights, bucket.gradients));
+                code.push(self.update_instr(index, weights, bucket.gradients));
                 if let Some(master) = bucket.master {
                     code.push(self.instr(Op::Cast {}, vec![master], vec![bucket.weights], vec![]));
                 }
@@ -174,7 +175,7 @@ impl Emitter<'_> {
                 let gradients = bucket.sums.unwrap_or_else(|| self.slice(index));
                 takes.extend(bucket.sums.is_none().then_some(gradients));
                 match bucket.master.filter(|_| self.passes(bucket.weights)) {
-                    Some(master) => code.push(self.adam(index, master, gradients)),
+                    Some(master) => code.push(self.update_instr(index, master, gradients)),
                     None => self.update_slice(index, &bucket, gradients, &mut code),
                 }
             }
@@ -204,7 +205,7 @@ impl Emitter<'_> {
             vec![],
             vec![part],
         ));
-        code.push(self.adam(index, bucket.master.unwrap_or(part), gradients));
+        code.push(self.update_instr(index, bucket.master.unwrap_or(part), gradients));
         if let Some(master) = bucket.master {
             code.push(self.instr(Op::Cast {}, vec![master], vec![part], vec![]));
         }
@@ -215,28 +216,12 @@ impl Emitter<'_> {
         code.push(self.instr(gather, vec![part], vec![bucket.weights], vec![]));
     }
 
-    fn adam(&self, index: usize, weights: TensorId, gradients: TensorId) -> Instr {
-        let optimizer = self.experiment.train.optimizer.adam_w();
-        let optimizer = optimizer.expect("`support` refuses every other optimizer");
-        let [beta1, beta2] = optimizer.betas;
-        let weight_decay = if self.traits[index].decays {
-            optimizer.weight_decay
-        } else {
-            0.0
-        };
-        let op = Op::AdamW {
-            beta1,
-            beta2,
-            eps: optimizer.eps,
-            weight_decay,
-        };
+    fn update_instr(&self, index: usize, weights: TensorId, gradients: TensorId) -> Instr {
         let bucket = &self.buckets[index];
-        self.instr(
-            op,
-            vec![self.factor],
-            vec![weights, bucket.m, bucket.v, gradients],
-            vec![],
-        )
+        let op = update_op(&self.experiment.train.optimizer, self.traits[index].decays);
+        let state = [weights, bucket.m].into_iter().chain(bucket.v);
+        let state = state.chain([gradients]).collect();
+        self.instr(op, vec![self.factor], state, vec![])
     }
 
     /// The local tensor of this replica's slice of a bucket's weights in compute type.
@@ -282,6 +267,54 @@ impl Emitter<'_> {
     fn plain(&mut self, of: Named<'_>, name: &str, kind: BodyKind, code: Vec<Instr>) -> BodyId {
         let (name, block) = (format!("{}.{name}", of.label), of.block.to_owned());
         self.finish_body(|id, code| empty(id, name, kind, block, code), code)
+    }
+}
+
+/// The optimizer as an operation.
+fn update_op(optimizer: &Optimizer, decays: bool) -> Op {
+    let decay = |weight_decay| if decays { weight_decay } else { 0.0 };
+    match *optimizer {
+        Optimizer::AdamW(AdamW {
+            betas: [beta1, beta2],
+            eps,
+            weight_decay,
+            ..
+        }) => Op::AdamW {
+            beta1,
+            beta2,
+            eps,
+            weight_decay: decay(weight_decay),
+        },
+        Optimizer::Adam(AdamW {
+            betas: [beta1, beta2],
+            eps,
+            weight_decay,
+            ..
+        }) => Op::Adam {
+            beta1,
+            beta2,
+            eps,
+            weight_decay: decay(weight_decay),
+        },
+        Optimizer::Lion {
+            betas: [beta1, beta2],
+            weight_decay,
+            ..
+        } => Op::Lion {
+            beta1,
+            beta2,
+            weight_decay: decay(weight_decay),
+        },
+        Optimizer::Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+            ..
+        } => Op::Sgd {
+            momentum,
+            nesterov,
+            weight_decay: decay(weight_decay),
+        },
     }
 }
 

@@ -6,7 +6,7 @@
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::{Hardware, Kind};
-use pleach_plan::{Body, BodyKind, Bucket, Op, Plan, Recompute, TensorId};
+use pleach_plan::{Body, BodyKind, Bucket, Plan, Recompute, TensorId};
 
 use super::outline::{Hops, Outline, Outlines, Shares};
 use super::replicas::Replicas;
@@ -269,7 +269,7 @@ fn update(costs: &Costs<'_>, is_own: impl Fn(&Bucket) -> bool) -> u64 {
         .iter()
         .filter(|body| body.kind == BodyKind::Update);
     let code = bodies.flat_map(|body| &body.code);
-    let updates = code.filter(|instr| matches!(instr.op, Op::AdamW { .. }));
+    let updates = code.filter(|instr| instr.op.is_update());
     let own = updates.filter(|instr| instr.updates.iter().any(|id| moments.contains(id)));
     own.map(|instr| costs.instr(instr).ps).sum()
 }
@@ -281,7 +281,7 @@ fn bytes(costs: &Costs<'_>, is_own: impl Fn(&Bucket) -> bool) -> [u64; 3] {
         sums[0] += costs.size(bucket.weights);
         sums[1] += costs.size(bucket.gradients);
         let master = bucket.master.map_or(0, |id| costs.size(id));
-        sums[2] += costs.size(bucket.m) + costs.size(bucket.v) + master;
+        sums[2] += costs.size(bucket.m) + bucket.v.map_or(0, |id| costs.size(id)) + master;
     }
     sums
 }

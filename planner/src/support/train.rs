@@ -1,11 +1,8 @@
-//! What a run can be asked of its training: AdamW, sums in wide formats, and the plain cross entropy.
+//! What a run can be asked of its training: sums in wide formats, and the plain cross entropy.
 
-use pleach_dsl::experiment::{Experiment, Loss, Optimizer};
+use pleach_dsl::experiment::{Experiment, Loss};
 
 use super::Unsupported;
-
-/// Something that is asked for or not, the field that asks, and what it is.
-type Asked = (bool, &'static str, &'static str);
 
 /// Everything of `train` that cannot be planned.
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
@@ -15,7 +12,7 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
         z_loss,
         label_smoothing,
     } = train.loss;
-    let rest = [
+    let asked = [
         (
             train.accumulate != sums,
             "train.accumulate",
@@ -33,17 +30,6 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
             "label smoothing",
         ),
     ];
-    let asked = optimizer(&train.optimizer).into_iter().chain(rest);
-    let refused = asked.filter(|(refused, ..)| *refused);
+    let refused = asked.into_iter().filter(|(refused, ..)| *refused);
     found.extend(refused.map(|(_, path, what)| Unsupported { path, what }));
-}
-
-fn optimizer(optimizer: &Optimizer) -> Vec<Asked> {
-    let other = |what| vec![(true, "train.optimizer", what)];
-    match optimizer {
-        Optimizer::AdamW(_) => Vec::new(),
-        Optimizer::Adam(_) => other("Adam with weight decay in the gradient"),
-        Optimizer::Lion { .. } => other("the optimizer `lion`"),
-        Optimizer::Sgd { .. } => other("the optimizer `sgd`"),
-    }
 }

@@ -58,7 +58,7 @@ impl Kind {
             Kind::Weights => Some(bucket.weights),
             Kind::Master => bucket.master,
             Kind::First => Some(bucket.m),
-            Kind::Second => Some(bucket.v),
+            Kind::Second => bucket.v,
         }
     }
 

@@ -2,12 +2,12 @@
 //!
 //! In comes the experiment and the number of micro-batches, out come the numbers of all parameters, moments and of the report
 //! after the step. The graph is run block by block with the same numbering as programs; what surrounds it (sums over
-//! micro-batches, the gradient norm, clipping, AdamW with decay where the experiment wants it) is written here straight from the experiment.
+//! micro-batches, the gradient norm, clipping, an update with decay where the experiment wants it) is written here straight from the experiment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Add;
 
-use pleach_dsl::experiment::Experiment;
+use pleach_dsl::experiment::{Experiment, Optimizer};
 use pleach_plan::Op;
 
 use super::held::{Item, Sizes};
@@ -212,13 +212,15 @@ impl<'g> Run<'g> {
         for unrolled in &self.blocks {
             for (id, value) in unrolled.block.parameters() {
                 let name = unrolled.name(id);
-                let update_op = adam_w(experiment, Group::of(unrolled.block, value));
-                let kinds = [Kind::Weights, Kind::First, Kind::Second];
-                let mut state = kinds.map(|kind| Item::whole(kind.symbol(&name))).to_vec();
-                state.push(Item::whole(unrolled.gradients[id.0]));
+                let update_op = update_op(experiment, Group::of(unrolled.block, value));
+                let all = [Kind::Weights, Kind::First, Kind::Second];
+                let kinds = &all[..=experiment.train.optimizer.moments() as usize];
+                let symbol = |kind: &Kind| Item::whole(kind.symbol(&name));
+                let gradient = Item::whole(unrolled.gradients[id.0]);
+                let state: Vec<Item> = kinds.iter().map(symbol).chain([gradient]).collect();
                 let updated = update(&update_op, &factor, &state);
-                let named = kinds.map(|kind| (name.clone(), kind));
-                parameters.extend(named.into_iter().zip(updated));
+                let named = kinds.iter().map(|&kind| (name.clone(), kind));
+                parameters.extend(named.zip(updated));
             }
         }
         Expected {
@@ -231,16 +233,43 @@ impl<'g> Run<'g> {
 }
 
 /// The update of a parameter of a group.
-fn adam_w(experiment: &Experiment, group: Group) -> Op {
-    let optimizer = experiment.train.optimizer.adam_w();
-    let optimizer = optimizer.expect("`support` refuses every other optimizer");
-    Op::AdamW {
-        beta1: optimizer.betas[0],
-        beta2: optimizer.betas[1],
-        eps: optimizer.eps,
-        weight_decay: match group.decays(optimizer.decays) {
-            true => optimizer.weight_decay,
-            false => 0.0,
+fn update_op(experiment: &Experiment, group: Group) -> Op {
+    let optimizer = &experiment.train.optimizer;
+    let decay = |weight_decay| match group.decays(optimizer.decays()) {
+        true => weight_decay,
+        false => 0.0,
+    };
+    match optimizer {
+        Optimizer::AdamW(adam) => Op::AdamW {
+            beta1: adam.betas[0],
+            beta2: adam.betas[1],
+            eps: adam.eps,
+            weight_decay: decay(adam.weight_decay),
+        },
+        Optimizer::Adam(adam) => Op::Adam {
+            beta1: adam.betas[0],
+            beta2: adam.betas[1],
+            eps: adam.eps,
+            weight_decay: decay(adam.weight_decay),
+        },
+        Optimizer::Lion {
+            betas,
+            weight_decay,
+            ..
+        } => Op::Lion {
+            beta1: betas[0],
+            beta2: betas[1],
+            weight_decay: decay(*weight_decay),
+        },
+        Optimizer::Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+            ..
+        } => Op::Sgd {
+            momentum: *momentum,
+            nesterov: *nesterov,
+            weight_decay: decay(*weight_decay),
         },
     }
 }

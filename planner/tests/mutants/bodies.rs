@@ -317,6 +317,24 @@ fn change_number(op: &mut Op, random: &mut Random) -> Option<()> {
             let attribute = random.pick(&[0, 1, 2, 3]);
             *[beta1, beta2, eps, weight_decay][attribute] *= 0.5;
         }
+        Op::Adam {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } => {
+            let attribute = random.pick(&[0, 1, 2, 3]);
+            *[beta1, beta2, eps, weight_decay][attribute] *= 0.5;
+        }
+        Op::Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+        } => match random.pick(&[0, 1, 2]) {
+            0 => *momentum *= 0.5,
+            1 => *weight_decay *= 0.5,
+            _ => *nesterov = !*nesterov,
+        },
         Op::Positions { over } | Op::PositionsBackward { over } => other_axis(over, random),
         Op::HeadNorm(norm) | Op::HeadNormBackward(norm) => norm.eps *= 2.0,
         Op::Columns { widths } | Op::ColumnsBackward { widths } => widths.swap(0, 1),

@@ -233,20 +233,38 @@ fn train(random: &mut Random, global_batch: u64) -> Train {
     let clip = random.pick(&[Some(1e-2), None]);
     let precision = random.pick(&[Precision::Fp64, Precision::Fp32, Precision::Bf16]);
     Train {
-        // A large eps: parameters whose gradient is zero but for rounding must not be moved by the rounding.
-        optimizer: Optimizer::AdamW(AdamW {
-            betas: [0.9, 0.95],
-            eps: 1e-3,
-            weight_decay: 0.1,
-            decays: Decays {
-                embeddings: random.coin(),
-                biases: random.coin(),
-                norms: random.coin(),
-            },
-        }),
+        optimizer: optimizer(random),
         clip,
         ..Train::plain(10, global_batch, 0.05, precision)
     }
+}
+
+/// Any optimizer but Lion, which moves what rounding alone gives a sign.
+fn optimizer(random: &mut Random) -> Optimizer {
+    let decays = Decays {
+        embeddings: random.coin(),
+        biases: random.coin(),
+        norms: random.coin(),
+    };
+    // A large eps: parameters whose gradient is zero but for rounding must not be moved by the rounding.
+    let adam = AdamW {
+        betas: [0.9, 0.95],
+        eps: 1e-3,
+        weight_decay: 0.1,
+        decays,
+    };
+    let descent = Optimizer::Sgd {
+        momentum: 0.5,
+        nesterov: random.coin(),
+        weight_decay: 0.1,
+        decays,
+    };
+    random.pick(&[
+        Optimizer::AdamW(adam),
+        Optimizer::AdamW(adam),
+        Optimizer::Adam(adam),
+        descent,
+    ])
 }
 
 fn cluster(gpus_per_node: u64) -> Cluster {

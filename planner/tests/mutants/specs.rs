@@ -120,10 +120,11 @@ fn train(random: &mut Random, batch: usize) -> String {
         ", decay_norms = true",
         ", decay_embeddings = false",
     ]);
+    let optimizer = random.pick(&["adamw", "adamw", "adam", "lion", "sgd"]);
     let lr = random.pick(&["cosine", "constant", "wsd", "linear"]);
     format!(
         "train {{ steps = 100 steps, global_batch = {batch} sequences, precision = {precision}, clip = {clip},\n\
-         optimizer = adamw {{ weight_decay = {decay}{also} }}, lr = {lr} {{ peak = 1e-3 }} }}\n"
+         optimizer = {optimizer} {{ weight_decay = {decay}{also} }}, lr = {lr} {{ peak = 1e-3 }} }}\n"
     )
 }
 

@@ -54,6 +54,7 @@ pub fn layouts(plan: &Plan) -> Vec<BucketLayout> {
             1
         },
         length: bucket.length,
+        momentum: bucket.v.is_none(),
         entries: entries(plan, index),
     };
     plan.buckets.iter().enumerate().map(layout).collect()
@@ -107,7 +108,7 @@ pub fn needed(plan: &Plan, rank: u32) -> Vec<Needed> {
     let place = plan.mesh.place(rank);
     let mut needed = Vec::new();
     for (index, bucket) in plan.buckets.iter().enumerate() {
-        let mut tensors = states(bucket).to_vec();
+        let mut tensors = states(bucket);
         if bucket
             .master
             .is_some_and(|master| master != plan.kept_weights(bucket))
@@ -155,13 +156,11 @@ pub(super) fn entries(plan: &Plan, bucket: usize) -> Vec<BucketEntry> {
 }
 
 /// The tensors whose values make the state of a bucket.
-fn states(bucket: &Bucket) -> [(Kind, TensorId); 3] {
+fn states(bucket: &Bucket) -> Vec<(Kind, TensorId)> {
     let weight = bucket.master.unwrap_or(bucket.weights);
-    [
-        (Kind::Weight, weight),
-        (Kind::M, bucket.m),
-        (Kind::V, bucket.v),
-    ]
+    let second = bucket.v.map(|id| (Kind::V, id));
+    let first = [(Kind::Weight, weight), (Kind::M, bucket.m)];
+    first.into_iter().chain(second).collect()
 }
 
 /// Which elements of the bucket this replica writes of a tensor, and where they begin in the tensor. Replicas share the

@@ -59,6 +59,9 @@ pub struct BucketLayout {
     pub shards: u64,
     /// Elements in use.
     pub length: u64,
+    /// Whether it has first moments only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub momentum: bool,
     /// What lies in it.
     pub entries: Vec<BucketEntry>,
 }
@@ -127,6 +130,14 @@ pub enum Kind {
 impl Kind {
     /// All kinds.
     pub const ALL: [Kind; 3] = [Kind::Weight, Kind::M, Kind::V];
+
+    /// Those of a bucket.
+    pub fn of(layout: &BucketLayout) -> &'static [Kind] {
+        match layout.momentum {
+            true => &[Kind::Weight, Kind::M],
+            false => &Kind::ALL,
+        }
+    }
 
     /// As the manifest spells it.
     pub fn name(self) -> &'static str {

@@ -103,10 +103,10 @@ impl Checkpoint {
                 }
             }
             let with_moments = self.has_moments();
-            for (kind, shard) in Kind::ALL
-                .into_iter()
-                .filter(|&kind| with_moments || kind == Kind::Weight)
-                .flat_map(|kind| (0..layout.shards).map(move |it| (kind, it)))
+            for (kind, shard) in Kind::of(layout)
+                .iter()
+                .filter(|&&kind| with_moments || kind == Kind::Weight)
+                .flat_map(|&kind| (0..layout.shards).map(move |it| (kind, it)))
             {
                 let stretches = self
                     .pieces

@@ -64,11 +64,11 @@ impl Default for Decays {
 }
 
 impl Optimizer {
-    /// The constants of AdamW, where it is that.
-    pub fn adam_w(&self) -> Option<&AdamW> {
+    /// Figures that it keeps beside each weight.
+    pub fn moments(&self) -> u64 {
         match self {
-            Optimizer::AdamW(adam_w) => Some(adam_w),
-            _ => None,
+            Optimizer::AdamW(_) | Optimizer::Adam(_) => 2,
+            Optimizer::Lion { .. } | Optimizer::Sgd { .. } => 1,
         }
     }
 

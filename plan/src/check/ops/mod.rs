@@ -2,6 +2,7 @@
 
 mod accumulate;
 mod activation;
+mod adam;
 mod adam_w;
 mod add;
 mod attention;
@@ -20,6 +21,7 @@ mod gated;
 mod head_norm;
 mod layer_norm;
 mod linear;
+mod lion;
 mod norm;
 mod positions;
 mod rms_norm;
@@ -27,6 +29,7 @@ mod route;
 mod router_loss;
 mod scale;
 mod scan;
+mod sgd;
 mod slice;
 mod split_heads;
 mod tokens;
@@ -90,13 +93,37 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::Accumulate {} => Ok(accumulate::accumulate()),
         Op::SumSquares { replicas } => norm::sum_squares(*replicas),
         Op::ClipFactor { max_norm } => norm::clip_factor(*max_norm),
+        op if op.is_update() => update(op),
+        op => mixed(plan, instr, op),
+    }
+}
+
+/// The optimizer's update.
+fn update(op: &Op) -> Result<Signature, Misfit> {
+    match op {
         Op::AdamW {
             beta1,
             beta2,
             eps,
             weight_decay,
         } => adam_w::adam_w([*beta1, *beta2], *eps, *weight_decay),
-        op => mixed(plan, instr, op),
+        Op::Adam {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } => adam::adam([*beta1, *beta2], *eps, *weight_decay),
+        Op::Lion {
+            beta1,
+            beta2,
+            weight_decay,
+        } => lion::lion([*beta1, *beta2], *weight_decay),
+        Op::Sgd {
+            momentum,
+            weight_decay,
+            ..
+        } => sgd::sgd(*momentum, *weight_decay),
+        op => unreachable!("{} is no update", op.name()),
     }
 }
 

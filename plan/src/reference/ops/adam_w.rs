@@ -22,6 +22,22 @@ pub struct Rates {
 /// # Errors
 /// Shapes or types.
 pub fn adam_w(factor: &Value, state: [&mut Value; 4], rates: &Rates) -> Result<(), Unfit> {
+    let decay = rates.rate * rates.weight_decay;
+    moments(factor, state, rates, |weight, gradient| {
+        (*weight - decay * *weight, gradient)
+    })
+}
+
+/// Adam's update, given what becomes of weight and scaled gradient before it.
+///
+/// # Errors
+/// Shapes or types.
+pub fn moments(
+    factor: &Value,
+    state: [&mut Value; 4],
+    rates: &Rates,
+    before: impl Fn(&f64, f64) -> (f64, f64),
+) -> Result<(), Unfit> {
     factor.expect(&[1])?;
     one_type(&[factor])?;
     let [weight, m, v, gradient] = state;
@@ -34,16 +50,12 @@ pub fn adam_w(factor: &Value, state: [&mut Value; 4], rates: &Rates) -> Result<(
         .betas
         .map(|beta| 1.0 - libm::pow(beta, rates.update as f64));
     for (index, weight) in weight.data.iter_mut().enumerate() {
-        let (m, v, gradient) = (
-            &mut m.data[index],
-            &mut v.data[index],
-            &mut gradient.data[index],
-        );
-        *gradient *= factor.data[0];
-        *weight -= rates.rate * rates.weight_decay * *weight;
-        *m = beta1 * *m + (1.0 - beta1) * *gradient;
-        *v = beta2 * *v + (1.0 - beta2) * *gradient * *gradient;
-        *weight -= rates.rate * (*m / first) / ((*v / second).sqrt() + rates.eps);
+        let (m, v) = (&mut m.data[index], &mut v.data[index]);
+        gradient.data[index] *= factor.data[0];
+        let (kept, seen) = before(weight, gradient.data[index]);
+        *m = beta1 * *m + (1.0 - beta1) * seen;
+        *v = beta2 * *v + (1.0 - beta2) * seen * seen;
+        *weight = kept - rates.rate * (*m / first) / ((*v / second).sqrt() + rates.eps);
     }
     Ok(())
 }

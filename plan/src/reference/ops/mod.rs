@@ -4,6 +4,7 @@
 //! types that it relies on by itself, so that the interpreter does not lean on the structural check.
 
 pub mod activation;
+pub mod adam;
 pub mod adam_w;
 pub mod add;
 pub mod attention;
@@ -24,6 +25,7 @@ pub mod gated;
 pub mod head_norm;
 pub mod layer_norm;
 pub mod linear;
+pub mod lion;
 pub mod norm;
 pub mod positions;
 pub mod rms_norm;
@@ -31,6 +33,7 @@ pub mod route;
 pub mod router_loss;
 pub mod scale;
 pub mod scan;
+pub mod sgd;
 pub mod slice;
 pub mod split_heads;
 pub mod tokens;
@@ -339,31 +342,85 @@ fn optimizer(
         (Op::ClipFactor { max_norm }, [report], [factor]) => {
             none(norm::clip_factor(report, factor, *max_norm))
         }
-        (
-            Op::AdamW {
-                beta1,
-                beta2,
-                eps,
-                weight_decay,
-            },
-            [factor],
-            [weight, m, v, gradient],
-        ) => {
-            let rates = adam_w::Rates {
-                rate: at.training.schedule.rate(at.step),
-                update: at.step + 1,
-                betas: [*beta1, *beta2],
-                eps: *eps,
-                weight_decay: *weight_decay,
-            };
-            none(adam_w::adam_w(factor, [weight, m, v, gradient], &rates))
-        }
+        (op, [factor], updates) if op.is_update() => none(update(op, factor, updates, at)),
         (op, ins, updates) => Err(Unfit(format!(
             "{} with {} inputs and {} updates",
             op.name(),
             ins.len(),
             updates.len()
         ))),
+    }
+}
+
+/// One update of weights with their moments.
+fn update(op: &Op, factor: &Value, state: &mut [Value], at: &Context) -> Result<(), Unfit> {
+    let rate = at.training.schedule.rate(at.step);
+    let adam = |beta1, beta2, eps, weight_decay| adam_w::Rates {
+        rate,
+        update: at.step + 1,
+        betas: [beta1, beta2],
+        eps,
+        weight_decay,
+    };
+    match (op, state) {
+        (
+            &Op::AdamW {
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            },
+            [weight, m, v, gradient],
+        ) => {
+            let rates = adam(beta1, beta2, eps, weight_decay);
+            adam_w::adam_w(factor, [weight, m, v, gradient], &rates)
+        }
+        (
+            &Op::Adam {
+                beta1,
+                beta2,
+                eps,
+                weight_decay,
+            },
+            [weight, m, v, gradient],
+        ) => {
+            let rates = adam(beta1, beta2, eps, weight_decay);
+            adam::adam(factor, [weight, m, v, gradient], &rates)
+        }
+        (op, [weight, m, gradient]) => momentum(op, factor, [weight, m, gradient], rate),
+        (op, state) => Err(Unfit(format!("{} with {} updates", op.name(), state.len()))),
+    }
+}
+
+/// One update of weights with one moment.
+fn momentum(op: &Op, factor: &Value, state: [&mut Value; 3], rate: f64) -> Result<(), Unfit> {
+    match *op {
+        Op::Lion {
+            beta1,
+            beta2,
+            weight_decay,
+        } => {
+            let rates = lion::Rates {
+                rate,
+                betas: [beta1, beta2],
+                weight_decay,
+            };
+            lion::lion(factor, state, &rates)
+        }
+        Op::Sgd {
+            momentum,
+            nesterov,
+            weight_decay,
+        } => {
+            let rates = sgd::Rates {
+                rate,
+                momentum,
+                nesterov,
+                weight_decay,
+            };
+            sgd::sgd(factor, state, &rates)
+        }
+        _ => Err(Unfit(format!("{} with one moment", op.name()))),
     }
 }
 

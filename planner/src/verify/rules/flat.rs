@@ -2,7 +2,7 @@
 
 use pleach_plan::{Axis, Group, Op, Part, Reduce};
 
-use super::{Reach, Site, adam_w, norm, reduce_over};
+use super::{Reach, Site, norm, reduce_over};
 use crate::verify::held::{Flat, Held, Item, State};
 use crate::verify::number::Number;
 
@@ -35,14 +35,14 @@ pub fn apply_flat(
             vec![Held::One(sum_squares(x, *report, *replicas, site))],
             vec![],
         ]),
-        (
-            Op::AdamW { .. },
-            [Held::One(factor)],
-            [Held::Flat(w), Held::Flat(m), Held::Flat(v), Held::Flat(g)],
-        ) => Some([
-            update(op, factor, [w, m, v, g], site)?.map(flat).into(),
-            vec![],
-        ]),
+        (op, [Held::One(factor)], state) if op.is_update() => {
+            let flats = state.iter().map(|held| match held {
+                Held::Flat(flat) => Some(flat),
+                Held::One(_) => None,
+            });
+            let updated = update(op, factor, &flats.collect::<Option<Vec<_>>>()?, site)?;
+            Some([updated.into_iter().map(flat).collect(), vec![]])
+        }
         (_, [Held::Flat(x)], []) => Some([
             vec![],
             vec![flat(collective(op, x, Reach::new(group?, site), site)?)],
@@ -104,14 +104,15 @@ fn sum_squares(x: &Flat, report: Item, replicas: u64, site: &Site) -> Item {
     })
 }
 
-fn update(op: &Op, factor: &Item, [w, m, v, g]: [&Flat; 4], site: &Site) -> Option<[Flat; 4]> {
-    if ![m, v, g].iter().all(|other| other.fits(w)) {
+fn update(op: &Op, factor: &Item, state: &[&Flat], site: &Site) -> Option<Vec<Flat>> {
+    let (weight, others) = state.split_first()?;
+    if !others.iter().all(|other| other.fits(weight)) {
         return None;
     }
-    let mut updated = [w, m, v, g].map(Flat::clone);
-    for index in 0..w.parts.len() {
-        let state = [w, m, v, g].map(|flat| &flat.parts[index].1);
-        let results = adam_w::adam_w(op, factor, state, site);
+    let mut updated: Vec<Flat> = state.iter().copied().cloned().collect();
+    for index in 0..weight.parts.len() {
+        let parts: Vec<&Item> = state.iter().map(|flat| &flat.parts[index].1).collect();
+        let results = super::update::update(op, factor, &parts, site)?;
         for (flat, item) in updated.iter_mut().zip(results) {
             flat.parts[index].1 = item;
         }

@@ -5,7 +5,6 @@
 //! each rule is asked once for dp and once for tp. Along an axis of one rank everything is whole.
 
 mod activation;
-mod adam_w;
 mod attention;
 mod bias;
 mod cap;
@@ -32,6 +31,7 @@ mod scan;
 mod slice;
 mod split_heads;
 mod tokens;
+mod update;
 
 pub use collective::{Reach, reduce_over};
 pub use flat::apply_flat;
@@ -344,8 +344,12 @@ fn apply_larger(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<
         (Op::ClipFactor { max_norm }, [report], [_]) => {
             Effect::updates(norm::clip_factor(report, *max_norm, site))
         }
-        (Op::AdamW { .. }, [factor], [weight, m, v, gradient]) => {
-            Effect::updates(adam_w::adam_w(op, factor, [weight, m, v, gradient], site))
+        (op, [factor], state) if op.is_update() => {
+            let state: Vec<&Item> = state.iter().collect();
+            Effect {
+                updates: update::update(op, factor, &state, site)?,
+                outs: Vec::new(),
+            }
         }
         (op, ins, updates) => return apply_bent(op, ins, updates, site),
     })

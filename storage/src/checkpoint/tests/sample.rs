@@ -124,7 +124,7 @@ fn buckets(builder: &mut Builder, placement: Placement) -> (Vec<Bucket>, Vec<Par
             sums: None,
             master,
             m,
-            v,
+            v: Some(v),
             length,
         });
     }
@@ -180,7 +180,7 @@ pub fn plan(placement: Placement) -> Plan {
                 Some(bucket.weights),
                 bucket.master,
                 Some(bucket.m),
-                Some(bucket.v),
+                bucket.v,
             ]
             .into_iter()
             .flatten()
