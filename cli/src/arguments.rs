@@ -335,6 +335,9 @@ pub struct RunArguments {
     /// End after so many steps of the run (the schedule stays that of the whole run)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
+    /// After a fault, go on from the last complete checkpoint by itself, at most so many times
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub restarts: u32,
 }
 
 /// Arguments of `resume`.
@@ -346,6 +349,9 @@ pub struct ResumeArguments {
     /// End after so many steps of the run
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
+    /// After a fault, go on from the last complete checkpoint by itself, at most so many times
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub restarts: u32,
 }
 
 /// Arguments of `export`.

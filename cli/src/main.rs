@@ -24,6 +24,7 @@ mod places;
 mod planfile;
 mod preset;
 mod progress;
+mod restart;
 mod screen;
 mod tokenizing;
 

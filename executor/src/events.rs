@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::Failure;
+use crate::flight::Passed;
 
 /// What a rank's process took of memory, in bytes: `memory/rank-N.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -113,6 +114,15 @@ impl Voice {
             self.note(&format!("{}: {error}", path.display()));
         }
         say(&json!({"event": "done", "step": step, "peak_bytes": usage.rss_peak, "memory": usage}));
+    }
+
+    /// Leaves what this rank did last, `failures/rank-N.flight.json`, for whoever looks for the cause of a failure.
+    pub fn flight(&self, record: &[Passed]) {
+        let folder = self.folder.failures();
+        let path = folder.join(format!("rank-{}.flight.json", self.rank));
+        let text = serde_json::to_string_pretty(record).unwrap_or_default();
+        // The failure itself is what must be told.
+        let _ = fs::create_dir_all(&folder).map(|()| replace(&path, text.as_bytes()));
     }
 
     /// This worker cannot go on: says so and leaves the record `failures/rank-N.json`.

@@ -104,7 +104,11 @@ pub fn train(
         goes_on,
         rss_begin,
     };
-    run.train()
+    let ended = run.train();
+    if ended.is_err() {
+        voice.flight(&run.watch.record());
+    }
+    ended
 }
 
 fn join(
@@ -140,7 +144,8 @@ fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
 
 fn watch(voice: &Arc<Voice>, deadline: Duration) -> Watch {
     let voice = Arc::clone(voice);
-    Watch::start(deadline, move |failure| {
+    Watch::start(deadline, move |failure, record| {
+        voice.flight(record);
         voice.failed(&failure);
         crate::process::end(Some(failure.exit));
     })

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Exit, Failure};
+use crate::flight::{Flight, Passed};
 use crate::interpreter::{Memory, Observer};
 use crate::place::Place;
 
@@ -22,6 +23,14 @@ struct Watched {
     since: Option<Instant>,
     doing: String,
     step: u64,
+    flight: Flight,
+}
+
+impl Watched {
+    fn ended(&mut self) {
+        self.since = None;
+        self.flight.end();
+    }
 }
 
 /// What is being watched; also the observer that keeps it up to date.
@@ -30,7 +39,10 @@ pub struct Watch(Arc<Mutex<Watched>>);
 
 impl Watch {
     /// Starts the thread; `late` is called once, with what took too long.
-    pub fn start(deadline: Duration, late: impl FnOnce(Failure) + Send + 'static) -> Self {
+    pub fn start(
+        deadline: Duration,
+        late: impl FnOnce(Failure, &[Passed]) + Send + 'static,
+    ) -> Self {
         let watch = Watch::default();
         let own = watch.clone();
         thread::spawn(move || {
@@ -40,7 +52,8 @@ impl Watch {
                     break failure;
                 }
             };
-            late(failure);
+            let record = own.record();
+            late(failure, &record);
         });
         watch
     }
@@ -50,12 +63,19 @@ impl Watch {
         self.lock().step = step;
     }
 
+    /// What this rank did last.
+    pub fn record(&self) -> Vec<Passed> {
+        self.lock().flight.record()
+    }
+
     /// Watches something that is no instruction until the guard is dropped.
     pub fn doing(&self, what: &str) -> Doing<'_> {
         let mut watched = self.lock();
         watched.doing.clear();
         watched.doing.push_str(what);
         watched.since = Some(Instant::now());
+        let step = watched.step;
+        watched.flight.begin(step, &what);
         Doing(self)
     }
 
@@ -85,10 +105,12 @@ impl Observer for Watch {
         // Writing to a string cannot fail.
         let _ = write!(watched.doing, "{place}");
         watched.since = Some(Instant::now());
+        let step = watched.step;
+        watched.flight.begin(step, place);
     }
 
     fn end(&mut self, _place: &Place<'_>, _memory: &dyn Memory) {
-        self.lock().since = None;
+        self.lock().ended();
     }
 }
 
@@ -98,7 +120,7 @@ pub struct Doing<'w>(&'w Watch);
 
 impl Drop for Doing<'_> {
     fn drop(&mut self) {
-        self.0.lock().since = None;
+        self.0.lock().ended();
     }
 }
 
@@ -111,7 +133,9 @@ mod tests {
     #[test]
     fn what_takes_too_long_is_named_and_what_ends_is_not() {
         let (sender, receiver) = mpsc::channel();
-        let watch = Watch::start(Duration::from_millis(300), move |failure| {
+        let watch = Watch::start(Duration::from_millis(300), move |failure, record| {
+            let last = record.last().map(|last| last.what.clone());
+            assert_eq!(last.as_deref(), Some("waiting for ever"));
             sender.send(failure).unwrap()
         });
         watch.set_step(4);

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::machine::Machine;
 use crate::screen::{Screen, figures};
-use crate::{data, meaning, planfile};
+use crate::{data, meaning, planfile, restart};
 
 /// Goes on with a run.
 pub fn resume(screen: &Screen, global: &Global, arguments: &ResumeArguments) -> Outcome<Exit> {
@@ -23,14 +23,19 @@ pub fn resume(screen: &Screen, global: &Global, arguments: &ResumeArguments) -> 
             .help("`pleach runs` lists the runs of this folder"));
     }
     let folder = RunFolder::open(directory).map_err(|error| attempt::run_failure(&error))?;
-    go_on(screen, folder, arguments.steps, directory)
+    go_on(
+        screen,
+        folder,
+        (arguments.steps, arguments.restarts),
+        directory,
+    )
 }
 
 /// Goes on with the run in `folder`; its data is looked up from `data_from`.
 pub fn go_on(
     screen: &Screen,
     folder: RunFolder,
-    steps: Option<u64>,
+    (steps, restarts): (Option<u64>, u32),
     data_from: &Path,
 ) -> Outcome<Exit> {
     let mut plan = planfile::read(&folder.plan())?;
@@ -66,5 +71,5 @@ pub fn go_on(
         steps,
         is_new: false,
     };
-    attempt::attempt(screen, &run)
+    restart::attempts(screen, run, restarts)
 }

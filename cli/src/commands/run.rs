@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 use crate::launch::find;
 use crate::machine::{Machine, THIS_MACHINE};
 use crate::screen::Screen;
-use crate::{data, meaning, misfit, planfile};
+use crate::{data, meaning, misfit, planfile, restart};
 
 /// Runs a spec or a plan.
 pub fn run(screen: &Screen, global: &Global, arguments: &RunArguments) -> Outcome<Exit> {
@@ -45,7 +45,12 @@ pub fn run(screen: &Screen, global: &Global, arguments: &RunArguments) -> Outcom
     if arguments.resume
         && let Some(folder) = known(screen, &plan)?
     {
-        return resume::go_on(screen, folder, arguments.steps, &folder_of(file));
+        return resume::go_on(
+            screen,
+            folder,
+            (arguments.steps, arguments.restarts),
+            &folder_of(file),
+        );
     }
     let name = RunFolder::name(&plan.experiment, &plan.hashes.placement);
     refuse_existing(&Path::new(runs::FOLDER).join(&name))?;
@@ -81,7 +86,7 @@ fn begin(
         steps: arguments.steps,
         is_new: true,
     };
-    attempt::attempt(screen, &run)
+    restart::attempts(screen, run, arguments.restarts)
 }
 
 /// Plans a spec, shows the plan, and refuses what cannot be run on this machine.

@@ -10,7 +10,7 @@
 //! tensorboard/     the same as events, where that is asked
 //! record.json      identities, attempts and how they ended
 //! checkpoints/     step-000040/ …
-//! failures/        rank-3.json: where and why a rank stopped
+//! failures/        rank-3.json: where and why a rank stopped; rank-3.flight.json: what it did last
 //! log/             rank-3.txt: what a rank wrote to stderr
 //! trace/           what ran when
 //! run.lock         held while somebody runs it

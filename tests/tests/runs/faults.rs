@@ -1,10 +1,12 @@
 //! A worker that dies takes nobody with it into the dark: the others end soon, the message says who, where and waiting for whom.
 
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use pleach_tests::have;
 use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, spawn};
+use serde_json::Value;
 use xtask::processes;
 
 const PLACED: [&str; 4] = [
@@ -78,7 +80,27 @@ fn a_killed_worker_ends_the_run_within_five_seconds() {
             .filter(|worker| processes::is_running(worker.pid))
             .collect();
         assert!(left.is_empty(), "no process is left behind: {left:?}");
+        let records = (0..4).filter_map(|rank| flight(&workspace.only_run(), rank));
+        let records: Vec<Vec<Value>> = records.collect();
+        assert!(
+            !records.is_empty(),
+            "those who waited left their flight records"
+        );
+        for record in records {
+            let last = record.last().expect("a rank did something");
+            assert!(record.len() > 20 && last["took"].is_null(), "{last}");
+            assert!(record[0]["took"].is_number() && record[0]["step"].is_number());
+        }
     }
+}
+
+/// What a rank did last, where it left a record of that.
+fn flight(run: &Path, rank: u32) -> Option<Vec<Value>> {
+    let path = run
+        .join("failures")
+        .join(format!("rank-{rank}.flight.json"));
+    let text = std::fs::read_to_string(path).ok()?;
+    Some(serde_json::from_str(&text).expect("a flight record is JSON"))
 }
 
 #[test]

@@ -73,3 +73,35 @@ fn killed_and_resumed_ends_with_the_same_bits() {
         "weights and moments"
     );
 }
+
+#[test]
+fn a_run_that_may_restart_goes_on_by_itself() {
+    if have::worker().is_none() {
+        return;
+    }
+    let settings = [&SHORT[..], &SAVING[..]].concat();
+    let home = Workspace::new();
+    succeed(&mut home.run(QUICKSTART, &settings));
+    let undisturbed = Trained::read(&home.only_run());
+
+    let away = home.beside();
+    let child = spawn(away.run(QUICKSTART, &settings).args(["--restarts", "2"]));
+    let workers = processes::wait_for_workers(child.id(), 4);
+    processes::wait_until("some steps are done", || {
+        (job::metrics(&away.only_run()).len() >= 5).then_some(())
+    });
+    processes::kill(workers[2].pid);
+    let output = child.wait_with_output().expect("pleach ends");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("restart 1 of 2") && text.contains("rank 2"),
+        "{text}"
+    );
+    let resumed = Trained::read(&away.only_run());
+    assert_eq!(resumed.losses, undisturbed.losses);
+    assert!(same_bits(
+        &undisturbed.checkpoint(20),
+        &resumed.checkpoint(20)
+    ));
+}
