@@ -40,6 +40,7 @@ fn main() {
         .flag(include.join("torch/csrc/api/include").display().to_string())
         .files([
             "shim/arena.cpp",
+            "shim/dropout.cpp",
             "shim/groups.cpp",
             "shim/kernels.cpp",
             "shim/memory.cpp",

@@ -91,6 +91,7 @@ fn batch(
     let mut world = World {
         samples: &mut samples,
         collectives: &mut Solo,
+        drops: false,
     };
     let mut logits = None;
     interpreter.run(0, &mut world, &mut [], |_, instr, [ins, _]| {

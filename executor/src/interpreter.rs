@@ -18,7 +18,7 @@ use crate::data::Samples;
 use crate::error::{Cause, Failure};
 use crate::held::{Flight, Held};
 use crate::native::memory::storage;
-use crate::ops::{self, Context, Operands, adam_w, split_heads, tokens};
+use crate::ops::{self, Context, Operands, adam_w, dropout, split_heads, tokens};
 use crate::place::{Place, What};
 use crate::statics::{Statics, dims, kind};
 
@@ -48,6 +48,8 @@ pub struct World<'w> {
     pub samples: &'w mut dyn Samples,
     /// The other ranks.
     pub collectives: &'w mut dyn Collectives,
+    /// Whether dropout drops: in training, not in inference.
+    pub drops: bool,
 }
 
 /// One rank of a plan.
@@ -304,17 +306,26 @@ impl<'p> Interpreter<'p> {
             .iter()
             .map(|id| instr.frees.contains(id))
             .collect();
+        let batch = self.batch(step, visit.micro_batch);
+        let layer = visit.layer.filter(|_| world.drops);
+        let draws = layer.map(|layer| dropout::Draws {
+            seed: self.plan.training.seed,
+            step,
+            layer: layer.into(),
+            sample: batch.first,
+        });
         let mut context = Context {
             mesh: self.plan.mesh,
             place: self.place,
             samples: &mut *world.samples,
             collectives: &mut *world.collectives,
             tables: &self.tables,
-            batch: self.batch(step, visit.micro_batch),
+            batch,
             update: adam_w::Step {
                 number: step,
                 rate: self.plan.training.schedule.rate(step),
             },
+            draws,
         };
         let operands = Operands {
             ins: &ins,

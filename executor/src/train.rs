@@ -279,6 +279,7 @@ impl Run<'_> {
         let mut world = World {
             samples: &mut *self.samples,
             collectives: &mut *self.collectives,
+            drops: true,
         };
         let mut observers: Vec<&mut dyn Observer> = vec![&mut self.watch];
         observers.extend(records.observers(step));
@@ -326,6 +327,7 @@ impl Run<'_> {
             let mut world = World {
                 samples: &mut **samples,
                 collectives: &mut *self.collectives,
+                drops: false,
             };
             let step = training.begins.steps + batch;
             sum += self

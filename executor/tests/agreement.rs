@@ -71,6 +71,7 @@ fn run_rank(plan: &Plan, rank: u32, folder: &Path, collectives: &mut dyn Collect
         let mut world = World {
             samples: &mut samples,
             collectives: &mut *collectives,
+            drops: true,
         };
         let watched: &mut dyn Observer = &mut ledger;
         interpreter

@@ -11,8 +11,8 @@ mod loss;
 mod state_space;
 
 use pleach_executor::ops::{
-    activation, add, attention, bias, cap, embedding, gated, head_norm, layer_norm, linear, norm,
-    positions, rms_norm, scale, slice, split_heads,
+    activation, add, attention, bias, cap, dropout, embedding, gated, head_norm, layer_norm,
+    linear, norm, positions, rms_norm, scale, slice, split_heads,
 };
 use pleach_plan::{Activation, Alibi, HeadNorm, Scores, Split};
 use tch::{Device, Kind, Tensor};
@@ -470,6 +470,34 @@ fn attention_of_heads_that_share_keys_and_values() {
     }
 }
 
+#[test]
+fn dropout_draws_the_same_for_the_gradient_and_for_each_part_of_the_sequence() {
+    seeded();
+    let (x, dy) = (random(&[B, S + 1, H]), random(&[B, S + 1, H]));
+    let draws = dropout::Draws {
+        seed: 7,
+        step: 3,
+        layer: 1,
+        sample: 40,
+    };
+    let run = |x: &Tensor, first, ends| {
+        let site = dropout::Site {
+            share: 0.3,
+            site: 1,
+            first,
+        };
+        dropout::run(x, &site, &draws, ends).unwrap()
+    };
+    let mask = run(&x.ones_like(), 0, false);
+    let dropped = mask.eq(0.0).sum(Kind::Double).double_value(&[]) / mask.numel() as f64;
+    assert!((dropped - 0.3).abs() < 0.15, "{dropped}");
+    let wanted = judge(&[&x], |leaf| &leaf[0] * &mask, &dy);
+    assert_close(&run(&dy, 0, false), &wanted[0]);
+    let half = (S + 1) / 2;
+    let parts = [0, half].map(|first| run(&x.narrow(1, first, half).contiguous(), first, true));
+    assert_close(&Tensor::cat(&parts, 1), &(&x * &mask));
+}
+
 /// Also where whole blocks of the kernel are out of sight.
 #[test]
 fn attention_in_a_window() {
@@ -484,14 +512,16 @@ fn attention_in_a_window() {
 }
 
 #[test]
-fn attention_with_slopes() {
+fn attention_with_slopes_also_in_a_window() {
     for (group, heads, first) in [(1, 2, 0), (1, 6, 4), (2, 8, 4)] {
-        let scores = Scores {
-            group,
-            window: None,
-            alibi: Some(Alibi { heads, over: None }),
-        };
-        attends(scores, first, S);
+        for window in [None, Some(2)] {
+            let scores = Scores {
+                group,
+                window,
+                alibi: Some(Alibi { heads, over: None }),
+            };
+            attends(scores, first, S);
+        }
     }
 }
 

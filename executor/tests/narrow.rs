@@ -6,7 +6,7 @@
 use pleach_executor::ops::{
     activation, attention, bias, cross_entropy, embedding, layer_norm, linear, rms_norm,
 };
-use pleach_plan::{Activation, Alibi, Scores};
+use pleach_plan::{Activation, Alibi, Charge, Scores};
 use tch::{Device, Kind, Tensor};
 
 /// Half the distance of two neighbours in bf16, relative, and a little for sums.
@@ -149,6 +149,11 @@ fn attention_of_every_kind_rounds_once() {
             alibi: Some(Alibi { heads, over }),
             ..plain
         },
+        Scores {
+            window: Some(3),
+            alibi: Some(Alibi { heads, over }),
+            ..plain
+        },
     ] {
         attends(&scores);
     }
@@ -199,15 +204,23 @@ fn the_loss_keeps_its_parts_wide() {
     let targets = Tensor::from_slice(&[3i64, 0, 31, 7, 7, 2, 1, 30, 5]).view([1, 9]);
     let logits = random(&[1, 9, 32]);
     let max = cross_entropy::max(&logits).unwrap();
-    let terms = cross_entropy::terms(&logits, &targets, &max, 0).unwrap();
+    let terms = cross_entropy::terms(&logits, &targets, &max, 0, false).unwrap();
     assert_eq!((max.kind(), terms.kind()), (Kind::Float, Kind::Float));
     let wide = exact(&logits);
     let wanted = (&wide - wide.amax([-1i64].as_slice(), true))
         .exp()
         .sum_dim_intlist([-1i64].as_slice(), false, Kind::Double);
     assert_near(&terms.get(0), &wanted, Kind::Float, 1e-5);
-    let gradient =
-        cross_entropy::backward(&logits, &targets, [&max, &terms], None, 0.5, 0, true).unwrap();
+    let gradient = cross_entropy::backward(
+        &logits,
+        &targets,
+        [&max, &terms],
+        None,
+        &Charge::plain(0.5),
+        0,
+        true,
+    )
+    .unwrap();
     let onehot = targets.one_hot(32).to_kind(Kind::Double);
     assert_near(
         &gradient,

@@ -183,6 +183,69 @@ pub struct RouterLoss {
     pub scale: f64,
 }
 
+/// What a token is charged with: with `lse` the logarithm of the softmax's denominator and `z` the logits, the cross entropy
+/// `lse - (1 - smoothing) * z[target] - smoothing * mean(z)`, and `z_loss * lse²`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Charge {
+    /// One over the tokens of the global batch.
+    pub scale: f64,
+    /// Weight of the square of the logits' log-sum-exp.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub z_loss: f64,
+    /// Share of the target that is spread over all rows of the vocabulary.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub smoothing: f64,
+    /// Rows of the whole vocabulary, where the target is spread over them.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub rows: u64,
+}
+
+impl Charge {
+    /// The cross entropy alone.
+    pub fn plain(scale: f64) -> Charge {
+        Charge {
+            scale,
+            z_loss: 0.0,
+            smoothing: 0.0,
+            rows: 0,
+        }
+    }
+
+    /// Whether a part of the target is spread over all rows.
+    pub fn is_smoothed(&self) -> bool {
+        self.smoothing != 0.0
+    }
+
+    /// Whether the square of the log-sum-exp is charged, for which the largest logit must be known.
+    pub fn is_squared(&self) -> bool {
+        self.z_loss != 0.0
+    }
+
+    /// The part of the target that its own row keeps, and that of every row.
+    pub fn shares(&self) -> [f64; 2] {
+        match self.is_smoothed() {
+            true => [1.0 - self.smoothing, self.smoothing / self.rows as f64],
+            false => [1.0, 0.0],
+        }
+    }
+
+    /// Splits the operands behind the terms: the largest logits where they are read, and the weights where there are any.
+    pub fn split<'t, T>(&self, rest: &'t [T]) -> Option<[Option<&'t T>; 2]> {
+        let (max, weights) = rest.split_at_checked(usize::from(self.is_squared()))?;
+        (weights.len() < 2).then(|| [max.first(), weights.first()])
+    }
+}
+
+/// Whether a number is not written.
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
+/// Whether a count is not written.
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

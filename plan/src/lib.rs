@@ -7,6 +7,7 @@
 pub mod attributes;
 pub mod body;
 pub mod check;
+pub mod dropping;
 pub mod evaluation;
 pub mod hardware;
 pub mod json;
@@ -24,7 +25,9 @@ pub mod text;
 pub mod trace;
 pub mod walk;
 
-pub use attributes::{Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Scores, Split};
+pub use attributes::{
+    Activation, Alibi, Charge, HeadNorm, Reduce, Route, RouterLoss, Scores, Split,
+};
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
 pub use evaluation::{Evaluation, HeldOut};
 pub use logging::{Figure, Logging};

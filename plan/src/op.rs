@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Axis, GroupId};
 
 pub use crate::attributes::{
-    Activation, Alibi, HeadNorm, Reduce, Route, RouterLoss, Scores, Split, Tokens, counts, plain,
+    Activation, Alibi, Charge, HeadNorm, Reduce, Route, RouterLoss, Scores, Split, Tokens, counts,
+    plain,
 };
 
 /// One operation with its attributes.
@@ -52,6 +53,17 @@ pub enum Op {
     Scale {
         /// The number.
         by: f64,
+    },
+    /// `(x[B, S, H]) -> y`: each entry zero or over `1 - share`, as [`crate::dropping`] draws it for the run's seed and step, the sample, the layer,
+    /// the site, the position and the column. With `over` set, this rank holds positions `r * S..(r + 1) * S` for its coordinate `r` on that axis.
+    Dropout {
+        /// The share of entries that become zero.
+        share: f64,
+        /// Which of the layer's branches.
+        site: u64,
+        /// The axis over which positions are sharded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        over: Option<Axis>,
     },
     /// `(x) -> y`: `limit * tanh(x / limit)`, entry by entry.
     Cap {
@@ -181,24 +193,31 @@ pub enum Op {
     /// `(logits[B, S, V]) -> max[B, S]`: the largest logit of this rank's rows.
     CrossEntropyMax {},
     /// `(logits[B, S, V], targets[B, S], max[B, S]) -> terms[2, B, S]`: `terms[0]` is the sum of `exp(logit - max)` over this
-    /// rank's rows, `terms[1]` the target's `logit - max`, zero where another rank holds the target.
+    /// rank's rows, `terms[1]` the target's `logit - max`, zero where another rank holds the target. Smoothed, there is a third:
+    /// the sum of `logit - max` over this rank's rows.
     CrossEntropyTerms {
         /// The axis over which rows are sharded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         vocab: Option<Axis>,
+        /// Whether a part of the target is spread over all rows.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        smoothed: bool,
     },
-    /// `(terms[2, B, S][, weights[B, S]]; report[2]) -> ()`: adds `scale / replicas * sum(weights * (ln(terms[0]) - terms[1]))` to
-    /// `report[0]`; without weights all of them are 1.
+    /// `(terms[, max[B, S]][, weights[B, S]]; report[2]) -> ()`: adds to `report[0]`, over `replicas`, `scale` times the sum over tokens of
+    /// `weights * (ln(terms[0]) - terms[1])`, with what else the charge says; without weights all of them are 1. `max` is read where the
+    /// square of the log-sum-exp is charged.
     CrossEntropyLoss {
-        /// One over the tokens of the global batch.
-        scale: f64,
+        /// What is charged.
+        #[serde(flatten)]
+        charge: Charge,
         /// Ranks that add this same loss.
         replicas: u64,
     },
-    /// `(logits, targets, max, terms[, weights]) -> dlogits[B, S, V]`: `scale * weights * (softmax - onehot)`.
+    /// `(logits, targets, max, terms[, weights]) -> dlogits[B, S, V]`: the charge's gradient; plain, `scale * weights * (softmax - onehot)`.
     CrossEntropyBackward {
-        /// One over the tokens of the global batch.
-        scale: f64,
+        /// What is charged.
+        #[serde(flatten)]
+        charge: Charge,
         /// The axis over which rows are sharded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         vocab: Option<Axis>,
@@ -369,6 +388,7 @@ impl Op {
     fn name_beside_attention(&self) -> &'static str {
         match self {
             Op::Adam { .. } => "adam",
+            Op::Dropout { .. } => "dropout",
             Op::Lion { .. } => "lion",
             Op::Sgd { .. } => "sgd",
             Op::Route(_) => "route",

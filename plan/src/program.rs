@@ -90,6 +90,11 @@ pub enum Init {
         /// Standard deviation.
         std: f64,
     },
+    /// Independent values, evenly between two bounds, from a counter over logical indices.
+    Uniform {
+        /// The upper bound; the lower is as far on the other side of zero.
+        bound: f64,
+    },
     /// All zero.
     Zeros,
     /// All one.

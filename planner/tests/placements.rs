@@ -165,8 +165,22 @@ fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
 }
 
 /// The small model with other parts.
-const MODELS: [&[(&str, &str)]; 28] = [
+const MODELS: [&[(&str, &str)]; 33] = [
     &[],
+    &[("model.dropout", "25%")],
+    &[
+        ("model.dropout", "25%"),
+        ("model.residual", "sequential"),
+        ("model.biases", "false"),
+    ],
+    &[
+        ("train.loss.z_loss", "0.1"),
+        ("train.loss.label_smoothing", "20%"),
+    ],
+    &[
+        ("train.loss.z_loss", "0.1"),
+        ("data.records", "instructions"),
+    ],
     &[("train.optimizer", "adam { weight_decay = 0.1 }")],
     &[
         // Where a gradient is zero but for rounding, its sign is chance.
@@ -195,6 +209,11 @@ const MODELS: [&[(&str, &str)]; 28] = [
     &LLAMA,
     &[("model.kv_heads", "1"), ("model.norm", "rmsnorm")],
     &[("model.kv_heads", "2"), ("model.positions", "alibi")],
+    &[
+        ("model.kv_heads", "2"),
+        ("model.positions", "alibi"),
+        ("model.window", "3 tokens"),
+    ],
     &[("model.stack", STACK)],
     &[("model.stack", STACK), ("model.residual", "sequential")],
     &[("model.tied", "true")],

@@ -76,6 +76,9 @@ pub fn fill(
     let constant = |value| vec![value; region(name, logical_dims, shard).elements() as usize];
     match *init {
         Init::Normal { std } => fill_normal(seed, name, logical_dims, shard, std),
+        Init::Uniform { bound } => drawn(seed, name, logical_dims, shard, |pair| {
+            bound * (2.0 * turn(&pair[..8]) - 1.0)
+        }),
         Init::Zeros => constant(0.0),
         Init::Ones => constant(1.0),
         Init::LogCounts => log_counts(name, logical_dims, shard),
@@ -144,6 +147,28 @@ mod tests {
                 prop_assert_eq!(shard, slice);
             }
         }
+    }
+
+    #[test]
+    fn uniform_values_fill_their_bounds_whatever_the_shard() {
+        let init = Init::Uniform { bound: 0.5 };
+        let dims = [64, 100];
+        let whole = fill(3, "head.weight", &dims, None, &init);
+        let count = whole.len() as f64;
+        let mean = whole.iter().sum::<f64>() / count;
+        let square = whole.iter().map(|value| value * value).sum::<f64>() / count;
+        assert!(whole.iter().all(|value| (-0.5..0.5).contains(value)));
+        assert!(
+            whole.iter().any(|value| *value < -0.49) && whole.iter().any(|value| *value > 0.49)
+        );
+        assert!(mean.abs() < 0.02 && (square - 1.0 / 12.0).abs() < 0.005);
+        let half = |index| Shard {
+            dim: 0,
+            index,
+            count: 2,
+        };
+        let halves = [0, 1].map(|index| fill(3, "head.weight", &dims, Some(half(index)), &init));
+        assert_eq!(halves.concat(), whole);
     }
 
     #[test]

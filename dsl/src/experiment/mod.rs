@@ -19,7 +19,7 @@ pub use cluster::{Cluster, Price};
 pub use data::{Component, Dataset, Order, Pack, Records};
 pub use model::{
     Activation, Attention, Dense, Embedding, Experts, Head, Init, Layer, Mamba, Mixer, Mlp, Model,
-    Norm, Positions, Residual,
+    Norm, Positions, Residual, Spread,
 };
 pub use plan::{Stages, Wishes};
 pub use run::{Checkpoints, Evaluate, Log};

@@ -23,7 +23,7 @@ pub struct Model {
     pub dropout: f64,
     /// Whether embedding and head share their table.
     pub tied: bool,
-    /// Standard deviations of the initial weights.
+    /// How the weights begin.
     pub init: Init,
 }
 
@@ -253,11 +253,23 @@ pub struct Experts {
     pub share: Option<usize>,
 }
 
-/// Standard deviations of initial weights (biases start at zero, norms at one).
+/// How weights begin (biases start at zero, norms at one).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Init {
-    /// Embedding, query-key-value, first feed-forward matrices, head. `small_init` is `sqrt(2 / (5 * hidden))`.
-    pub weights: f64,
-    /// Matrices that write to the residual stream. `wang_init` is `2 / (layers * sqrt(hidden))`.
-    pub output: f64,
+    /// Embedding, query-key-value, first feed-forward matrices, head.
+    pub weights: Spread,
+    /// Matrices that write to the residual stream.
+    pub output: Spread,
+}
+
+/// How the numbers of a matrix are spread around zero.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub enum Spread {
+    /// Normal, with a deviation from its rows and columns: `sqrt(2 / (rows + columns))`.
+    XavierNormal,
+    /// Evenly, as far as `sqrt(6 / (rows + columns))`.
+    XavierUniform,
+    /// Normal, with this deviation.
+    #[serde(untagged)]
+    Normal(f64),
 }

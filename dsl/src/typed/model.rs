@@ -4,7 +4,7 @@ use super::{count, real, text};
 use crate::evaluate::Value;
 use crate::experiment::{
     Activation, Attention, Dense, Embedding, Experts, Head, Init, Layer, Mamba, Mixer, Mlp, Model,
-    Norm, Positions, Residual,
+    Norm, Positions, Residual, Spread,
 };
 use crate::resolve::Resolver;
 
@@ -222,23 +222,24 @@ impl Builder<'_, '_> {
     }
 }
 
-/// Standard deviations, computed from width and depth where the kind says so.
+/// How weights begin, computed from width and depth where the kind says so.
 fn init(resolver: &mut Resolver, layers: f64) -> Option<Init> {
-    if resolver.kind("model.init")? == "normal" {
+    let kind = resolver.kind("model.init")?;
+    if kind == "normal" {
         return Some(Init {
-            weights: real(resolver, "model.init.std")?,
-            output: real(resolver, "model.init.output")?,
+            weights: Spread::Normal(real(resolver, "model.init.std")?),
+            output: Spread::Normal(real(resolver, "model.init.output")?),
         });
     }
     let hidden = real(resolver, "model.hidden")?;
-    let weights = libm::sqrt(2.0 / (5.0 * hidden));
-    let wang = text(resolver, "model.init.output")? == "wang_init";
+    let spread = |word: &str| match word {
+        "small_init" => Spread::Normal(libm::sqrt(2.0 / (5.0 * hidden))),
+        "wang_init" => Spread::Normal(2.0 / (layers * libm::sqrt(hidden))),
+        "xavier_normal" => Spread::XavierNormal,
+        _ => Spread::XavierUniform,
+    };
     Some(Init {
-        weights,
-        output: if wang {
-            2.0 / (layers * libm::sqrt(hidden))
-        } else {
-            weights
-        },
+        weights: spread(&kind),
+        output: spread(&text(resolver, "model.init.output")?),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pleach_plan::{Activation, Axis, Dtype, Mesh, Op, Rank, Split};
+use pleach_plan::{Activation, Axis, Charge, Dtype, Mesh, Op, Rank, Split};
 use tch::{Device, Kind, Tensor};
 
 use super::probe::{median, times};
@@ -81,6 +81,7 @@ impl Case {
                 number: 0,
                 rate: 1e-6,
             },
+            draws: None,
         };
         let ins: Vec<&Tensor> = self.ins.iter().collect();
         let updates: Vec<&Tensor> = self.updates.iter().collect();
@@ -236,7 +237,7 @@ impl Make {
         );
         let (logits, targets) = (self.x()?, self.ids(WIDTH)?);
         let max = ops::cross_entropy::max(&logits)?;
-        let terms = ops::cross_entropy::terms(&logits, &targets, &max, 0)?;
+        let terms = ops::cross_entropy::terms(&logits, &targets, &max, 0, false)?;
         let report = random(&[2], self.wide)?;
         let case = |op, ins: &[&Tensor], updates: &[&Tensor]| {
             let [ins, updates] =
@@ -253,17 +254,26 @@ impl Make {
             ),
             case(Op::CrossEntropyMax {}, &[&logits], &[]),
             case(
-                Op::CrossEntropyTerms { vocab },
+                Op::CrossEntropyTerms {
+                    vocab,
+                    smoothed: false,
+                },
                 &[&logits, &targets, &max],
                 &[],
             ),
             case(
-                Op::CrossEntropyLoss { scale, replicas: 1 },
+                Op::CrossEntropyLoss {
+                    charge: Charge::plain(scale),
+                    replicas: 1,
+                },
                 &[&terms],
                 &[&report],
             ),
             case(
-                Op::CrossEntropyBackward { scale, vocab },
+                Op::CrossEntropyBackward {
+                    charge: Charge::plain(scale),
+                    vocab,
+                },
                 &[&logits, &targets, &max, &terms],
                 &[],
             ),

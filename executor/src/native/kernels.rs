@@ -62,6 +62,13 @@ unsafe extern "C" {
         width: i64,
         forward: c_int,
     ) -> c_int;
+    fn pleach_dropout(
+        x: *mut C_tensor,
+        y: *mut C_tensor,
+        keys: *mut C_tensor,
+        threshold: i64,
+        grown: f64,
+    ) -> c_int;
     fn pleach_sum_squares(x: *mut C_tensor, sum: *mut f64) -> c_int;
 }
 
@@ -212,4 +219,13 @@ pub fn sum_squares(x: &Tensor) -> Result<f64> {
     // SAFETY: the tensor outlives the call.
     check(unsafe { pleach_sum_squares(raw(x), &raw mut sum) })?;
     Ok(sum)
+}
+
+/// Rows of `x` into `y`, which may be `x` itself: zero where a draw counted from the row's key is below the threshold, else `grown` times as large.
+///
+/// # Errors
+/// A tensor is not contiguous, or there are not as many keys as rows.
+pub fn dropout(x: &Tensor, y: &Tensor, keys: &Tensor, threshold: u32, grown: f64) -> Result<()> {
+    // SAFETY: all tensors outlive the call.
+    check(unsafe { pleach_dropout(raw(x), raw(y), raw(keys), threshold.into(), grown) })
 }

@@ -13,7 +13,7 @@ use crate::native::Result;
 #[derive(Debug)]
 pub struct How {
     group: i64,
-    /// For each head of a group what is added to its scores, as far as they are not the same: `[1, G, 1, S]` or `[1, 1, S, S]`.
+    /// For each head of a group what is added to its scores, as far as they are not the same: `[1, G, 1, S]`, `[1, 1, S, S]` or both added, `[1, G, S, S]`.
     masks: Vec<Option<Tensor>>,
 }
 
@@ -21,31 +21,25 @@ impl How {
     /// For queries `[B, A, S, D]` of which the first head is that of all ranks with this number.
     ///
     /// # Errors
-    /// libtorch's text, or a window together with ALiBi.
+    /// libtorch's text.
     pub fn new(scores: &Scores, queries: &Tensor, first: u64) -> Result<How> {
         let (_, heads, positions, _) = queries.size4()?;
         let group = scores.group.max(1);
         let kind = wide(queries.kind());
-        let masks = match (scores.alibi, scores.window) {
-            (None, None) => (0..group).map(|_| None).collect(),
-            (None, Some(window)) => {
-                let mask = hidden(positions, window, kind)?;
-                (0..group).map(|_| Some(mask.shallow_clone())).collect()
-            }
-            (Some(alibi), None) => {
-                let own = first..first + heads.unsigned_abs();
-                let rows = |member: u64| {
-                    let shared = own.clone().skip(member as usize).step_by(group as usize);
-                    let slopes: Vec<f64> = shared.map(|head| alibi.slope(head)).collect();
-                    sloped(&slopes, positions, kind).map(Some)
-                };
-                (0..group).map(rows).collect::<Result<_>>()?
-            }
-            (Some(_), Some(_)) => {
-                let text = "ALiBi in a window has no kernel".to_owned();
-                return Err(tch::TchError::Kind(text));
-            }
+        let window = scores.window.map(|window| hidden(positions, window, kind));
+        let window = window.transpose()?;
+        let own = first..first + heads.unsigned_abs();
+        let mask = |member: u64| {
+            let Some(alibi) = scores.alibi else {
+                return Ok(window.as_ref().map(Tensor::shallow_clone));
+            };
+            let shared = own.clone().skip(member as usize).step_by(group as usize);
+            let slopes: Vec<f64> = shared.map(|head| alibi.slope(head)).collect();
+            let rows = sloped(&slopes, positions, kind)?;
+            let both = window.as_ref().map(|window| window.f_add(&rows));
+            both.unwrap_or(Ok(rows)).map(Some)
         };
+        let masks = (0..group).map(mask).collect::<Result<_>>()?;
         Ok(How {
             group: group as i64,
             masks,

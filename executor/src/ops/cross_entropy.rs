@@ -1,5 +1,6 @@
 //! Cross-entropy over a vocabulary that may be sharded: four steps, between which the ranks combine what they found.
 
+use pleach_plan::Charge;
 use tch::{Kind, Tensor};
 
 use super::{wide, width};
@@ -15,12 +16,20 @@ pub fn max(logits: &Tensor) -> Result<Tensor> {
         .f_to_kind(wide(logits.kind()))
 }
 
-/// `[2, B, S]`: each row's sum of `exp(logit - max)`, and its target's `logit - max` where the target is ours.
-pub fn terms(logits: &Tensor, targets: &Tensor, max: &Tensor, first: i64) -> Result<Tensor> {
+/// `[2, B, S]`: each row's sum of `exp(logit - max)`, and its target's `logit - max` where the target is ours; smoothed, also each
+/// row's sum of `logit - max`.
+pub fn terms(
+    logits: &Tensor,
+    targets: &Tensor,
+    max: &Tensor,
+    first: i64,
+    smoothed: bool,
+) -> Result<Tensor> {
+    let parts = 2 + i64::from(smoothed);
     let (rows, count) = (super::rows(logits)?, width(logits));
     let (flat_max, flat_targets) = (max.f_reshape([-1, 1])?, targets.f_reshape([-1, 1])?);
     let tokens = flat_max.size()[0];
-    let result = Tensor::f_empty([2, tokens], (max.kind(), max.device()))?;
+    let result = Tensor::f_empty([parts, tokens], (max.kind(), max.device()))?;
     let step = (CHUNK / count).max(1);
     for start in (0..tokens).step_by(step as usize) {
         let length = step.min(tokens - start);
@@ -30,52 +39,57 @@ pub fn terms(logits: &Tensor, targets: &Tensor, max: &Tensor, first: i64) -> Res
         let chosen = shifted
             .f_gather(1, &own.rows, false)?
             .f_mul(&own.inside.f_to_kind(shifted.kind())?)?;
-        result
-            .f_select(0, 1)?
-            .f_narrow(0, start, length)?
-            .f_copy_(&chosen.f_squeeze_dim(1)?)?;
-        let sum = shifted
-            .f_exp_()?
-            .f_sum_dim_intlist([-1i64].as_slice(), false, max.kind())?;
-        result
-            .f_select(0, 0)?
-            .f_narrow(0, start, length)?
-            .f_copy_(&sum)?;
+        let put = |part: i64, values: &Tensor| {
+            let place = result.f_select(0, part)?.f_narrow(0, start, length)?;
+            place.shallow_clone().f_copy_(values)
+        };
+        let sum = |x: &Tensor| x.f_sum_dim_intlist([-1i64].as_slice(), false, max.kind());
+        put(1, &chosen.f_squeeze_dim(1)?)?;
+        if smoothed {
+            put(2, &sum(&shifted)?)?;
+        }
+        put(0, &sum(&shifted.f_exp_()?)?)?;
     }
-    let mut dims = vec![2];
+    let mut dims = vec![parts];
     dims.extend(max.size());
     result.f_view(dims.as_slice())
 }
 
-/// Adds `scale / replicas * sum(weights * (ln(terms[0]) - terms[1]))` to `report[0]`.
+/// Adds to `report[0]`, over the replicas, what all tokens are charged with: `[max, weights]` where they are read.
 pub fn loss(
     terms: &Tensor,
-    weights: Option<&Tensor>,
+    [max, weights]: [Option<&Tensor>; 2],
     report: &Tensor,
-    scale: f64,
+    charge: &Charge,
     replicas: u64,
 ) -> Result<()> {
-    let mut losses = terms
-        .f_select(0, 0)?
-        .f_log()?
-        .f_sub(&terms.f_select(0, 1)?)?;
+    let [own, even] = charge.shares();
+    let sums = terms.f_select(0, 0)?.f_log()?;
+    let mut losses = sums.f_sub(&terms.f_select(0, 1)?.f_mul_scalar(own)?)?;
+    if charge.is_smoothed() {
+        losses = losses.f_sub_(&terms.f_select(0, 2)?.f_mul_scalar(even)?)?;
+    }
+    if let Some(max) = max {
+        let squared = sums.f_add(max)?.f_square()?;
+        losses = losses.f_add_(&squared.f_mul_scalar(charge.z_loss)?)?;
+    }
     if let Some(weights) = weights {
         losses = losses.f_mul_(weights)?;
     }
     let sum = losses.f_sum(Kind::Double)?.f_double_value(&[])?;
     report
         .f_select(0, 0)?
-        .f_add_scalar_(sum * scale / replicas as f64)
+        .f_add_scalar_(sum * charge.scale / replicas as f64)
         .map(drop)
 }
 
-/// `scale * weights * (softmax - onehot)`, in the storage of `logits` where that ends here and has the type to compute in.
+/// The gradient of the charge, plain `scale * weights * (softmax - onehot)`: in the storage of `logits` where that ends here and has the type to compute in.
 pub fn backward(
     logits: &Tensor,
     targets: &Tensor,
     statistics: [&Tensor; 2],
     weights: Option<&Tensor>,
-    scale: f64,
+    charge: &Charge,
     first: i64,
     ends: bool,
 ) -> Result<Tensor> {
@@ -90,18 +104,34 @@ pub fn backward(
     let mut factor = terms
         .f_select(0, 0)?
         .f_reciprocal()?
-        .f_mul_scalar(scale)?
+        .f_mul_scalar(charge.scale)?
         .f_unsqueeze(-1)?;
+    if charge.is_squared() {
+        let log = terms
+            .f_select(0, 0)?
+            .f_log()?
+            .f_unsqueeze(-1)?
+            .f_add_(&max)?;
+        factor = factor.f_mul_(&log.f_mul_scalar(2.0 * charge.z_loss)?.f_add_scalar(1.0)?)?;
+    }
     let weights = weights.map(|weights| weights.f_unsqueeze(-1)).transpose()?;
     if let Some(weights) = &weights {
         factor = factor.f_mul_(weights)?;
     }
     let gradient = shifted.shallow_clone().f_exp_()?.f_mul_(&factor)?;
+    let [own_share, even] = charge.shares();
+    if charge.is_smoothed() {
+        let spread = match &weights {
+            Some(weights) => weights.f_mul_scalar(charge.scale * even)?,
+            None => max.f_full_like(charge.scale * even)?,
+        };
+        let _ = gradient.shallow_clone().f_sub_(&spread)?;
+    }
     let own = Own::of(&targets.f_unsqueeze(-1)?, first, width(logits))?;
     let mut less = own
         .inside
         .f_to_kind(gradient.kind())?
-        .f_mul_scalar(-scale)?;
+        .f_mul_scalar(-charge.scale * own_share)?;
     if let Some(weights) = &weights {
         less = less.f_mul_(weights)?;
     }

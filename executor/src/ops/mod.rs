@@ -18,6 +18,7 @@ pub mod combine;
 pub mod convolution;
 pub mod cross_entropy;
 pub mod dispatch;
+pub mod dropout;
 pub mod embedding;
 pub mod expert_linear;
 pub mod gated;
@@ -61,6 +62,8 @@ pub struct Context<'w> {
     pub batch: tokens::Batch,
     /// Constants of this step's update.
     pub update: adam_w::Step,
+    /// What dropout draws from; none where nothing is dropped, as in inference and outside of the layers.
+    pub draws: Option<dropout::Draws>,
 }
 
 /// The operands of one instruction.
@@ -198,6 +201,17 @@ fn run_norm(
             none(positions::backward(dy, dtable, first)?)
         }
         (Op::Scale { by }, [x], []) => one(scale::run(x, *by, ends)?),
+        (Op::Dropout { share, site, over }, [x], []) => one(match &context.draws {
+            Some(draws) => {
+                let site = dropout::Site {
+                    share: *share,
+                    site: *site,
+                    first: context.first_row(*over, x.size()[1]),
+                };
+                dropout::run(x, &site, draws, ends)?
+            }
+            None => scale::run(x, 1.0, ends)?,
+        }),
         (Op::Cap { limit }, [x], []) => one(cap::forward(x, *limit, ends)?),
         (Op::CapBackward { limit }, [dy, y], []) => one(cap::backward(dy, y, *limit)?),
         _ => return run_bent(op, operands, context),
@@ -297,20 +311,23 @@ fn run_rest(
     let ends = |index| operands.ends(index);
     Ok(match (op, operands.ins, operands.updates) {
         (Op::CrossEntropyMax {}, [logits], []) => one(cross_entropy::max(logits)?),
-        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => one(cross_entropy::terms(
-            logits,
-            targets,
-            max,
-            context.first_row(*vocab, width(logits)),
-        )?),
-        (Op::CrossEntropyLoss { scale, replicas }, [terms, weights @ ..], [report]) => {
-            let weights = weights.first().copied();
+        (Op::CrossEntropyTerms { vocab, smoothed }, [logits, targets, max], []) => {
+            let first = context.first_row(*vocab, width(logits));
+            one(cross_entropy::terms(
+                logits, targets, max, first, *smoothed,
+            )?)
+        }
+        (Op::CrossEntropyLoss { charge, replicas }, [terms, rest @ ..], [report])
+            if charge.split(rest).is_some() =>
+        {
+            let others = charge.split(rest).unwrap_or_default();
+            let others = others.map(Option::<&&Tensor>::copied);
             none(cross_entropy::loss(
-                terms, weights, report, *scale, *replicas,
+                terms, others, report, charge, *replicas,
             )?)
         }
         (
-            Op::CrossEntropyBackward { scale, vocab },
+            Op::CrossEntropyBackward { charge, vocab },
             [logits, targets, max, terms, weights @ ..],
             [],
         ) => {
@@ -320,7 +337,7 @@ fn run_rest(
                 targets,
                 [max, terms],
                 weights.first().copied(),
-                *scale,
+                charge,
                 first,
                 ends(0),
             )?)

@@ -3,6 +3,7 @@
 
 use pleach_executor::collectives::solo::Solo;
 use pleach_executor::data::Given;
+use pleach_executor::ops::dropout::Draws;
 use pleach_executor::ops::{self, Operands, adam_w, split_heads, tokens};
 use pleach_plan::reference::ops as meaning;
 use pleach_plan::reference::value::Value;
@@ -24,6 +25,13 @@ const SECOND: Rank = Rank {
     dp: 0,
     pp: 0,
     tp: 1,
+};
+/// What the sample plan draws from in its first step.
+const DRAWS: Draws = Draws {
+    seed: 1,
+    step: 0,
+    layer: 3,
+    sample: 0,
 };
 const B: usize = 2;
 const S: usize = 5;
@@ -68,6 +76,7 @@ fn worked(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Tensor> {
             number: 0,
             rate: 0.0,
         },
+        draws: Some(DRAWS),
     };
     let [read, changed] = [&ins, &updates].map(|all| all.iter().collect::<Vec<_>>());
     let operands = Operands {
@@ -87,6 +96,7 @@ fn meant(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Value> {
         place: SECOND,
         step: 0,
         micro_batch: 0,
+        layer: Some(DRAWS.layer as u32),
         training: &plan.training,
         tokens: &|_| Vec::new(),
     };
@@ -167,6 +177,14 @@ fn what_stands_around_the_layers() {
         agree(&Op::Positions { over }, &ins, &[]);
         let (ins, sums) = ([dy.clone()], [table.clone()]);
         agree(&Op::PositionsBackward { over }, &ins, &sums);
+        let (share, site) = (0.4, 1);
+        let made = agree(
+            &Op::Dropout { share, site, over },
+            std::slice::from_ref(&x),
+            &[],
+        )
+        .remove(0);
+        assert!(made.data.contains(&0.0) && made.data.iter().any(|entry| *entry != 0.0));
     }
     agree(&Op::Scale { by: 2.5 }, std::slice::from_ref(&x), &[]);
     let made = agree(&Op::Cap { limit: 0.5 }, &[x], &[]).remove(0);

@@ -1,6 +1,7 @@
 //! The loss over a vocabulary that several ranks share, and its gradient, against libtorch.
 
 use pleach_executor::ops::cross_entropy;
+use pleach_plan::Charge;
 use tch::{Device, Kind, Tensor};
 
 use super::{B, S, assert_close, ids, judge, random, seeded};
@@ -11,7 +12,7 @@ fn sharded_cross_entropy(
     targets: &Tensor,
     weights: Option<&Tensor>,
     pieces: i64,
-    scale: f64,
+    charge: &Charge,
 ) -> (f64, Tensor) {
     let count = logits.size()[2] / pieces;
     let shards: Vec<Tensor> = (0..pieces)
@@ -26,12 +27,15 @@ fn sharded_cross_entropy(
     let terms: Tensor = shards
         .iter()
         .enumerate()
-        .map(|(at, shard)| cross_entropy::terms(shard, targets, &max, first(at)).unwrap())
+        .map(|(at, shard)| {
+            cross_entropy::terms(shard, targets, &max, first(at), charge.is_smoothed()).unwrap()
+        })
         .reduce(|sum, next| sum + next)
         .unwrap();
     let report = Tensor::zeros([2], (Kind::Double, Device::Cpu));
     for _ in 0..pieces {
-        cross_entropy::loss(&terms, weights, &report, scale, pieces as u64).unwrap();
+        let others = [charge.is_squared().then_some(&max), weights];
+        cross_entropy::loss(&terms, others, &report, charge, pieces as u64).unwrap();
     }
     let gradient: Vec<Tensor> = shards
         .iter()
@@ -42,7 +46,7 @@ fn sharded_cross_entropy(
                 targets,
                 [&max, &terms],
                 weights,
-                scale,
+                charge,
                 first(at),
                 at % 2 == 1,
             )
@@ -62,24 +66,46 @@ fn cross_entropy_over_a_sharded_vocabulary() {
     let counts = counts.narrow(0, 0, B * S).view([B, S]);
     let weights = &counts * ((B * S) as f64 / counts.sum(Kind::Double).double_value(&[]));
     let without = targets.where_self(&counts.ne(0.0), &Tensor::from(-100_i64));
-    for (weights, marked) in [(None, &targets), (Some(&weights), &without)] {
-        let reference = |leaf: &[Tensor]| {
-            let (flat, marked) = (leaf[0].view([B * S, 12]), marked.view([B * S]));
-            let mean = tch::Reduction::Mean;
-            flat.cross_entropy_loss::<Tensor>(&marked, None, mean, -100, 0.0)
-                .view([1])
-        };
-        let one = Tensor::ones([1], (Kind::Double, Device::Cpu));
-        let wanted = judge(&[&logits], reference, &one);
-        let loss = reference(&[logits.copy()]).double_value(&[0]);
-        for pieces in [1, 2, 4] {
-            let (found, gradient) =
-                sharded_cross_entropy(&logits, &targets, weights, pieces, scale);
-            assert!(
-                (found - loss).abs() <= 1e-12 * loss,
-                "{found} is not {loss}"
-            );
-            assert_close(&gradient, &wanted[0]);
+    let plain = Charge::plain(scale);
+    let squared = Charge {
+        z_loss: 0.01,
+        ..plain
+    };
+    let smoothed = Charge {
+        smoothing: 0.1,
+        rows: 12,
+        ..plain
+    };
+    let both = Charge {
+        z_loss: 0.01,
+        ..smoothed
+    };
+    for charge in [plain, squared, smoothed, both] {
+        for (weights, marked) in [(None, &targets), (Some(&weights), &without)] {
+            let reference = |leaf: &[Tensor]| {
+                let (flat, marked) = (leaf[0].view([B * S, 12]), marked.view([B * S]));
+                let mean = tch::Reduction::Mean;
+                let loss =
+                    flat.cross_entropy_loss::<Tensor>(&marked, None, mean, -100, charge.smoothing);
+                let log = flat.logsumexp([-1i64].as_slice(), false).square();
+                let counted = match weights {
+                    Some(weights) => log * weights.view([B * S]),
+                    None => log,
+                };
+                (loss + counted.sum(Kind::Double) * (scale * charge.z_loss)).view([1])
+            };
+            let one = Tensor::ones([1], (Kind::Double, Device::Cpu));
+            let wanted = judge(&[&logits], reference, &one);
+            let loss = reference(&[logits.copy()]).double_value(&[0]);
+            for pieces in [1, 2, 4] {
+                let (found, gradient) =
+                    sharded_cross_entropy(&logits, &targets, weights, pieces, &charge);
+                assert!(
+                    (found - loss).abs() <= 1e-12 * loss,
+                    "{found} is not {loss}"
+                );
+                assert_close(&gradient, &wanted[0]);
+            }
         }
     }
 }

@@ -181,6 +181,7 @@ impl<'p> Machine<'p> {
                     place: plan.mesh.place(rank as u32),
                     step,
                     micro_batch: visit.micro_batch,
+                    layer: visit.layer,
                     training: &plan.training,
                     tokens: inputs.tokens,
                 };

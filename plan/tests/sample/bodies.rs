@@ -144,7 +144,10 @@ impl Builder {
             self.instr(Op::CrossEntropyMax {}, "logits > max"),
             self.instr(max, "max > largest / max"),
             self.instr(
-                Op::CrossEntropyTerms { vocab },
+                Op::CrossEntropyTerms {
+                    vocab,
+                    smoothed: false,
+                },
                 "logits target_ids largest > terms",
             ),
             self.instr(sum.clone(), "terms > sums / terms"),
@@ -154,7 +157,10 @@ impl Builder {
             code.push(self.instr(Op::Tokens { which }, "> weights"));
         }
         code.push(self.instr(
-            Op::CrossEntropyLoss { scale, replicas },
+            Op::CrossEntropyLoss {
+                charge: Charge::plain(scale),
+                replicas,
+            },
             &format!("sums{weights} ; report"),
         ));
         self.body(
@@ -171,7 +177,10 @@ impl Builder {
     fn head_backward(&mut self, scale: f64, vocab: Option<Axis>, sum: Op, kept: &str) {
         let code = vec![
             self.instr(
-                Op::CrossEntropyBackward { scale, vocab },
+                Op::CrossEntropyBackward {
+                    charge: Charge::plain(scale),
+                    vocab,
+                },
                 &format!("{kept} > dlogits / {kept}"),
             ),
             self.instr(

@@ -350,6 +350,7 @@ impl<'a> Costs<'a> {
                 (self.engine.gate_passes, self.engine.gate_passes)
             }
             Op::AdamW { .. } | Op::Adam { .. } => (self.engine.optimizer_passes, 1.0),
+            Op::Dropout { .. } if self.engine.dropout => (0.0, 0.0),
             // Residual branches pass through dropout: a mask forward, a pass backward.
             Op::Add {} if self.engine.dropout => (2.0, 2.0),
             Op::Add {} if self.engine.pairwise_sums && instr.ins.len() > 2 => {
@@ -377,7 +378,7 @@ fn relative(name: &str) -> Option<&'static str> {
     match name {
         "rms_norm" | "head_norm" => Some("layer_norm"),
         "rms_norm_backward" | "head_norm_backward" => Some("layer_norm_backward"),
-        "scale" | "cap" => Some("gelu"),
+        "scale" | "cap" | "dropout" => Some("gelu"),
         "cap_backward" => Some("gelu_backward"),
         "convolution" => Some("gelu"),
         "convolution_backward" => Some("gelu_backward"),

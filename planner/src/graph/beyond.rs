@@ -2,16 +2,15 @@
 //!
 //! The language says more than the graph can express; [`beyond`] lists what of a model is out of reach, so that planning refuses it by name.
 
-use pleach_dsl::experiment::{
-    Attention, Dense, Experts, Layer, Mixer, Mlp, Model, Norm, Positions,
-};
+use pleach_dsl::experiment::{Attention, Dense, Experts, Layer, Mixer, Mlp, Model, Norm};
 
 use crate::support::Unsupported;
 
 /// Everything of a model that cannot be planned.
 pub fn beyond(model: &Model) -> Vec<Unsupported> {
     let mut beyond = Beyond::default();
-    beyond.when(model.dropout > 0.0, "model.dropout", "dropout");
+    let all = model.dropout >= 1.0;
+    beyond.when(all, "model.dropout", "dropping whole branches");
     for layer in &model.kinds {
         beyond.layer(layer);
     }
@@ -51,8 +50,6 @@ impl Beyond {
     }
 
     fn attention(&mut self, attention: &Attention) {
-        let sloped = attention.positions == Positions::Alibi && attention.window.is_some();
-        self.when(sloped, "model.window", "ALiBi in a window");
         let centred = matches!(attention.qk_norm, Norm::LayerNorm { .. });
         let what = "a layer norm of queries and keys";
         self.when(centred, "model.qk_norm", what);

@@ -1,9 +1,10 @@
 //! Building a block: values are declared, operations appended, edges drawn from where a value is made.
 
 use petgraph::graph::DiGraph;
+use pleach_dsl::experiment::Spread;
 use pleach_plan::{Init, Op};
 
-use super::{Block, Dim, Kind, Node, Value, ValueId};
+use super::{Block, Dim, Kind, Node, Value, ValueId, initial};
 
 impl Block {
     /// An empty block.
@@ -29,6 +30,12 @@ impl Block {
             kind,
         });
         ValueId(self.values.len() - 1)
+    }
+
+    /// Declares a matrix that begins as the experiment says of all of them.
+    pub fn matrix(&mut self, name: &str, dims: &[Dim], spread: Spread) -> ValueId {
+        let sizes: Vec<u64> = dims.iter().map(|dim| dim.size).collect();
+        self.parameter(name, dims, initial::matrix(spread, &sizes))
     }
 
     /// Declares a parameter.

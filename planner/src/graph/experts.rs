@@ -3,7 +3,7 @@
 //! No token is dropped, so shapes stay those of the batch: as many rows as there are choices, whichever expert they belong to. Experts that see every
 //! token are one dense half as wide as all of them.
 
-use pleach_dsl::experiment::Experts;
+use pleach_dsl::experiment::{Experts, Spread};
 use pleach_plan::{Op, Route, RouterLoss};
 
 use super::layer::Layer;
@@ -106,11 +106,15 @@ impl Layer<'_> {
         rows: ValueId,
         part: &str,
         [outs, ins]: [Dim; 2],
-        std: f64,
+        spread: Spread,
         sent: Sent,
     ) -> ValueId {
         let name = format!("mlp.experts.{part}");
-        let weight = self.weight(&format!("{name}.weight"), &[sent.experts, outs, ins], std);
+        let weight = self.weight(
+            &format!("{name}.weight"),
+            &[sent.experts, outs, ins],
+            spread,
+        );
         let dims = [self.sizes.batch, sent.rows, outs];
         let operands = [rows, weight, sent.choice];
         self.block

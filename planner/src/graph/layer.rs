@@ -3,7 +3,7 @@
 //! In comes a kind of layers as the experiment describes it, out comes its block of forward operations. The parts stand in files of their own:
 //! [`attention`](super::attention), [`mlp`](super::mlp), [`experts`](super::experts), [`mamba`](super::mamba).
 
-use pleach_dsl::experiment::{self, Init as Deviations, Mixer, Mlp, Model, Residual};
+use pleach_dsl::experiment::{self, Init as Spreads, Mixer, Mlp, Model, Residual, Spread};
 use pleach_plan::{Init, Op};
 
 use super::transformer::{Sizes, norm};
@@ -19,6 +19,7 @@ pub fn layer(model: &Model, kind: &experiment::Layer, sizes: &Sizes, scale: f64)
         kind,
         sizes,
         init: model.init,
+        dropout: model.dropout,
         context: model.context,
         scale,
     };
@@ -49,7 +50,8 @@ pub(super) struct Layer<'a> {
     pub block: &'a mut Block,
     pub kind: &'a experiment::Layer,
     pub sizes: &'a Sizes,
-    pub init: Deviations,
+    pub init: Spreads,
+    pub dropout: f64,
     pub context: u64,
     pub scale: f64,
 }
@@ -72,6 +74,28 @@ impl Layer<'_> {
         ];
         let there = there.into_iter().filter(|(_, there)| *there);
         there.map(|(half, _)| half).collect()
+    }
+
+    /// A half with its bias, but for what is dropped of it.
+    fn branch(&mut self, half: Half, input: ValueId) -> ValueId {
+        let own = self.half(half, input);
+        let own = self.late_bias(half, own, &format!("{}.biased", half.name()));
+        self.dropped(half, own)
+    }
+
+    /// A branch before it joins the stream, where the model drops a part of it.
+    fn dropped(&mut self, half: Half, branch: ValueId) -> ValueId {
+        if self.dropout == 0.0 {
+            return branch;
+        }
+        let dims = self.block.value(branch).dims.clone();
+        let op = Op::Dropout {
+            share: self.dropout,
+            site: half as u64,
+            over: None,
+        };
+        let name = format!("{}.dropped", half.name());
+        self.block.forward(op, &[branch], name.as_str(), &dims)
     }
 
     /// A half of the layer, but for the bias of its last matrix.
@@ -100,15 +124,24 @@ impl Layer<'_> {
     }
 
     /// `x + mixer(norm1(x)) + mlp(norm2(x))`. The two halves are added before anything else, so that tensor-parallel ranks
-    /// exchange one sum instead of two.
+    /// exchange one sum instead of two; what is dropped from each is dropped behind its own bias.
     fn parallel(&mut self, input: ValueId, separate: bool) -> ValueId {
         let first = self.norm("attention.norm", input);
-        let mixed = self.half(Half::Mixer, first);
+        let alone = self.dropout > 0.0;
+        let mixed = match alone {
+            true => self.branch(Half::Mixer, first),
+            false => self.half(Half::Mixer, first),
+        };
         let second = if separate {
             self.norm("mlp.norm", input)
         } else {
             first
         };
+        if alone {
+            let mlp = self.branch(Half::Mlp, second);
+            let both = self.sum([mixed, mlp], "halves");
+            return self.sum([input, both], "output");
+        }
         let mlp = self.half(Half::Mlp, second);
         let both = self.sum([mixed, mlp], "halves");
         let both = self.late_bias(Half::Mixer, both, "halves.attention");
@@ -129,6 +162,7 @@ impl Layer<'_> {
             let own = self.half(half, own);
             let own = self.late_bias(half, own, &format!("{}.biased", half.name()));
             let own = self.norm_at(half, behind, own);
+            let own = self.dropped(half, own);
             stream = self.sum([stream, own], stream_name(index, halves));
         }
         stream
@@ -138,8 +172,7 @@ impl Layer<'_> {
     fn sequential_after(&mut self, input: ValueId, halves: &[Half]) -> ValueId {
         let mut stream = input;
         for (index, &half) in halves.iter().enumerate() {
-            let own = self.half(half, stream);
-            let own = self.late_bias(half, own, &format!("{}.biased", half.name()));
+            let own = self.branch(half, stream);
             let sum = self.sum([stream, own], stream_name(index, halves));
             stream = self.norm(&format!("{}.norm", half.name()), sum);
         }
@@ -162,8 +195,8 @@ impl Layer<'_> {
         norm(self.block, self.kind.norm, self.sizes, name, input)
     }
 
-    pub fn weight(&mut self, name: &str, dims: &[Dim], std: f64) -> ValueId {
-        self.block.parameter(name, dims, Init::Normal { std })
+    pub fn weight(&mut self, name: &str, dims: &[Dim], spread: Spread) -> ValueId {
+        self.block.matrix(name, dims, spread)
     }
 
     /// The product of rows with a matrix.

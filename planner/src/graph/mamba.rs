@@ -1,6 +1,6 @@
 //! Mamba (arXiv:2312.00752): a short convolution and a selective scan over the channels of one projection, gated by those of another.
 
-use pleach_dsl::experiment::Mamba;
+use pleach_dsl::experiment::{Mamba, Spread};
 use pleach_plan::{Activation, Init, Op};
 
 use super::layer::Layer;
@@ -58,7 +58,11 @@ impl Layer<'_> {
             name: "taps",
             size: mamba.conv,
         };
-        let weight = self.weight("mamba.conv.weight", &[inner, taps], even(mamba.conv));
+        let weight = self.weight(
+            "mamba.conv.weight",
+            &[inner, taps],
+            Spread::Normal(even(mamba.conv)),
+        );
         let op = Op::Convolution {};
         let x = self
             .block
@@ -85,7 +89,11 @@ impl Layer<'_> {
         let op = Op::Columns { widths };
         self.block
             .forward_into(op, &[all], &[], &[low, write, read]);
-        let weight = self.weight("mamba.step.weight", &[inner, rank], even(rank.size));
+        let weight = self.weight(
+            "mamba.step.weight",
+            &[inner, rank],
+            Spread::Normal(even(rank.size)),
+        );
         let step = self.linear(low, weight, "mamba.step.product");
         let rows = sizes.rows(inner);
         let bias = self.block.parameter("mamba.step.bias", &[inner], STEPS);

@@ -8,6 +8,7 @@ pub mod beyond;
 pub mod builder;
 pub mod decay;
 mod experts;
+mod initial;
 mod layer;
 mod mamba;
 mod mlp;

@@ -4,7 +4,7 @@
 
 use pleach_dsl::experiment::{
     Activation, Attention, Dense, Embedding, Head, Init, Layer, Mixer, Mlp, Model, Norm, Positions,
-    Residual,
+    Residual, Spread,
 };
 
 /// A transformer of one kind of layers.
@@ -85,8 +85,8 @@ impl Shape {
             },
             tied: false,
             init: Init {
-                weights: small,
-                output: 2.0 / (layers as f64 * libm::sqrt(hidden as f64)),
+                weights: Spread::Normal(small),
+                output: Spread::Normal(2.0 / (layers as f64 * libm::sqrt(hidden as f64))),
             },
         }
     }

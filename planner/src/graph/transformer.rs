@@ -4,7 +4,7 @@
 
 use pleach_dsl::experiment::{Experiment, Model, Norm};
 use pleach_plan::op::Tokens;
-use pleach_plan::{Init, Op};
+use pleach_plan::{Charge, Init, Op};
 
 use super::layer::layer;
 use super::{Block, Dim, Kind, ModelGraph, ValueId, weights};
@@ -44,8 +44,8 @@ impl Sizes {
 /// How the loss of a step is made from its targets.
 #[derive(Clone, Copy, Debug)]
 pub struct Loss {
-    /// One over the tokens of the global batch.
-    pub scale: f64,
+    /// What a token is charged with.
+    pub charge: Charge,
     /// Whether targets have weights: those that do not count have none.
     pub is_weighted: bool,
 }
@@ -54,8 +54,18 @@ impl Loss {
     /// The loss that an experiment asks for.
     pub fn of(experiment: &Experiment) -> Loss {
         let tokens = experiment.train.global_batch * experiment.model.context;
+        let loss = experiment.train.loss;
+        let rows = match loss.label_smoothing {
+            0.0 => 0,
+            _ => experiment.model.vocab,
+        };
         Loss {
-            scale: 1.0 / tokens as f64,
+            charge: Charge {
+                scale: 1.0 / tokens as f64,
+                z_loss: loss.z_loss,
+                smoothing: loss.label_smoothing,
+                rows,
+            },
             is_weighted: support::is_weighted(&experiment.data),
         }
     }
@@ -63,7 +73,7 @@ impl Loss {
     /// All targets count, with this factor.
     pub fn plain(scale: f64) -> Loss {
         Loss {
-            scale,
+            charge: Charge::plain(scale),
             is_weighted: false,
         }
     }
@@ -71,7 +81,7 @@ impl Loss {
 
 /// The forward graph of a model.
 pub fn lower(model: &Model, micro_batch: u64, loss: Loss) -> ModelGraph {
-    let scale = loss.scale;
+    let scale = loss.charge.scale;
     let order = model.order.clone();
     let sizes = Sizes::of(model, micro_batch);
     let others = model.kinds.iter().enumerate().skip(1);
@@ -103,13 +113,8 @@ pub fn stores(model: &Model) -> Vec<usize> {
 
 fn embedding(model: &Model, sizes: &Sizes) -> Block {
     let mut block = Block::new("embedding");
-    let table = block.parameter(
-        "weight",
-        &[sizes.vocab, sizes.hidden],
-        Init::Normal {
-            std: model.init.weights,
-        },
-    );
+    let dims = [sizes.vocab, sizes.hidden];
+    let table = block.matrix("weight", &dims, model.init.weights);
     block.tied = model.tied.then_some(table);
     let ids = block.declare("ids", &[sizes.batch, sizes.sequence], Kind::Ids);
     block.forward_into(
@@ -148,8 +153,7 @@ fn positioned(block: &mut Block, model: &Model, sizes: &Sizes, input: ValueId) -
         return input;
     };
     let rows = Dim { name: "rows", size };
-    let std = model.init.weights;
-    let table = block.parameter("positions", &[rows, sizes.hidden], Init::Normal { std });
+    let table = block.matrix("positions", &[rows, sizes.hidden], model.init.weights);
     let dims = block.value(input).dims.clone();
     let op = Op::Positions { over: None };
     block.forward(op, &[input, table], "positioned", &dims)
@@ -164,8 +168,7 @@ fn head(model: &Model, sizes: &Sizes, loss: Loss) -> Block {
     let weight = if model.tied {
         block.declare("weight", &dims, Kind::Tied)
     } else {
-        let std = model.init.weights;
-        block.parameter("weight", &dims, Init::Normal { std })
+        block.matrix("weight", &dims, model.init.weights)
     };
     block.tied = model.tied.then_some(weight);
     let logits = block.forward(
@@ -178,29 +181,32 @@ fn head(model: &Model, sizes: &Sizes, loss: Loss) -> Block {
     let targets = of_data(&mut block, sizes, "targets", Tokens::Targets);
     let max = block.declare("max", &[sizes.batch, sizes.sequence], Kind::Statistic);
     block.forward_into(Op::CrossEntropyMax {}, &[logits], &[], &[max]);
-    let pair = Dim {
+    let (charge, replicas) = (loss.charge, 1);
+    let count = |size| Dim {
         name: "terms",
-        size: 2,
+        size,
     };
+    let smoothed = charge.is_smoothed();
     let terms = block.declare(
         "terms",
-        &[pair, sizes.batch, sizes.sequence],
+        &[count(2 + u64::from(smoothed)), sizes.batch, sizes.sequence],
         Kind::Statistic,
     );
+    let vocab = None;
     block.forward_into(
-        Op::CrossEntropyTerms { vocab: None },
+        Op::CrossEntropyTerms { vocab, smoothed },
         &[logits, targets, max],
         &[],
         &[terms],
     );
-    let report = block.declare("report", &[pair], Kind::Report);
+    let report = block.declare("report", &[count(2)], Kind::Report);
     let weights = loss
         .is_weighted
         .then(|| of_data(&mut block, sizes, "weights", Tokens::Weights));
-    let ins: Vec<ValueId> = [terms].into_iter().chain(weights).collect();
-    let (scale, replicas) = (loss.scale, 1);
+    let max = charge.is_squared().then_some(max);
+    let ins: Vec<ValueId> = [terms].into_iter().chain(max).chain(weights).collect();
     block.forward_into(
-        Op::CrossEntropyLoss { scale, replicas },
+        Op::CrossEntropyLoss { charge, replicas },
         &ins,
         &[report],
         &[],

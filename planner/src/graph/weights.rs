@@ -4,11 +4,11 @@
 //! `planner/tests/models.rs` holds these lists against the graph's own.
 
 use pleach_dsl::experiment::{
-    Attention, Dense, Experts, Init as Deviations, Layer, Mamba, Mixer, Mlp, Model, Norm, Residual,
+    Attention, Dense, Experts, Init as Spreads, Layer, Mamba, Mixer, Mlp, Model, Norm, Residual,
 };
 use pleach_plan::Init;
 
-use super::mamba;
+use super::{initial, mamba};
 
 /// One parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,12 +176,12 @@ fn share_of_mlp(mlp: &Mlp) -> Option<usize> {
 
 /// A list of parameters under construction.
 struct List {
-    init: Deviations,
+    init: Spreads,
     weights: Vec<Weight>,
 }
 
 impl List {
-    fn new(init: Deviations) -> List {
+    fn new(init: Spreads) -> List {
         List {
             init,
             weights: Vec::new(),
@@ -199,12 +199,13 @@ impl List {
 
     /// A matrix, rows first; `writes` where its result is added to the residual stream.
     fn matrix(&mut self, name: &str, dims: &[u64], writes: bool) {
-        let std = if writes {
+        let spread = if writes {
             self.init.output
         } else {
             self.init.weights
         };
-        self.push(name.to_owned(), dims.to_vec(), Init::Normal { std });
+        let init = initial::matrix(spread, dims);
+        self.push(name.to_owned(), dims.to_vec(), init);
     }
 
     fn vector(&mut self, name: &str, size: u64, init: Init) {

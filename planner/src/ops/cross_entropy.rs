@@ -6,12 +6,13 @@ use crate::differentiate::Tape;
 use crate::graph::Node;
 use crate::shard::strategy::{MAX, P, R, Strategy, shard};
 
-/// The root of backward: `scale * (softmax - onehot)` from what forward read and made.
+/// The root of backward: the gradient of what is charged, from what forward read and made.
 pub fn derivative(node: &Node, tape: &mut Tape) {
-    let Op::CrossEntropyLoss { scale, .. } = node.op else {
+    let Op::CrossEntropyLoss { charge, .. } = node.op else {
         return;
     };
-    let (terms, weights) = (node.ins[0], &node.ins[1..]);
+    let terms = node.ins[0];
+    let weights = &node.ins[1 + usize::from(charge.is_squared())..];
     let producer = tape
         .block
         .producer(terms)
@@ -21,7 +22,10 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
     };
     let ins = [&[logits, targets, max, terms][..], weights].concat();
     tape.back(
-        Op::CrossEntropyBackward { scale, vocab: None },
+        Op::CrossEntropyBackward {
+            charge,
+            vocab: None,
+        },
         &ins,
         logits,
     );
@@ -45,7 +49,7 @@ pub fn terms_strategies() -> Vec<Strategy> {
 
 /// Every rank adds its share of the same loss.
 pub fn loss_strategies(operands: usize) -> Vec<Strategy> {
-    vec![Strategy::new(&[R; 2][..operands], &[P], &[])]
+    vec![Strategy::new(&[R; 3][..operands], &[P], &[])]
 }
 
 /// Whole, or rows split.

@@ -13,6 +13,7 @@ pub mod combine;
 pub mod convolution;
 pub mod cross_entropy;
 pub mod dispatch;
+pub mod dropout;
 pub mod embedding;
 pub mod expert_linear;
 pub mod gated;
@@ -41,6 +42,7 @@ pub fn derivative(node: &Node, tape: &mut Tape) {
         Op::Embedding { .. } => embedding::derivative(node, tape),
         Op::Positions { .. } => positions::derivative(node, tape),
         Op::Scale { .. } => scale::derivative(node, tape),
+        Op::Dropout { .. } => dropout::derivative(node, tape),
         Op::Cap { .. } => cap::derivative(node, tape),
         Op::HeadNorm(_) => head_norm::derivative(node, tape),
         Op::LayerNorm { .. } => layer_norm::derivative(node, tape),
@@ -89,6 +91,7 @@ pub fn strategies(node: &Node, block: &Block) -> Vec<Strategy> {
         Op::Positions { .. } => positions::strategies(),
         Op::PositionsBackward { .. } => positions::backward_strategies(),
         Op::Scale { .. } => scale::strategies(),
+        Op::Dropout { .. } => dropout::strategies(),
         Op::Cap { .. } => cap::strategies(1),
         Op::CapBackward { .. } => cap::strategies(2),
         Op::HeadNorm(_) => head_norm::strategies(),

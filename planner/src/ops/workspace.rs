@@ -39,6 +39,7 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
         | Op::ActivationBackward { .. }
         | Op::Activation { .. } => 2 * all(outs) + all(ins),
         Op::Gated { .. } | Op::GatedBackward { .. } => all(outs),
+        Op::Dropout { .. } => 2 * wide(outs),
         Op::PositionsBackward { .. } => 2 * all(updates) + 2 * narrow(ins),
         Op::CapBackward { .. } => all(outs),
         Op::HeadNorm(_) => 5 * wide(&ins[..1]),
@@ -135,13 +136,14 @@ fn wide(operands: &[Operand]) -> u64 {
         .sum()
 }
 
-/// What is added to scores: a row for each head under ALiBi, a square for a window; twice while it is made.
+/// What is added to scores: a row for each head under ALiBi, a square for a window, a square for each head under both; twice while it is made.
 fn masks(scores: &Scores, queries: &Operand, statistic: &Operand) -> u64 {
     let [heads, positions] = [1, 2].map(|dim| queries.dims.get(dim).copied().unwrap_or(1));
     let size = statistic.dtype.bytes();
     let rows = scores.alibi.map_or(0, |_| heads * positions * size);
     let square = scores.window.map_or(0, |_| positions * positions * size);
-    3 * (rows + square)
+    let both = if rows > 0 { heads * square } else { 0 };
+    3 * (rows + square + both)
 }
 
 /// Blocks of scores, and partial sums, of flash attention: at most 512 queries by 1024 keys for each of a few threads.

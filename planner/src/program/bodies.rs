@@ -162,20 +162,26 @@ impl Emitter<'_> {
             Op::Positions { .. } => Op::Positions {
                 over: over(strategy.ins.first()),
             },
+            Op::Dropout { share, site, .. } => Op::Dropout {
+                share,
+                site,
+                over: over(strategy.ins.first()),
+            },
             Op::PositionsBackward { .. } => Op::PositionsBackward {
                 over: over(strategy.ins.first()),
             },
             Op::Attention(scores) => Op::Attention(spread(scores, strategy.ins[0])),
             Op::AttentionBackward(scores) => Op::AttentionBackward(spread(scores, strategy.ins[1])),
-            Op::CrossEntropyTerms { .. } => Op::CrossEntropyTerms {
+            Op::CrossEntropyTerms { smoothed, .. } => Op::CrossEntropyTerms {
+                smoothed,
                 vocab: over(strategy.ins.first()),
             },
-            Op::CrossEntropyBackward { scale, .. } => Op::CrossEntropyBackward {
-                scale,
+            Op::CrossEntropyBackward { charge, .. } => Op::CrossEntropyBackward {
+                charge,
                 vocab: over(strategy.ins.first()),
             },
-            Op::CrossEntropyLoss { scale, .. } => Op::CrossEntropyLoss {
-                scale,
+            Op::CrossEntropyLoss { charge, .. } => Op::CrossEntropyLoss {
+                charge,
                 replicas: u64::from(self.mesh.tp),
             },
             Op::RouterLoss { loss, .. } => Op::RouterLoss {

@@ -1,6 +1,6 @@
-//! What a run can be asked of its training: sums in wide formats, and the plain cross entropy.
+//! What a run can be asked of its training: sums of gradients in wide formats.
 
-use pleach_dsl::experiment::{Experiment, Loss};
+use pleach_dsl::experiment::Experiment;
 
 use super::Unsupported;
 
@@ -8,10 +8,6 @@ use super::Unsupported;
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
     let train = &experiment.train;
     let sums = train.precision.sums();
-    let Loss {
-        z_loss,
-        label_smoothing,
-    } = train.loss;
     let asked = [
         (
             train.accumulate != sums,
@@ -22,12 +18,6 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
             train.reduce != sums,
             "train.reduce",
             "a reduction of gradients in this format",
-        ),
-        (z_loss != 0.0, "train.loss.z_loss", "a z-loss"),
-        (
-            label_smoothing != 0.0,
-            "train.loss.label_smoothing",
-            "label smoothing",
         ),
     ];
     let refused = asked.into_iter().filter(|(refused, ..)| *refused);

@@ -1,7 +1,7 @@
 //! Mutations of code: a body is shared by all ranks of its stages, so each of these happens on all of them.
 
 use pleach_plan::op::Tokens;
-use pleach_plan::{Activation, Axis, Body, GroupId, Instr, Op, Plan, Reduce, TensorId};
+use pleach_plan::{Activation, Axis, Body, Charge, GroupId, Instr, Op, Plan, Reduce, TensorId};
 
 use crate::random::Random;
 
@@ -259,12 +259,12 @@ fn change_attribute(plan: &mut Plan, random: &mut Random) -> Option<()> {
         }
         Op::Embedding { vocab }
         | Op::EmbeddingBackward { vocab }
-        | Op::CrossEntropyTerms { vocab } => {
+        | Op::CrossEntropyTerms { vocab, .. } => {
             other_axis(vocab, random);
         }
-        Op::CrossEntropyBackward { vocab, scale } => match random.coin() {
+        Op::CrossEntropyBackward { vocab, charge } => match random.coin() {
             true => other_axis(vocab, random),
-            false => *scale *= 2.0,
+            false => change_charge(charge, random),
         },
         Op::LayerNorm { eps } | Op::RmsNorm { eps } => *eps *= 2.0,
         Op::Activation { kind }
@@ -283,8 +283,8 @@ fn change_attribute(plan: &mut Plan, random: &mut Random) -> Option<()> {
             Some(_) => scores.alibi = None,
             None => scores.window = random.pick(&[None, Some(1), Some(2), Some(3)]),
         },
-        Op::CrossEntropyLoss { scale, replicas } => match random.coin() {
-            true => *scale *= 2.0,
+        Op::CrossEntropyLoss { charge, replicas } => match random.coin() {
+            true => change_charge(charge, random),
             false => *replicas = random.pick(&[1, 2, 4]),
         },
         Op::SumSquares { replicas } => *replicas = random.pick(&[1, 2, 4]),
@@ -304,6 +304,15 @@ fn change_attribute(plan: &mut Plan, random: &mut Random) -> Option<()> {
         _ => change_number(op, random)?,
     }
     (*op != before).then_some(())
+}
+
+/// Another charge that reads the same operands.
+fn change_charge(charge: &mut Charge, random: &mut Random) {
+    match random.pick(&[0, 1, 2]) {
+        1 if charge.is_squared() => charge.z_loss *= 2.0,
+        2 if charge.is_smoothed() => charge.smoothing *= 0.5,
+        _ => charge.scale *= 2.0,
+    }
 }
 
 fn change_number(op: &mut Op, random: &mut Random) -> Option<()> {
@@ -334,6 +343,11 @@ fn change_number(op: &mut Op, random: &mut Random) -> Option<()> {
             0 => *momentum *= 0.5,
             1 => *weight_decay *= 0.5,
             _ => *nesterov = !*nesterov,
+        },
+        Op::Dropout { share, site, over } => match random.pick(&[0, 1, 2]) {
+            0 => *share *= 0.5,
+            1 => *site = 1 - *site,
+            _ => other_axis(over, random),
         },
         Op::Positions { over } | Op::PositionsBackward { over } => other_axis(over, random),
         Op::HeadNorm(norm) | Op::HeadNormBackward(norm) => norm.eps *= 2.0,

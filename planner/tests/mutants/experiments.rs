@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
     Activation, AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Embedding,
-    Evaluate, Experiment, Experts, Head, Init, Log, Mamba, Mixer, Mlp, Model, Norm, Optimizer,
-    Positions, Precision, Residual, Stages, Train, Wishes,
+    Evaluate, Experiment, Experts, Head, Init, Log, Loss, Mamba, Mixer, Mlp, Model, Norm,
+    Optimizer, Positions, Precision, Residual, Spread, Stages, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -76,6 +76,7 @@ fn stages(random: &mut Random, layers: u64, chunks: usize) -> Option<Stages> {
 
 fn small(random: &mut Random, layers: u64, tp: u32) -> Model {
     let mut model = model(random, layers);
+    model.dropout = random.pick(&[0.0, 0.0, 0.25]);
     if let Mixer::Attention(attention) = &mut model.kinds[0].mixer
         && tp == 1
     {
@@ -144,8 +145,8 @@ fn model(random: &mut Random, layers: u64) -> Model {
             ..plain.dense
         },
         init: Init {
-            weights: 0.4,
-            output: 0.3,
+            weights: Spread::Normal(0.4),
+            output: Spread::Normal(0.3),
         },
         ..plain
     }
@@ -189,7 +190,6 @@ fn mamba(random: &mut Random) -> Mamba {
 fn mixed(random: &mut Random, mut model: Model) -> Model {
     let mut near = model.kinds[0].clone();
     if let Mixer::Attention(attention) = &mut near.mixer
-        && attention.positions != Positions::Alibi
         && model.order.len() > 1
     {
         // In a window of one position queries and keys would mean nothing.
@@ -216,10 +216,9 @@ fn attention(random: &mut Random, plain: Attention) -> Attention {
         rotary(1.0, 1.0),
         rotary(1.0, 2.0),
     ]);
-    let sloped = positions == Positions::Alibi;
     Attention {
         positions,
-        window: random.pick(&[None, Some(2), Some(3)]).filter(|_| !sloped),
+        window: random.pick(&[None, Some(2), Some(3)]),
         kv_heads: random.pick(&[2, 4]),
         qk_norm: random.pick(&[Norm::None, NORMS[2]]),
         head_dim: 4,
@@ -235,6 +234,10 @@ fn train(random: &mut Random, global_batch: u64) -> Train {
     Train {
         optimizer: optimizer(random),
         clip,
+        loss: Loss {
+            z_loss: random.pick(&[0.0, 0.0, 0.1]),
+            label_smoothing: random.pick(&[0.0, 0.0, 0.2]),
+        },
         ..Train::plain(10, global_batch, 0.05, precision)
     }
 }

@@ -93,7 +93,7 @@ const COMMON: [Field; 13] = [
         "init",
         Type::Variant(init::INITS),
         Need::Default("small_init"),
-        "Standard deviations of the initial weights.",
+        "How the weights begin.",
     ),
 ];
 

@@ -15,6 +15,7 @@ mod combine;
 mod convolution;
 mod cross_entropy;
 mod dispatch;
+mod dropout;
 mod embedding;
 mod expert_linear;
 mod gated;
@@ -79,10 +80,12 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::GatedBackward { .. } => Ok(gated::backward()),
         Op::Add {} => Ok(add::add(reads)),
         Op::CrossEntropyMax {} => Ok(cross_entropy::max()),
-        Op::CrossEntropyTerms { vocab } => inside(*vocab, cross_entropy::terms()),
-        Op::CrossEntropyLoss { scale, replicas } => cross_entropy::loss(*scale, *replicas, reads),
-        Op::CrossEntropyBackward { scale, vocab } => {
-            inside(*vocab, cross_entropy::backward(*scale, reads)?)
+        Op::CrossEntropyTerms { vocab, smoothed } => {
+            inside(*vocab, cross_entropy::terms(*smoothed))
+        }
+        Op::CrossEntropyLoss { charge, replicas } => cross_entropy::loss(charge, *replicas, reads),
+        Op::CrossEntropyBackward { charge, vocab } => {
+            inside(*vocab, cross_entropy::backward(charge, reads)?)
         }
         Op::Slice { axis, dim } => inside(
             Some(*axis),
@@ -127,10 +130,11 @@ fn update(op: &Op) -> Result<Signature, Misfit> {
     }
 }
 
-/// The mixture of experts, the state space, and collectives.
+/// Dropout, the mixture of experts, the state space, and collectives.
 fn mixed(plan: &Plan, instr: &Instr, op: &Op) -> Result<Signature, Misfit> {
     let updates = instr.updates.len();
     match op {
+        Op::Dropout { share, over, .. } => inside(*over, dropout::dropout(*share)?),
         Op::Route(route) => route::forward(plan, instr, route),
         Op::RouteBackward(route) => route::backward(plan, instr, route),
         Op::RouterLoss { loss, replicas } => router_loss::forward(loss, *replicas),

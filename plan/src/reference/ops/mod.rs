@@ -19,6 +19,7 @@ pub mod cross_entropy;
 #[cfg(test)]
 mod differences;
 pub mod dispatch;
+pub mod dropout;
 pub mod embedding;
 pub mod expert_linear;
 pub mod gated;
@@ -40,7 +41,7 @@ pub mod tokens;
 pub mod zero;
 
 use super::value::{Unfit, Value};
-use crate::{Activation, Axis, Mesh, Op, Rank, Scores, Training};
+use crate::{Activation, Axis, Charge, Mesh, Op, Rank, Scores, Training};
 
 /// Everything but operands that a result may depend on.
 pub struct Context<'c> {
@@ -52,6 +53,8 @@ pub struct Context<'c> {
     pub step: u64,
     /// The micro-batch of the call.
     pub micro_batch: u32,
+    /// The layer of the call, for those of layers.
+    pub layer: Option<u32>,
     /// Batch sizes and learning rate.
     pub training: &'c Training,
     /// The tokens of a sample: one more than a sequence has positions.
@@ -59,6 +62,14 @@ pub struct Context<'c> {
 }
 
 impl Context<'_> {
+    /// The number of the micro-batch's first sample on this rank.
+    fn first_sample(&self) -> u64 {
+        let batch = self.training.micro_batch;
+        self.training.phase_samples(self.step)
+            + u64::from(self.micro_batch) * u64::from(self.mesh.dp) * batch
+            + u64::from(self.place.dp) * batch
+    }
+
     /// The first row of a rank's vocabulary shard; none where it holds all rows.
     fn first_row(&self, vocab: Option<Axis>, rows: usize) -> Result<Option<usize>, Unfit> {
         let coordinate = vocab.map(|axis| self.coordinate(axis)).transpose()?;
@@ -186,6 +197,15 @@ fn norms(op: &Op, ins: &[Value], updates: &mut [Value], at: &Context) -> Result<
             none(positions::backward(dy, dtable, first.unwrap_or(0)))
         }
         (Op::Scale { by }, [x], []) => Ok(vec![scale::scale(x, *by)]),
+        (Op::Dropout { share, site, over }, [x], []) => {
+            let first = at.first_row(*over, x.shape::<3>()?[1])?;
+            let site = dropout::Site {
+                share: *share,
+                site: *site,
+                first: first.unwrap_or(0),
+            };
+            one(dropout::dropout(x, &site, at))
+        }
         (Op::Cap { limit }, [x], []) => Ok(vec![cap::forward(x, *limit)]),
         (Op::CapBackward { limit }, [dy, y], []) => one(cap::backward(dy, y, *limit)),
         (op, ins, updates) => heads_and_loss(op, ins, updates, at),
@@ -215,24 +235,19 @@ fn heads_and_loss(
             many(attention::backward(grad, [q, k, v], out, lse, &heads))
         }
         (Op::CrossEntropyMax {}, [logits], []) => one(cross_entropy::max(logits)),
-        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => one(cross_entropy::terms(
-            logits,
-            targets,
-            max,
-            shard(vocab, logits)?,
-        )),
-        (Op::CrossEntropyLoss { scale, replicas }, [terms, weights @ ..], [report])
-            if weights.len() < 2 =>
-        {
-            none(cross_entropy::loss(
-                terms,
-                weights.first(),
-                report,
-                *scale / *replicas as f64,
-            ))
+        (Op::CrossEntropyTerms { vocab, smoothed }, [logits, targets, max], []) => {
+            let first = shard(vocab, logits)?;
+            one(cross_entropy::terms(logits, targets, max, first, *smoothed))
+        }
+        (Op::CrossEntropyLoss { charge, replicas }, [terms, rest @ ..], [report]) => {
+            let others = charge.split(rest);
+            let others = others.ok_or_else(|| Unfit(format!("{} inputs", ins.len())))?;
+            let scale = charge.scale / *replicas as f64;
+            let charge = Charge { scale, ..*charge };
+            none(cross_entropy::loss(terms, others, report, &charge))
         }
         (
-            Op::CrossEntropyBackward { scale, vocab },
+            Op::CrossEntropyBackward { charge, vocab },
             [logits, targets, max, terms, weights @ ..],
             [],
         ) if weights.len() < 2 => one(cross_entropy::backward(
@@ -240,7 +255,7 @@ fn heads_and_loss(
             targets,
             [max, terms],
             weights.first(),
-            *scale,
+            charge,
             shard(vocab, logits)?,
         )),
         (op, ins, updates) => experts(op, ins, updates, at),

@@ -12,10 +12,7 @@ use crate::reference::value::{Unfit, Value};
 pub fn tokens(which: Tokens, at: &Context) -> Result<Value, Unfit> {
     let training = at.training;
     let (batch, positions) = (training.micro_batch, training.sequence as usize);
-    let replicas = u64::from(at.mesh.dp);
-    let first = training.phase_samples(at.step)
-        + u64::from(at.micro_batch) * replicas * batch
-        + u64::from(at.place.dp) * batch;
+    let first = at.first_sample();
     let sample = |sample: u64| {
         let row = (at.tokens)(sample);
         if row.len() == positions + 1 {

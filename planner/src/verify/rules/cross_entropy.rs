@@ -1,6 +1,6 @@
 //! Cross-entropy: the vocabulary may be spread; the maximum must then be that of all ranks, the terms a finished sum.
 
-use pleach_plan::Axis;
+use pleach_plan::{Axis, Charge};
 
 use super::Site;
 use crate::verify::held::{Item, State};
@@ -20,10 +20,10 @@ pub fn max(logits: &Item, site: &Site) -> [Item; 1] {
 }
 
 /// `(logits, targets, max) -> terms`.
-pub fn terms(operands: [&Item; 3], vocab: Option<Axis>, site: &Site) -> [Item; 1] {
+pub fn terms(operands: [&Item; 3], vocab: Option<Axis>, smoothed: bool, site: &Site) -> [Item; 1] {
     let number = Number::of(
         "cross-entropy terms",
-        &[],
+        &[u64::from(smoothed)],
         &operands.map(|operand| operand.number),
     );
     let rows = vocab.and_then(|axis| site.axis(axis));
@@ -41,27 +41,35 @@ pub fn terms(operands: [&Item; 3], vocab: Option<Axis>, site: &Site) -> [Item; 1
     })
 }
 
-/// What the report gains from `terms` by the weights of their targets.
-pub fn weighted_loss(operands: [&Item; 2], scale: f64, replicas: u64, site: &Site) -> Item {
-    let numbers = operands.map(|operand| operand.number);
-    let number = Number::of("weighted loss", &[scale.to_bits()], &numbers).over(replicas);
-    let [gain] = site.results(operands, [number], |_, states| match states {
-        [State::Whole, State::Whole] => Some([State::Whole]),
-        [State::Shard(moved @ (1 | 2)), State::Shard(dim)] if moved == dim + 1 => {
-            Some([State::Sum])
-        }
-        _ => None,
-    });
-    gain
+/// What tells charges apart.
+fn bits(charge: &Charge) -> [u64; 4] {
+    let Charge {
+        scale,
+        z_loss,
+        smoothing,
+        rows,
+    } = *charge;
+    let [scale, z_loss, smoothing] = [scale, z_loss, smoothing].map(f64::to_bits);
+    [scale, z_loss, smoothing, rows]
 }
 
-/// What the report gains from `terms`.
-pub fn loss(terms: &Item, scale: f64, replicas: u64, site: &Site) -> Item {
-    let number = Number::of("loss", &[scale.to_bits()], &[terms.number]).over(replicas);
-    let [gain] = site.results([terms], [number], |_, [terms]| match terms {
-        State::Whole => Some([State::Whole]),
-        State::Shard(1 | 2) => Some([State::Sum]),
-        _ => None,
+/// What the report gains from `terms`, and where they are read from the largest logits and the weights of targets.
+pub fn loss<const N: usize>(
+    operands: [&Item; N],
+    charge: &Charge,
+    replicas: u64,
+    site: &Site,
+) -> Item {
+    let numbers = operands.map(|operand| operand.number);
+    let number = Number::of("loss", &bits(charge), &numbers).over(replicas);
+    let [gain] = site.results(operands, [number], |_, states| {
+        let others = &states[1..];
+        let all = |wanted| others.iter().all(|&state| state == wanted);
+        match states[0] {
+            State::Whole if all(State::Whole) => Some([State::Whole]),
+            State::Shard(moved @ (1 | 2)) if all(State::Shard(moved - 1)) => Some([State::Sum]),
+            _ => None,
+        }
     });
     gain
 }
@@ -69,11 +77,11 @@ pub fn loss(terms: &Item, scale: f64, replicas: u64, site: &Site) -> Item {
 /// `(logits, targets, max, terms, weights) -> dlogits`.
 pub fn weighted_backward(
     [logits, targets, max, terms, weights]: [&Item; 5],
-    scale: f64,
+    charge: &Charge,
     vocab: Option<Axis>,
     site: &Site,
 ) -> [Item; 1] {
-    let [plain] = backward([logits, targets, max, terms], scale, vocab, site);
+    let [plain] = backward([logits, targets, max, terms], charge, vocab, site);
     let numbers = [plain.number, weights.number];
     let number = Number::of("weighted logit gradient", &[], &numbers);
     site.results([&plain, weights], [number], |_, states| match states {
@@ -84,10 +92,15 @@ pub fn weighted_backward(
 }
 
 /// `(logits, targets, max, terms) -> dlogits`.
-pub fn backward(operands: [&Item; 4], scale: f64, vocab: Option<Axis>, site: &Site) -> [Item; 1] {
+pub fn backward(
+    operands: [&Item; 4],
+    charge: &Charge,
+    vocab: Option<Axis>,
+    site: &Site,
+) -> [Item; 1] {
     let number = Number::of(
         "logit gradient",
-        &[scale.to_bits()],
+        &bits(charge),
         &operands.map(|operand| operand.number),
     );
     let rows = vocab.and_then(|axis| site.axis(axis));

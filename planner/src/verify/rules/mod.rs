@@ -14,6 +14,7 @@ mod combine;
 mod convolution;
 mod cross_entropy;
 mod dispatch;
+mod dropout;
 mod embedding;
 mod expert_linear;
 mod flat;
@@ -197,6 +198,15 @@ fn apply_norms(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<E
             Effect::updates([site.accumulate(sum, positions::backward(dy, *over, site))])
         }
         (Op::Scale { by }, [x], []) => Effect::outs(scale::scale(x, *by, site)),
+        (
+            Op::Dropout {
+                share,
+                site: which,
+                over,
+            },
+            [x],
+            [],
+        ) => Effect::outs(dropout::dropout(x, [share.to_bits(), *which], *over, site)),
         (Op::Cap { limit }, [x], []) => Effect::outs(cap::forward(x, *limit, site)),
         (Op::CapBackward { limit }, [dy, y], []) => {
             Effect::outs(cap::backward(dy, y, *limit, site))
@@ -313,28 +323,35 @@ fn apply_larger(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<
             Effect::outs(attention::backward(operands, scores, site))
         }
         (Op::CrossEntropyMax {}, [logits], []) => Effect::outs(cross_entropy::max(logits, site)),
-        (Op::CrossEntropyTerms { vocab }, [logits, targets, max], []) => {
-            Effect::outs(cross_entropy::terms([logits, targets, max], *vocab, site))
-        }
-        (Op::CrossEntropyLoss { scale, replicas }, [terms], [report]) => Effect::updates([
-            site.accumulate(report, cross_entropy::loss(terms, *scale, *replicas, site))
-        ]),
-        (Op::CrossEntropyLoss { scale, replicas }, [terms, weights], [report]) => {
-            let gain = cross_entropy::weighted_loss([terms, weights], *scale, *replicas, site);
+        (Op::CrossEntropyTerms { vocab, smoothed }, [logits, targets, max], []) => Effect::outs(
+            cross_entropy::terms([logits, targets, max], *vocab, *smoothed, site),
+        ),
+        (Op::CrossEntropyLoss { charge, replicas }, [terms, rest @ ..], [report]) => {
+            let gain = match charge.split(rest)? {
+                [Some(a), Some(b)] => cross_entropy::loss([terms, a, b], charge, *replicas, site),
+                [Some(a), None] | [None, Some(a)] => {
+                    cross_entropy::loss([terms, a], charge, *replicas, site)
+                }
+                [None, None] => cross_entropy::loss([terms], charge, *replicas, site),
+            };
             Effect::updates([site.accumulate(report, gain)])
         }
-        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms], []) => {
+        (Op::CrossEntropyBackward { charge, vocab }, [logits, targets, max, terms], []) => {
             Effect::outs(cross_entropy::backward(
                 [logits, targets, max, terms],
-                *scale,
+                charge,
                 *vocab,
                 site,
             ))
         }
-        (Op::CrossEntropyBackward { scale, vocab }, [logits, targets, max, terms, weights], []) => {
+        (
+            Op::CrossEntropyBackward { charge, vocab },
+            [logits, targets, max, terms, weights],
+            [],
+        ) => {
             let operands = [logits, targets, max, terms, weights];
             Effect::outs(cross_entropy::weighted_backward(
-                operands, *scale, *vocab, site,
+                operands, charge, *vocab, site,
             ))
         }
         (Op::Slice { axis, dim }, [x], []) => Effect::outs(slice::slice(x, *axis, *dim, site)),
