@@ -4,6 +4,7 @@
 //! reader's slip, so it ends with exit code 1, as a wrong spec does.
 
 pub mod data;
+pub mod generate;
 
 use std::path::PathBuf;
 
@@ -132,6 +133,8 @@ pub enum Command {
     Resume(ResumeArguments),
     /// Write a run's model for another program
     Export(ExportArguments),
+    /// Go on from a text with a run's model
+    Generate(generate::GenerateArguments),
     /// Work with data: tokenize text, train a tokenizer, look into token files and mixes
     #[command(subcommand)]
     Data(data::DataCommand),

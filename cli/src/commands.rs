@@ -10,6 +10,7 @@ pub mod explain;
 pub mod export;
 pub mod fit;
 pub mod fmt;
+pub mod generate;
 pub mod hash;
 pub mod lock;
 pub mod plan;

@@ -51,7 +51,7 @@ pub fn of_folder(screen: &Screen, plan: &Plan, folder: &Path) -> Outcome<()> {
 }
 
 /// The experiment of a run's own spec, if it is still the plan's.
-fn beside(plan: &Plan, spec: &Path) -> Option<Experiment> {
+pub fn beside(plan: &Plan, spec: &Path) -> Option<Experiment> {
     let text = std::fs::read_to_string(spec).ok()?;
     let global = Global {
         settings: recorded(&text),

@@ -74,6 +74,13 @@ impl Screen {
         }
     }
 
+    /// A piece of an answer that comes bit by bit, to stdout at once.
+    pub fn stream(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        // A reader who closed the pipe has seen enough.
+        let _ = write!(out, "{text}").and_then(|()| out.flush());
+    }
+
     /// The answer as one JSON value.
     pub fn data_json(&self, value: &Value) {
         self.data(&pretty(value));

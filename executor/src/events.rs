@@ -164,6 +164,11 @@ pub fn say_failed(rank: u32, failure: &Failure) {
     say(&event);
 }
 
+/// An id that was written on, for whoever turns it into text.
+pub fn say_token(id: i64) {
+    say(&json!({"event": "token", "id": id}));
+}
+
 /// A line for people on stderr, which may lead to a full disk or to nobody.
 pub fn tell(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");

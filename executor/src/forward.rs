@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use pleach_plan::{Op, Plan};
-use pleach_storage::checkpoint;
+use pleach_storage::checkpoint::{self, Checkpoint};
 use tch::Tensor;
 
 use crate::collectives::solo::Solo;
@@ -38,7 +38,7 @@ pub fn forward(request: &Request) -> Result<(), Failure> {
     let texts = read_tokens(&request.tokens, &plan)?;
     let wrap = |cause: Cause| Failure::outside(&cause, "computing logits");
     let mut interpreter = Interpreter::new(&plan, 0).map_err(wrap)?;
-    fill(&plan, &request.run, &interpreter)?;
+    fill(&plan, &checkpoint(&request.run, None)?, &interpreter)?;
     let mut named = Vec::new();
     for texts in texts.chunks(plan.training.micro_batch as usize) {
         let logits = batch(&plan, &mut interpreter, texts)?;
@@ -56,29 +56,47 @@ pub fn forward(request: &Request) -> Result<(), Failure> {
         .map_err(|error| Failure::file(&request.out, &error))
 }
 
-fn fill(plan: &Plan, run: &Path, interpreter: &Interpreter<'_>) -> Result<(), Failure> {
+/// The checkpoint of a step of a run, or its newest good one.
+///
+/// # Errors
+/// There is none, or it is damaged.
+pub fn checkpoint(run: &Path, step: Option<u64>) -> Result<Checkpoint, Failure> {
     let folder = run.join("checkpoints");
-    let found = checkpoint::newest(&folder).map_err(|error| Failure::file(&folder, &error))?;
-    let Some(good) = found.checkpoint else {
-        return Err(Failure::new(
-            Exit::Wish,
-            "pleach::worker::checkpoint",
-            format!("{}: no whole checkpoint", folder.display()),
-        ));
+    let refused = |message: String| {
+        let failure = Failure::new(Exit::Wish, "pleach::worker::checkpoint", message);
+        failure.help("`checkpoints/` in the run's folder has those that are complete")
     };
+    if let Some(step) = step {
+        let own = folder.join(checkpoint::folder_name(step));
+        return Checkpoint::open(&own).map_err(|error| refused(error.to_string()));
+    }
+    let found = checkpoint::newest(&folder).map_err(|error| Failure::file(&folder, &error))?;
+    found
+        .checkpoint
+        .ok_or_else(|| refused(format!("{}: no whole checkpoint", folder.display())))
+}
+
+/// Copies the weights of a checkpoint into what an interpreter holds.
+///
+/// # Errors
+/// It is of another experiment, or has other parameters.
+pub fn fill(plan: &Plan, good: &Checkpoint, interpreter: &Interpreter<'_>) -> Result<(), Failure> {
     good.check(plan).map_err(|error| {
         Failure::new(Exit::Wish, "pleach::worker::checkpoint", error.to_string())
     })?;
     Saver {
         plan,
         rank: 0,
-        folder,
+        folder: PathBuf::new(),
     }
-    .fill(&good, interpreter.statics())
+    .fill(good, interpreter.statics())
 }
 
 /// The logits of at most a micro-batch of texts: what the forward program gives to the cross-entropy.
-fn batch(
+///
+/// # Errors
+/// A plan whose forward has no logits, or what the device says.
+pub fn batch(
     plan: &Plan,
     interpreter: &mut Interpreter<'_>,
     texts: &[Vec<i64>],

@@ -13,6 +13,7 @@ pub mod error;
 pub mod events;
 pub mod flight;
 pub mod forward;
+pub mod generate;
 pub mod held;
 pub mod interpreter;
 pub mod ledger;

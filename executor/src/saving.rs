@@ -170,12 +170,14 @@ impl Saver<'_> {
         Err(refused.help("go on from it with --resume, or name another folder"))
     }
 
-    /// Copies a checkpoint's values into the static tensors.
+    /// Copies a checkpoint's values into the static tensors; of one with weights alone these.
     ///
     /// # Errors
     /// A parameter that the checkpoint lacks or has in another shape.
     pub fn fill(&self, good: &Checkpoint, statics: &Statics) -> Result<(), Failure> {
-        for needed in checkpoint::needed(self.plan, self.rank) {
+        let needed = checkpoint::needed(self.plan, self.rank).into_iter();
+        let there = |needed: &Needed| good.has_moments() || needed.kind == Kind::Weight;
+        for needed in needed.filter(there) {
             let Some(target) = statics.get(needed.tensor, needed.layer) else {
                 continue;
             };

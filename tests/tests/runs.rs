@@ -8,6 +8,7 @@ mod runs {
     pub mod curriculum;
     pub mod export;
     pub mod faults;
+    pub mod generate;
     pub mod inputs;
     pub mod instructions;
     pub mod learning;

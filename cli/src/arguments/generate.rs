@@ -1,0 +1,55 @@
+//! Arguments of `generate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// What `pleach generate` is asked for.
+#[derive(Args, Debug)]
+pub struct GenerateArguments {
+    /// The run's folder
+    #[arg(id = "run_directory", value_name = "RUN_DIR")]
+    pub directory: PathBuf,
+    /// The text to go on from
+    #[arg(long, value_name = "TEXT", conflicts_with = "prompt_file")]
+    pub prompt: Option<String>,
+    /// A file with that text
+    #[arg(long, value_name = "FILE")]
+    pub prompt_file: Option<PathBuf>,
+    /// How many tokens follow, at most
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub tokens: u64,
+    /// Divides the logits: lower is surer, 0 always takes the likeliest token
+    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = not_negative)]
+    pub temperature: f64,
+    /// Only so many of the likeliest tokens; 0 for all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub top_k: usize,
+    /// Only the likeliest tokens that together have this share
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = share)]
+    pub top_p: f64,
+    /// Of the draws: the same seed gives the same text
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// The checkpoint of this step, not the newest
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<u64>,
+}
+
+fn not_negative(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| "it must be a number".to_owned())?;
+    if value.is_finite() && value >= 0.0 {
+        Ok(value)
+    } else {
+        Err("it must be 0 or more".to_owned())
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value = not_negative(text)?;
+    if value > 0.0 && value <= 1.0 {
+        Ok(value)
+    } else {
+        Err("a share is above 0 and at most 1".to_owned())
+    }
+}
