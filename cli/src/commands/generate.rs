@@ -36,6 +36,10 @@ pub fn generate(screen: &Screen, arguments: &GenerateArguments) -> Outcome<Exit>
     tokenizer
         .part(&prompt(arguments)?, &mut ids)
         .map_err(|error| Failure::wish("pleach::generate::prompt", error))?;
+    if ids.is_empty() {
+        let message = "the prompt has no token: there is nothing to go on from";
+        return Err(Failure::wish("pleach::generate::prompt", message));
+    }
     let place = folder.path().join("generate.json");
     replace(&place, json::write(&plan).as_bytes())
         .map_err(|error| Failure::machine("pleach::run::file", error.to_string()))?;
