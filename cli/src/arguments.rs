@@ -135,6 +135,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Go on from a text with a run's model
     Generate(generate::GenerateArguments),
+    /// Write a spec from another program's model, to go on from
+    Import(ImportArguments),
     /// Work with data: tokenize text, train a tokenizer, look into token files and mixes
     #[command(subcommand)]
     Data(data::DataCommand),
@@ -371,11 +373,25 @@ pub struct ExportArguments {
     pub out: PathBuf,
 }
 
-/// Programs that a run can be written for.
+/// Programs that a model can be written for and read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExportTarget {
     /// Hugging Face transformers.
     Hf,
+}
+
+/// Arguments of `import`.
+#[derive(Args, Debug)]
+pub struct ImportArguments {
+    /// From which program
+    #[arg(value_enum, value_name = "PROGRAM")]
+    pub from: ExportTarget,
+    /// A folder with config.json, a config.json, or hf:ORGANISATION/NAME
+    #[arg(value_name = "DIR|CONFIG")]
+    pub model: String,
+    /// The machines to train on: --cluster "2 x 8 h100_80g"
+    #[arg(long, value_name = "MACHINES", default_value = "1 this_machine")]
+    pub cluster: String,
 }
 
 /// Arguments of `completions`.

@@ -4,7 +4,7 @@
 //! begins and again when it ends, so that a launcher that was killed leaves an attempt without an end.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pleach_plan::Plan;
@@ -32,6 +32,8 @@ pub struct Run<'p> {
     pub plan: &'p Plan,
     /// The prepared data, and the order that it is read in.
     pub data: &'p Ready,
+    /// The folder of weights that it begins with.
+    pub weights: Option<PathBuf>,
     /// Steps done that the attempt goes on from; none to begin.
     pub resume: Option<u64>,
     /// End after so many steps of the run.
@@ -169,6 +171,9 @@ fn arguments(run: &Run<'_>, phase: usize, resume: bool) -> Vec<OsString> {
     arguments.extend(["--run".into(), run.folder.path().into()]);
     for prepared in &run.data.prepared {
         arguments.extend(["--data".into(), prepared.folder.clone().into()]);
+    }
+    if let Some(weights) = &run.weights {
+        arguments.extend(["--weights".into(), weights.into()]);
     }
     if phase > 0 {
         arguments.extend(["--phase".into(), (phase + 1).to_string().into()]);

@@ -12,6 +12,7 @@ pub mod fit;
 pub mod fmt;
 pub mod generate;
 pub mod hash;
+pub mod import;
 pub mod lock;
 pub mod plan;
 pub mod resume;

@@ -23,6 +23,7 @@ use crate::lock;
 use crate::machine::{Machine, THIS_MACHINE};
 use crate::misfit;
 use crate::screen::Screen;
+use crate::weights;
 
 /// Faults of a program's meaning that are shown.
 const SHOWN: usize = 8;
@@ -93,6 +94,7 @@ pub fn plan(
 ) -> Outcome<Planned> {
     let experiment = experiment(screen, global, file)?;
     supported(&experiment)?;
+    weights::agree(screen, &experiment, lock::folder(file))?;
     let hardware = table(screen, &experiment)?;
     plan_on(file, experiment, hardware, alternatives)
 }

@@ -1,6 +1,6 @@
 //! What a spec rests on, held against `pleach.lock` beside it.
 //!
-//! In come the imports, data and tokenizers that the language names, with their places; their contents are found here. Where no lockfile is, nothing is looked at.
+//! In come the imports, data, tokenizers and weights that the language names, with their places; their contents are found here. Where no lockfile is, nothing is looked at.
 
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use pleach_storage::lockfile::{Content, Lockfile, LockfileError, NAME};
 
 use crate::data::data_failure;
 use crate::failure::{Failure, Outcome};
+use crate::weights;
 
 /// One thing that a spec rests on, with what stands behind it now.
 #[derive(Clone, Debug)]
@@ -30,6 +31,7 @@ impl Standing {
             RestKind::Import { .. } => format!("import `{}`", self.key),
             RestKind::Data(_) => format!("data `{}`", self.rest.name),
             RestKind::Tokenizer(_) => format!("tokenizer `{}`", self.key),
+            RestKind::Weights(_) => format!("weights `{}`", self.key),
         }
     }
 
@@ -44,6 +46,7 @@ impl Standing {
             RestKind::Import { .. } => lock.imports.get(&self.key),
             RestKind::Data(_) => lock.data.get(&self.key),
             RestKind::Tokenizer(_) => lock.tokenizers.get(&self.key),
+            RestKind::Weights(_) => lock.weights.get(&self.key),
         }
     }
 
@@ -54,6 +57,7 @@ impl Standing {
             RestKind::Import { .. } => &mut lock.imports,
             RestKind::Data(_) => &mut lock.data,
             RestKind::Tokenizer(_) => &mut lock.tokenizers,
+            RestKind::Weights(_) => &mut lock.weights,
         };
         kept.insert(self.key.clone(), content.clone());
     }
@@ -78,6 +82,7 @@ pub fn standing(spec: &mut Spec, file: &Path) -> Outcome<Vec<Standing>> {
                 (source.clone(), content)
             }
             RestKind::Tokenizer(tokenizer) => (tokenizer.clone(), of_tokenizer(tokenizer, folder)?),
+            RestKind::Weights(source) => (source.clone(), weights::kept_content(source, folder)?),
         };
         Ok(Standing { rest, key, content })
     });
@@ -150,6 +155,10 @@ fn moved(file: &Path, standing: &Standing, difference: &str) -> Problem {
                 standing.key
             );
             ("pleach::lock::tokenizer", &standing.key, title)
+        }
+        RestKind::Weights(_) => {
+            let title = format!("`{}` are not the weights this lockfile knows", standing.key);
+            ("pleach::lock::weights", &standing.key, title)
         }
     };
     let command = format!("pleach lock {} {name}", file.display());

@@ -13,6 +13,7 @@ mod exit;
 mod failure;
 mod fault;
 mod fit;
+mod hugging_face;
 mod launch;
 mod loader;
 mod lock;
@@ -27,6 +28,7 @@ mod progress;
 mod restart;
 mod screen;
 mod tokenizing;
+mod weights;
 
 use std::process::ExitCode;
 
@@ -120,6 +122,7 @@ fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
         Command::Explain(arguments) => commands::explain::explain(screen, global, arguments),
         Command::Run(arguments) => commands::run::run(screen, global, arguments),
         Command::Resume(arguments) => commands::resume::resume(screen, global, arguments),
+        Command::Import(arguments) => commands::import::import(screen, arguments),
         Command::Export(arguments) => commands::export::export(screen, arguments),
         Command::Generate(arguments) => commands::generate::generate(screen, arguments),
         Command::Data(command) => commands::data::data(screen, global, command),

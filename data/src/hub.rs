@@ -133,7 +133,7 @@ pub fn file(name: &str, file: &str) -> Result<PathBuf, DataError> {
 }
 
 /// The same where it is on this machine already.
-pub(crate) fn kept_file(name: &str, file: &str) -> Option<PathBuf> {
+pub fn kept_file(name: &str, file: &str) -> Option<PathBuf> {
     let named = Named::new(name, RepoType::Model);
     let path = named.folder(&Hub::of_user().ok()?).join(file);
     path.is_file().then_some(path)
@@ -166,7 +166,7 @@ pub(crate) fn files(
 }
 
 /// The same of what is on this machine already; none where nothing is, or not all.
-pub(crate) fn kept_files(name: &str) -> Result<Vec<PathBuf>, DataError> {
+pub fn kept_files(name: &str) -> Result<Vec<PathBuf>, DataError> {
     let named = Named::new(name, RepoType::Dataset);
     let kept = found_in(&named.folder(&Hub::of_user()?), &wanted(name, &[])?)?;
     Ok(match kept.missing {

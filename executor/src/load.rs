@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use pleach_data::order::{Order, Phases, Section};
 use pleach_data::prepare::Prepared;
 use pleach_plan::{Dtype, HeldOut, Op, Plan, check, json};
+use pleach_storage::hf::Weights;
 
 use crate::data::{Dealt, Given, Samples};
 use crate::environment::Environment;
@@ -77,6 +78,25 @@ pub fn phase(run: &Plan, place: usize) -> Result<&Plan, Failure> {
         let message = format!("there is no phase {}, the plan has {count}", place + 1);
         Failure::new(Exit::Wish, "pleach::worker::phase", message)
     })
+}
+
+/// The weights that a run begins with, held against its model; none where they are drawn.
+///
+/// # Errors
+/// No folder named, or one that holds something else.
+pub fn weights(plan: &Plan, folder: Option<&Path>) -> Result<Option<Weights>, Failure> {
+    let Some(named) = &plan.training.weights else {
+        return Ok(None);
+    };
+    let refused = |message: String| Failure::new(Exit::Wish, "pleach::worker::weights", message);
+    let Some(folder) = folder else {
+        let message = format!("the run begins with the weights of {}", named.source);
+        return Err(
+            refused(message).help("`--weights DIR` names their folder, which `pleach run` does")
+        );
+    };
+    let opened = Weights::open(folder, plan);
+    opened.map(Some).map_err(|error| refused(error.to_string()))
 }
 
 /// The samples that a rank reads in a phase and the hash of the whole run's order: the prepared data where its role has token

@@ -47,6 +47,9 @@ struct Train {
     /// The folder of prepared data; with phases once for each
     #[arg(long)]
     data: Vec<PathBuf>,
+    /// The folder of weights that the run begins with, where its plan names some
+    #[arg(long, value_name = "DIR")]
+    weights: Option<PathBuf>,
     /// Trace the first steps into PREFIX-rank-N.json
     #[arg(long, value_name = "PREFIX")]
     trace: Option<PathBuf>,
@@ -258,6 +261,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         steps,
         phase,
         data,
+        weights,
         trace,
         ledger,
         dump_gradients,
@@ -271,6 +275,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         steps,
         phase: phase.saturating_sub(1),
         data,
+        weights,
         trace,
         ledger,
         dump_gradients,

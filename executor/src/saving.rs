@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use pleach_plan::walk::Visit;
 use pleach_plan::{Instr, Plan, TensorId};
 use pleach_storage::checkpoint::{self, Checkpoint, CheckpointError, Kind, Needed, Saved};
+use pleach_storage::hf::Weights;
 use tch::Tensor;
 
 use crate::collectives::Collectives;
@@ -175,9 +176,36 @@ impl Saver<'_> {
     /// # Errors
     /// A parameter that the checkpoint lacks or has in another shape.
     pub fn fill(&self, good: &Checkpoint, statics: &Statics) -> Result<(), Failure> {
-        let needed = checkpoint::needed(self.plan, self.rank).into_iter();
-        let there = |needed: &Needed| good.has_moments() || needed.kind == Kind::Weight;
-        for needed in needed.filter(there) {
+        let mut needed = checkpoint::needed(self.plan, self.rank);
+        needed.retain(|needed| good.has_moments() || needed.kind == Kind::Weight);
+        self.fill_with(statics, &needed, |part| {
+            good.fill(self.plan, self.rank, part)
+                .map_err(|error| refused(&error))
+        })
+    }
+
+    /// Copies weights that somebody trained before into the static tensors; moments stay zero.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn begin_with(&self, weights: &Weights, statics: &Statics) -> Result<(), Failure> {
+        let mut needed = checkpoint::needed(self.plan, self.rank);
+        needed.retain(|needed| needed.kind == Kind::Weight);
+        self.fill_with(statics, &needed, |part| {
+            weights
+                .fill(self.plan, self.rank, part)
+                .map_err(|error| Failure::file(&error.path, &error))
+        })
+    }
+
+    /// Copies values into static tensors, piece by piece.
+    fn fill_with(
+        &self,
+        statics: &Statics,
+        needed: &[Needed],
+        values: impl Fn(&Needed) -> Result<Vec<f64>, Failure>,
+    ) -> Result<(), Failure> {
+        for needed in needed {
             let Some(target) = statics.get(needed.tensor, needed.layer) else {
                 continue;
             };
@@ -186,16 +214,14 @@ impl Saver<'_> {
                 let part = Needed {
                     begin: needed.begin + first,
                     length,
-                    ..needed
+                    ..*needed
                 };
-                let values = good
-                    .fill(self.plan, self.rank, &part)
-                    .map_err(|error| refused(&error))?;
+                let values = values(&part)?;
                 target
                     .f_narrow(0, first as i64, length as i64)
                     .map_err(Cause::from)
                     .and_then(|target| statics::fill(&target, &values))
-                    .map_err(|cause| Failure::outside(&cause, "resuming"))?;
+                    .map_err(|cause| Failure::outside(&cause, "filling tensors"))?;
             }
         }
         Ok(())

@@ -41,6 +41,8 @@ pub struct Options {
     pub phase: usize,
     /// The folders of prepared data, one for each phase.
     pub data: Vec<PathBuf>,
+    /// The folder of weights that the run begins with.
+    pub weights: Option<PathBuf>,
     /// Prefix of trace files.
     pub trace: Option<PathBuf>,
     /// Whether to write the bytes at every boundary.
@@ -245,8 +247,13 @@ impl Run<'_> {
             self.saver.refuse_to_overwrite()?;
         }
         self.follows(0)?;
-        let made = statics.initialise(self.plan, self.interpreter.role(), self.saver.rank);
-        made.map_err(|cause| Failure::outside(&cause, "initialising"))?;
+        match load::weights(self.plan, self.options.weights.as_deref())? {
+            Some(weights) => self.saver.begin_with(&weights, statics)?,
+            None => {
+                let made = statics.initialise(self.plan, self.interpreter.role(), self.saver.rank);
+                made.map_err(|cause| Failure::outside(&cause, "initialising"))?;
+            }
+        }
         let met = self.collectives.agree(&mut [0]);
         met.map_err(|cause| {
             Failure::outside(&cause, "waiting for all ranks before the first step")

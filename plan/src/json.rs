@@ -82,6 +82,9 @@ fn bare(plan: &Plan) -> Plan {
     for component in &mut bare.data.mix {
         component.fingerprint = None;
     }
+    if let Some(weights) = &mut bare.training.weights {
+        weights.fingerprint = None;
+    }
     bare.then = plan.then.iter().map(self::bare).collect();
     bare
 }

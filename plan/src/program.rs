@@ -366,6 +366,19 @@ pub struct Training {
     /// When its loss is measured on what is held out; none for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<Evaluation>,
+    /// What the run begins with, where that is not drawn from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
+}
+
+/// Weights that somebody trained before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weights {
+    /// Where they are, as the spec says it.
+    pub source: String,
+    /// BLAKE3 over their files; set when they are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
 }
 
 /// The mix and the identity of its order.

@@ -1,4 +1,4 @@
-//! `pleach.lock`: what specs rest on, by content: imports, data, tokenizers.
+//! `pleach.lock`: what specs rest on, by content: imports, data, tokenizers, weights.
 //!
 //! In come names with what was found under them, out comes whether that is still what was locked. The file is TOML, sorted, one folder's specs share it, and people may
 //! read its changes in version control. What holds many parts, as data of many shards, keeps a short hash of each, so that a difference can be counted.
@@ -36,6 +36,9 @@ pub struct Lockfile {
     /// Tokenizers as the spec names them.
     #[serde(default, rename = "tokenizer")]
     pub tokenizers: BTreeMap<String, Content>,
+    /// Weights that models begin with, as the spec names them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, Content>,
 }
 
 /// What stands behind a name.

@@ -1,4 +1,4 @@
-//! Writing safetensors files piece by piece: the header first, then each tensor's bytes as they come.
+//! Safetensors files piece by piece: the header first, then each tensor's bytes as they come.
 //!
 //! In come names, types and shapes; out comes the header that says where each tensor will lie. The crate's own writer wants all
 //! tensors in memory at once; a checkpoint has one of them at a time.
@@ -12,7 +12,10 @@ use half::{bf16, f16};
 use pleach_plan::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use crate::files::{At, FileError};
+use crate::files::{At, FileError, Stored};
+
+/// Bytes before a header that say its length.
+const LENGTH_BYTES: u64 = 8;
 
 /// A tensor that a file will hold.
 pub(crate) struct Planned {
@@ -68,6 +71,42 @@ pub(crate) fn format_dtype(dtype: Dtype) -> safetensors::Dtype {
         Dtype::F16 => safetensors::Dtype::F16,
         Dtype::I64 => safetensors::Dtype::I64,
     }
+}
+
+/// The header of a safetensors file, and where the data behind it begins; or what is wrong with it.
+pub(crate) fn read_header(stored: &Stored) -> Result<Result<(u64, Metadata), String>, FileError> {
+    let mut length = [0; LENGTH_BYTES as usize];
+    if stored.bytes < LENGTH_BYTES {
+        return Ok(Err("it ends before its header".to_owned()));
+    }
+    stored.read(0, &mut length)?;
+    let length = u64::from_le_bytes(length);
+    if length > stored.bytes - LENGTH_BYTES {
+        return Ok(Err("it ends inside its header".to_owned()));
+    }
+    let mut text = vec![0; length as usize];
+    stored.read(LENGTH_BYTES, &mut text)?;
+    Ok(serde_json::from_slice::<Metadata>(&text)
+        .map_err(|error| format!("its header does not parse: {error}"))
+        .and_then(|metadata| {
+            let begin = LENGTH_BYTES + length;
+            let (described, there) = (metadata.data_len() as u64, stored.bytes - begin);
+            if described == there {
+                Ok((begin, metadata))
+            } else {
+                Err(format!(
+                    "its header describes {described} bytes, {there} are there"
+                ))
+            }
+        }))
+}
+
+/// Our name of a stored type; none of those that no weights have.
+pub(crate) fn known_dtype(dtype: safetensors::Dtype) -> Option<Dtype> {
+    let known = [Dtype::F64, Dtype::F32, Dtype::Bf16, Dtype::F16];
+    known
+        .into_iter()
+        .find(|known| format_dtype(*known) == dtype)
 }
 
 /// Numbers of any stored type as `f64`, exactly.

@@ -206,8 +206,13 @@ fn text((name, value): (&'static str, u32)) -> (&'static str, String) {
 
 /// The prepared data of a plan that was run before.
 pub fn data(plan: &pleach_plan::Plan) -> PathBuf {
+    data_from(plan, places::root())
+}
+
+/// The same of a plan whose spec lies in a folder.
+pub fn data_from(plan: &pleach_plan::Plan, folder: &Path) -> PathBuf {
     let cache = prepare::default_cache().expect("there is a cache folder");
-    let prepared = prepare::build(&plan.data, places::root(), &cache);
+    let prepared = prepare::build(&plan.data, folder, &cache);
     prepared.unwrap_or_else(|error| panic!("{error}")).folder
 }
 

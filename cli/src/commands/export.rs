@@ -1,6 +1,6 @@
 //! `pleach export RUN_DIR --to hf --out DIR`: the model of a run's newest good checkpoint for another program.
 
-use pleach_storage::export::{ExportError, hf};
+use pleach_storage::hf::{self, ExportError};
 use pleach_storage::run::RunFolder;
 use serde_json::json;
 
@@ -10,6 +10,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::planfile;
 use crate::screen::Screen;
+use crate::weights;
 
 /// Writes the model.
 pub fn export(screen: &Screen, arguments: &ExportArguments) -> Outcome<Exit> {
@@ -26,9 +27,10 @@ pub fn export(screen: &Screen, arguments: &ExportArguments) -> Outcome<Exit> {
             "`pleach resume {shown}` brings it to its end and saves there"
         ))
     })?;
-    match arguments.to {
+    let family = match arguments.to {
         ExportTarget::Hf => {
-            hf::export(&checkpoint, &plan, plan.training.accumulate, &arguments.out)
+            let how = (plan.training.accumulate, weights::family(folder.path()));
+            hf::export(&checkpoint, &plan, how, &arguments.out)
         }
     }
     .map_err(|error| failure(&error))?;
@@ -36,12 +38,13 @@ pub fn export(screen: &Screen, arguments: &ExportArguments) -> Outcome<Exit> {
     if screen.json {
         screen.data_json(
             &json!({"out": arguments.out.to_string_lossy(), "step": step,
-            "from": checkpoint.folder.to_string_lossy()}),
+            "family": family.model_type(), "from": checkpoint.folder.to_string_lossy()}),
         );
     } else {
         screen.data(&format!(
-            "{}: the model after step {step}",
-            arguments.out.display()
+            "{}: the model after step {step}, as {} of transformers",
+            arguments.out.display(),
+            family.name()
         ));
     }
     Ok(Exit::Fine)
@@ -52,7 +55,7 @@ fn failure(error: &ExportError) -> Failure {
     match error {
         ExportError::Exists { .. } => Failure::wish("pleach::export::exists", message),
         ExportError::Inexpressible { .. } => Failure::wish("pleach::export::inexpressible", message)
-            .help("GPTNeoX has layer norms, rotary positions, GELU and an exact residual form; see its configuration"),
+            .help("GPT-NeoX, GPT-2, OPT, BLOOM, LLaMA, Mistral, Qwen2 and Falcon can be written; `pleach explain pleach::export::inexpressible` says what each has"),
         ExportError::Shape { .. } | ExportError::Checkpoint(_) => Failure::machine("pleach::export::checkpoint", message),
         ExportError::File(_) => Failure::machine("pleach::export::file", message)
             .help("the disk must have room and the folder above be writable; nothing was left behind"),

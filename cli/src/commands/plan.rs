@@ -20,7 +20,7 @@ use crate::compile::{self, Planned};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::screen::Screen;
-use crate::{data, lock, misfit};
+use crate::{data, lock, misfit, weights};
 
 /// Plans, verifies and shows. A placement that does not fit is shown with its figures, and the exit code is 1.
 pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outcome<Exit> {
@@ -72,6 +72,7 @@ fn planned(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outco
     };
     let experiment = compile::experiment(screen, global, file)?;
     compile::supported(&experiment)?;
+    weights::agree(screen, &experiment, lock::folder(file))?;
     let hardware = compile::table(screen, &experiment)?;
     let planned = compile::plan_by(way, file, experiment.clone(), hardware, top)?;
     if measured.is_empty() {

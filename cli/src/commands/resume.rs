@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::machine::Machine;
 use crate::screen::{Screen, figures};
-use crate::{data, meaning, planfile, restart};
+use crate::{data, meaning, planfile, restart, weights};
 
 /// Goes on with a run.
 pub fn resume(screen: &Screen, global: &Global, arguments: &ResumeArguments) -> Outcome<Exit> {
@@ -62,11 +62,16 @@ pub fn go_on(
         }
         None => screen.note("there is no complete checkpoint yet; the run begins again"),
     }
+    let weights = match done {
+        Some(_) => None,
+        None => weights::ready(screen, &mut plan, data_from)?,
+    };
     let data = data::prepare(screen, &mut plan, data_from)?;
     let run = Run {
         folder,
         plan: &plan,
         data: &data,
+        weights,
         resume: done,
         steps,
         is_new: false,

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 use crate::launch::find;
 use crate::machine::{Machine, THIS_MACHINE};
 use crate::screen::Screen;
-use crate::{data, meaning, misfit, planfile, restart};
+use crate::{data, meaning, misfit, planfile, restart, weights};
 
 /// Runs a spec or a plan.
 pub fn run(screen: &Screen, global: &Global, arguments: &RunArguments) -> Outcome<Exit> {
@@ -70,6 +70,7 @@ fn begin(
     spec: &str,
 ) -> Outcome<Exit> {
     let source = arguments.spec.as_ref().unwrap_or(&arguments.file);
+    let weights = weights::ready(screen, &mut plan, &folder_of(source))?;
     let data = data::prepare(screen, &mut plan, &folder_of(source))?;
     if source.extension().is_some_and(|ending| ending == "pleach") {
         // What was fetched just now is held against the lockfile too.
@@ -77,11 +78,13 @@ fn begin(
     }
     let folder = RunFolder::create(Path::new(runs::FOLDER), name, spec, &json::write(&plan))
         .map_err(|error| attempt::run_failure(&error))?;
+    weights::remember(folder.path(), weights.as_ref())?;
     screen.note(&format!("running in {}", folder.path().display()));
     let run = Run {
         folder,
         plan: &plan,
         data: &data,
+        weights,
         resume: None,
         steps: arguments.steps,
         is_new: true,

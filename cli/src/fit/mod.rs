@@ -2,15 +2,13 @@
 //!
 //! The text takes the way of every spec, so `fit` sees what `plan` sees; `--emit spec` prints it to go on from.
 
-pub mod hugging_face;
-mod keys;
-
 use std::path::Path;
 
 use pleach_dsl::SHIPPED;
 use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
+use crate::hugging_face;
 
 /// The longest sequence that is assumed where nothing is said.
 const CONTEXT: u64 = 4096;
@@ -108,7 +106,7 @@ pub fn of_config(path: &Path, text: &str, machines: &Machines, sizes: Sizes) -> 
         written.fields
     );
     question.text = question.text.replace(MODEL, &model);
-    question.assumptions.extend(written.notes);
+    question.assumptions.extend(written.unsaid);
     question.unread = written.unread;
     Ok(question)
 }

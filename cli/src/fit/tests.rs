@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use pleach_planner::graph::weights;
 use serde_json::json;
 
-use super::hugging_face::KNOWN;
 use super::*;
+use crate::hugging_face::KNOWN;
 
 const MACHINES: &str = "2 x 8 h100_80g";
 

@@ -1,4 +1,4 @@
-//! What a dataset says of its text can be found: sources and tokenizers have one of a few forms, and a split is the whole.
+//! What a dataset says of its text can be found: sources and tokenizers have one of a few forms, as a model's weights have, and a split is the whole.
 
 use num_rational::BigRational;
 
@@ -45,6 +45,31 @@ pub fn check(resolver: &mut Resolver) {
             split_is_whole(resolver, &path);
         }
     }
+    weights_are_found(resolver);
+}
+
+/// Weights to begin with are a name on the Hub, or a folder.
+fn weights_are_found(resolver: &mut Resolver) -> Option<()> {
+    let known = resolver.known("model.weights")?;
+    let weights = known.text()?.to_string();
+    let label = match form(&weights) {
+        Form::Hub | Form::File => return None,
+        Form::Wrong(label) => label,
+        Form::Other => "no such place".to_string(),
+    };
+    let title = format!("`{weights}` is no place of weights");
+    let problem = Problem::error("pleach::weights::form", title, known.place, label);
+    resolver.report(problem.help(match relative(&weights) {
+        Some(path) if is_hub_name(path) => format!(
+            "write `weights = \"hf:{path}\"` for the Hugging Face Hub, or `weights = \"file:{path}\"` for a folder below the spec's"
+        ),
+        Some(path) => format!("write `weights = \"file:{path}\"`"),
+        None => {
+            "the forms are `hf:ORGANISATION/NAME` and `file:FOLDER` below the spec's folder"
+                .to_string()
+        }
+    }));
+    None
 }
 
 /// A source is a package list, a name on the Hub, or a path.

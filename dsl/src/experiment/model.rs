@@ -25,6 +25,9 @@ pub struct Model {
     pub tied: bool,
     /// How the weights begin.
     pub init: Init,
+    /// Where the initial weights are taken from, instead of being drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
 }
 
 impl Model {

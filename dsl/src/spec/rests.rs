@@ -1,4 +1,4 @@
-//! What an experiment rests on outside of its own file: imports, data and tokenizers, each with the place that names it, so that whoever keeps their contents
+//! What an experiment rests on outside of its own file: imports, data, tokenizers and weights, each with the place that names it, so that whoever keeps their contents
 //! in a lockfile can hold them against it.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::syntax::Place;
 pub struct Rest {
     /// What it is.
     pub kind: RestKind,
-    /// An import's file as the loader knows it; else the dataset that names it.
+    /// An import's file as the loader knows it; else the dataset that names it; weights as they are written.
     pub name: String,
     /// Where it is named.
     pub place: Place,
@@ -34,6 +34,8 @@ pub enum RestKind {
     Data(String),
     /// The tokenizer of a dataset, as written: `hf:…`.
     Tokenizer(String),
+    /// The weights that a model begins with, as written: `hf:…`.
+    Weights(String),
 }
 
 impl Spec {
@@ -103,6 +105,14 @@ impl Spec {
                     place,
                 }));
             }
+        }
+        if let Some(model) = resolver.tree.find("model") {
+            let found = text(&mut resolver, model, "weights");
+            rests.extend(found.map(|(text, place)| Rest {
+                name: text.clone(),
+                kind: RestKind::Weights(text),
+                place,
+            }));
         }
         let mut seen: Vec<Rest> = Vec::new();
         rests.retain(|rest| {

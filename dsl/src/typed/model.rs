@@ -47,6 +47,7 @@ pub fn model(resolver: &mut Resolver) -> Option<Model> {
         head,
         dropout: real(resolver, "model.dropout")?,
         tied: truth(resolver, "model.tied")?,
+        weights: text(resolver, "model.weights"),
     })
 }
 

@@ -118,6 +118,7 @@ fn training(shape: Shape) -> Training {
         saving: Saving::at_the_end(1),
         logging: Logging::default(),
         evaluation: None,
+        weights: None,
     }
 }
 

@@ -110,6 +110,7 @@ impl Shape {
             dropout: 0.0,
             tied: self.tied,
             init: self.init,
+            weights: None,
         }
     }
 }

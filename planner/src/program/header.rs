@@ -8,7 +8,7 @@ use pleach_dsl::experiment::{
 };
 use pleach_plan::{
     Begins, Component, DataPlan, Dtype, Evaluation, Figure, HeldOut, Logging, Ordering, Packing,
-    Reading, Saving, Training,
+    Reading, Saving, Training, Weights,
 };
 
 use crate::graph::attention::split;
@@ -93,6 +93,7 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         saving: saving(&experiment.checkpoints),
         logging: logging(&experiment.log),
         evaluation: evaluation(&experiment.evaluate),
+        weights: weights(experiment),
     }
 }
 
@@ -130,6 +131,15 @@ fn saving(checkpoints: &Checkpoints) -> Saving {
         weights_only: !checkpoints.optimizer,
         background: checkpoints.background,
     }
+}
+
+/// What the run begins with, known by content only once it is there.
+fn weights(experiment: &Experiment) -> Option<Weights> {
+    let source = experiment.model.weights.clone();
+    source.map(|source| Weights {
+        source,
+        fingerprint: None,
+    })
 }
 
 /// How many checkpoints stay; all of them are more than anybody writes.

@@ -143,6 +143,7 @@ fn training(micro_steps: u32) -> Training {
         saving: Saving::at_the_end(1),
         logging: Logging::default(),
         evaluation: None,
+        weights: None,
     }
 }
 

@@ -23,6 +23,7 @@ pub use find::{Found, folder_name, keep, list, newest};
 pub use layout::{Needed, Saved, layouts, needed, saved};
 pub use manifest::{BucketEntry, BucketLayout, FileRecord, Kind, Manifest, StoredTensor};
 pub use read::Checkpoint;
+pub(crate) use read::gather;
 pub use write::{commit, write_shard};
 
 #[cfg(test)]

@@ -12,14 +12,12 @@ use safetensors::tensor::Metadata;
 use super::CheckpointError;
 use super::manifest::{self, BucketLayout, FileRecord, Kind};
 use super::read::{Checkpoint, Piece, Stretch, logical_name};
-use crate::files::{FileError, Stored};
+use crate::files::Stored;
 use crate::region::{Region, Shard};
-use crate::tensor_file::format_dtype;
+use crate::tensor_file::{format_dtype, read_header};
 
 /// Layers, and pieces of a bucket, beyond which a manifest is not believed.
 const MOST: u64 = 1 << 20;
-/// Bytes before a header that say its length.
-const LENGTH_BYTES: u64 = 8;
 
 impl Checkpoint {
     /// Opens a checkpoint and reads all of it once: hashes, headers, and that no element of any parameter is missing.
@@ -68,7 +66,7 @@ impl Checkpoint {
                 record.blake3
             )));
         }
-        let header = header(&stored)?.map_err(&damaged)?;
+        let header = read_header(&stored)?.map_err(&damaged)?;
         for (piece, stretch) in stretches(record, number, &header).map_err(&damaged)? {
             self.pieces.entry(piece).or_default().push(stretch);
         }
@@ -127,34 +125,6 @@ impl Checkpoint {
         }
         Ok(())
     }
-}
-
-/// The header of a safetensors file, and where the data behind it begins; or what is wrong with it.
-fn header(stored: &Stored) -> Result<Result<(u64, Metadata), String>, FileError> {
-    let mut length = [0; LENGTH_BYTES as usize];
-    if stored.bytes < LENGTH_BYTES {
-        return Ok(Err("it ends before its header".to_owned()));
-    }
-    stored.read(0, &mut length)?;
-    let length = u64::from_le_bytes(length);
-    if length > stored.bytes - LENGTH_BYTES {
-        return Ok(Err("it ends inside its header".to_owned()));
-    }
-    let mut text = vec![0; length as usize];
-    stored.read(LENGTH_BYTES, &mut text)?;
-    Ok(serde_json::from_slice::<Metadata>(&text)
-        .map_err(|error| format!("its header does not parse: {error}"))
-        .and_then(|metadata| {
-            let begin = LENGTH_BYTES + length;
-            let (described, there) = (metadata.data_len() as u64, stored.bytes - begin);
-            if described == there {
-                Ok((begin, metadata))
-            } else {
-                Err(format!(
-                    "its header describes {described} bytes, {there} are there"
-                ))
-            }
-        }))
 }
 
 /// What a file holds, once its header agrees with the manifest.

@@ -123,32 +123,10 @@ impl Checkpoint {
         rank: u32,
         needed: &Needed,
     ) -> Result<Vec<f64>, CheckpointError> {
-        let mut values = vec![0.0; needed.length as usize];
-        let (tp, index) = (u64::from(plan.mesh.tp), u64::from(plan.mesh.place(rank).tp));
-        for entry in layout::entries(plan, needed.bucket) {
-            let begin = entry.offset.max(needed.begin);
-            let end = (entry.offset + entry.length).min(needed.begin + needed.length);
-            if begin >= end {
-                continue;
-            }
-            let name = logical_name(&entry.name, needed.layer);
-            self.check_dims(&name, &entry)?;
-            let shard = entry.shard.map(|dim| Shard {
-                dim,
-                index,
-                count: tp,
-            });
-            let region = Region::new(&entry.dims, shard)
-                .filter(|region| region.elements() == entry.length)
-                .ok_or_else(|| self.other_shape(&name, &entry))?;
-            let mut at = (begin - needed.begin) as usize;
-            for run in region.runs(begin - entry.offset..end - entry.offset) {
-                let length = (run.end - run.start) as usize;
-                self.read(&name, needed.kind, run.start, &mut values[at..at + length])?;
-                at += length;
-            }
-        }
-        Ok(values)
+        let check = |name: &str, entry: &BucketEntry| self.check_dims(name, entry);
+        gather(plan, rank, needed, check, |name, start, out| {
+            self.read(name, needed.kind, start, out)
+        })
     }
 
     /// Copies logical elements from `start` on into `out`.
@@ -246,4 +224,47 @@ pub(super) fn logical_name(name: &str, layer: Option<u32>) -> String {
         Some(layer) => name.replace("{layer}", &layer.to_string()),
         None => name.to_owned(),
     }
+}
+
+/// The values of a tensor that a rank of `plan` needs, padding included, from whatever has logical parameters: `check` is asked about each one, `read` for each
+/// stretch of it.
+///
+/// # Errors
+/// Those of `check` and `read`.
+///
+/// # Panics
+/// If the plan cuts a parameter in a way that it cannot be cut; a plan that passed its checks never does.
+pub(crate) fn gather<E>(
+    plan: &Plan,
+    rank: u32,
+    needed: &Needed,
+    check: impl Fn(&str, &BucketEntry) -> Result<(), E>,
+    mut read: impl FnMut(&str, u64, &mut [f64]) -> Result<(), E>,
+) -> Result<Vec<f64>, E> {
+    let mut values = vec![0.0; needed.length as usize];
+    let (tp, index) = (u64::from(plan.mesh.tp), u64::from(plan.mesh.place(rank).tp));
+    for entry in layout::entries(plan, needed.bucket) {
+        let begin = entry.offset.max(needed.begin);
+        let end = (entry.offset + entry.length).min(needed.begin + needed.length);
+        if begin >= end {
+            continue;
+        }
+        let name = logical_name(&entry.name, needed.layer);
+        check(&name, &entry)?;
+        let shard = entry.shard.map(|dim| Shard {
+            dim,
+            index,
+            count: tp,
+        });
+        let region = Region::new(&entry.dims, shard)
+            .filter(|region| region.elements() == entry.length)
+            .unwrap_or_else(|| panic!("`{name}` cannot be cut as the plan cuts it"));
+        let mut at = (begin - needed.begin) as usize;
+        for run in region.runs(begin - entry.offset..end - entry.offset) {
+            let length = (run.end - run.start) as usize;
+            read(&name, run.start, &mut values[at..at + length])?;
+            at += length;
+        }
+    }
+    Ok(values)
 }

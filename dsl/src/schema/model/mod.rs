@@ -16,7 +16,7 @@ pub use mlp::MOE;
 pub use parts::LAYER;
 
 /// Fields that every model has.
-const COMMON: [Field; 13] = [
+const COMMON: [Field; 14] = [
     Field::new(
         "about",
         Type::Text,
@@ -94,6 +94,13 @@ const COMMON: [Field; 13] = [
         Type::Variant(init::INITS),
         Need::Default("small_init"),
         "How the weights begin.",
+    ),
+    Field::new(
+        "weights",
+        Type::Text,
+        Need::Optional,
+        "Weights to begin with, in place of random ones: `hf:ORGANISATION/NAME`, or `file:FOLDER` below the spec's folder, as `transformers` writes it \
+         (config.json and safetensors).",
     ),
 ];
 
@@ -189,7 +196,7 @@ const fn joined<const A: usize, const B: usize, const N: usize>(
 pub static TRANSFORMER: Section = Section {
     name: "transformer",
     doc: "A decoder-only transformer whose layers are alike.",
-    fields: &joined::<8, 13, 21>(REPEATED, COMMON),
+    fields: &joined::<8, 14, 22>(REPEATED, COMMON),
     later: &[],
 };
 
@@ -197,7 +204,7 @@ pub static TRANSFORMER: Section = Section {
 pub static DECODER: Section = Section {
     name: "decoder",
     doc: "A decoder-only model whose layers are listed in `stack`.",
-    fields: &joined::<2, 13, 15>(LISTED, COMMON),
+    fields: &joined::<2, 14, 16>(LISTED, COMMON),
     later: &[],
 };
 

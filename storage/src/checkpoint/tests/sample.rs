@@ -246,6 +246,7 @@ fn training(placement: Placement) -> Training {
         saving: Saving::at_the_end(2),
         logging: Logging::default(),
         evaluation: None,
+        weights: None,
     }
 }
 

@@ -1,11 +1,21 @@
-//! Models for other programs: a checkpoint's logical parameters in the files and names that those expect.
+//! Models in the form of Hugging Face's `transformers`: a folder of JSON and safetensors, never pickle.
 //!
-//! In comes a checked checkpoint with its plan; out comes a folder. [`hf`] writes what `transformers` loads.
+//! A plan's model is read off its instructions ([`decoder`]); the first [`family`] that has all of it gives `config.json` and says of which rows of
+//! our parameters each of its tensors consists ([`tensors`]). [`write`] follows these rows outwards.
 
-pub mod hf;
+pub mod decoder;
+pub mod family;
+mod read;
+pub mod tensors;
 mod tokenizer;
+mod write;
 
 use std::path::PathBuf;
+
+pub use decoder::Decoder;
+pub use family::Family;
+pub use read::{CONFIG, INDEX, ImportError, WHOLE, Weights, config, content, files};
+pub use write::{Writer, export};
 
 use crate::checkpoint::CheckpointError;
 use crate::files::FileError;
@@ -25,10 +35,10 @@ pub enum ExportError {
         /// The folder.
         path: PathBuf,
     },
-    /// Something of the model has no counterpart there.
-    #[error("transformers' GPTNeoX cannot express this model: {what}")]
+    /// No family has all of the model.
+    #[error("no model of transformers is this one: {what}")]
     Inexpressible {
-        /// What, with its figures.
+        /// What stands in the way, with its figures.
         what: String,
     },
     /// A parameter is not what the model's dimensions say.
@@ -44,3 +54,6 @@ pub enum ExportError {
         dims: Vec<u64>,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,16 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 /// Keys that change neither the shape of a model nor what its training costs.
-const WITHOUT_EFFECT: [&str; 38] = [
+const WITHOUT_EFFECT: [&str; 46] = [
     "_name_or_path",
+    "chunk_size_feed_forward",
+    "is_decoder",
+    "is_encoder_decoder",
+    "output_attentions",
+    "output_hidden_states",
+    "problem_type",
+    "return_dict",
+    "tokenizer_class",
     "_attn_implementation",
     "activation_dropout",
     "architectures",
@@ -54,6 +62,7 @@ const PREFIXES: [&str; 3] = ["summary_", "skip_bias_add", "attention_softmax"];
 pub struct Keys<'v> {
     values: &'v Map<String, Value>,
     read: RefCell<BTreeSet<&'static str>>,
+    defaulted: RefCell<BTreeSet<&'static str>>,
 }
 
 /// What is wrong with a key: its name, and in words what was wanted.
@@ -66,6 +75,7 @@ impl<'v> Keys<'v> {
         Self {
             values,
             read: RefCell::default(),
+            defaulted: RefCell::default(),
         }
     }
 
@@ -73,6 +83,18 @@ impl<'v> Keys<'v> {
     fn value(&self, key: &'static str) -> Option<&'v Value> {
         self.read.borrow_mut().insert(key);
         self.values.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Whether a key is there, null or not.
+    pub fn has(&self, key: &'static str) -> bool {
+        self.read.borrow_mut().insert(key);
+        self.values.contains_key(key)
+    }
+
+    /// Notes that nothing is said under a key, so that the architecture's default counts.
+    fn unsaid<T>(&self, key: &'static str, default: T) -> T {
+        self.defaulted.borrow_mut().insert(key);
+        default
     }
 
     /// A whole number from 1 under the first of some names; none where no name is there.
@@ -84,10 +106,24 @@ impl<'v> Keys<'v> {
                 return number.map(Some).ok_or_else(wrong);
             }
         }
+        if let Some(first) = keys.first() {
+            self.unsaid(first, ());
+        }
         Ok(None)
     }
 
-    /// The same where it must be there.
+    /// A whole number from 0, or its default.
+    pub fn any_count(&self, key: &'static str, default: u64) -> Result<u64, Wrong> {
+        match self.value(key) {
+            None => Ok(self.unsaid(key, default)),
+            Some(value) => {
+                let wrong = || Wrong(format!("`{key}` is {value}, not a whole number"));
+                value.as_u64().ok_or_else(wrong)
+            }
+        }
+    }
+
+    /// A whole number from 1 that must be there.
     pub fn needed(&self, keys: &[&'static str]) -> Result<u64, Wrong> {
         let missing = || Wrong(format!("`{}` is missing", keys.join("` or `")));
         self.count(keys)?.ok_or_else(missing)
@@ -97,7 +133,7 @@ impl<'v> Keys<'v> {
     pub fn number(&self, key: &'static str, default: f64) -> Result<f64, Wrong> {
         let wrong = |value: &Value| Wrong(format!("`{key}` is {value}, not a number above 0"));
         match self.value(key) {
-            None => Ok(default),
+            None => Ok(self.unsaid(key, default)),
             Some(value) => {
                 let number = value.as_f64().filter(|number| *number > 0.0);
                 number.ok_or_else(|| wrong(value))
@@ -108,7 +144,7 @@ impl<'v> Keys<'v> {
     /// A switch, or its default.
     pub fn truth(&self, key: &'static str, default: bool) -> Result<bool, Wrong> {
         match self.value(key) {
-            None => Ok(default),
+            None => Ok(self.unsaid(key, default)),
             Some(value) => {
                 let wrong = || Wrong(format!("`{key}` is {value}, not true or false"));
                 value.as_bool().ok_or_else(wrong)
@@ -119,7 +155,7 @@ impl<'v> Keys<'v> {
     /// A word, or its default.
     pub fn word(&self, key: &'static str, default: &'static str) -> Result<&'v str, Wrong> {
         match self.value(key) {
-            None => Ok(default),
+            None => Ok(self.unsaid(key, default)),
             Some(value) => {
                 let wrong = || Wrong(format!("`{key}` is {value}, not a word"));
                 value.as_str().ok_or_else(wrong)
@@ -155,5 +191,18 @@ impl<'v> Keys<'v> {
         };
         let unread = values.filter(|(key, _)| !known(key));
         unread.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Keys that are there and change nothing that a spec says.
+    pub fn ignored(&self) -> Vec<String> {
+        let (read, unread) = (self.read.borrow(), self.unread());
+        let ignored = |key: &&String| !read.contains(key.as_str()) && !unread.contains(key);
+        self.values.keys().filter(ignored).cloned().collect()
+    }
+
+    /// Keys that are not there, for which the architecture's default counts.
+    pub fn defaulted(&self) -> Vec<String> {
+        let defaulted = self.defaulted.borrow();
+        defaulted.iter().map(|key| (*key).to_owned()).collect()
     }
 }

@@ -3,11 +3,13 @@
 //! Defaults are those of transformers' own configuration classes. What a spec cannot say is refused; keys that nobody reads
 //! are handed back, so that nothing which might change the shape is left out in silence.
 
+mod keys;
+
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::keys::{Keys, Wrong};
+use keys::{Keys, Wrong};
 
 /// A model as text.
 #[derive(Debug)]
@@ -20,10 +22,14 @@ pub struct Written {
     pub positions: u64,
     /// Whether positions are a table, which has a row for each of them.
     pub is_table: bool,
-    /// What the configuration says and the text does not.
-    pub notes: Vec<String>,
+    /// What the configuration says and the text cannot, so that it is another model of the same shape.
+    pub unsaid: Vec<String>,
     /// Keys that nobody read.
     pub unread: Vec<String>,
+    /// Keys that change nothing that a spec says.
+    pub ignored: Vec<String>,
+    /// Keys that are not there, for which the architecture's default counts.
+    pub defaulted: Vec<String>,
 }
 
 /// The architectures that are read, by `model_type`.
@@ -35,7 +41,7 @@ pub const KNOWN: [&str; 9] = [
 #[derive(Default)]
 struct Fields {
     text: String,
-    notes: Vec<String>,
+    unsaid: Vec<String>,
 }
 
 impl Fields {
@@ -63,7 +69,7 @@ pub fn read(config: &Value) -> Result<Written, Wrong> {
     fields.set("heads", keys.needed(&["num_attention_heads", "n_head"])?);
     fields.set("vocab", keys.needed(&["vocab_size"])?);
     let mut positions = keys.count(&["max_position_embeddings", "n_positions", "seq_length"])?;
-    keys.count(&["n_ctx"])?;
+    keys.has("n_ctx");
     match kind {
         "gpt_neox" => gpt_neox(&keys, &mut fields)?,
         "gpt2" => gpt2(&keys, &mut fields, positions.get_or_insert(1024))?,
@@ -77,8 +83,10 @@ pub fn read(config: &Value) -> Result<Written, Wrong> {
         fields: fields.text,
         positions: positions.unwrap_or(2048),
         is_table: matches!(kind, "gpt2" | "opt"),
-        notes: fields.notes,
+        unsaid: fields.unsaid,
         unread: keys.unread(),
+        ignored: keys.ignored(),
+        defaulted: keys.defaulted(),
     })
 }
 
@@ -133,13 +141,18 @@ fn percent(share: f64) -> String {
 }
 
 fn gpt_neox(keys: &Keys<'_>, fields: &mut Fields) -> Result<(), Wrong> {
-    let fraction = keys.number("rotary_pct", 0.25)?;
-    let base = keys.number("rotary_emb_base", keys.number("rope_theta", 10_000.0)?)?;
-    scaled(keys, fields)?;
-    let fraction = percent(fraction);
+    let rope = rope(keys, fields, 10_000.0)?;
+    let fraction = match rope.part {
+        Some(part) => part,
+        None => keys.number("rotary_pct", 0.25)?,
+    };
+    let (fraction, base) = (percent(fraction), rope.base);
     fields.set(
         "positions",
-        format_args!("rotary {{ fraction = {fraction}, base = {base} }}"),
+        format_args!(
+            "rotary {{ fraction = {fraction}, base = {base}{} }}",
+            rope.scale
+        ),
     );
     if keys.truth("use_parallel_residual", true)? {
         fields.set("residual", "parallel { norms = separate }");
@@ -188,7 +201,7 @@ fn opt(keys: &Keys<'_>, fields: &mut Fields, positions: &mut u64) -> Result<(), 
     );
     keys.must_be("do_layer_norm_before", true)?;
     keys.must_be("_remove_final_layer_norm", false)?;
-    keys.must_be("enable_bias", true)?;
+    fields.set("biases", keys.truth("enable_bias", true)?);
     keys.must_be("layer_norm_elementwise_affine", true)?;
     let hidden = hidden(keys)?;
     let embedded = keys.count(&["word_embed_proj_dim"])?.unwrap_or(hidden);
@@ -219,11 +232,16 @@ fn falcon(keys: &Keys<'_>, fields: &mut Fields) -> Result<(), Wrong> {
     fields.set("kv_heads", kv_heads);
     if keys.truth("alibi", false)? {
         fields.set("positions", "alibi");
+        let what = "Falcon's slopes of `alibi` are divided by the root of a head's width";
+        fields.unsaid.push(what.to_owned());
+        keys.group("rope_parameters");
     } else {
-        let base = keys.number("rope_theta", 10_000.0)?;
-        fields.set("positions", format_args!("rotary {{ base = {base} }}"));
+        let Rope { base, scale, .. } = rope(keys, fields, 10_000.0)?;
+        fields.set(
+            "positions",
+            format_args!("rotary {{ base = {base}{scale} }}"),
+        );
     }
-    scaled(keys, fields)?;
     let norms = keys
         .count(&["num_ln_in_parallel_attn"])?
         .unwrap_or(if is_new { 2 } else { 1 });
@@ -254,8 +272,8 @@ fn llama(keys: &Keys<'_>, fields: &mut Fields, kind: &str) -> Result<(), Wrong> 
     if let Some(head_dim) = keys.count(&["head_dim"])? {
         fields.set("head_dim", head_dim);
     }
-    let base = keys.number("rope_theta", if kind == "mixtral" { 1e6 } else { 1e4 })?;
-    let scale = scaled(keys, fields)?;
+    let usual = if kind == "mixtral" { 1e6 } else { 1e4 };
+    let Rope { base, scale, .. } = rope(keys, fields, usual)?;
     fields.set(
         "positions",
         format_args!("rotary {{ base = {base}{scale} }}"),
@@ -303,39 +321,85 @@ fn llama(keys: &Keys<'_>, fields: &mut Fields, kind: &str) -> Result<(), Wrong> 
     Ok(())
 }
 
-/// The window of attention, where the architecture uses one.
+/// The window of attention, where the architecture uses one. In Qwen2 only layers from a certain one on have it.
 fn window(keys: &Keys<'_>, fields: &mut Fields, kind: &str) -> Result<(), Wrong> {
-    let window = keys.count(&["sliding_window"])?;
-    keys.count(&["max_window_layers"])?;
+    if kind == "llama" {
+        return Ok(());
+    }
+    let usual = (kind == "mistral" && !keys.has("sliding_window")).then_some(4096);
+    let window = keys.count(&["sliding_window"])?.or(usual);
+    let first = match kind {
+        "qwen2" => keys.any_count("max_window_layers", 28)?,
+        _ => 0,
+    };
+    let layers = keys.needed(&["num_hidden_layers", "n_layer", "num_layers"])?;
+    keys.has("layer_types");
     let is_used = match kind {
         "mistral" | "mixtral" => true,
-        _ => keys.truth("use_sliding_window", false)?,
+        "qwen2" => keys.truth("use_sliding_window", false)? && first < layers,
+        _ => false,
     };
-    if let Some(window) = window.filter(|_| is_used) {
-        fields.set("window", format_args!("{window} tokens"));
+    let Some(window) = window.filter(|_| is_used) else {
+        return Ok(());
+    };
+    fields.set("window", format_args!("{window} tokens"));
+    if kind == "qwen2" && first > 0 {
+        let what = format!("the first {first} of {layers} layers see all positions");
+        fields.unsaid.push(what);
     }
     Ok(())
 }
 
-/// Scaled rotary positions: the linear kind as a field, any other as a note, since it changes neither memory nor time.
-fn scaled(keys: &Keys<'_>, fields: &mut Fields) -> Result<String, Wrong> {
-    let Some(group) = keys.group("rope_scaling") else {
-        return Ok(String::new());
+/// What a configuration says of rotation.
+struct Rope {
+    base: f64,
+    /// `, scale = 2`, or nothing.
+    scale: String,
+    /// The rotated part of a head.
+    part: Option<f64>,
+}
+
+/// Rotation as one group of keys, as newer configurations have it, or as keys of their own. The linear kind of scaling is a field; another changes
+/// neither memory nor time, but the model.
+fn rope(keys: &Keys<'_>, fields: &mut Fields, usual: f64) -> Result<Rope, Wrong> {
+    let (new, old) = (keys.group("rope_parameters"), keys.group("rope_scaling"));
+    let number = |key: &str| {
+        let found = [new, old].into_iter().flatten();
+        found.filter_map(|group| group.get(key)?.as_f64()).next()
     };
-    let kind = ["rope_type", "type"]
-        .iter()
-        .find_map(|key| group.get(*key)?.as_str());
-    match (
-        kind.unwrap_or("linear"),
-        group.get("factor").and_then(Value::as_f64),
-    ) {
-        ("linear", Some(factor)) if factor > 0.0 => Ok(format!(", scale = {factor}")),
-        ("default", _) => Ok(String::new()),
-        (other, _) => {
-            let note =
-                format!("positions are scaled by `{other}`, which changes neither memory nor time");
-            fields.notes.push(note);
-            Ok(String::new())
-        }
+    let base = match number("rope_theta") {
+        Some(base) => base,
+        None => keys.number("rotary_emb_base", keys.number("rope_theta", usual)?)?,
+    };
+    let word = |group: &Map<String, Value>| {
+        let found = ["rope_type", "type"].iter();
+        found
+            .filter_map(|key| group.get(*key)?.as_str())
+            .map(str::to_owned)
+            .next()
+    };
+    let kind = new.and_then(word).or_else(|| old.and_then(word));
+    let usual = if number("factor").is_some() {
+        "linear"
+    } else {
+        "default"
+    };
+    for key in ["rope_theta", "rotary_emb_base", "rotary_pct"] {
+        keys.has(key);
     }
+    let scale = match (kind.as_deref().unwrap_or(usual), number("factor")) {
+        ("linear", Some(factor)) if factor > 0.0 => format!(", scale = {factor}"),
+        ("default", _) => String::new(),
+        (other, _) => {
+            let what =
+                format!("positions are scaled by `{other}`, which changes neither memory nor time");
+            fields.unsaid.push(what);
+            String::new()
+        }
+    };
+    Ok(Rope {
+        base,
+        scale,
+        part: number("partial_rotary_factor"),
+    })
 }
