@@ -124,7 +124,7 @@ fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
         Command::Resume(arguments) => commands::resume::resume(screen, global, arguments),
         Command::Import(arguments) => commands::import::import(screen, arguments),
         Command::Export(arguments) => commands::export::export(screen, arguments),
-        Command::Generate(arguments) => commands::generate::generate(screen, arguments),
+        Command::Generate(arguments) => commands::generate::generate(screen, global, arguments),
         Command::Data(command) => commands::data::data(screen, global, command),
         Command::Calibrate(arguments) => commands::calibrate::calibrate(screen, arguments),
         Command::Doctor => commands::doctor::doctor(screen),

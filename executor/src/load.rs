@@ -156,7 +156,15 @@ pub fn samples(
     ))
 }
 
-/// The samples that the loss of a phase is measured on, where it is and this rank's role reads tokens.
+/// What the loss of a phase is measured on.
+pub struct Measured {
+    /// Global batches, at most one pass. Every rank finds the same number, those whose roles read no tokens too.
+    pub batches: u64,
+    /// Their samples.
+    pub samples: Box<dyn Samples>,
+}
+
+/// What the loss of a phase is measured on; none where it is not measured.
 ///
 /// # Errors
 /// As [`samples`]; a part that is shorter than a sample.
@@ -165,20 +173,17 @@ pub fn held_out(
     phase: usize,
     stage: u32,
     folders: &[PathBuf],
-) -> Result<Option<Box<dyn Samples>>, Failure> {
+) -> Result<Option<Measured>, Failure> {
     let plan = self::phase(run, phase)?;
-    let Some(evaluation) = plan.training.evaluation else {
+    let (Some(evaluation), Some(folder)) = (plan.training.evaluation, folders.get(phase)) else {
         return Ok(None);
-    };
-    let Some(folder) = folders.get(phase).filter(|_| reads_tokens(plan, stage)) else {
-        return Ok(Some(Box::new(Given::default())));
     };
     let section = match evaluation.part {
         HeldOut::Validation => Section::Validation,
         HeldOut::Test => Section::Test,
     };
-    let sequence = plan.training.sequence;
-    let total = evaluation.batches * plan.training.global_batch;
+    let (sequence, batch) = (plan.training.sequence, plan.training.global_batch);
+    let total = evaluation.batches.saturating_mul(batch);
     let order = Prepared::open(folder)
         .map_err(|error| error.to_string())
         .and_then(|data| {
@@ -190,7 +195,12 @@ pub fn held_out(
         Failure::new(Exit::Wish, "pleach::worker::data", message)
             .help("a larger share of `data.split` holds more documents out")
     })?;
-    Ok(Some(Box::new(Dealt::new(order, sequence))))
+    let batches = order.windows().div_ceil(batch).min(evaluation.batches);
+    let samples: Box<dyn Samples> = match reads_tokens(plan, stage) {
+        true => Box::new(Dealt::new(order, sequence)),
+        false => Box::new(Given::default()),
+    };
+    Ok(Some(Measured { batches, samples }))
 }
 
 fn reads_tokens(plan: &Plan, stage: u32) -> bool {

@@ -70,6 +70,13 @@ pub fn train(
     let stage = plan.mesh.place(environment.rank).pp;
     let (samples, order) = load::samples(run, options.phase, stage, &options.data)?;
     let held_out = load::held_out(run, options.phase, stage, &options.data)?;
+    let measured = held_out.as_ref().map_or(0, |own| own.batches);
+    let wanted = plan.training.evaluation.map_or(0, |own| own.batches);
+    if measured < wanted && environment.rank == 0 {
+        voice.note(&format!(
+            "what is held out is {measured} global batches: these are measured, not {wanted}"
+        ));
+    }
     if let Some(order) = order {
         voice.note(&format!("data order {order}"));
     }
@@ -99,7 +106,8 @@ pub fn train(
         stop,
         watch,
         samples,
-        held_out,
+        held_out: held_out.map(|own| own.samples),
+        measured,
         collectives,
         interpreter,
         pending: None,
@@ -164,6 +172,8 @@ struct Run<'r> {
     samples: Box<dyn Samples>,
     /// What the loss is measured on, where it is.
     held_out: Option<Box<dyn Samples>>,
+    /// Global batches of it that are measured each time.
+    measured: u64,
     collectives: Box<dyn Collectives>,
     interpreter: Interpreter<'r>,
     /// A checkpoint that is being written.
@@ -322,31 +332,54 @@ impl Run<'_> {
     /// Measures the loss on what is held out, where that is due after a step.
     fn measure(&mut self, figures: &mut StepMetrics) -> Result<(), Failure> {
         let training = &self.plan.training;
-        let (Some(evaluation), Some(samples)) = (training.evaluation, &mut self.held_out) else {
+        let Some(evaluation) = training.evaluation else {
             return Ok(());
         };
         let is_end = figures.step == training.steps && !self.goes_on;
-        if !evaluation.is_due(figures.step, if is_end { figures.step } else { u64::MAX }) {
+        let end = if is_end { figures.step } else { u64::MAX };
+        if !evaluation.is_due(figures.step, end) {
             return Ok(());
         }
-        let mut sum = 0.0;
-        for batch in 0..evaluation.batches {
-            let mut world = World {
-                samples: &mut **samples,
-                collectives: &mut *self.collectives,
-                drops: false,
-            };
-            let step = training.begins.steps + batch;
-            sum += self
-                .interpreter
-                .measure(step, &mut world, &mut [&mut self.watch])?;
-        }
-        let mean = Some(sum / evaluation.batches as f64);
+        let Some(mut samples) = self.held_out.take() else {
+            return Ok(());
+        };
+        let mean = self.mean_loss(&mut *samples);
+        self.held_out = Some(samples);
+        let mean = mean?;
         match evaluation.part {
             HeldOut::Validation => figures.validation_loss = mean,
             HeldOut::Test => figures.test_loss = mean,
         }
         Ok(())
+    }
+
+    /// The mean over the batches of what is held out; none where the run is asked to stop meanwhile.
+    fn mean_loss(&mut self, samples: &mut dyn Samples) -> Result<Option<f64>, Failure> {
+        let mut sum = 0.0;
+        for batch in 0..self.measured {
+            if self.agree_to_stop()? {
+                return Ok(None);
+            }
+            let mut world = World {
+                samples: &mut *samples,
+                collectives: &mut *self.collectives,
+                drops: false,
+            };
+            let step = self.plan.training.begins.steps + batch;
+            sum += self
+                .interpreter
+                .measure(step, &mut world, &mut [&mut self.watch])?;
+        }
+        Ok((self.measured > 0).then(|| sum / self.measured as f64))
+    }
+
+    /// Whether some rank was asked to stop.
+    fn agree_to_stop(&mut self) -> Result<bool, Failure> {
+        let _doing = self.watch.doing("agreeing between batches");
+        let mut asked = [i64::from(self.stop.load(Ordering::Relaxed))];
+        let agreed = self.collectives.agree(&mut asked);
+        agreed.map_err(|cause| Failure::outside(&cause, "agreeing between batches"))?;
+        Ok(asked[0] != 0)
     }
 
     fn figures(&self, step: u64, seconds: f64) -> Result<StepMetrics, Failure> {

@@ -65,6 +65,14 @@ pub fn kill(pid: i32) {
     unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
+/// Asks a child to save and stop.
+pub fn ask_to_stop(pid: u32) {
+    if let Ok(pid) = i32::try_from(pid) {
+        // SAFETY: a signal to a process that the caller started and has not collected; no memory is involved.
+        unsafe { libc::kill(pid, libc::SIGTERM) };
+    }
+}
+
 /// Runs a command to its end and gives the most memory that it held, in KiB.
 ///
 /// # Errors

@@ -16,6 +16,8 @@ use pleach_storage::files::replace;
 use pleach_storage::run::RunFolder;
 use serde_json::Value;
 
+use super::run::refuse_settings;
+use crate::arguments::Global;
 use crate::arguments::generate::GenerateArguments;
 use crate::attempt;
 use crate::exit::Exit;
@@ -25,7 +27,8 @@ use crate::screen::Screen;
 use crate::{meaning, planfile};
 
 /// Writes on.
-pub fn generate(screen: &Screen, arguments: &GenerateArguments) -> Outcome<Exit> {
+pub fn generate(screen: &Screen, global: &Global, arguments: &GenerateArguments) -> Outcome<Exit> {
+    refuse_settings(global, true)?;
     let folder =
         RunFolder::open(&arguments.directory).map_err(|error| attempt::run_failure(&error))?;
     let run = planfile::read(&folder.plan())?;

@@ -30,6 +30,9 @@ const KILL: Duration = Duration::from_millis(4000);
 /// The least time between two attempts to stop what is still there.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// Signals that follow one another so closely are one.
+const ECHO: Duration = Duration::from_millis(500);
+
 /// The longest line of a worker that is read as one.
 const LINE_LIMIT: u64 = 1 << 20;
 
@@ -115,6 +118,8 @@ struct State {
     stopping: Option<libc::c_int>,
     /// How often we were told to stop.
     told: u32,
+    /// When last.
+    heard: Option<Instant>,
 }
 
 impl State {
@@ -129,6 +134,7 @@ impl State {
             failed: None,
             stopping: None,
             told: 0,
+            heard: None,
         }
     }
 
@@ -188,6 +194,11 @@ impl State {
     }
 
     fn told_to_stop(&mut self) {
+        // `timeout` signals its child and the child's group: one wish, heard twice.
+        if self.heard.is_some_and(|heard| heard.elapsed() < ECHO) {
+            return;
+        }
+        self.heard = Some(Instant::now());
         self.told += 1;
         let signal = if self.told > 1 {
             libc::SIGKILL

@@ -276,9 +276,12 @@ impl Conflict<'_> {
         let laws = self.nearest.iter();
         let told = laws.filter_map(|(law, near)| {
             let metric = metric(self.law(*law))?;
+            let value = value(self.experiment, metric, near);
+            let is_ceiling = self.law(*law).is_ceiling_of(&[metric]);
+            let limit = outwards(metric, value, is_ceiling);
             Some(format!(
                 "a limit of {} for `{metric}`",
-                self.figure(metric, near)
+                shown(metric, limit)
             ))
         });
         told.collect()
@@ -299,10 +302,37 @@ fn wanted(law: &str) -> String {
 
 /// A figure of a placement, as people read it.
 fn figure(experiment: &Experiment, metric: &str, found: &Evaluated) -> String {
+    shown(metric, value(experiment, metric, found))
+}
+
+fn value(experiment: &Experiment, metric: &str, found: &Evaluated) -> f64 {
     let objective = Objective::minimize(metric);
-    let value = objective
-        .evaluate(&found.scope(experiment))
-        .unwrap_or(f64::NAN);
+    let scope = found.scope(experiment);
+    objective.evaluate(&scope).unwrap_or(f64::NAN)
+}
+
+/// The next value that is shown exactly and that the placement still obeys.
+fn outwards(metric: &str, value: f64, is_ceiling: bool) -> f64 {
+    let unit = match (metric, value) {
+        ("memory.peak", _) => f64::from(1 << 30) / 10.0,
+        ("cost", _) => 1.0,
+        (_, v) if v < 1e-3 => 1e-6,
+        (_, v) if v < 1.0 => 1e-3,
+        (_, v) if v < 10.0 => 1e-2,
+        (_, v) if v < 120.0 => 1e-1,
+        (_, v) if v < 48.0 * 3600.0 => 60.0,
+        _ => 8640.0,
+    };
+    let steps = value / unit;
+    let whole = if is_ceiling {
+        steps.ceil()
+    } else {
+        steps.floor()
+    };
+    whole * unit
+}
+
+fn shown(metric: &str, value: f64) -> String {
     match metric {
         "memory.peak" => bytes(value as u64),
         "cost" => format!("{} usd", count(value as u64)),

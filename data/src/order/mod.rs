@@ -262,6 +262,12 @@ impl Order {
         self.draw.total
     }
 
+    /// Samples of one pass over all components that are read.
+    pub fn windows(&self) -> u64 {
+        let read = self.parts.iter().filter(|part| part.weight[0] > 0);
+        read.map(|part| part.windows(self.draw.sequence)).sum()
+    }
+
     /// The components, in the order of the mix.
     pub fn parts(&self) -> &[Part] {
         &self.parts

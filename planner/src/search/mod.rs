@@ -413,11 +413,10 @@ impl<'e> Search<'e> {
         }
         let beaten = found.split_off(found.len().min(alternatives + 1));
         if let Some(best) = found.first() {
-            let value = |one: &Evaluated| self.wish.first(&one.scope(self.experiment));
-            let told = |other: &Evaluated| {
-                let steps = [other.simulation.step, best.simulation.step];
-                self.wish.behind("", [value(other), value(best)], steps)
-            };
+            let bests = self
+                .wish
+                .bests(self.experiment, found.iter().chain(&beaten));
+            let told = |other: &Evaluated| self.wish.loses(self.experiment, best, &bests, other);
             let reasons: Vec<String> = beaten.iter().map(told).collect();
             for (other, why) in beaten.iter().zip(reasons) {
                 self.reject(&other.placement, "slower", other.simulation.step, || why);

@@ -32,6 +32,16 @@ pub enum NoMeasurement {
         "`{0}` is no measurement; write `step=5.1s`, `tokens_per_second=93_000` or `memory=31.2GiB`"
     )]
     Form(String),
+    /// So far from what was predicted that the unit must be another.
+    #[error("{measured} is {} what was predicted ({predicted}): no run is so far off; is the unit right?", if *.more { "more than 1,000 times" } else { "less than a thousandth of" })]
+    Beyond {
+        /// What was said.
+        measured: String,
+        /// What was predicted.
+        predicted: String,
+        /// Whether it is more.
+        more: bool,
+    },
     /// Less memory than is known to be held.
     #[error("{measured} cannot be: weights, gradients and the optimizer's state alone are {state}")]
     TooLittle {
@@ -94,6 +104,9 @@ pub fn observe(
     chosen: &Evaluated,
     measured: &[Measured],
 ) -> Result<Hardware, NoMeasurement> {
+    for one in measured {
+        believable(experiment, chosen, one)?;
+    }
     let mut observed = Observed::default();
     let mut time = |step: f64| times(&mut observed, experiment, hardware, (chosen, step));
     for one in measured {
@@ -112,6 +125,39 @@ pub fn observe(
     Ok(Hardware {
         observed: Some(observed),
         ..hardware.clone()
+    })
+}
+
+/// How far measurements may lie from predictions, as a factor.
+const FAR: f64 = 1000.0;
+
+fn believable(
+    experiment: &Experiment,
+    chosen: &Evaluated,
+    measured: &Measured,
+) -> Result<(), NoMeasurement> {
+    let step = chosen.simulation.step as f64 / PICO;
+    let rate = |rate: f64| format!("{rate:.3e} tokens/s");
+    let (found, predicted, [shown, wanted]) = match *measured {
+        Measured::Step(found) => (found, step, [found, step].map(seconds)),
+        Measured::TokensPerSecond(found) => {
+            let predicted = model::tokens(experiment) / step;
+            (found, predicted, [found, predicted].map(rate))
+        }
+        Measured::Memory(found) => {
+            let peak = chosen.peak() as f64;
+            let bytes = |bytes: f64| format!("{:.1} GiB", bytes / f64::from(1 << 30));
+            (found, peak, [found, peak].map(bytes))
+        }
+    };
+    let factor = found / predicted;
+    if (1.0 / FAR..=FAR).contains(&factor) {
+        return Ok(());
+    }
+    Err(NoMeasurement::Beyond {
+        measured: shown,
+        predicted: wanted,
+        more: factor > 1.0,
     })
 }
 

@@ -70,16 +70,43 @@ impl<'e> Wish<'e> {
     /// Why the best placement of another search is not the chosen one of an answer: the first goal in which it stands behind, or
     /// that it is ahead and the spec does not leave it open.
     pub fn against(&self, experiment: &Experiment, answer: &Answer, other: &Evaluated) -> String {
-        let chosen = &answer.chosen;
+        let found = std::iter::once(&answer.chosen).chain(&answer.alternatives);
+        let bests = self.bests(experiment, found);
+        self.loses(experiment, &answer.chosen, &bests, other)
+    }
+
+    /// The best value of each goal among some placements, and of the shortest step.
+    pub fn bests<'f>(
+        &self,
+        experiment: &Experiment,
+        found: impl Iterator<Item = &'f Evaluated>,
+    ) -> Vec<f64> {
+        let goals = || self.objectives.iter().map(Some).chain([None]);
+        let mut bests = vec![f64::INFINITY; goals().count()];
+        for one in found {
+            let scope = one.scope(experiment);
+            for (best, goal) in bests.iter_mut().zip(goals()) {
+                *best = best.min(worth(goal, &scope));
+            }
+        }
+        bests
+    }
+
+    /// The same where the best values are known.
+    pub fn loses(
+        &self,
+        experiment: &Experiment,
+        chosen: &Evaluated,
+        bests: &[f64],
+        other: &Evaluated,
+    ) -> String {
         let steps = [other, chosen].map(|one| one.simulation.step);
         let implied = [None];
         let goals = self.objectives.iter().map(Some);
         let goals: Vec<Option<&Objective>> = goals.chain(implied).collect();
-        for goal in goals {
+        for (goal, &best) in goals.into_iter().zip(bests) {
             let of = |one: &Evaluated| worth(goal, &one.scope(experiment));
             let values = [of(other), of(chosen)];
-            let found = std::iter::once(chosen).chain(&answer.alternatives);
-            let best = found.map(of).fold(f64::INFINITY, f64::min);
             let within = goal.and_then(|goal| goal.within);
             if values[0] > slack(within, best).max(values[1]) {
                 return behind(goal, "", values, steps);

@@ -4,9 +4,9 @@
 use std::process::Command;
 
 use pleach_tests::have;
-use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, succeed};
+use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, spawn, succeed};
 use serde_json::Value;
-use xtask::places;
+use xtask::{places, processes};
 
 use super::compare::{Trained, same_bits};
 
@@ -114,4 +114,31 @@ fn the_loss_on_what_is_held_out_is_the_same_in_every_placement_and_changes_nothi
             assert!((one - other).abs() < 1e-11 * one, "{one} {other}");
         }
     }
+}
+
+#[test]
+fn a_run_that_is_asked_to_stop_while_it_measures_saves_and_measures_one_pass_at_most() {
+    if have::worker().is_none() {
+        return;
+    }
+    let endless = [
+        "data.split=[50%, 50%]",
+        "evaluate.every=3 steps",
+        "evaluate.batches=1000000",
+    ];
+    let home = Workspace::new();
+    let child = spawn(&mut home.run(QUICKSTART, &[&SHORT[..], &ONE, &endless].concat()));
+    processes::wait_for_workers(child.id(), 1);
+    processes::wait_until("two steps are done", || {
+        (job::metrics(&home.only_run()).len() >= 2).then_some(())
+    });
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    processes::ask_to_stop(child.id());
+    let output = child.wait_with_output().expect("pleach ends");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(75), "{text}");
+    assert_eq!(job::metrics(&home.only_run()).len(), 3);
+    let log = std::fs::read_to_string(home.only_run().join("log/rank-0.txt")).expect("a log");
+    assert!(log.contains("these are measured, not 1000000"), "{log}");
+    Trained::read(&home.only_run()).checkpoint(3);
 }
