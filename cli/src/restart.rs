@@ -11,9 +11,9 @@ use crate::screen::Screen;
 /// Runs it to its end, going on after at most `restarts` faults.
 pub fn attempts(screen: &Screen, mut run: Run<'_>, restarts: u32) -> Outcome<Exit> {
     let mut fell = None;
-    for restart in 0.. {
+    for restart in 1..=restarts {
         let failure = match attempt::attempt(screen, &run) {
-            Err(failure) if restart < restarts && can_go_on(&failure) => failure,
+            Err(failure) if can_go_on(&failure) => failure,
             ended => return ended,
         };
         let reached = reached(&run);
@@ -34,14 +34,11 @@ pub fn attempts(screen: &Screen, mut run: Run<'_>, restarts: u32) -> Outcome<Exi
             || "from the beginning".to_owned(),
             |step| format!("after step {step}"),
         );
-        screen.note(&format!(
-            "going on {from}: restart {} of {restarts}",
-            restart + 1
-        ));
+        screen.note(&format!("going on {from}: restart {restart} of {restarts}"));
         run.resume = done;
         run.is_new = false;
     }
-    unreachable!("attempts are counted without end")
+    attempt::attempt(screen, &run)
 }
 
 /// Whether a fault of a rank ended it, and nobody's wish.

@@ -4,6 +4,7 @@
 //! would have written it at that step. A step waits for the copy only. Nothing is complete before all ranks have written and
 //! rank 0 has put its name to it, so a death at any instant leaves the checkpoint before.
 
+use std::collections::HashMap;
 use std::thread::{self, JoinHandle};
 
 use pleach_plan::Plan;
@@ -30,11 +31,10 @@ impl Pending {
     pub fn begin(saver: &Saver<'_>, step: u64, copy: Vec<Copied>) -> Self {
         let (folder, rank) = (saver.folder.clone(), saver.rank);
         let write = move || {
-            let (tensors, mut bytes): (Vec<Saved>, Vec<Vec<u8>>) = copy.into_iter().unzip();
-            let content = |saved: &Saved| {
-                let place = tensors.iter().position(|own| own == saved);
-                place.map_or_else(Vec::new, |place| std::mem::take(&mut bytes[place]))
-            };
+            let (tensors, bytes): (Vec<Saved>, Vec<Vec<u8>>) = copy.into_iter().unzip();
+            let names = tensors.iter().map(|saved| saved.stored.name.clone());
+            let mut bytes: HashMap<String, Vec<u8>> = names.zip(bytes).collect();
+            let content = |saved: &Saved| bytes.remove(&saved.stored.name).unwrap_or_default();
             checkpoint::write_shard(&folder, step, rank, &tensors, content).map(drop)
         };
         Pending {

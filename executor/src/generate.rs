@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
 use tch::{Kind, Tensor};
 
 use crate::environment::Environment;
@@ -14,34 +15,45 @@ use crate::interpreter::Interpreter;
 use crate::load;
 
 /// What is asked for.
-#[derive(Clone, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Request {
-    /// A plan of one rank.
+    /// A plan of one rank
+    #[arg(long)]
     pub plan: PathBuf,
-    /// The run's folder.
+    /// The run's folder
+    #[arg(long)]
     pub run: PathBuf,
-    /// The step whose checkpoint is taken; none for the newest.
+    /// The step whose checkpoint is taken, not the newest
+    #[arg(long)]
     pub step: Option<u64>,
-    /// The ids of the prompt.
+    /// The ids of the prompt
+    #[arg(long, value_delimiter = ',')]
     pub ids: Vec<i64>,
-    /// How many ids follow, at most.
+    /// How many ids follow, at most
+    #[arg(long)]
     pub count: u64,
-    /// The id behind which nothing follows.
+    /// The id behind which nothing follows
+    #[arg(long)]
     pub end: Option<i64>,
     /// How an id is drawn.
+    #[command(flatten)]
     pub draw: Draw,
 }
 
 /// How an id is drawn from logits.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Args, Clone, Copy, Debug, PartialEq)]
 pub struct Draw {
-    /// Divides the logits; 0 takes the likeliest id.
+    /// Divides the logits; 0 takes the likeliest id
+    #[arg(long)]
     pub temperature: f64,
-    /// Only so many of the likeliest ids; 0 for all.
+    /// Only so many of the likeliest ids; 0 for all
+    #[arg(long)]
     pub top_k: usize,
-    /// Only the likeliest ids that together have this share.
+    /// Only the likeliest ids that together have this share
+    #[arg(long)]
     pub top_p: f64,
-    /// Of the draws.
+    /// Of the draws
+    #[arg(long)]
     pub seed: u64,
 }
 

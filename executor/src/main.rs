@@ -11,7 +11,7 @@ use pleach_executor::environment::Environment;
 use pleach_executor::error::{Exit, Failure};
 use pleach_executor::events::{Voice, say_failed, say_token, tell};
 use pleach_executor::forward::{Request, forward};
-use pleach_executor::generate::{self, Draw};
+use pleach_executor::generate;
 use pleach_executor::load;
 use pleach_executor::native::{group, version};
 use pleach_executor::process::end;
@@ -82,38 +82,7 @@ enum Command {
         out: PathBuf,
     },
     /// Write on from a prompt's ids, one event for each id
-    Generate {
-        /// A plan of one rank
-        #[arg(long)]
-        plan: PathBuf,
-        /// The run's folder
-        #[arg(long)]
-        run: PathBuf,
-        /// The step whose checkpoint is taken, not the newest
-        #[arg(long)]
-        step: Option<u64>,
-        /// The ids of the prompt
-        #[arg(long, value_delimiter = ',')]
-        ids: Vec<i64>,
-        /// How many ids follow, at most
-        #[arg(long)]
-        count: u64,
-        /// The id behind which nothing follows
-        #[arg(long)]
-        end: Option<i64>,
-        /// Divides the logits; 0 takes the likeliest id
-        #[arg(long)]
-        temperature: f64,
-        /// Only so many of the likeliest ids; 0 for all
-        #[arg(long)]
-        top_k: usize,
-        /// Only the likeliest ids that together have this share
-        #[arg(long)]
-        top_p: f64,
-        /// Of the draws
-        #[arg(long)]
-        seed: u64,
-    },
+    Generate(generate::Request),
     /// Measure this machine and write its table
     Calibrate {
         /// Processes to measure with, where no launcher has started them
@@ -181,36 +150,7 @@ fn run(line: Line, environment: &Environment) -> Result<Option<Exit>, Failure> {
             out,
         })
         .map(|()| None),
-        (
-            Some(Command::Generate {
-                plan,
-                run,
-                step,
-                ids,
-                count,
-                end,
-                temperature,
-                top_k,
-                top_p,
-                seed,
-            }),
-            _,
-        ) => {
-            let draw = Draw {
-                temperature,
-                top_k,
-                top_p,
-                seed,
-            };
-            let request = generate::Request {
-                plan,
-                run,
-                step,
-                ids,
-                count,
-                end,
-                draw,
-            };
+        (Some(Command::Generate(request)), _) => {
             generate::generate(&request, &mut say_token).map(|()| None)
         }
         (Some(Command::Calibrate { ranks, out }), _) => {

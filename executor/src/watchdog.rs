@@ -1,7 +1,7 @@
 //! A thread outside everything that may hang: when an instruction takes longer than its deadline, it says which and ends the
 //! process.
 //!
-//! Collectives have deadlines of their own; this one is a little later and does not rest on libtorch keeping them.
+//! It sees every instruction, so it keeps the flight record too. Collectives have deadlines of their own; this one is a little later and does not rest on libtorch keeping them.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

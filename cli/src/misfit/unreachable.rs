@@ -344,3 +344,27 @@ fn shown(metric: &str, value: f64) -> String {
 fn underscored(number: u64) -> String {
     count(number).replace(',', "_")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offered_limit_holds_as_it_is_shown() {
+        for (value, ceiling, floor) in [
+            (6.1534, "6.16 s", "6.15 s"),
+            (61.53, "61.6 s", "61.5 s"),
+            (0.0123, "13 ms", "12 ms"),
+            (800_000.0, "9.3 days", "9.2 days"),
+        ] {
+            assert_eq!(shown("time", outwards("time", value, true)), ceiling);
+            assert_eq!(shown("time", outwards("time", value, false)), floor);
+        }
+        let bytes = 19.73 * f64::from(1 << 30);
+        assert_eq!(
+            shown("memory.peak", outwards("memory.peak", bytes, true)),
+            "19.8 GiB"
+        );
+        assert_eq!(shown("cost", outwards("cost", 12.1, true)), "13 usd");
+    }
+}

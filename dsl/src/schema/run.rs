@@ -113,7 +113,7 @@ pub static EVALUATE: Section = Section {
             "batches",
             Type::Count(1),
             Need::Default("100"),
-            "Global batches each time.",
+            "Global batches each time, at most one pass.",
         ),
         Field::new(
             "split",

@@ -1,7 +1,7 @@
 //! Constants of a chip that were fitted to published runs: what parts of a table's figures training reaches.
 //!
 //! A benchmark that runs one kernel again and again is faster than the same kernel within a step: clocks fall under load, kernels wait for each other,
-//! networks are shared. Seven parts for each chip say by how much, two more what memory holds beside tensors; `cargo xtask accuracy --fit` writes them from all rows of the chip at once, never for
+//! networks are shared. Seven parts for each chip say by how much, two more what memory holds beside tensors, and an engine whose host sets the pace has two of its own; `cargo xtask accuracy --fit` writes them from all rows of the chip at once, never for
 //! one row, and says how well they do on rows that they were not fitted to (`hardware/fitted/*.toml`).
 
 use std::collections::BTreeMap;

@@ -278,6 +278,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_a_thousand_times_off_is_another_unit() {
+        let experiment = experiment("a100_40g", [1, 4], [4, 512, 8, 8]);
+        let plain = hardware::find("a100_40g", None).unwrap();
+        let chosen = plan(&experiment, &plain, Options::default())
+            .unwrap()
+            .chosen;
+        let step = chosen.simulation.step as f64 / PICO;
+        let rate = model::tokens(&experiment) / step;
+        let peak = chosen.peak() as f64;
+        let kinds: [fn(f64) -> Measured; 3] =
+            [Measured::Step, Measured::TokensPerSecond, Measured::Memory];
+        for (of, predicted) in kinds.into_iter().zip([step, rate, peak]) {
+            for (factor, is_more) in [(2e3, true), (5e-4, false)] {
+                let told = observe(&experiment, &plain, &chosen, &[of(predicted * factor)]);
+                let refused =
+                    matches!(told, Err(NoMeasurement::Beyond { more, .. }) if more == is_more);
+                assert!(refused, "{factor}: {told:?}");
+            }
+            assert!(observe(&experiment, &plain, &chosen, &[of(predicted * 3.0)]).is_ok());
+        }
+    }
+
     /// What was measured is predicted from then on, bands lie around it, and the pruned search stays the optimum.
     #[test]
     fn every_placement_is_predicted_anew() {

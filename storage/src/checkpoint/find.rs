@@ -76,25 +76,20 @@ pub fn newest(checkpoints: &Path) -> Result<Found, FileError> {
     })
 }
 
-/// Deletes all checkpoints but those that stay and the newest of the others (the newest of all is always kept), and what interrupted
+/// Deletes all checkpoints but those that stay and the newest of the others (of these at least one), and what interrupted
 /// writing has left of steps up to the newest.
 ///
 /// # Errors
 /// The system's.
 pub fn keep(checkpoints: &Path, saving: &Saving) -> Result<(), FileError> {
     let complete = list(checkpoints)?;
-    let newest = complete.last().map(|(step, _)| *step);
     let passing = complete.iter().filter(|(step, _)| !saving.stays(*step));
-    let count = saving.keep.max(1) as usize;
-    let surplus: Vec<u64> = {
-        let passing: Vec<u64> = passing.map(|(step, _)| *step).collect();
-        let surplus = passing.len().saturating_sub(count);
-        passing[..surplus].to_vec()
-    };
+    let surplus = passing.clone().count();
+    let surplus = surplus.saturating_sub(saving.keep.max(1) as usize);
+    for (_, folder) in passing.take(surplus) {
+        remove_folder(folder)?;
+    }
     for (step, folder) in &complete {
-        if surplus.contains(step) && newest != Some(*step) {
-            remove_folder(folder)?;
-        }
         remove_folder(&folder.with_file_name(format!("{}.partial", folder_name(*step))))?;
     }
     Ok(())

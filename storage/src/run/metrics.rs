@@ -1,6 +1,6 @@
 //! `metrics.jsonl`: one line of figures for each step of a run that is written, and the same as events for TensorBoard.
 //!
-//! In come a step's figures from rank 0; out comes a file in which every line is whole and steps rise by one, also across crashes and
+//! In come a step's figures from rank 0; out comes a file in which every line is whole and steps rise, also across crashes and
 //! resumed runs: a line is one write, a torn last line is dropped, and what lies after the checkpoint that a run goes on from
 //! is cut off.
 
