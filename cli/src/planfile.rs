@@ -87,13 +87,6 @@ fn phase_runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
         )
         .help("set `engine = pleach` in the spec's `plan`"));
     }
-    if plan.training.compute == pleach_plan::Dtype::F16 {
-        return Err(Failure::wish(
-            "pleach::plan::precision",
-            "fp16 is planned, but not run here",
-        )
-        .help("use `precision = bf16` or `fp32`: --set train.precision=fp32"));
-    }
     if !plan.data.unread.is_empty() {
         return Err(unread(&plan.data.unread));
     }

@@ -140,7 +140,7 @@ int pleach_norm_parameters(
     check_dense(*dy, "dy"), check_dense(*x, "x"), check_dense(*rstd, "rstd");
     if (mean) check_dense(*mean, "mean");
     int64_t width = x->size(-1), rows = x->numel() / width;
-    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "norm_parameters", [&] {
+    AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x->scalar_type(), "norm_parameters", [&] {
       using Sum = at::opmath_type<scalar_t>;
       const auto *gradient = dy->const_data_ptr<scalar_t>(), *value = x->const_data_ptr<scalar_t>();
       const Sum *middle = mean ? mean->const_data_ptr<Sum>() : nullptr, *scale = rstd->const_data_ptr<Sum>();
@@ -161,7 +161,7 @@ int pleach_rms_norm(at::Tensor* x, at::Tensor* weight, at::Tensor* y, at::Tensor
   return guarded([&] {
     check_dense(*x, "x"), check_dense(*weight, "weight"), check_dense(*y, "y"), check_dense(*rstd, "rstd");
     int64_t width = x->size(-1), rows = x->numel() / width;
-    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "rms_norm", [&] {
+    AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x->scalar_type(), "rms_norm", [&] {
       using Sum = at::opmath_type<scalar_t>;
       const auto* from = x->const_data_ptr<scalar_t>();
       const auto* factor = weight->const_data_ptr<Sum>();
@@ -185,7 +185,7 @@ int pleach_rms_norm_backward(at::Tensor* dy, at::Tensor* x, at::Tensor* weight, 
   return guarded([&] {
     check_dense(*dy, "dy"), check_dense(*x, "x"), check_dense(*weight, "weight"), check_dense(*rstd, "rstd");
     int64_t width = x->size(-1), rows = x->numel() / width;
-    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "rms_norm_backward", [&] {
+    AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x->scalar_type(), "rms_norm_backward", [&] {
       using Sum = at::opmath_type<scalar_t>;
       const auto *gradient = dy->const_data_ptr<scalar_t>(), *from = x->const_data_ptr<scalar_t>();
       const auto *factor = weight->const_data_ptr<Sum>(), *scale = rstd->const_data_ptr<Sum>();
@@ -229,10 +229,10 @@ int pleach_embedding_backward(at::Tensor* dtable, at::Tensor* dy, at::Tensor* id
     check_dense(*dtable, "dtable"), check_dense(*dy, "dy"), check_dense(*ids, "ids");
     const int64_t* id = ids->const_data_ptr<int64_t>();
     int64_t columns = dtable->size(1), rows = dtable->size(0), tokens = ids->numel();
-    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, dtable->scalar_type(), "embedding_backward", [&] {
+    AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, dtable->scalar_type(), "embedding_backward", [&] {
       using Sum = scalar_t;
       Sum* to = dtable->mutable_data_ptr<Sum>();
-      AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, dy->scalar_type(), "embedding_backward", [&] {
+      AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, dy->scalar_type(), "embedding_backward", [&] {
         const scalar_t* from = dy->const_data_ptr<scalar_t>();
         at::parallel_for(0, columns, 64, [&](int64_t begin, int64_t end) {
           for (int64_t t = 0; t < tokens; t++) {
@@ -254,7 +254,7 @@ int pleach_split_heads(
     check_dense(*joint, "qkv"), check_dense(*q, "q"), check_dense(*k, "k"), check_dense(*v, "v");
     Heads shape{positions, heads, group, width, table->size(2)};
     int64_t tokens = joint->numel() / (heads * (group + 2) * width);
-    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, joint->scalar_type(), "split_heads", [&] {
+    AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, joint->scalar_type(), "split_heads", [&] {
       scalar_t* parts[3] = {
           q->mutable_data_ptr<scalar_t>(), k->mutable_data_ptr<scalar_t>(), v->mutable_data_ptr<scalar_t>()};
       using Wide = at::opmath_type<scalar_t>;
@@ -267,7 +267,7 @@ int pleach_split_heads(
 int pleach_sum_squares(at::Tensor* x, double* sum) {
   return guarded([&] {
     check_dense(*x, "x");
-    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x->scalar_type(), "sum_squares", [&] {
+    AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, x->scalar_type(), "sum_squares", [&] {
       *sum = sum_squares<scalar_t>(x->const_data_ptr<scalar_t>(), x->numel());
     });
   });

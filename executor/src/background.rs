@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::thread::{self, JoinHandle};
 
-use pleach_plan::Plan;
+use pleach_plan::{Guard, Plan};
 use pleach_storage::checkpoint::{self, CheckpointError, Saved};
 
 use crate::collectives::Collectives;
@@ -20,6 +20,7 @@ type Work = JoinHandle<Result<(), CheckpointError>>;
 /// A checkpoint on its way.
 pub struct Pending {
     step: u64,
+    guard: Guard,
     /// What this rank writes; none where it has nothing to do in this part.
     work: Option<Work>,
     /// Whether all have written, so that rank 0 completes it.
@@ -28,7 +29,7 @@ pub struct Pending {
 
 impl Pending {
     /// Begins to write a copy of the state after `step` steps.
-    pub fn begin(saver: &Saver<'_>, step: u64, copy: Vec<Copied>) -> Self {
+    pub fn begin(saver: &Saver<'_>, (step, guard): (u64, Guard), copy: Vec<Copied>) -> Self {
         let (folder, rank) = (saver.folder.clone(), saver.rank);
         let write = move || {
             let (tensors, bytes): (Vec<Saved>, Vec<Vec<u8>>) = copy.into_iter().unzip();
@@ -39,6 +40,7 @@ impl Pending {
         };
         Pending {
             step,
+            guard,
             work: Some(thread::spawn(write)),
             completing: false,
         }
@@ -75,9 +77,9 @@ impl Pending {
         }
         let completes = saver.rank == 0;
         Ok(Some(Pending {
-            step: self.step,
-            work: completes.then(|| complete(saver, self.step)),
+            work: completes.then(|| complete(saver, self.step, self.guard)),
             completing: true,
+            ..self
         }))
     }
 
@@ -98,10 +100,10 @@ impl Pending {
     }
 }
 
-fn complete(saver: &Saver<'_>, step: u64) -> Work {
+fn complete(saver: &Saver<'_>, step: u64, guard: Guard) -> Work {
     let (folder, plan): (_, Plan) = (saver.folder.clone(), saver.plan.clone());
     thread::spawn(move || {
-        checkpoint::commit(&folder, &plan, step)?;
+        checkpoint::commit(&folder, &plan, step, guard)?;
         Ok(checkpoint::keep(&folder, &plan.training.saving)?)
     })
 }

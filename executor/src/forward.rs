@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pleach_plan::{Op, Plan};
+use pleach_plan::{Guard, Op, Plan};
 use pleach_storage::checkpoint::{self, Checkpoint};
 use tch::Tensor;
 
@@ -107,6 +107,7 @@ pub fn batch(
         length,
     };
     let mut world = World {
+        guard: Guard::new(None),
         samples: &mut samples,
         collectives: &mut Solo,
         drops: false,

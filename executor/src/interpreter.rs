@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use pleach_plan::walk::{Event, Visit, measure, walk};
 use pleach_plan::{
-    BodyKind, Instr, Lives, Mark, Op, Plan, Rank, Role, Slot, TensorId, Transfer, TransferKind,
-    Wire,
+    BodyKind, Guard, Instr, Lives, Mark, Op, Plan, Rank, Role, Slot, TensorId, Transfer,
+    TransferKind, Wire,
 };
 use tch::{Device, Tensor};
 
@@ -50,6 +50,8 @@ pub struct World<'w> {
     pub collectives: &'w mut dyn Collectives,
     /// Whether dropout drops: in training, not in inference.
     pub drops: bool,
+    /// The scale of the step's loss, and the updates that were left out so far.
+    pub guard: Guard,
 }
 
 /// One rank of a plan.
@@ -322,7 +324,8 @@ impl<'p> Interpreter<'p> {
             tables: &self.tables,
             batch,
             update: adam_w::Step {
-                number: step,
+                number: step - world.guard.skipped.min(step),
+                loss_scale: world.guard.scale,
                 rate: self.plan.training.schedule.rate(step),
             },
             draws,

@@ -11,6 +11,7 @@ pub mod data;
 pub mod environment;
 pub mod error;
 pub mod events;
+pub mod finite;
 pub mod flight;
 pub mod forward;
 pub mod generate;

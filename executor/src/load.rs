@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pleach_data::order::{Order, Phases, Section};
 use pleach_data::prepare::Prepared;
-use pleach_plan::{Dtype, HeldOut, Op, Plan, check, json};
+use pleach_plan::{HeldOut, Op, Plan, check, json};
 use pleach_storage::hf::Weights;
 
 use crate::data::{Dealt, Given, Samples};
@@ -50,12 +50,6 @@ pub fn plan(path: &Path, environment: &Environment) -> Result<Plan, Failure> {
             "it is for the engine `{}`, this worker runs `{ENGINE}`",
             plan.engine
         )));
-    }
-    let half = |plan: &Plan| plan.tensors.iter().any(|tensor| tensor.dtype == Dtype::F16);
-    if plan.phases().any(half) {
-        return Err(refused(
-            "it computes in f16; this worker runs f64, f32 and bf16".to_owned(),
-        ));
     }
     if plan.mesh.ranks() != environment.world {
         let message = format!(

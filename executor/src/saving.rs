@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use pleach_plan::walk::Visit;
-use pleach_plan::{Instr, Plan, TensorId};
+use pleach_plan::{Guard, Instr, Plan, TensorId};
 use pleach_storage::checkpoint::{self, Checkpoint, CheckpointError, Kind, Needed, Saved};
 use pleach_storage::hf::Weights;
 use tch::Tensor;
@@ -44,13 +44,13 @@ impl Saver<'_> {
     pub fn save(
         &self,
         statics: &Statics,
-        step: u64,
+        (step, guard): (u64, Guard),
         whole: bool,
         collectives: &mut dyn Collectives,
     ) -> Result<(), Failure> {
         let content =
             |saved: &Saved| bytes_of(statics.get(saved.tensor, saved.stored.layer), saved);
-        self.save_with(step, &self.parts(whole), content, collectives)?;
+        self.save_with((step, guard), &self.parts(whole), content, collectives)?;
         if self.rank == 0 {
             checkpoint::keep(&self.folder, &self.plan.training.saving)
                 .map_err(|error| Failure::file(&self.folder, &error))?;
@@ -98,12 +98,13 @@ impl Saver<'_> {
                 saved,
             )
         };
-        self.save_with(step, &self.parts(true), content, collectives)
+        let guard = Guard::new(self.plan.training.scaling.as_ref());
+        self.save_with((step, guard), &self.parts(true), content, collectives)
     }
 
     fn save_with(
         &self,
-        step: u64,
+        (step, guard): (u64, Guard),
         tensors: &[Saved],
         content: impl FnMut(&Saved) -> Vec<u8>,
         collectives: &mut dyn Collectives,
@@ -117,14 +118,14 @@ impl Saver<'_> {
             collectives,
         )?;
         let completed = if self.rank == 0 {
-            checkpoint::commit(&self.folder, self.plan, step).map(drop)
+            checkpoint::commit(&self.folder, self.plan, step, guard).map(drop)
         } else {
             Ok(())
         };
         agree(completed, "complete the checkpoint", self.rank, collectives)
     }
 
-    /// Reads the newest good checkpoint into the static tensors; gives the steps done, or none where there is no checkpoint.
+    /// Reads the newest good checkpoint into the static tensors; gives the steps done and the loss scale, or none where there is no checkpoint.
     /// All ranks must find the same one.
     ///
     /// # Errors
@@ -134,7 +135,7 @@ impl Saver<'_> {
         statics: &Statics,
         collectives: &mut dyn Collectives,
         note: &mut dyn FnMut(String),
-    ) -> Result<Option<u64>, Failure> {
+    ) -> Result<Option<(u64, Guard)>, Failure> {
         let found = checkpoint::newest(&self.folder)
             .map_err(|error| Failure::file(&self.folder, &error))?;
         for error in &found.rejected {
@@ -150,7 +151,11 @@ impl Saver<'_> {
             return Err(weights_alone(&good));
         }
         self.fill(&good, statics)?;
-        Ok(step)
+        let fresh = Guard::new(self.plan.training.scaling.as_ref());
+        Ok(Some((
+            good.manifest.step,
+            good.manifest.guard.unwrap_or(fresh),
+        )))
     }
 
     /// A run that begins must not take the place of one that has been saved.
@@ -251,7 +256,7 @@ impl Saver<'_> {
     }
 }
 
-/// Copies the gradients that an update is about to use.
+/// Copies the gradients that an update is about to use, free of the loss's scale.
 ///
 /// # Errors
 /// libtorch's text.
@@ -260,11 +265,13 @@ pub fn capture(
     visit: &Visit<'_>,
     instr: &Instr,
     updates: &[&Tensor],
+    loss_scale: f64,
 ) -> Result<(), Cause> {
     if let (true, &[_, m, ..], &[.., gradient]) =
         (instr.op.is_update(), instr.updates.as_slice(), updates)
     {
-        gradients.insert((m, visit.layer), gradient.copy());
+        let free = gradient.f_div_scalar(loss_scale)?;
+        gradients.insert((m, visit.layer), free);
     }
     Ok(())
 }
@@ -298,7 +305,7 @@ pub fn agree(
     }
 }
 
-fn none_left(rejected: Vec<CheckpointError>) -> Result<Option<u64>, Failure> {
+fn none_left<T>(rejected: Vec<CheckpointError>) -> Result<Option<T>, Failure> {
     match rejected.first() {
         None => Ok(None),
         Some(error) => Err(Failure::new(

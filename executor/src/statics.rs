@@ -106,6 +106,17 @@ impl Statics {
         self.table.iter().flatten()
     }
 
+    /// Makes all of them zero.
+    ///
+    /// # Errors
+    /// libtorch's text.
+    pub fn clear(&self) -> Result<(), Cause> {
+        for tensor in self.all() {
+            let _ = tensor.shallow_clone().f_zero_()?;
+        }
+        Ok(())
+    }
+
     /// Gives every parameter its initial value: functions of seed, name and logical index, whatever the placement. Weights
     /// in master type are filled exactly and copied into the compute type.
     ///

@@ -3,6 +3,9 @@
 //! In come options and the process's environment; out come metrics, events, checkpoints and, where asked for, traces, ledgers
 //! and gradients. All ranks leave the loop after the same step, because they agree on every reason to.
 
+mod beginning;
+
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +22,7 @@ use crate::data::Samples;
 use crate::environment::Environment;
 use crate::error::{Exit, Failure};
 use crate::events::{Usage, Voice};
+use crate::finite::{Finite, Verdict};
 use crate::interpreter::{Interpreter, Observer, World};
 use crate::load;
 use crate::native::memory;
@@ -110,6 +114,8 @@ pub fn train(
         measured,
         collectives,
         interpreter,
+        finite: Finite::new(&plan.training),
+        saved: Cell::new(None),
         pending: None,
         goes_on,
         rss_begin,
@@ -176,6 +182,10 @@ struct Run<'r> {
     measured: u64,
     collectives: Box<dyn Collectives>,
     interpreter: Interpreter<'r>,
+    /// What it does about steps that are not finite.
+    finite: Finite,
+    /// The step of the last checkpoint that is complete.
+    saved: Cell<Option<u64>>,
     /// A checkpoint that is being written.
     pending: Option<Pending>,
     /// Whether another phase follows.
@@ -192,18 +202,17 @@ impl Run<'_> {
             .steps
             .unwrap_or(u64::MAX)
             .min(self.plan.training.steps);
-        let mut metrics = match self.saver.rank {
-            0 => Some(
-                MetricsWriter::resume(self.voice.folder(), &self.plan.training.logging, first)
-                    .map_err(|error| self.unwritten(&error))?,
-            ),
-            _ => None,
-        };
+        let mut metrics = self.metrics(first)?;
         let mut records =
             Records::new(self.options, self.saver.rank, self.interpreter.role().stage);
         self.voice.ready(first);
-        for step in first..last {
-            let mut figures = self.step(step, &mut records)?;
+        let mut step = first;
+        while step < last {
+            let Some(mut figures) = self.step(step, &mut records)? else {
+                step = self.begin_again()?;
+                metrics = self.metrics(step)?;
+                continue;
+            };
             self.measure(&mut figures)?;
             if let Some(file) = &mut metrics {
                 file.append(&figures, last)
@@ -211,14 +220,14 @@ impl Run<'_> {
                 self.voice.step(&figures);
             }
             let stopping = self.agree_after_step()?;
-            let done = step + 1;
-            if stopping || self.plan.training.saving.is_due(done, last) {
-                self.save(done, stopping || done == last)?;
+            step += 1;
+            if stopping || self.plan.training.saving.is_due(step, last) {
+                self.save(step, stopping || step == last)?;
             }
-            if stopping && done < last {
+            if stopping && step < last {
                 records.write(self.options, self.plan)?;
                 self.voice.note(&format!(
-                    "stopped as asked after step {done}; the checkpoint is complete"
+                    "stopped as asked after step {step}; the checkpoint is complete"
                 ));
                 return Ok(Some(Exit::Preempted));
             }
@@ -228,75 +237,30 @@ impl Run<'_> {
         Ok(None)
     }
 
+    /// Where rank 0 writes the figures of the steps behind the first ones.
+    fn metrics(&self, done: u64) -> Result<Option<MetricsWriter>, Failure> {
+        if self.saver.rank > 0 {
+            return Ok(None);
+        }
+        MetricsWriter::resume(self.voice.folder(), &self.plan.training.logging, done)
+            .map(Some)
+            .map_err(|error| self.unwritten(&error))
+    }
+
     fn unwritten(&self, error: &impl std::fmt::Display) -> Failure {
         Failure::file(&self.options.run, error)
     }
 
-    /// Initial values, or those of the newest checkpoint; answers how many steps are done.
-    fn begin(&mut self) -> Result<u64, Failure> {
-        let doing = self.watch.doing("reading the state to begin with");
-        let statics = self.interpreter.statics();
-        if self.options.resume {
-            let voice = self.voice;
-            let mut note = |text: String| voice.note(&text);
-            if let Some(step) = self
-                .saver
-                .resume(statics, &mut *self.collectives, &mut note)?
-            {
-                self.follows(step)?;
-                let samples = self.plan.training.phase_samples(step);
-                let phase = self.plan.training.phase.as_deref();
-                let of_phase = phase.map_or_else(String::new, |name| format!(" of phase `{name}`"));
-                voice.note(&format!(
-                    "resumed after step {step}; next is sample {samples}{of_phase}"
-                ));
-                return Ok(step);
-            }
-            voice.note("there is no checkpoint yet: starting from the beginning");
-        } else {
-            self.saver.refuse_to_overwrite()?;
-        }
-        self.follows(0)?;
-        match load::weights(self.plan, self.options.weights.as_deref())? {
-            Some(weights) => self.saver.begin_with(&weights, statics)?,
-            None => {
-                let made = statics.initialise(self.plan, self.interpreter.role(), self.saver.rank);
-                made.map_err(|cause| Failure::outside(&cause, "initialising"))?;
-            }
-        }
-        let met = self.collectives.agree(&mut [0]);
-        met.map_err(|cause| {
-            Failure::outside(&cause, "waiting for all ranks before the first step")
-        })?;
-        drop(doing);
-        if self.plan.training.saving.stays(0) {
-            self.save(0, false)?;
-        }
-        Ok(0)
-    }
-
-    /// A phase goes on from where the one before it ended.
-    fn follows(&self, step: u64) -> Result<(), Failure> {
-        let begins = self.plan.training.begins.steps;
-        if step >= begins {
-            return Ok(());
-        }
-        let message =
-            format!("this phase begins after step {begins}, and the run is at step {step}");
-        Err(
-            Failure::new(Exit::Wish, "pleach::worker::phase", message).help(
-                "train the phases in their order; all but the first go on with --resume, which `pleach run` does",
-            ),
-        )
-    }
-
-    fn step(&mut self, step: u64, records: &mut Records) -> Result<StepMetrics, Failure> {
+    /// Makes a step; none where the run goes back instead.
+    fn step(&mut self, step: u64, records: &mut Records) -> Result<Option<StepMetrics>, Failure> {
         self.watch.set_step(step);
         let began = Instant::now();
+        let guard = self.finite.guard;
         let mut world = World {
             samples: &mut *self.samples,
             collectives: &mut *self.collectives,
             drops: true,
+            guard,
         };
         let mut observers: Vec<&mut dyn Observer> = vec![&mut self.watch];
         observers.extend(records.observers(step));
@@ -308,7 +272,7 @@ impl Run<'_> {
             &mut observers,
             |visit, instr, [_, updates]| {
                 if wanted {
-                    capture(&mut gradients, visit, instr, updates)?;
+                    capture(&mut gradients, visit, instr, updates, guard.scale)?;
                 }
                 Ok(true)
             },
@@ -326,7 +290,34 @@ impl Run<'_> {
                 &mut *self.collectives,
             )?;
         }
-        self.figures(step, seconds)
+        self.judge(step, seconds)
+    }
+
+    /// The figures of a step, once it is decided what follows if it is not finite; none where the run goes back.
+    fn judge(&mut self, step: u64, seconds: f64) -> Result<Option<StepMetrics>, Failure> {
+        let report = self.interpreter.report();
+        let report = report.map_err(|cause| Failure::outside(&cause, "reading the report"))?;
+        let scale = self.finite.guard.scale;
+        let tells = self.saver.rank == 0;
+        match self.finite.judge(&self.plan.training, step, report) {
+            Verdict::Applied => {}
+            Verdict::Skipped(why) if tells => self.voice.note(&why),
+            Verdict::Skipped(_) => {}
+            Verdict::RollBack(why) => {
+                if tells {
+                    self.voice.note(&format!("{why}; the run goes back"));
+                }
+                return Ok(None);
+            }
+            Verdict::Halt(failure) => {
+                self.settle()?;
+                if self.saved.get() != Some(step) {
+                    self.save(step, true)?;
+                }
+                return Err(*failure);
+            }
+        }
+        Ok(Some(self.figures(step, report, scale, seconds)))
     }
 
     /// Measures the loss on what is held out, where that is due after a step.
@@ -364,6 +355,7 @@ impl Run<'_> {
                 samples: &mut *samples,
                 collectives: &mut *self.collectives,
                 drops: false,
+                guard: self.finite.guard,
             };
             let step = self.plan.training.begins.steps + batch;
             sum += self
@@ -382,35 +374,23 @@ impl Run<'_> {
         Ok(asked[0] != 0)
     }
 
-    fn figures(&self, step: u64, seconds: f64) -> Result<StepMetrics, Failure> {
-        let report = self
-            .interpreter
-            .report()
-            .map_err(|cause| Failure::outside(&cause, "reading the report"))?;
+    fn figures(&self, step: u64, report: [f64; 2], scale: f64, seconds: f64) -> StepMetrics {
         let [loss, squares] = report;
         let training = &self.plan.training;
-        if !loss.is_finite() || !squares.is_finite() {
-            let first = training.samples(step);
-            let message = format!(
-                "step {}: the loss is {loss} and the squared gradient norm {squares}; the step's samples are {first} to {}",
-                step + 1,
-                first + training.global_batch - 1
-            );
-            return Err(Failure { step: Some(step + 1), ..Failure::new(Exit::Fault, "pleach::worker::not_finite", message) }
-                .help("the last checkpoint is from before this step; a lower learning rate or a tighter clip helps"));
-        }
-        Ok(StepMetrics {
+        StepMetrics {
             step: step + 1,
             loss,
-            grad_norm: squares.sqrt(),
+            grad_norm: squares.sqrt() / scale,
             lr: training.schedule.rate(step),
             tokens_per_s: (training.global_batch * training.sequence) as f64 / seconds,
             seconds,
             samples: training.samples(step + 1),
             memory_bytes: Some(resident().peak),
+            loss_scale: training.scaling.map(|_| scale),
+            skipped: self.finite.guard.skipped,
             validation_loss: None,
             test_loss: None,
-        })
+        }
     }
 
     /// Whether some rank was asked to stop; a checkpoint that is being written goes on where all ranks are done with their part.
@@ -436,14 +416,15 @@ impl Run<'_> {
         self.settle()?;
         let _doing = self.watch.doing("saving a checkpoint");
         let statics = self.interpreter.statics();
+        let state = (done, self.finite.guard);
         let whole = ends && (self.goes_on || done < self.plan.training.steps);
         if self.plan.training.saving.background && !ends {
             let copy = self.saver.copy(statics, whole);
-            self.pending = Some(Pending::begin(&self.saver, done, copy));
+            self.pending = Some(Pending::begin(&self.saver, state, copy));
             return Ok(());
         }
         self.saver
-            .save(statics, done, whole, &mut *self.collectives)?;
+            .save(statics, state, whole, &mut *self.collectives)?;
         self.told(done);
         Ok(())
     }
@@ -461,6 +442,7 @@ impl Run<'_> {
     }
 
     fn told(&self, step: u64) {
+        self.saved.set(Some(step));
         if self.saver.rank == 0 {
             self.voice.checkpoint(step);
         }

@@ -25,7 +25,7 @@ use pleach_executor::ledger::Ledger;
 use pleach_executor::native::Store;
 use pleach_executor::saving::{Gradients, Saver, capture};
 use pleach_plan::ledger::{Boundary, boundaries};
-use pleach_plan::{Plan, reference};
+use pleach_plan::{Guard, Plan, reference};
 use pleach_storage::checkpoint::{Checkpoint, Kind, folder_name};
 use pleach_storage::init;
 use sample::{ONE, Shape, plan};
@@ -69,6 +69,7 @@ fn run_rank(plan: &Plan, rank: u32, folder: &Path, collectives: &mut dyn Collect
     for step in 0..STEPS {
         let mut samples = MadeUp(plan);
         let mut world = World {
+            guard: Guard::new(plan.training.scaling.as_ref()),
             samples: &mut samples,
             collectives: &mut *collectives,
             drops: true,
@@ -81,7 +82,7 @@ fn run_rank(plan: &Plan, rank: u32, folder: &Path, collectives: &mut dyn Collect
                 &mut [watched],
                 |visit, instr, [_, updates]| {
                     if step == 0 {
-                        capture(&mut gradients, visit, instr, updates)?;
+                        capture(&mut gradients, visit, instr, updates, 1.0)?;
                     }
                     Ok(true)
                 },
@@ -95,7 +96,12 @@ fn run_rank(plan: &Plan, rank: u32, folder: &Path, collectives: &mut dyn Collect
         folder: folder.join("final"),
     };
     saver
-        .save(interpreter.statics(), STEPS, true, collectives)
+        .save(
+            interpreter.statics(),
+            (STEPS, Guard::new(None)),
+            true,
+            collectives,
+        )
         .unwrap();
     let saver = Saver {
         folder: folder.join("gradients"),

@@ -60,16 +60,23 @@ fn given(kind: Kind) -> (Tensor, Vec<Tensor>) {
     (numbers(0), gradients)
 }
 
+fn step(number: u64, rate: f64) -> Step {
+    Step {
+        number,
+        rate,
+        loss_scale: 1.0,
+    }
+}
+
 /// One update of the worker's.
 fn run(op: &Op, state: &[Tensor], gradient: &Tensor, step: Step) {
-    let factor = Tensor::from_slice(&[FACTOR]);
     let done = match (op, state) {
         (Op::AdamW { .. }, [weight, m, v]) => {
-            adam_w::run(op, &factor, [weight, m, v, gradient], step)
+            adam_w::run(op, FACTOR, [weight, m, v, gradient], step)
         }
-        (Op::Adam { .. }, [weight, m, v]) => adam::run(op, &factor, [weight, m, v, gradient], step),
-        (Op::Lion { .. }, [weight, m, _]) => lion::run(op, &factor, [weight, m, gradient], step),
-        (Op::Sgd { .. }, [weight, m, _]) => sgd::run(op, &factor, [weight, m, gradient], step),
+        (Op::Adam { .. }, [weight, m, v]) => adam::run(op, FACTOR, [weight, m, v, gradient], step),
+        (Op::Lion { .. }, [weight, m, _]) => lion::run(op, FACTOR, [weight, m, gradient], step),
+        (Op::Sgd { .. }, [weight, m, _]) => sgd::run(op, FACTOR, [weight, m, gradient], step),
         (op, _) => panic!("{op:?}"),
     };
     done.unwrap();
@@ -81,7 +88,7 @@ fn updated(op: &Op, kind: Kind) -> Tensor {
     let state = [start.copy(), start.zeros_like(), start.zeros_like()];
     for (number, gradient) in (0..).zip(gradients) {
         let rate = rate(number);
-        run(op, &state, &gradient, Step { number, rate });
+        run(op, &state, &gradient, step(number, rate));
     }
     let [weight, ..] = state;
     weight.to_kind(Kind::Double)
@@ -178,11 +185,7 @@ fn the_gradient_is_left_scaled() {
     let ones = || Tensor::ones([4], (Kind::Double, Device::Cpu));
     for op in [ADAM_W, ADAM, LION, descent(0.9, true)] {
         let (state, gradient) = ([ones(), ones(), ones()], ones());
-        let step = Step {
-            number: 0,
-            rate: 0.0,
-        };
-        run(&op, &state, &gradient, step);
+        run(&op, &state, &gradient, step(0, 0.0));
         assert_eq!(gradient.double_value(&[3]), FACTOR, "{op:?}");
         assert_eq!(state[0].double_value(&[3]), 1.0, "{op:?}");
     }

@@ -181,6 +181,26 @@ pub struct RouterLoss {
     pub z: f64,
     /// One over the tokens of the global batch.
     pub scale: f64,
+    /// Whether its gradient is multiplied by the step's loss scale.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scaled: bool,
+}
+
+impl RouterLoss {
+    /// The same with the gradient of a step whose loss has a scale.
+    pub fn at_scale(self, loss_scale: f64) -> RouterLoss {
+        RouterLoss {
+            scale: times(self.scale, self.scaled, loss_scale),
+            ..self
+        }
+    }
+}
+
+fn times(scale: f64, is_scaled: bool, loss_scale: f64) -> f64 {
+    match is_scaled {
+        true => scale * loss_scale,
+        false => scale,
+    }
 }
 
 /// What a token is charged with: with `lse` the logarithm of the softmax's denominator and `z` the logits, the cross entropy
@@ -198,6 +218,9 @@ pub struct Charge {
     /// Rows of the whole vocabulary, where the target is spread over them.
     #[serde(default, skip_serializing_if = "is_none")]
     pub rows: u64,
+    /// Whether its gradient is multiplied by the step's loss scale.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scaled: bool,
 }
 
 impl Charge {
@@ -208,6 +231,15 @@ impl Charge {
             z_loss: 0.0,
             smoothing: 0.0,
             rows: 0,
+            scaled: false,
+        }
+    }
+
+    /// The same with the gradient of a step whose loss has a scale.
+    pub fn at_scale(self, loss_scale: f64) -> Charge {
+        Charge {
+            scale: times(self.scale, self.scaled, loss_scale),
+            ..self
         }
     }
 

@@ -9,6 +9,7 @@ pub mod body;
 pub mod check;
 pub mod dropping;
 pub mod evaluation;
+pub mod guard;
 pub mod hardware;
 pub mod json;
 pub mod ledger;
@@ -30,6 +31,7 @@ pub use attributes::{
 };
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
 pub use evaluation::{Evaluation, HeldOut};
+pub use guard::{Guard, Moving, NotFinite, Scaling};
 pub use logging::{Figure, Logging};
 pub use mesh::{Axis, Group, GroupId, Mesh, Part, Rank};
 pub use op::Op;

@@ -16,11 +16,23 @@ pub enum Figure {
     Throughput,
     /// The largest resident size.
     Memory,
+    /// What the loss is multiplied with before gradients are taken.
+    LossScale,
 }
 
 impl Figure {
     /// All of them, as specs order them.
-    pub const ALL: [Figure; 5] = [
+    pub const ALL: [Figure; 6] = [
+        Figure::Loss,
+        Figure::Lr,
+        Figure::GradNorm,
+        Figure::Throughput,
+        Figure::Memory,
+        Figure::LossScale,
+    ];
+
+    /// Those that are written where nothing is said.
+    pub const USUAL: [Figure; 5] = [
         Figure::Loss,
         Figure::Lr,
         Figure::GradNorm,
@@ -41,6 +53,7 @@ impl Figure {
             Figure::GradNorm => "grad_norm",
             Figure::Throughput => "throughput",
             Figure::Memory => "memory",
+            Figure::LossScale => "loss_scale",
         }
     }
 
@@ -49,7 +62,7 @@ impl Figure {
         match self {
             Figure::Throughput => "tokens_per_s",
             Figure::Memory => "memory_bytes",
-            Figure::Loss | Figure::Lr | Figure::GradNorm => self.in_specs(),
+            Figure::Loss | Figure::Lr | Figure::GradNorm | Figure::LossScale => self.in_specs(),
         }
     }
 }
@@ -72,7 +85,7 @@ impl Default for Logging {
     fn default() -> Self {
         Logging {
             every: 1,
-            figures: Figure::ALL.to_vec(),
+            figures: Figure::USUAL.to_vec(),
             lines: true,
             tensorboard: false,
         }

@@ -240,14 +240,19 @@ pub enum Op {
         /// Ranks that add this same sum.
         replicas: u64,
     },
-    /// `(report[2]; factor[1]) -> ()`: `factor = min(1, max_norm / (sqrt(report[1]) + 1e-6))`, or 1 without a limit.
+    /// `(report[2]; factor[1]) -> ()`: with `norm = sqrt(report[1])`, of scaled gradients over the step's loss scale,
+    /// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 without a limit, over the loss scale of scaled gradients; -1 where the report
+    /// is not finite. Updates leave everything as it is where their factor is negative.
     ClipFactor {
         /// The largest gradient norm.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_norm: Option<f64>,
+        /// Whether gradients are multiplied by the step's loss scale.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        scaled: bool,
     },
     /// `(factor[1]; weight, m, v, gradient) -> ()`: scales `gradient` by `factor` in place, then one AdamW update with the
-    /// rate of this step and bias corrections of `step + 1`.
+    /// rate of this step and bias corrections of one more than the updates that were made.
     AdamW {
         /// Decay of the first moment.
         beta1: f64,

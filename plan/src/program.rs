@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::Evaluation;
+use crate::guard::{NotFinite, Scaling};
 use crate::logging::Logging;
 use crate::phases::Begins;
 use crate::saving::Saving;
@@ -366,6 +367,12 @@ pub struct Training {
     /// When its loss is measured on what is held out; none for never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<Evaluation>,
+    /// How the loss is multiplied before gradients are taken, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<Scaling>,
+    /// What follows a step that is not finite.
+    #[serde(default, skip_serializing_if = "NotFinite::is_usual")]
+    pub not_finite: NotFinite,
     /// What the run begins with, where that is not drawn from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,

@@ -9,6 +9,7 @@ mod runs {
     pub mod export;
     pub mod faults;
     pub mod generate;
+    pub mod half;
     pub mod hub;
     pub mod inputs;
     pub mod instructions;

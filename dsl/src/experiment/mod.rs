@@ -24,8 +24,8 @@ pub use model::{
 pub use plan::{Stages, Wishes};
 pub use run::{Checkpoints, Evaluate, Log};
 pub use train::{
-    AdamW, Decay, Decays, Float, LearningRate, Loss, LossScale, Optimizer, Part, Phase, Precision,
-    Rate, Segment, Shape, Train, Version,
+    AdamW, Decay, Decays, Float, LearningRate, Loss, LossScale, NotFinite, Optimizer, Part, Phase,
+    Precision, Rate, Segment, Shape, Train, Version,
 };
 
 /// A whole experiment.

@@ -18,7 +18,8 @@ use crate::schema::Need;
 use crate::typed;
 
 /// Fields that say nothing about what is trained, or are said by others: tokens by steps and batch, the mix by its shares, phases in order.
-const SILENT: [&str; 5] = ["about", "tokens", "mix", "phases", "repeat"];
+/// A run that was halted may go on with another answer to steps that are not finite.
+const SILENT: [&str; 6] = ["about", "tokens", "mix", "phases", "repeat", "not_finite"];
 
 /// The number format, which is a word as long as nothing else is said about it.
 const FORMAT: &str = "train.precision";

@@ -78,6 +78,7 @@ impl Case {
                 weights: Dtype::F32,
             },
             update: adam_w::Step {
+                loss_scale: 1.0,
                 number: 0,
                 rate: 1e-6,
             },

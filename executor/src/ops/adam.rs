@@ -7,7 +7,7 @@ use super::adam_w::{Step, other, scale};
 use crate::native::{Result, updates};
 
 /// Scales the gradient in place, then updates weight and moments.
-pub fn run(op: &Op, factor: &Tensor, state: [&Tensor; 4], step: Step) -> Result<()> {
+pub fn run(op: &Op, factor: f64, state: [&Tensor; 4], step: Step) -> Result<()> {
     let &Op::Adam {
         beta1,
         beta2,

@@ -10,12 +10,14 @@ use crate::native::{Result, updates};
 pub struct Step {
     /// Updates made before, counted over the whole run.
     pub number: u64,
+    /// What the loss is multiplied with before gradients are taken; 1 where it is not.
+    pub loss_scale: f64,
     /// Learning rate.
     pub rate: f64,
 }
 
 /// Scales the gradient in place, then updates weight and moments.
-pub fn run(op: &Op, factor: &Tensor, state: [&Tensor; 4], step: Step) -> Result<()> {
+pub fn run(op: &Op, factor: f64, state: [&Tensor; 4], step: Step) -> Result<()> {
     let &Op::AdamW {
         beta1,
         beta2,
@@ -37,8 +39,7 @@ pub fn run(op: &Op, factor: &Tensor, state: [&Tensor; 4], step: Step) -> Result<
 }
 
 /// Scales a gradient in place.
-pub(super) fn scale(gradient: &Tensor, factor: &Tensor) -> Result<()> {
-    let factor = factor.f_double_value(&[0])?;
+pub(super) fn scale(gradient: &Tensor, factor: f64) -> Result<()> {
     if factor != 1.0 {
         let _ = gradient.shallow_clone().f_mul_scalar_(factor)?;
     }

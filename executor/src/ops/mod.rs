@@ -255,7 +255,8 @@ fn run_experts(
             router_loss::forward(logits, choice, report, loss, *replicas)?,
         ),
         (Op::RouterLossBackward(loss), [logits, choice], []) => {
-            one(router_loss::backward(logits, choice, loss)?)
+            let loss = loss.at_scale(context.update.loss_scale);
+            one(router_loss::backward(logits, choice, &loss)?)
         }
         (Op::Dispatch {}, [x, choice], []) => one(dispatch::forward(x, choice)?),
         (Op::DispatchBackward {}, [drows, choice], []) => one(dispatch::backward(drows, choice)?),
@@ -337,7 +338,7 @@ fn run_rest(
                 targets,
                 [max, terms],
                 weights.first().copied(),
-                charge,
+                &charge.at_scale(context.update.loss_scale),
                 first,
                 ends(0),
             )?)
@@ -345,16 +346,24 @@ fn run_rest(
         (Op::SumSquares { replicas }, [x], [report]) => {
             none(norm::sum_squares(x, report, *replicas)?)
         }
-        (Op::ClipFactor { max_norm }, [report], [factor]) => {
-            none(norm::clip_factor(report, factor, *max_norm)?)
+        (Op::ClipFactor { max_norm, scaled }, [report], [factor]) => {
+            let scale = match scaled {
+                true => context.update.loss_scale,
+                false => 1.0,
+            };
+            none(norm::clip_factor(report, factor, *max_norm, scale)?)
         }
         (op, [factor], state) if op.is_update() => none(update(op, factor, state, context.update)?),
         _ => return run_collective(op, operands, context),
     })
 }
 
-/// One update of flat storages.
+/// One update of flat storages; none where the step is not finite.
 fn update(op: &Op, factor: &Tensor, state: &[&Tensor], step: adam_w::Step) -> Result<(), Cause> {
+    let factor = factor.f_double_value(&[0])?;
+    if factor < 0.0 {
+        return Ok(());
+    }
     let done = match (op, state) {
         (Op::AdamW { .. }, &[weight, m, v, gradient]) => {
             adam_w::run(op, factor, [weight, m, v, gradient], step)

@@ -13,13 +13,20 @@ pub fn sum_squares(x: &Tensor, report: &Tensor, replicas: u64) -> Result<()> {
     report.f_select(0, 1)?.f_add_scalar_(sum).map(drop)
 }
 
-/// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 without a limit.
-pub fn clip_factor(report: &Tensor, factor: &Tensor, max_norm: Option<f64>) -> Result<()> {
-    let norm = report.f_double_value(&[1])?.sqrt();
-    // `min` would answer 1 for a norm that is not a number and hide it.
+/// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 without a limit, over the scale of the loss, of which `norm` is free; -1 where
+/// the report is not finite.
+pub fn clip_factor(
+    report: &Tensor,
+    factor: &Tensor,
+    max_norm: Option<f64>,
+    loss_scale: f64,
+) -> Result<()> {
+    let [loss, squares] = [report.f_double_value(&[0])?, report.f_double_value(&[1])?];
+    let norm = squares.sqrt() / loss_scale;
     let value = match max_norm {
-        Some(limit) if norm.is_nan() || norm + SAFETY > limit => limit / (norm + SAFETY),
-        _ => 1.0,
+        _ if !(loss.is_finite() && squares.is_finite()) => -1.0,
+        Some(limit) if norm + SAFETY > limit => limit / (norm + SAFETY) / loss_scale,
+        _ => 1.0 / loss_scale,
     };
     factor.shallow_clone().f_fill_(value).map(drop)
 }

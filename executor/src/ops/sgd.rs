@@ -7,7 +7,7 @@ use super::adam_w::{Step, other, scale};
 use crate::native::{Result, updates};
 
 /// Scales the gradient in place, then updates momentum and weight.
-pub fn run(op: &Op, factor: &Tensor, state: [&Tensor; 3], step: Step) -> Result<()> {
+pub fn run(op: &Op, factor: f64, state: [&Tensor; 3], step: Step) -> Result<()> {
     let &Op::Sgd {
         momentum,
         nesterov,

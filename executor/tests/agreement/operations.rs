@@ -8,7 +8,8 @@ use pleach_executor::ops::{self, Operands, adam_w, split_heads, tokens};
 use pleach_plan::reference::ops as meaning;
 use pleach_plan::reference::value::Value;
 use pleach_plan::{
-    Activation, Alibi, Axis, Dtype, HeadNorm, Mesh, Op, Rank, Route, RouterLoss, Scores, Split,
+    Activation, Alibi, Axis, Charge, Dtype, Guard, HeadNorm, Mesh, Op, Rank, Route, RouterLoss,
+    Scores, Split,
 };
 use tch::{Kind, Tensor};
 
@@ -33,6 +34,8 @@ const DRAWS: Draws = Draws {
     layer: 3,
     sample: 0,
 };
+/// What losses are multiplied with.
+const SCALE: f64 = 8.0;
 const B: usize = 2;
 const S: usize = 5;
 
@@ -73,8 +76,9 @@ fn worked(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Tensor> {
             weights: Dtype::F64,
         },
         update: adam_w::Step {
+            loss_scale: SCALE,
             number: 0,
-            rate: 0.0,
+            rate: sample::plan(sample::ONE).training.schedule.rate(0),
         },
         draws: Some(DRAWS),
     };
@@ -91,7 +95,12 @@ fn worked(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Tensor> {
 
 fn meant(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Value> {
     let plan = sample::plan(sample::ONE);
+    let guard = Guard {
+        scale: SCALE,
+        ..Guard::new(None)
+    };
     let context = meaning::Context {
+        guard,
         mesh: MESH,
         place: SECOND,
         step: 0,
@@ -270,6 +279,7 @@ fn mixtures_of_experts() {
         let input = [back[1].clone(), logits.clone(), choice.clone()];
         agree(&Op::RouteBackward(route), &input, &[]);
         let loss = RouterLoss {
+            scaled: true,
             balance: 0.3,
             z: 0.2,
             scale: 0.5,
@@ -315,5 +325,60 @@ fn attention_in_groups_windows_and_on_slopes() {
             over: Some(Axis::Tp),
         });
         attention(split, Scores { alibi, ..plain });
+    }
+}
+
+/// Gradients of a scaled loss are freed of the scale by the factor; a step that is not finite changes nothing.
+#[test]
+fn a_scaled_loss_and_a_step_that_is_not_finite() {
+    let charge = Charge {
+        scaled: true,
+        ..Charge::plain(0.25)
+    };
+    let vocab = None;
+    let logits = numbers(&[B, S, 6], 1);
+    let targets = Value {
+        dims: vec![B, S],
+        dtype: Some(Dtype::I64),
+        data: (0..B * S).map(|index| (index % 6) as f64).collect(),
+    };
+    let max = agree(&Op::CrossEntropyMax {}, std::slice::from_ref(&logits), &[]).remove(0);
+    let smoothed = false;
+    let terms = Op::CrossEntropyTerms { vocab, smoothed };
+    let ins = [logits.clone(), targets.clone(), max.clone()];
+    let terms = agree(&terms, &ins, &[]).remove(0);
+    let gradient = |charge| {
+        let op = Op::CrossEntropyBackward { charge, vocab };
+        let ins = [logits.clone(), targets.clone(), max.clone(), terms.clone()];
+        agree(&op, &ins, &[]).remove(0)
+    };
+    let [plain, scaled] = [Charge::plain(0.25), charge].map(gradient);
+    let mut pairs = plain.data.iter().zip(&scaled.data);
+    assert!(pairs.all(|(plain, scaled)| plain * SCALE == *scaled));
+    let state = || {
+        let mut state = [1, 2, 3, 4].map(|seed| numbers(&[5], seed));
+        state[2].data.iter_mut().for_each(|v| *v = v.abs());
+        state
+    };
+    for squares in [0.5, 300.0, f64::INFINITY, f64::NAN] {
+        let report = Value::free(&[2], vec![1.0, squares]);
+        let clip = Op::ClipFactor {
+            max_norm: Some(1.0),
+            scaled: true,
+        };
+        let factor = agree(&clip, &[report], &[numbers(&[1], 1)]).remove(0);
+        let update = Op::AdamW {
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.1,
+        };
+        let updated = agree(&update, std::slice::from_ref(&factor), &state());
+        assert_eq!(factor.data[0] < 0.0, !squares.is_finite());
+        let stays = updated
+            .iter()
+            .zip(state())
+            .all(|(found, was)| found.data == was.data);
+        assert_eq!(stays, !squares.is_finite());
     }
 }

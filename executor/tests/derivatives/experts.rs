@@ -60,6 +60,7 @@ fn the_loss_of_a_router() {
     };
     let [_, choice] = route::forward(&logits, &route).unwrap();
     let loss = RouterLoss {
+        scaled: false,
         balance: 0.3,
         z: 0.2,
         scale: 0.5,

@@ -8,7 +8,7 @@ use super::ops::Context;
 use super::rank::Memory;
 use super::stuck::{Spot, Stuck, Why};
 use crate::walk::{Event, Visit, walk};
-use crate::{Instr, Mark, Plan, Port, Rank, Slot, Transfer, TransferKind};
+use crate::{Guard, Instr, Mark, Plan, Port, Rank, Slot, Transfer, TransferKind};
 
 /// One rank and how far it is in the step.
 pub struct Runner {
@@ -28,6 +28,8 @@ pub struct Machine<'p> {
     /// All ranks.
     pub ranks: Vec<Runner>,
     exchange: Exchange,
+    /// The scale of the step's loss, and the updates that were left out.
+    pub guard: Guard,
 }
 
 /// Whether a rank could go on.
@@ -77,6 +79,7 @@ impl<'p> Machine<'p> {
             programs,
             ranks: memories.into_iter().map(fresh).collect(),
             exchange: Exchange::default(),
+            guard: Guard::new(plan.training.scaling.as_ref()),
         })
     }
 
@@ -184,6 +187,7 @@ impl<'p> Machine<'p> {
                     layer: visit.layer,
                     training: &plan.training,
                     tokens: inputs.tokens,
+                    guard: self.guard,
                 };
                 runner.memory.run(plan, &visit, instr, &context)?;
             }

@@ -53,7 +53,7 @@ pub struct Outcome {
     pub second: Named,
     /// What each step reported.
     pub reports: Vec<Report>,
-    /// Each step's gradients as they were at the optimizer's mark, summed over replicas; empty unless wanted.
+    /// Each step's gradients as they were at the optimizer's mark, summed over replicas, free of the loss's scale; empty unless wanted.
     pub gradients: Vec<Named>,
 }
 
@@ -66,20 +66,27 @@ pub fn run(plan: &Plan, inputs: &Inputs, steps: u64) -> Result<Outcome, Stuck> {
     let mut machine = Machine::new(plan, logical::memories(plan, inputs.initial)?)?;
     let mut outcome = Outcome::default();
     for step in 0..steps {
+        let scale = machine.guard.scale;
         machine.step(inputs, step)?;
         let held: Vec<&Memory> = machine.ranks.iter().map(|rank| &rank.memory).collect();
         let [loss, square] = logical::report(plan, &held)?;
         outcome.reports.push(Report {
             loss,
-            norm: square.sqrt(),
+            norm: square.sqrt() / scale,
         });
+        let is_finite = loss.is_finite() && square.is_finite();
+        let scaling = plan.training.scaling.as_ref();
+        machine.guard.pass(is_finite, scaling);
         if inputs.gradients {
             let held: Vec<&Memory> = machine
                 .ranks
                 .iter()
                 .filter_map(|rank| rank.snapshot.as_ref())
                 .collect();
-            outcome.gradients.push(logical::gradients(plan, &held)?);
+            let mut gradients = logical::gradients(plan, &held)?;
+            let all = gradients.values_mut().flatten();
+            all.for_each(|gradient| *gradient /= scale);
+            outcome.gradients.push(gradients);
         }
     }
     let held: Vec<&Memory> = machine.ranks.iter().map(|rank| &rank.memory).collect();

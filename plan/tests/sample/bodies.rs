@@ -237,6 +237,7 @@ impl Builder {
             self.instr(world, "; report"),
             self.instr(
                 Op::ClipFactor {
+                    scaled: false,
                     max_norm: Some(0.1),
                 },
                 "report ; factor",

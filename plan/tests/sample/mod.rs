@@ -101,6 +101,8 @@ pub fn plan(shape: Shape) -> Plan {
 
 fn training(shape: Shape) -> Training {
     Training {
+        scaling: None,
+        not_finite: NotFinite::Halt,
         seed: 1,
         phase: None,
         begins: Begins::default(),

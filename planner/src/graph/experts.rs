@@ -63,7 +63,8 @@ impl Layer<'_> {
         let loss = RouterLoss {
             balance: experts.balance_loss,
             z: experts.router_z_loss,
-            scale: self.scale,
+            scale: self.charge.scale,
+            scaled: self.charge.scaled,
         };
         if loss.balance != 0.0 || loss.z != 0.0 {
             let report = self

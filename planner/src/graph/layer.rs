@@ -4,13 +4,13 @@
 //! [`attention`](super::attention), [`mlp`](super::mlp), [`experts`](super::experts), [`mamba`](super::mamba).
 
 use pleach_dsl::experiment::{self, Init as Spreads, Mixer, Mlp, Model, Residual, Spread};
-use pleach_plan::{Init, Op};
+use pleach_plan::{Charge, Init, Op};
 
 use super::transformer::{Sizes, norm};
 use super::{Block, Dim, Kind, ValueId};
 
-/// The block of a kind of layers; `scale` is one over the tokens of the global batch.
-pub fn layer(model: &Model, kind: &experiment::Layer, sizes: &Sizes, scale: f64) -> Block {
+/// The block of a kind of layers; its routers are charged for as many tokens as the loss, and at its scale.
+pub fn layer(model: &Model, kind: &experiment::Layer, sizes: &Sizes, charge: &Charge) -> Block {
     let mut block = Block::new("layer");
     let input = block.declare("input", &sizes.rows(sizes.hidden), Kind::Activation);
     block.input = Some(input);
@@ -21,7 +21,7 @@ pub fn layer(model: &Model, kind: &experiment::Layer, sizes: &Sizes, scale: f64)
         init: model.init,
         dropout: model.dropout,
         context: model.context,
-        scale,
+        charge,
     };
     let output = builder.whole(input);
     block.output = Some(output);
@@ -53,7 +53,7 @@ pub(super) struct Layer<'a> {
     pub init: Spreads,
     pub dropout: f64,
     pub context: u64,
-    pub scale: f64,
+    pub charge: &'a Charge,
 }
 
 impl Layer<'_> {

@@ -2,7 +2,7 @@
 //!
 //! In comes the experiment's model with the size of a micro-batch, out come the forward operations of embedding, layer and head.
 
-use pleach_dsl::experiment::{Experiment, Model, Norm};
+use pleach_dsl::experiment::{Experiment, Model, Norm, Precision};
 use pleach_plan::op::Tokens;
 use pleach_plan::{Charge, Init, Op};
 
@@ -65,6 +65,7 @@ impl Loss {
                 z_loss: loss.z_loss,
                 smoothing: loss.label_smoothing,
                 rows,
+                scaled: is_scaled(experiment.train.precision),
             },
             is_weighted: support::is_weighted(&experiment.data),
         }
@@ -79,19 +80,24 @@ impl Loss {
     }
 }
 
+/// Whether the loss is multiplied before gradients are taken: where they are in a format of small range.
+pub fn is_scaled(precision: Precision) -> bool {
+    matches!(precision, Precision::Fp16(_))
+}
+
 /// The forward graph of a model.
 pub fn lower(model: &Model, micro_batch: u64, loss: Loss) -> ModelGraph {
-    let scale = loss.charge.scale;
+    let charge = &loss.charge;
     let order = model.order.clone();
     let sizes = Sizes::of(model, micro_batch);
     let others = model.kinds.iter().enumerate().skip(1);
     ModelGraph {
         embedding: embedding(model, &sizes),
-        layer: layer(model, &model.kinds[0], &sizes, scale),
+        layer: layer(model, &model.kinds[0], &sizes, charge),
         others: others
             .map(|(kind, other)| Block {
                 kind,
-                ..layer(model, other, &sizes, scale)
+                ..layer(model, other, &sizes, charge)
             })
             .collect(),
         stores: stores(model),

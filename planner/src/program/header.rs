@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
-    Checkpoints, Dataset, Evaluate, Experiment, Layer, Log, Mixer, Mlp, Order, Pack, Precision,
-    Records,
+    self, Checkpoints, Dataset, Evaluate, Experiment, Layer, Log, Mixer, Mlp, Order, Pack,
+    Precision, Records,
 };
 use pleach_plan::{
-    Begins, Component, DataPlan, Dtype, Evaluation, Figure, HeldOut, Logging, Ordering, Packing,
-    Reading, Saving, Training, Weights,
+    Begins, Component, DataPlan, Dtype, Evaluation, Figure, HeldOut, Logging, Moving, NotFinite,
+    Ordering, Packing, Reading, Saving, Scaling, Training, Weights,
 };
 
 use crate::graph::attention::split;
@@ -93,8 +93,29 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         saving: saving(&experiment.checkpoints),
         logging: logging(&experiment.log),
         evaluation: evaluation(&experiment.evaluate),
+        scaling: scaling(train.precision),
+        not_finite: match train.not_finite {
+            experiment::NotFinite::Halt => NotFinite::Halt,
+            experiment::NotFinite::Skip { in_a_row } => NotFinite::Skip { in_a_row },
+            experiment::NotFinite::RollBack { times } => NotFinite::RollBack { times },
+        },
         weights: weights(experiment),
     }
+}
+
+/// How the loss is multiplied in a format of small range.
+fn scaling(precision: Precision) -> Option<Scaling> {
+    let Precision::Fp16(scale) = precision else {
+        return None;
+    };
+    Some(Scaling {
+        initial: scale.fixed.unwrap_or(scale.initial),
+        moving: scale.fixed.is_none().then_some(Moving {
+            window: scale.window,
+            hysteresis: scale.hysteresis,
+            least: scale.least,
+        }),
+    })
 }
 
 fn logging(log: &Log) -> Logging {
@@ -157,7 +178,7 @@ fn unread(experiment: &Experiment) -> Vec<String> {
 /// The mix, without what is only known once the data is there.
 pub fn data(experiment: &Experiment) -> DataPlan {
     let data = &experiment.data;
-    let component = |part: &pleach_dsl::experiment::Component| Component {
+    let component = |part: &experiment::Component| Component {
         name: part.name.clone(),
         source: part.source.clone(),
         files: part.files.clone(),

@@ -12,6 +12,7 @@ use pleach_plan::{
 };
 
 use super::Emitter;
+use crate::graph::transformer::is_scaled;
 
 /// Whose parameters a body is about.
 #[derive(Clone, Copy)]
@@ -71,6 +72,7 @@ impl Emitter<'_> {
         }
         let clip = Op::ClipFactor {
             max_norm: self.experiment.train.clip,
+            scaled: is_scaled(self.experiment.train.precision),
         };
         code.push(self.instr(clip, vec![self.report], vec![self.factor], vec![]));
         self.plain(Named::plain("step"), "reduce", BodyKind::Reduce, code)

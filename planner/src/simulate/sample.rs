@@ -126,6 +126,8 @@ fn bodies() -> Vec<Body> {
 
 fn training(micro_steps: u32) -> Training {
     Training {
+        scaling: None,
+        not_finite: NotFinite::Halt,
         seed: 0,
         phase: None,
         begins: Begins::default(),

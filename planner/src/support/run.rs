@@ -19,7 +19,7 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
         (
             what.iter().any(unknown),
             "log.what",
-            "the norm of parameters, the scale of the loss or utilization as a figure",
+            "the norm of parameters or utilization as a figure",
         ),
         (
             to.iter().any(|form| form == "wandb"),

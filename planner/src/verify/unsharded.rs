@@ -205,6 +205,7 @@ impl<'g> Run<'g> {
         }
         let clip = Op::ClipFactor {
             max_norm: experiment.train.clip,
+            scaled: transformer::is_scaled(experiment.train.precision),
         };
         let factor = update(&clip, &[Item::whole(self.report)], &zero);
         let factor: Vec<Item> = factor.into_iter().map(Item::whole).collect();

@@ -288,7 +288,7 @@ fn change_attribute(plan: &mut Plan, random: &mut Random) -> Option<()> {
             false => *replicas = random.pick(&[1, 2, 4]),
         },
         Op::SumSquares { replicas } => *replicas = random.pick(&[1, 2, 4]),
-        Op::ClipFactor { max_norm } => *max_norm = random.pick(&[None, Some(1e-2), Some(1e-3)]),
+        Op::ClipFactor { max_norm, scaled } => change_clip(max_norm, scaled, random),
         Op::Slice { axis, dim } => match random.coin() {
             true => *axis = random.pick(&[Axis::Dp, Axis::Pp, Axis::Tp]),
             false => *dim = random.below(3),
@@ -307,10 +307,18 @@ fn change_attribute(plan: &mut Plan, random: &mut Random) -> Option<()> {
 }
 
 /// Another charge that reads the same operands.
+fn change_clip(max_norm: &mut Option<f64>, scaled: &mut bool, random: &mut Random) {
+    match *scaled && random.coin() {
+        true => *scaled = false,
+        false => *max_norm = random.pick(&[None, Some(1e-2), Some(1e-3)]),
+    }
+}
+
 fn change_charge(charge: &mut Charge, random: &mut Random) {
-    match random.pick(&[0, 1, 2]) {
+    match random.pick(&[0, 1, 2, 3]) {
         1 if charge.is_squared() => charge.z_loss *= 2.0,
         2 if charge.is_smoothed() => charge.smoothing *= 0.5,
+        3 if charge.scaled => charge.scaled = false,
         _ => charge.scale *= 2.0,
     }
 }

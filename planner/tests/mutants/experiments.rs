@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
     Activation, AdamW, Attention, Checkpoints, Cluster, Dataset, Decays, Dense, Embedding,
-    Evaluate, Experiment, Experts, Head, Init, Log, Loss, Mamba, Mixer, Mlp, Model, Norm,
-    Optimizer, Positions, Precision, Residual, Spread, Stages, Train, Wishes,
+    Evaluate, Experiment, Experts, Head, Init, Log, Loss, LossScale, Mamba, Mixer, Mlp, Model,
+    Norm, Optimizer, Positions, Precision, Residual, Spread, Stages, Train, Wishes,
 };
 use pleach_plan::Recompute;
 use pleach_planner::graph::shape::Shape;
@@ -230,7 +230,8 @@ fn attention(random: &mut Random, plain: Attention) -> Attention {
 
 fn train(random: &mut Random, global_batch: u64) -> Train {
     let clip = random.pick(&[Some(1e-2), None]);
-    let precision = random.pick(&[Precision::Fp64, Precision::Fp32, Precision::Bf16]);
+    let half = Precision::Fp16(LossScale::default());
+    let precision = random.pick(&[Precision::Fp64, Precision::Fp32, Precision::Bf16, half]);
     Train {
         optimizer: optimizer(random),
         clip,

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use pleach_plan::{Dtype, Mesh};
+use pleach_plan::{Dtype, Guard, Mesh};
 use serde::{Deserialize, Serialize};
 
 use super::CheckpointError;
@@ -21,7 +21,7 @@ pub const FILE: &str = "manifest.json";
 const LARGEST: u64 = 1 << 30;
 
 /// What a checkpoint is and holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of this format.
     pub schema: u32,
@@ -39,6 +39,9 @@ pub struct Manifest {
     pub mesh: Mesh,
     /// Layers of the model.
     pub layers: u32,
+    /// The next step's loss scale and the updates that were left out, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// Where parameters lie in buckets.
     pub buckets: Vec<BucketLayout>,
     /// The files.

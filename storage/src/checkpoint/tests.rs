@@ -5,7 +5,7 @@ mod sample;
 use std::fs;
 use std::path::Path;
 
-use pleach_plan::{Dtype, Saving};
+use pleach_plan::{Dtype, Guard, Saving};
 use proptest::prelude::*;
 
 use super::*;
@@ -218,7 +218,9 @@ fn a_crash_before_the_end_leaves_the_checkpoint_before() {
                 .step,
             10
         );
-        let error = commit(folder.path(), &plan, 20).unwrap_err().to_string();
+        let error = commit(folder.path(), &plan, 20, Guard::new(None))
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains(&format!("rank-{}.json", rank + 1)),
             "{error}"
@@ -231,7 +233,7 @@ fn a_crash_before_the_end_leaves_the_checkpoint_before() {
     )
     .unwrap();
     write_rank(folder.path(), &plan, 20, 7);
-    let place = commit(folder.path(), &plan, 20).unwrap();
+    let place = commit(folder.path(), &plan, 20, Guard::new(None)).unwrap();
     assert_eq!(fs::read_dir(&place).unwrap().count(), 9);
     assert_eq!(
         newest(folder.path())
@@ -301,7 +303,7 @@ fn weights_alone_are_a_checkpoint_and_moments_in_part_are_none() {
             };
             write_shard(folder.path(), step, rank, &tensors, content).unwrap();
         }
-        Checkpoint::open(&commit(folder.path(), &plan, step).unwrap())
+        Checkpoint::open(&commit(folder.path(), &plan, step, Guard::new(None)).unwrap())
     };
     let alone = write_some(10, &|saved| saved.stored.kind != Kind::Weight).unwrap();
     assert!(!alone.has_moments());

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pleach_plan::Plan;
+use pleach_plan::{Guard, Plan};
 
 use super::layout::{Saved, layers, layouts};
 use super::manifest::{self, FileRecord, Manifest, SCHEMA, StoredTensor};
@@ -86,7 +86,12 @@ fn write_tensors(
 ///
 /// # Errors
 /// A rank's record or file is missing, or the system's.
-pub fn commit(checkpoints: &Path, plan: &Plan, step: u64) -> Result<PathBuf, CheckpointError> {
+pub fn commit(
+    checkpoints: &Path,
+    plan: &Plan,
+    step: u64,
+    guard: Guard,
+) -> Result<PathBuf, CheckpointError> {
     let folder = partial(checkpoints, step);
     let files = (0..plan.mesh.ranks())
         .map(|rank| record(&folder, step, rank))
@@ -101,6 +106,7 @@ pub fn commit(checkpoints: &Path, plan: &Plan, step: u64) -> Result<PathBuf, Che
         data_order: plan.data.order.clone(),
         mesh: plan.mesh,
         layers: layers(plan),
+        guard: (guard != Guard::new(None)).then_some(guard),
         buckets: layouts(plan),
         files,
     };

@@ -41,6 +41,12 @@ pub struct StepMetrics {
     /// Largest resident size of a rank so far, in bytes, where the system tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// What the loss was multiplied with before gradients were taken, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<f64>,
+    /// Steps so far whose update was left out, since they were not finite.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub skipped: u64,
     /// Mean loss over the validation part, where it was measured after this step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_loss: Option<f64>,
@@ -49,12 +55,16 @@ pub struct StepMetrics {
     pub test_loss: Option<f64>,
 }
 
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 fn unwritten() -> f64 {
     f64::NAN
 }
 
 /// The figures of a step by name, in their order.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 12] = [
     "step",
     "loss",
     "grad_norm",
@@ -63,6 +73,8 @@ const NAMES: [&str; 10] = [
     "seconds",
     "samples",
     "memory_bytes",
+    "loss_scale",
+    "skipped",
     "validation_loss",
     "test_loss",
 ];

@@ -9,6 +9,8 @@ use super::*;
 
 fn figures(step: u64, loss: f64) -> StepMetrics {
     StepMetrics {
+        loss_scale: None,
+        skipped: 0,
         step,
         loss,
         grad_norm: 1.5,

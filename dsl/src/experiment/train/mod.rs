@@ -31,6 +31,8 @@ pub struct Train {
     pub reduce: Float,
     /// What is made small: the cross entropy of the next token, with these additions.
     pub loss: Loss,
+    /// What follows a step that is not finite.
+    pub not_finite: NotFinite,
     /// The phases of a curriculum, in order; empty for a run that is the same from beginning to end.
     pub phases: Vec<Phase>,
     /// The part of a run that this is; none for the whole of it.
@@ -60,10 +62,28 @@ impl Train {
             accumulate: precision.sums(),
             reduce: precision.sums(),
             loss: Loss::default(),
+            not_finite: NotFinite::Halt,
             phases: Vec::new(),
             part: None,
         }
     }
+}
+
+/// What follows a step that is not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFinite {
+    /// The run ends.
+    Halt,
+    /// Its update is left out.
+    Skip {
+        /// So many steps one behind the other.
+        in_a_row: u64,
+    },
+    /// The run goes back to its last checkpoint.
+    RollBack {
+        /// So often.
+        times: u64,
+    },
 }
 
 /// What is added to the cross entropy.

@@ -9,7 +9,7 @@ pub enum Precision {
     Fp32,
     /// Activations and matrices in bfloat16; master weights and moments in 32 bits.
     Bf16,
-    /// The same with IEEE half precision and a scaled loss (planned, not run).
+    /// The same with IEEE half precision and a scaled loss.
     Fp16(LossScale),
 }
 

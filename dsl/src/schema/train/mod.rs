@@ -1,5 +1,6 @@
 //! Fields of training: its length and batch here, the optimizer, the learning rate and the number formats in a file each.
 
+mod not_finite;
 mod optimizer;
 mod phases;
 mod precision;
@@ -80,6 +81,13 @@ pub static TRAIN: Section = Section {
             Type::Variant(&[&CROSS_ENTROPY]),
             Need::Default("cross_entropy"),
             "What is made small.",
+        )
+        .quiet(),
+        Field::new(
+            "not_finite",
+            Type::Variant(not_finite::KINDS),
+            Need::Default("halt"),
+            "What follows a step whose loss or gradients are not finite.",
         )
         .quiet(),
         Field::new(

@@ -7,7 +7,9 @@ use num_traits::ToPrimitive;
 
 use super::{count, real, text, truth};
 use crate::evaluate::Value;
-use crate::experiment::{AdamW, Decays, Float, Loss, LossScale, Optimizer, Precision, Rate, Train};
+use crate::experiment::{
+    AdamW, Decays, Float, Loss, LossScale, NotFinite, Optimizer, Precision, Rate, Train,
+};
 use crate::quantity::to_f64;
 use crate::resolve::Resolver;
 
@@ -38,6 +40,7 @@ pub fn train(resolver: &mut Resolver) -> Option<Train> {
             z_loss: real(resolver, "train.loss.z_loss")?,
             label_smoothing: real(resolver, "train.loss.label_smoothing")?,
         },
+        not_finite: not_finite(resolver)?,
         phases,
         part: None,
     })
@@ -58,6 +61,18 @@ fn precision(resolver: &mut Resolver) -> Option<Precision> {
             hysteresis: count(resolver, "train.precision.hysteresis")?,
             least: real(resolver, "train.precision.min_scale")?,
         }),
+    })
+}
+
+fn not_finite(resolver: &mut Resolver) -> Option<NotFinite> {
+    Some(match resolver.kind("train.not_finite")?.as_str() {
+        "skip" => NotFinite::Skip {
+            in_a_row: count(resolver, "train.not_finite.in_a_row")?,
+        },
+        "roll_back" => NotFinite::RollBack {
+            times: count(resolver, "train.not_finite.times")?,
+        },
+        _ => NotFinite::Halt,
     })
 }
 

@@ -55,6 +55,7 @@ fn sane(charge: &Charge) -> Result<(), Misfit> {
         z_loss,
         smoothing,
         rows,
+        ..
     } = *charge;
     let number = "it must be a number";
     law(scale.is_finite(), "scale", scale, number)?;

@@ -95,7 +95,7 @@ pub fn signature(plan: &Plan, instr: &Instr) -> Result<Signature, Misfit> {
         Op::Zero {} => Ok(zero::zero(updates)),
         Op::Accumulate {} => Ok(accumulate::accumulate()),
         Op::SumSquares { replicas } => norm::sum_squares(*replicas),
-        Op::ClipFactor { max_norm } => norm::clip_factor(*max_norm),
+        Op::ClipFactor { max_norm, .. } => norm::clip_factor(*max_norm),
         op if op.is_update() => update(op),
         op => mixed(plan, instr, op),
     }

@@ -222,6 +222,7 @@ mod tests {
         let lse = 2.0 + libm::log(1.0 + libm::exp(-1.0));
         let found = |z_loss, smoothing| {
             let charge = Charge {
+                scaled: false,
                 scale: 1.0,
                 z_loss,
                 smoothing,

@@ -41,7 +41,7 @@ pub mod tokens;
 pub mod zero;
 
 use super::value::{Unfit, Value};
-use crate::{Activation, Axis, Charge, Mesh, Op, Rank, Scores, Training};
+use crate::{Activation, Axis, Charge, Guard, Mesh, Op, Rank, Scores, Training};
 
 /// Everything but operands that a result may depend on.
 pub struct Context<'c> {
@@ -59,6 +59,8 @@ pub struct Context<'c> {
     pub training: &'c Training,
     /// The tokens of a sample: one more than a sequence has positions.
     pub tokens: &'c dyn Fn(u64) -> Vec<i64>,
+    /// The scale of the step's loss, and the updates that were left out.
+    pub guard: Guard,
 }
 
 impl Context<'_> {
@@ -255,7 +257,7 @@ fn heads_and_loss(
             targets,
             [max, terms],
             weights.first(),
-            charge,
+            &charge.at_scale(at.guard.scale),
             shard(vocab, logits)?,
         )),
         (op, ins, updates) => experts(op, ins, updates, at),
@@ -278,7 +280,8 @@ fn experts(
             router_loss::forward(logits, choice, report, loss, *replicas as f64),
         ),
         (Op::RouterLossBackward(loss), [logits, choice], []) => {
-            one(router_loss::backward(logits, choice, loss))
+            let loss = loss.at_scale(at.guard.scale);
+            one(router_loss::backward(logits, choice, &loss))
         }
         (Op::Dispatch {}, [x, choice], []) => one(dispatch::forward(x, choice)),
         (Op::DispatchBackward {}, [drows, choice], []) => one(dispatch::backward(drows, choice)),
@@ -354,10 +357,14 @@ fn optimizer(
         (Op::SumSquares { replicas }, [x], [report]) => {
             none(norm::sum_squares(x, report, *replicas as f64))
         }
-        (Op::ClipFactor { max_norm }, [report], [factor]) => {
-            none(norm::clip_factor(report, factor, *max_norm))
+        (Op::ClipFactor { max_norm, scaled }, [report], [factor]) => {
+            let scale = if *scaled { at.guard.scale } else { 1.0 };
+            none(norm::clip_factor(report, factor, *max_norm, scale))
         }
-        (op, [factor], updates) if op.is_update() => none(update(op, factor, updates, at)),
+        (op, [factor], updates) if op.is_update() => match factor.data.first() {
+            Some(&factor) if factor < 0.0 => Ok(Vec::new()),
+            _ => none(update(op, factor, updates, at)),
+        },
         (op, ins, updates) => Err(Unfit(format!(
             "{} with {} inputs and {} updates",
             op.name(),
@@ -372,7 +379,7 @@ fn update(op: &Op, factor: &Value, state: &mut [Value], at: &Context) -> Result<
     let rate = at.training.schedule.rate(at.step);
     let adam = |beta1, beta2, eps, weight_decay| adam_w::Rates {
         rate,
-        update: at.step + 1,
+        update: at.step + 1 - at.guard.skipped.min(at.step),
         betas: [beta1, beta2],
         eps,
         weight_decay,

@@ -14,18 +14,29 @@ pub fn sum_squares(x: &Value, report: &mut Value, replicas: f64) -> Result<(), U
     Ok(())
 }
 
-/// `factor = min(1, max_norm / (sqrt(report[1]) + 1e-6))`, or 1 without a limit.
+/// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 without a limit, over the scale of the loss, of which `norm` is free; -1 where
+/// the report is not finite.
 ///
 /// # Errors
 /// Shapes.
-pub fn clip_factor(report: &Value, factor: &mut Value, max_norm: Option<f64>) -> Result<(), Unfit> {
+pub fn clip_factor(
+    report: &Value,
+    factor: &mut Value,
+    max_norm: Option<f64>,
+    loss_scale: f64,
+) -> Result<(), Unfit> {
     report.expect(&[2])?;
     factor.expect(&[1])?;
     one_type(&[report])?;
     one_type(&[factor])?;
-    factor.data[0] = max_norm.map_or(1.0, |limit| {
-        (limit / (report.data[1].sqrt() + 1e-6)).min(1.0)
-    });
+    let norm = report.data[1].sqrt() / loss_scale;
+    let clipped = max_norm.map_or(1.0, |limit| (limit / (norm + 1e-6)).min(1.0));
+    let is_finite = report.data.iter().all(|figure| figure.is_finite());
+    factor.data[0] = if is_finite {
+        clipped / loss_scale
+    } else {
+        -1.0
+    };
     Ok(())
 }
 
@@ -45,8 +56,21 @@ mod tests {
         assert_eq!(report.data, [7.0, 9.0]);
         let mut factor = Value::free(&[1], vec![0.0]);
         for (limit, wanted) in [(Some(1.5), 0.5), (Some(100.0), 1.0), (None, 1.0)] {
-            clip_factor(&report, &mut factor, limit).unwrap();
+            clip_factor(&report, &mut factor, limit, 1.0).unwrap();
             assert!((factor.data[0] - wanted).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn scaled_gradients_are_clipped_as_if_they_were_not_and_freed_of_the_scale() {
+        let mut factor = Value::free(&[1], vec![0.0]);
+        let report = Value::free(&[2], vec![7.0, 9.0 * 64.0]);
+        clip_factor(&report, &mut factor, Some(1.5), 8.0).unwrap();
+        assert!((factor.data[0] - 0.5 / 8.0).abs() < 1e-6);
+        for [loss, squares] in [[f64::NAN, 1.0], [1.0, f64::INFINITY]] {
+            let report = Value::free(&[2], vec![loss, squares]);
+            clip_factor(&report, &mut factor, None, 8.0).unwrap();
+            assert_eq!(factor.data, [-1.0]);
         }
     }
 }

@@ -124,6 +124,7 @@ mod tests {
     #[test]
     fn an_even_load_costs_the_weight_and_an_uneven_one_more() {
         let loss = RouterLoss {
+            scaled: false,
             balance: 0.5,
             z: 0.0,
             scale: 1.0 / 4.0,
@@ -152,6 +153,7 @@ mod tests {
         let one = Value::free(&[1], vec![1.0]);
         for (balance, z) in [(0.7, 0.0), (0.0, 0.3), (0.2, 0.1)] {
             let loss = RouterLoss {
+                scaled: false,
                 balance,
                 z,
                 scale: 0.25,

@@ -41,13 +41,14 @@ pub fn terms(operands: [&Item; 3], vocab: Option<Axis>, smoothed: bool, site: &S
     })
 }
 
-/// What tells charges apart.
+/// What tells charges apart; only gradients are scaled.
 fn bits(charge: &Charge) -> [u64; 4] {
     let Charge {
         scale,
         z_loss,
         smoothing,
         rows,
+        ..
     } = *charge;
     let [scale, z_loss, smoothing] = [scale, z_loss, smoothing].map(f64::to_bits);
     [scale, z_loss, smoothing, rows]
@@ -98,9 +99,10 @@ pub fn backward(
     vocab: Option<Axis>,
     site: &Site,
 ) -> [Item; 1] {
+    let attributes = [&bits(charge)[..], &[u64::from(charge.scaled)]].concat();
     let number = Number::of(
         "logit gradient",
-        &bits(charge),
+        &attributes,
         &operands.map(|operand| operand.number),
     );
     let rows = vocab.and_then(|axis| site.axis(axis));

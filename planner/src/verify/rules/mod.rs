@@ -358,8 +358,8 @@ fn apply_larger(op: &Op, ins: &[Item], updates: &[Item], site: &Site) -> Option<
         (Op::SumSquares { replicas }, [x], [report]) => {
             Effect::updates([site.accumulate(report, norm::sum_squares(x, *replicas, site))])
         }
-        (Op::ClipFactor { max_norm }, [report], [_]) => {
-            Effect::updates(norm::clip_factor(report, *max_norm, site))
+        (Op::ClipFactor { max_norm, scaled }, [report], [_]) => {
+            Effect::updates(norm::clip_factor(report, *max_norm, *scaled, site))
         }
         (op, [factor], state) if op.is_update() => {
             let state: Vec<&Item> = state.iter().collect();

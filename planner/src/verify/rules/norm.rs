@@ -18,18 +18,20 @@ pub fn sum_squares(x: &Item, replicas: u64, site: &Site) -> Item {
     gain
 }
 
-/// `(report) -> factor`: without a limit, whatever the report is.
-pub fn clip_factor(report: &Item, max_norm: Option<f64>, site: &Site) -> [Item; 1] {
-    let Some(limit) = max_norm else {
-        return [Item::whole(unit())];
-    };
-    let number = Number::of("clip factor", &[limit.to_bits()], &[report.number]);
+/// `(report) -> factor`: also without a limit, since it says whether the step is finite.
+pub fn clip_factor(
+    report: &Item,
+    max_norm: Option<f64>,
+    is_scaled: bool,
+    site: &Site,
+) -> [Item; 1] {
+    let limit = max_norm.unwrap_or(f64::INFINITY).to_bits();
+    let number = Number::of(
+        "clip factor",
+        &[limit, u64::from(is_scaled)],
+        &[report.number],
+    );
     site.results([report], [number], |_, [report]| {
         (report == State::Whole).then_some([State::Whole])
     })
-}
-
-/// The number of the factor that changes nothing.
-pub fn unit() -> Number {
-    Number::of("one", &[], &[])
 }

@@ -7,13 +7,18 @@ use crate::verify::held::{Item, State};
 use crate::verify::number::Number;
 
 fn number(name: &str, operands: [&Item; 2], loss: &RouterLoss) -> Number {
-    let attributes = [loss.balance, loss.z, loss.scale].map(f64::to_bits);
+    let [balance, z, scale] = [loss.balance, loss.z, loss.scale].map(f64::to_bits);
+    let attributes = [balance, z, scale, u64::from(loss.scaled)];
     Number::of(name, &attributes, &operands.map(|operand| operand.number))
 }
 
 /// What the report gains from `(logits, choice)`.
 pub fn forward(operands: [&Item; 2], loss: &RouterLoss, replicas: u64, site: &Site) -> Item {
-    let number = number("router loss", operands, loss).over(replicas);
+    let plain = RouterLoss {
+        scaled: false,
+        ..*loss
+    };
+    let number = number("router loss", operands, &plain).over(replicas);
     let [gain] = site.results(operands, [number], |_, states| match states {
         [State::Whole, State::Whole] => Some([State::Whole]),
         [State::Shard(0), State::Shard(0)] => Some([State::Sum]),

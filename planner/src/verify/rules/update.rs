@@ -3,7 +3,6 @@
 use pleach_plan::Op;
 
 use super::Site;
-use super::norm::unit;
 use crate::verify::held::{Item, State};
 use crate::verify::number::Number;
 
@@ -63,7 +62,7 @@ pub fn update(op: &Op, factor: &Item, state: &[&Item], site: &Site) -> Option<Ve
     }
     let zero = state.iter().all(|item| item.number == Number::ZERO);
     let scaled = match gradient.number {
-        number if number == Number::ZERO || factor.number == unit() => number,
+        number if number == Number::ZERO => number,
         number => Number::of("scaled gradient", &[], &[factor.number, number]),
     };
     let numbers = match zero {

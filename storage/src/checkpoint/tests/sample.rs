@@ -229,6 +229,8 @@ pub fn plan(placement: Placement) -> Plan {
 
 fn training(placement: Placement) -> Training {
     Training {
+        scaling: None,
+        not_finite: NotFinite::Halt,
         seed: 1,
         phase: None,
         begins: Begins::default(),
@@ -336,7 +338,7 @@ pub fn state(
 /// Writes the checkpoint of a step as all ranks of the plan would.
 pub fn write(checkpoints: &Path, plan: &Plan, step: u64) -> PathBuf {
     (0..plan.mesh.ranks()).for_each(|rank| write_rank(checkpoints, plan, step, rank));
-    commit(checkpoints, plan, step).unwrap()
+    commit(checkpoints, plan, step, Guard::new(None)).unwrap()
 }
 
 /// Writes one rank's part.

@@ -1,0 +1,252 @@
+//! Steps that are not finite: in comes what a step reported, out comes whether its update was made, and what the run does next.
+//!
+//! Every rank has the same report and the same state, so that all decide alike without asking each other.
+
+use std::collections::BTreeSet;
+
+use pleach_plan::{Guard, NotFinite, Training};
+
+use crate::error::{Exit, Failure};
+
+/// What follows a step.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Its update was made.
+    Applied,
+    /// Its update was left out, for this reason.
+    Skipped(String),
+    /// The run goes back to its last checkpoint, for this reason.
+    RollBack(String),
+    /// The run ends; the state is that before the step.
+    Halt(Box<Failure>),
+}
+
+/// How a run stands.
+#[derive(Clone, Debug)]
+pub struct Finite {
+    /// Loss scale and updates.
+    pub guard: Guard,
+    in_a_row: u64,
+    /// The steps that the run went back for.
+    again: BTreeSet<u64>,
+}
+
+impl Finite {
+    /// Before the first step.
+    pub fn new(training: &Training) -> Self {
+        Finite {
+            guard: Guard::new(training.scaling.as_ref()),
+            in_a_row: 0,
+            again: BTreeSet::new(),
+        }
+    }
+
+    /// A step (from 0) is done and has left its report.
+    pub fn judge(&mut self, training: &Training, step: u64, report: [f64; 2]) -> Verdict {
+        let before = self.guard;
+        let scaling = training.scaling.as_ref();
+        let [loss, squares] = report;
+        let is_finite = loss.is_finite() && squares.is_finite();
+        self.guard.pass(is_finite, scaling);
+        if is_finite {
+            self.in_a_row = 0;
+            return Verdict::Applied;
+        }
+        if loss.is_finite() && before.can_fall(scaling) {
+            let (was, now) = (before.scale, self.guard.scale);
+            let text = format!(
+                "step {}: gradients overflow at a loss scale of {was}; its update is left out, the scale is now {now}",
+                step + 1
+            );
+            return Verdict::Skipped(text);
+        }
+        let verdict = self.answer(training, step, report);
+        if matches!(verdict, Verdict::Halt(_)) {
+            self.guard = before;
+        }
+        verdict
+    }
+
+    /// What the spec says of a step that is not finite with nothing to blame but itself.
+    fn answer(&mut self, training: &Training, step: u64, report: [f64; 2]) -> Verdict {
+        let what = said(training, step, report, self.guard.scale);
+        match training.not_finite {
+            NotFinite::Halt => Verdict::Halt(halt(step, &what)),
+            NotFinite::Skip { in_a_row } => {
+                self.in_a_row += 1;
+                match self.in_a_row > in_a_row {
+                    true => {
+                        let limit = format!(
+                            "; it follows {in_a_row} others that were left out, as many as `train.not_finite` allows"
+                        );
+                        Verdict::Halt(halt(step, &(what + &limit)))
+                    }
+                    false => Verdict::Skipped(format!("{what}; its update is left out")),
+                }
+            }
+            NotFinite::RollBack { .. } if self.again.contains(&step) => {
+                Verdict::Skipped(format!("{what}, a second time; its update is left out"))
+            }
+            NotFinite::RollBack { times } => {
+                self.again.insert(step);
+                match self.again.len() as u64 > times {
+                    true => {
+                        let limit = format!(
+                            "; the run has gone back {times} times, as often as `train.not_finite` allows"
+                        );
+                        Verdict::Halt(halt(step, &(what + &limit)))
+                    }
+                    false => Verdict::RollBack(what),
+                }
+            }
+        }
+    }
+}
+
+/// The step, what it reported, and the samples that it was made of.
+fn said(training: &Training, step: u64, [loss, squares]: [f64; 2], scale: f64) -> String {
+    let first = training.samples(step);
+    let scaled = match training.scaling {
+        Some(_) => format!(" at a loss scale of {scale}"),
+        None => String::new(),
+    };
+    format!(
+        "step {}: the loss is {loss} and the squared gradient norm {squares}{scaled}; the step's samples are {first} to {}",
+        step + 1,
+        first + training.global_batch - 1
+    )
+}
+
+fn halt(step: u64, message: &str) -> Box<Failure> {
+    let failure = Failure::new(Exit::Fault, "pleach::worker::not_finite", message);
+    let failure = Failure {
+        step: Some(step + 1),
+        ..failure
+    };
+    Box::new(failure.help(
+        "nothing of this step was applied, and the state before it is saved; a lower learning rate or a tighter clip helps, \
+         or `train.not_finite = skip`, which leaves such steps out",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pleach_plan::{Begins, Dtype, Logging, Moving, Saving, Scaling, Schedule};
+
+    const GOOD: [f64; 2] = [1.0, 2.0];
+    const BAD: [f64; 2] = [f64::NAN, 2.0];
+    const OVERFLOW: [f64; 2] = [1.0, f64::INFINITY];
+
+    fn training(not_finite: NotFinite, scaling: Option<Scaling>) -> Training {
+        Training {
+            seed: 1,
+            phase: None,
+            begins: Begins::default(),
+            steps: 10,
+            global_batch: 8,
+            micro_batch: 2,
+            micro_steps: 4,
+            sequence: 16,
+            schedule: Schedule::Constant {
+                peak: 1e-3,
+                warmup: 0,
+            },
+            compute: Dtype::F16,
+            accumulate: Dtype::F32,
+            saving: Saving::at_the_end(1),
+            logging: Logging::default(),
+            evaluation: None,
+            scaling,
+            not_finite,
+            weights: None,
+        }
+    }
+
+    /// What follows each of some reports, in a word.
+    fn words(training: &Training, reports: &[(u64, [f64; 2])]) -> Vec<&'static str> {
+        let mut finite = Finite::new(training);
+        let mut word =
+            |&(step, report): &(u64, [f64; 2])| match finite.judge(training, step, report) {
+                Verdict::Applied => "applied",
+                Verdict::Skipped(_) => "skipped",
+                Verdict::RollBack(_) => "back",
+                Verdict::Halt(_) => "halt",
+            };
+        reports.iter().map(&mut word).collect()
+    }
+
+    #[test]
+    fn so_many_in_a_row_are_left_out() {
+        let skip = training(NotFinite::Skip { in_a_row: 2 }, None);
+        let reports = [
+            (0, BAD),
+            (1, BAD),
+            (2, GOOD),
+            (3, BAD),
+            (4, BAD),
+            (5, OVERFLOW),
+        ];
+        let wanted = [
+            "skipped", "skipped", "applied", "skipped", "skipped", "halt",
+        ];
+        assert_eq!(words(&skip, &reports), wanted);
+    }
+
+    #[test]
+    fn what_happens_twice_is_left_out_and_what_does_not_is_not() {
+        let back = training(NotFinite::RollBack { times: 2 }, None);
+        let reports = [
+            (3, BAD),
+            (2, GOOD),
+            (3, BAD),
+            (4, GOOD),
+            (5, BAD),
+            (3, BAD),
+            (5, GOOD),
+            (6, BAD),
+        ];
+        let wanted = [
+            "back", "applied", "skipped", "applied", "back", "skipped", "applied", "halt",
+        ];
+        assert_eq!(words(&back, &reports), wanted);
+    }
+
+    #[test]
+    fn an_overflow_is_a_matter_of_the_scale_while_it_can_fall() {
+        let moving = Moving {
+            window: 100,
+            hysteresis: 1,
+            least: 2.0,
+        };
+        let scaling = Scaling {
+            initial: 8.0,
+            moving: Some(moving),
+        };
+        let halt = training(NotFinite::Halt, Some(scaling));
+        let reports = [(0, OVERFLOW), (1, OVERFLOW), (2, OVERFLOW)];
+        assert_eq!(words(&halt, &reports), ["skipped", "skipped", "halt"]);
+        assert_eq!(words(&halt, &[(0, BAD)]), ["halt"]);
+        let fixed = Scaling {
+            initial: 8.0,
+            moving: None,
+        };
+        let fixed = training(NotFinite::Halt, Some(fixed));
+        assert_eq!(words(&fixed, &[(0, OVERFLOW)]), ["halt"]);
+    }
+
+    #[test]
+    fn a_halt_names_the_samples_and_leaves_the_guard_as_it_was() {
+        let halt = training(NotFinite::Halt, None);
+        let mut finite = Finite::new(&halt);
+        let before = finite.guard;
+        let Verdict::Halt(failure) = finite.judge(&halt, 2, BAD) else {
+            panic!("it halts");
+        };
+        assert!(
+            failure.message.contains("samples are 16 to 23"),
+            "{failure}"
+        );
+        assert_eq!((finite.guard, failure.step), (before, Some(3)));
+    }
+}
