@@ -146,6 +146,8 @@ pub enum Command {
     Doctor,
     /// List past runs
     Runs,
+    /// Lay what a run's instructions took beside what its plan says, collectives apart
+    Profile(ProfileArguments),
     /// Print every field, word and unit of the language as JSON, for editors and programs
     Schema,
     /// Print the script that completes this program's commands in a shell
@@ -357,6 +359,14 @@ pub struct ResumeArguments {
     /// After a fault, go on from the last complete checkpoint by itself, at most so many times
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub restarts: u32,
+}
+
+/// Arguments of `profile`.
+#[derive(Args, Debug)]
+pub struct ProfileArguments {
+    /// The run's folder
+    #[arg(id = "run_directory", value_name = "RUN_DIR")]
+    pub directory: PathBuf,
 }
 
 /// Arguments of `export`.

@@ -15,6 +15,7 @@ pub mod hash;
 pub mod import;
 pub mod lock;
 pub mod plan;
+pub mod profile;
 pub mod resume;
 pub mod run;
 pub mod runs;

@@ -129,6 +129,7 @@ fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
         Command::Calibrate(arguments) => commands::calibrate::calibrate(screen, arguments),
         Command::Doctor => commands::doctor::doctor(screen),
         Command::Runs => commands::runs::runs(screen),
+        Command::Profile(arguments) => commands::profile::profile(screen, global, arguments),
         Command::Show(arguments) => commands::show::show(screen, global, arguments),
         Command::Schema => commands::schema::schema(screen),
         Command::Completions(arguments) => commands::completions::completions(screen, arguments),

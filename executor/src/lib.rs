@@ -19,6 +19,7 @@ pub mod held;
 pub mod interpreter;
 pub mod ledger;
 pub mod load;
+pub mod measured;
 pub mod native;
 pub mod ops;
 pub mod place;

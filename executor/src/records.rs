@@ -1,4 +1,4 @@
-//! What is recorded of a run where it is asked for: traces and ledgers of its first steps.
+//! What is recorded of a run: what its instructions took, and where it is asked for traces and ledgers of its first steps.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::error::Failure;
 use crate::interpreter::Observer;
 use crate::ledger::Ledger;
+use crate::measured::Tally;
 use crate::trace::Recorder;
 use crate::train::Options;
 
@@ -26,6 +27,7 @@ pub struct Records {
     seen: u64,
     trace: Option<Recorder>,
     ledger: Option<Ledger>,
+    tally: Tally,
 }
 
 impl Records {
@@ -38,6 +40,7 @@ impl Records {
             seen: 0,
             trace: options.trace.as_ref().map(|_| Recorder::new(rank, &title)),
             ledger: options.ledger.then(Ledger::new),
+            tally: Tally::new(),
         }
     }
 
@@ -46,6 +49,9 @@ impl Records {
         let seen = self.seen;
         self.seen += 1;
         let mut all: Vec<&mut dyn Observer> = Vec::new();
+        if seen >= WARMUP {
+            all.push(&mut self.tally);
+        }
         if let Some(trace) = self.trace.as_mut().filter(|_| seen < TRACED) {
             trace.set_step(step);
             all.push(trace);
@@ -57,7 +63,7 @@ impl Records {
         all
     }
 
-    /// Writes what was recorded: `PREFIX-rank-N.json`, and `ledger/rank-N.json` in the run's folder.
+    /// Writes what was recorded: `PREFIX-rank-N.json`, and in the run's folder `measured/rank-N.json` and `ledger/rank-N.json`.
     ///
     /// # Errors
     /// The system's.
@@ -67,6 +73,11 @@ impl Records {
             name.push(format!("-rank-{}.json", self.rank));
             write(&PathBuf::from(name), &json!(trace.finish()))?;
         }
+        let steps = self.seen.saturating_sub(WARMUP);
+        let measured = self.tally.measured(self.rank, options.phase, steps);
+        let name = format!("rank-{}.json", self.rank);
+        // The model is trained; a disk that has no room for these figures does not undo that.
+        let _ = write(&options.run.join("measured").join(&name), &json!(measured));
         if let Some(ledger) = &self.ledger {
             let planned: Vec<Boundary> =
                 boundaries(plan, &plan.roles[self.stage as usize]).collect();
@@ -74,10 +85,7 @@ impl Records {
                 .iter()
                 .zip(&ledger.boundaries)
                 .map(|(planned, found)| line(planned, found));
-            let path = options
-                .run
-                .join("ledger")
-                .join(format!("rank-{}.json", self.rank));
+            let path = options.run.join("ledger").join(name);
             write(&path, &Value::Array(lines.collect()))?;
         }
         Ok(())

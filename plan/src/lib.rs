@@ -14,6 +14,7 @@ pub mod hardware;
 pub mod json;
 pub mod ledger;
 pub mod logging;
+pub mod measured;
 pub mod mesh;
 pub mod op;
 pub mod phases;

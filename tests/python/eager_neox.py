@@ -1,6 +1,6 @@
-"""A GPT-NeoX model written by hand in eager PyTorch, trained for some steps: what the worker's speed is compared with.
+"""A GPT-NeoX model written by hand in PyTorch, eager or compiled, trained for some steps: what the worker's speed is compared with.
 
-In comes one JSON object as the only argument (shapes, batch, optimizer, threads, type), out goes one JSON line with the seconds
+In comes one JSON object as the only argument (shapes, batch, optimizer, threads, type, `compile`), out goes one JSON line with the seconds
 of each step. It does the same arithmetic as the plan that it stands beside: parallel residual with two norms, rotary positions, exact
 GELU, untied head, micro-batches, clipping over all gradients, fused AdamW.
 """
@@ -109,6 +109,8 @@ def main():
     torch.set_default_dtype(dtype)
     model = Model(shape, dtype)
     adamw = optimizer(model, shape)
+    if shape.get("compile"):
+        model = torch.compile(model)
     size = (shape["micro_steps"], shape["micro_batch"], shape["context"] + 1)
     seconds, losses = [], []
     for _ in range(shape["steps"]):

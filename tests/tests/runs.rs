@@ -15,6 +15,7 @@ mod runs {
     pub mod instructions;
     pub mod learning;
     pub mod placements;
+    pub mod profile;
     pub mod resume;
     pub mod saving;
     pub mod torchrun;

@@ -31,6 +31,12 @@ enum Task {
         /// Only searches of the planner
         #[arg(long, conflicts_with = "data")]
         planning: bool,
+        /// Only one rank's training beside PyTorch, eager and compiled
+        #[arg(long, conflicts_with_all = ["data", "planning"])]
+        training: bool,
+        /// Only plans against runs of them, after `pleach calibrate`
+        #[arg(long, conflicts_with_all = ["data", "planning", "training"])]
+        prediction: bool,
     },
     /// Holds the planner's predictions against published runs, set by set
     Accuracy {
@@ -62,6 +68,10 @@ fn main() -> ExitCode {
         Task::Test => suite::run(),
         Task::Bench { data: true, .. } => bench::data::run().map(|()| true),
         Task::Bench { planning: true, .. } => bench::planning::run().map(|()| true),
+        Task::Bench { training: true, .. } => bench::training::run().map(|()| true),
+        Task::Bench {
+            prediction: true, ..
+        } => bench::prediction::run().map(|()| true),
         Task::Bench { .. } => bench::run().map(|()| true),
         Task::Accuracy { rows, bands, fit } => {
             let flags = [(rows, "--rows"), (bands, "--bands"), (fit, "--fit")];

@@ -1,40 +1,49 @@
-//! `cargo xtask bench`: how long a person waits, how fast data is made and read, and how fast one rank trains beside PyTorch.
+//! `cargo xtask bench`: how long a person waits, how fast data is made and read, how fast one rank trains beside PyTorch, and how far
+//! runs are from their plans.
 //!
 //! Contestants alternate inside one run, so that a noisy machine is noisy for both; medians are printed with their spread.
 
 mod corpus;
 pub mod data;
 pub mod planning;
+pub mod prediction;
 mod shape;
 mod spec;
+pub mod training;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use serde_json::Value;
-
-use crate::demo::{fresh, only_run, steps};
-use crate::process::{Doing, Failure, capture, cargo, run as finish};
+use crate::demo::fresh;
+use crate::process::{Doing, Failure, cargo, run as finish};
 use crate::{places, setup};
 
 const QUICKSTART: &str = "examples/quickstart.pleach";
-const EAGER: &str = "tests/python/eager_neox.py";
 
 /// Cold processes of each command.
 const COLD_RUNS: usize = 15;
-/// Training runs of each contestant.
-const TRAINING_RUNS: usize = 3;
-/// Steps of a training run; the first ones are not counted.
-const STEPS: usize = 14;
-const WARM_UP: usize = 4;
 
 /// Runs the benchmark.
 ///
 /// # Errors
 /// Something could not be built or run.
 pub fn run() -> Result<(), Failure> {
+    build()?;
+    cold_processes()?;
+    checking()?;
+    planning::run()?;
+    data::run()?;
+    training::run()?;
+    prediction::run()
+}
+
+/// Builds what is measured.
+///
+/// # Errors
+/// libtorch is missing, or something does not build.
+fn build() -> Result<(), Failure> {
     setup::run(false)?;
     finish(&mut cargo([
         "build",
@@ -43,18 +52,7 @@ pub fn run() -> Result<(), Failure> {
         "pleach",
         "--package",
         "pleach-executor",
-    ]))?;
-    cold_processes()?;
-    checking()?;
-    planning::run()?;
-    data::run()?;
-    match setup::python::ensure() {
-        Ok(python) => training(&python),
-        Err(why) => {
-            println!("training beside PyTorch: skipped: {why}");
-            Ok(())
-        }
-    }
+    ]))
 }
 
 /// Seconds of several measurements.
@@ -137,80 +135,4 @@ fn checking() -> Result<(), Failure> {
         );
     }
     Ok(())
-}
-
-/// One rank of the quickstart against the same model in eager PyTorch, A B A B.
-fn training(python: &Path) -> Result<(), Failure> {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    println!(
-        "\ntraining the quickstart on one rank with {threads} threads, {TRAINING_RUNS} runs of {STEPS} steps in alternation"
-    );
-    let (mut ours, mut theirs) = (Times(Vec::new()), Times(Vec::new()));
-    let mut tokens = 0.0;
-    for round in 0..TRAINING_RUNS {
-        let run = train(round, threads)?;
-        let plan = shape::read(&run.join("plan.json"))?;
-        tokens = shape::tokens_of_step(&plan)?;
-        ours.0
-            .extend(steps(&run, "seconds").into_iter().skip(WARM_UP));
-        theirs.0.extend(
-            train_eager(python, &shape::of(&plan, threads, STEPS)?)?
-                .into_iter()
-                .skip(WARM_UP),
-        );
-    }
-    for (name, times) in [("pleach-worker", &ours), ("PyTorch eager", &theirs)] {
-        let [low, high] = times.range();
-        println!(
-            "  {name}  median {:8.0} tokens/s   ({:.0} to {:.0})",
-            tokens / times.median(),
-            tokens / high,
-            tokens / low
-        );
-    }
-    println!(
-        "  ratio {:.2} (goal 1.0 or more)",
-        theirs.median() / ours.median()
-    );
-    Ok(())
-}
-
-fn train(round: usize, threads: usize) -> Result<PathBuf, Failure> {
-    let home = fresh(&format!("bench-{round}"))?;
-    let steps = STEPS.to_string();
-    let mut command = pleach(
-        &home,
-        &[
-            "run",
-            "--yes",
-            "--quiet",
-            "--no-progress",
-            "--steps",
-            &steps,
-        ],
-    );
-    for setting in [
-        "cluster.gpus_per_node=1",
-        "plan.tp=1",
-        "plan.pp=1",
-        "plan.dp=1",
-    ] {
-        command.args(["--set", setting]);
-    }
-    finish(command.env("OMP_NUM_THREADS", threads.to_string()))?;
-    only_run(&home)
-}
-
-fn train_eager(python: &Path, shape: &Value) -> Result<Vec<f64>, Failure> {
-    let text = capture(
-        Command::new(python)
-            .arg(places::root().join(EAGER))
-            .arg(shape.to_string()),
-    )?;
-    let answer: Value = serde_json::from_str(&text)
-        .map_err(|error| Failure::new(format!("{EAGER} printed no JSON: {error}")))?;
-    let seconds = answer["seconds"]
-        .as_array()
-        .map(|all| all.iter().filter_map(Value::as_f64).collect());
-    seconds.ok_or_else(|| Failure::new(format!("{EAGER} printed no seconds")))
 }

@@ -47,12 +47,12 @@ pub fn of(plan: &Value, threads: usize, steps: usize) -> Result<Value, Failure> 
 }
 
 fn layers(plan: &Value) -> u64 {
-    let last = |role: &Value| role["layers"][1].as_u64();
-    plan["roles"]
-        .as_array()
+    let all = |value: &'_ Value| value.as_array().cloned().unwrap_or_default();
+    let chunks = all(&plan["roles"])
         .into_iter()
-        .flatten()
-        .filter_map(last)
+        .flat_map(|role| all(&role["chunks"]));
+    chunks
+        .filter_map(|chunk| chunk[1].as_u64())
         .max()
         .map_or(0, |last| last + 1)
 }
