@@ -136,6 +136,7 @@ fn phase(
         arguments: arguments(run, number, !is_first || run.resume.is_some()),
         ranks,
         logs: run.folder.logs(),
+        says_done: true,
     };
     let mut progress = Progress::new(screen, run.last(), ranks);
     let ending = supervise(&job, &mut |rank, event: Event| progress.hear(rank, &event));
@@ -213,6 +214,7 @@ fn end(attempt: &mut Attempt, measured: &Measured, ending: &Ending, exit: Exit) 
     attempt.exit = Some(exit as i32);
     attempt.workers = ending.ranks.iter().map(worker).collect();
     attempt.workers.sort_by_key(|worker| worker.rank);
+    attempt.stragglers.clone_from(&measured.stragglers);
 }
 
 /// What there is to tell of an attempt.

@@ -279,7 +279,11 @@ impl Planned {
             ))
         })?;
         let mut plan = chosen.plan.clone();
-        plan.prediction = Some(report::prediction(chosen, &self.hardware));
+        plan.prediction = Some(report::prediction(
+            chosen,
+            &self.hardware,
+            &self.experiment.cluster,
+        ));
         Ok(plan)
     }
 }

@@ -27,6 +27,8 @@ pub struct Job {
     pub ranks: u32,
     /// Folder for `rank-N.txt`; it exists.
     pub logs: PathBuf,
+    /// Whether a rank that has done what it was asked says so.
+    pub says_done: bool,
 }
 
 /// What all ranks of one job share.

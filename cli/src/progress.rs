@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pleach_storage::run::StepMetrics;
+use pleach_storage::run::{StepMetrics, Straggler};
 use serde_json::json;
 
 use crate::launch::event::Event;
@@ -31,6 +31,8 @@ pub struct Measured {
     pub seconds: Vec<f64>,
     /// Largest resident size of each rank, in bytes.
     pub peak_bytes: Vec<Option<u64>>,
+    /// Ranks that fell behind the others and recovered.
+    pub stragglers: Vec<Straggler>,
 }
 
 impl Measured {
@@ -43,6 +45,10 @@ impl Measured {
             first_step: phases.first().and_then(|phase| phase.first_step),
             last_step: phases.last().map_or(0, |phase| phase.last_step),
             loss: first.zip(last).map(|(first, last)| [first, last]),
+            stragglers: phases
+                .iter()
+                .flat_map(|phase| phase.stragglers.clone())
+                .collect(),
             ..Measured::default()
         }
     }
@@ -95,6 +101,10 @@ impl<'s> Progress<'s> {
             Event::Step(step) if rank == 0 => self.step(step),
             Event::Checkpoint { step } if rank == 0 => {
                 self.say(&format!("checkpoint at step {step}"))
+            }
+            Event::Straggler(straggler) if rank == 0 => {
+                self.said(&straggler.to_string());
+                self.measured.stragglers.push(straggler.clone());
             }
             Event::Done { step, peak_bytes } => {
                 self.measured.last_step = self.measured.last_step.max(*step);

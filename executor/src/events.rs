@@ -9,12 +9,13 @@ use std::sync::{Mutex, PoisonError};
 
 use pleach_plan::{Plan, json as plans};
 use pleach_storage::files::replace;
-use pleach_storage::run::{RankFailure, RunFolder, StepMetrics};
+use pleach_storage::run::{RankFailure, RunFolder, StepMetrics, Straggler};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::Failure;
 use crate::flight::Passed;
+use crate::pace::Change;
 
 /// What a rank's process took of memory, in bytes: `memory/rank-N.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -97,6 +98,21 @@ impl Voice {
     /// A checkpoint is complete.
     pub fn checkpoint(&self, step: u64) {
         say(&json!({"event": "checkpoint", "step": step}));
+    }
+
+    /// A rank has fallen behind the others, or recovered.
+    pub fn straggler(&self, step: u64, change: &Change) {
+        let straggler = Straggler {
+            of: change.rank,
+            step,
+            ratio: change.ratio,
+            others: change.others,
+            recovered: change.recovered,
+        };
+        self.note(&straggler.to_string());
+        let mut event = json!(straggler);
+        event["event"] = json!("straggler");
+        say(&event);
     }
 
     /// All that was asked has been done; what it took of memory.

@@ -12,6 +12,7 @@ use pleach_executor::error::{Exit, Failure};
 use pleach_executor::events::{Voice, say_failed, say_token, tell};
 use pleach_executor::forward::{Request, forward};
 use pleach_executor::generate;
+use pleach_executor::killed::KillAt;
 use pleach_executor::load;
 use pleach_executor::native::{group, version};
 use pleach_executor::process::end;
@@ -59,9 +60,12 @@ struct Train {
     /// Write the gradients of this step (from 1) into gradients/, in the place of first moments
     #[arg(long, value_name = "STEP")]
     dump_gradients: Option<u64>,
-    /// Seconds that an instruction may take
+    /// Seconds that anything may take; instructions that the plan predicts are allowed less once the run has shown its pace
     #[arg(long, default_value_t = 300.0, env = "PLEACH_DEADLINE")]
     deadline: f64,
+    /// Kill a rank before an instruction or transfer of a step (from 1), to try what happens then
+    #[arg(long, value_name = "RANK:STEP:NUMBER", env = "PLEACH_KILL_AT")]
+    kill_at: Option<KillAt>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -206,6 +210,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         ledger,
         dump_gradients,
         deadline,
+        kill_at,
         ..
     } = arguments;
     let deadline = Duration::try_from_secs_f64(deadline).unwrap_or(Duration::from_secs(300));
@@ -220,6 +225,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         ledger,
         dump_gradients,
         deadline,
+        kill_at,
     }
 }
 

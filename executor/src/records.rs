@@ -1,4 +1,5 @@
-//! What is recorded of a run: what its instructions took, and where it is asked for traces and ledgers of its first steps.
+//! What is done beside a run's steps: what its instructions took, and where it is asked for traces and ledgers of its first steps, and a death
+//! at an instruction.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::error::Failure;
 use crate::interpreter::Observer;
+use crate::killed::{KillAt, Killer};
 use crate::ledger::Ledger;
 use crate::measured::Tally;
 use crate::trace::Recorder;
@@ -28,6 +30,8 @@ pub struct Records {
     trace: Option<Recorder>,
     ledger: Option<Ledger>,
     tally: Tally,
+    kill_at: Option<KillAt>,
+    killer: Option<Killer>,
 }
 
 impl Records {
@@ -41,6 +45,8 @@ impl Records {
             trace: options.trace.as_ref().map(|_| Recorder::new(rank, &title)),
             ledger: options.ledger.then(Ledger::new),
             tally: Tally::new(),
+            kill_at: options.kill_at.filter(|at| at.rank == rank),
+            killer: None,
         }
     }
 
@@ -48,10 +54,13 @@ impl Records {
     pub fn observers(&mut self, step: u64) -> Vec<&mut dyn Observer> {
         let seen = self.seen;
         self.seen += 1;
+        let dies = self.kill_at.filter(|at| at.step == step + 1);
+        self.killer = dies.map(|at| Killer::new(at.number));
         let mut all: Vec<&mut dyn Observer> = Vec::new();
         if seen >= WARMUP {
             all.push(&mut self.tally);
         }
+        all.extend(self.killer.iter_mut().map(|own| own as &mut dyn Observer));
         if let Some(trace) = self.trace.as_mut().filter(|_| seen < TRACED) {
             trace.set_step(step);
             all.push(trace);

@@ -297,10 +297,11 @@ pub fn agree(
         0 => Ok(()),
         other => {
             let message = format!("rank {} could not {what}", other - 1);
-            Err(
-                Failure::new(Exit::Fault, "pleach::worker::checkpoint", message)
-                    .help("its log says why"),
-            )
+            let failure = Failure::new(Exit::Fault, "pleach::worker::checkpoint", message);
+            Err(Failure {
+                peer: u32::try_from(other - 1).ok(),
+                ..failure.help("its log says why")
+            })
         }
     }
 }

@@ -19,13 +19,16 @@ use crate::collectives::Collectives;
 use crate::collectives::gloo::Gloo;
 use crate::collectives::solo::Solo;
 use crate::data::Samples;
+use crate::deadlines::{Deadlines, Patience};
 use crate::environment::Environment;
 use crate::error::{Exit, Failure};
 use crate::events::{Usage, Voice};
 use crate::finite::{Finite, Verdict};
 use crate::interpreter::{Interpreter, Observer, World};
+use crate::killed::KillAt;
 use crate::load;
 use crate::native::memory;
+use crate::pace::{Pace, Stragglers};
 use crate::process::{resident, trim};
 use crate::records::Records;
 use crate::rendezvous::{self, Meeting};
@@ -53,8 +56,10 @@ pub struct Options {
     pub ledger: bool,
     /// The step (from 1) whose gradients are written.
     pub dump_gradients: Option<u64>,
-    /// The longest that an instruction may take.
+    /// The longest that anything may take.
     pub deadline: Duration,
+    /// Where a rank is killed.
+    pub kill_at: Option<KillAt>,
 }
 
 /// Trains a phase of a run until its last step or a request to stop.
@@ -67,7 +72,8 @@ pub fn train(
     environment: &Environment,
     voice: &Arc<Voice>,
 ) -> Result<Option<Exit>, Failure> {
-    let stop = stop_flag()?;
+    let meeting = Arc::new(AtomicBool::new(true));
+    let stop = stop_flag(&meeting)?;
     let rss_begin = resident().now;
     let plan = load::phase(run, options.phase)?;
     let goes_on = options.phase + 1 < run.phases().count();
@@ -75,33 +81,31 @@ pub fn train(
     let (samples, order) = load::samples(run, options.phase, stage, &options.data)?;
     let held_out = load::held_out(run, options.phase, stage, &options.data)?;
     let measured = held_out.as_ref().map_or(0, |own| own.batches);
-    let wanted = plan.training.evaluation.map_or(0, |own| own.batches);
-    if measured < wanted && environment.rank == 0 {
-        voice.note(&format!(
-            "what is held out is {measured} global batches: these are measured, not {wanted}"
-        ));
-    }
+    note_measured(plan, measured, environment, voice);
     if let Some(order) = order {
         voice.note(&format!("data order {order}"));
     }
     tch::set_num_threads(i32::try_from(environment.threads()).unwrap_or(1));
     memory::count();
-    let mut meeting = None;
+    let patience = Patience::new(options.deadline);
+    let mut met = None;
     let collectives: Box<dyn Collectives> = if environment.world == 1 {
         Box::new(Solo)
     } else {
         note_trust(environment, voice);
-        let met = meeting.insert(rendezvous::meet(environment, options.deadline)?);
-        Box::new(join(plan, environment, met, options.deadline)?)
+        let met = met.insert(rendezvous::meet(environment, options.deadline)?);
+        Box::new(join(plan, environment, met, options.deadline)?.with_patience(&patience))
     };
+    meeting.store(false, Ordering::Relaxed);
     let interpreter = Interpreter::new(plan, environment.rank)
         .map_err(|cause| Failure::outside(&cause, "allocating"))?;
-    let watch = watch(voice, options.deadline);
+    let watch = watch(voice, Deadlines::new(plan, options.deadline), patience);
     let saver = Saver {
         plan,
         rank: environment.rank,
         folder: voice.folder().checkpoints(),
     };
+    let pace = Pace::new(plan, interpreter.role());
     let mut run = Run {
         options,
         plan,
@@ -117,6 +121,8 @@ pub fn train(
         finite: Finite::new(&plan.training),
         saved: Cell::new(None),
         pending: None,
+        pace,
+        stragglers: Stragglers::default(),
         goes_on,
         rss_begin,
     };
@@ -137,17 +143,30 @@ fn join(
         .map_err(|cause| Failure::outside(&cause, "joining the groups"))
 }
 
+fn note_measured(plan: &Plan, measured: u64, environment: &Environment, voice: &Voice) {
+    let wanted = plan.training.evaluation.map_or(0, |own| own.batches);
+    if measured < wanted && environment.rank == 0 {
+        voice.note(&format!(
+            "what is held out is {measured} global batches: these are measured, not {wanted}"
+        ));
+    }
+}
+
 fn note_trust(environment: &Environment, voice: &Voice) {
     if environment.secret.is_none() {
         voice.note("note: neither PLEACH_SECRET nor torchrun's run id is set; ranks cannot tell this job from another on this port");
     }
 }
 
-/// Set by SIGTERM and SIGINT: save and stop.
-fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+/// Set by SIGTERM and SIGINT: save and stop. While the ranks meet there is nothing to save, and the process just ends.
+fn stop_flag(meeting: &Arc<AtomicBool>) -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(|error| {
+        let code = Exit::Preempted as i32;
+        let ends =
+            signal_hook::flag::register_conditional_shutdown(signal, code, Arc::clone(meeting));
+        let stops = ends.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)));
+        stops.map_err(|error| {
             Failure::new(
                 Exit::Machine,
                 "pleach::worker::signal",
@@ -158,9 +177,9 @@ fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
     Ok(stop)
 }
 
-fn watch(voice: &Arc<Voice>, deadline: Duration) -> Watch {
+fn watch(voice: &Arc<Voice>, deadlines: Deadlines, patience: Patience) -> Watch {
     let voice = Arc::clone(voice);
-    Watch::start(deadline, move |failure, record| {
+    Watch::start(deadlines, patience, move |failure, record| {
         voice.flight(record);
         voice.failed(&failure);
         crate::process::end(Some(failure.exit));
@@ -188,6 +207,9 @@ struct Run<'r> {
     saved: Cell<Option<u64>>,
     /// A checkpoint that is being written.
     pending: Option<Pending>,
+    /// How fast this rank computes, and which ranks are behind.
+    pace: Pace,
+    stragglers: Stragglers,
     /// Whether another phase follows.
     goes_on: bool,
     rss_begin: u64,
@@ -219,8 +241,8 @@ impl Run<'_> {
                     .map_err(|error| self.unwritten(&error))?;
                 self.voice.step(&figures);
             }
-            let stopping = self.agree_after_step()?;
             step += 1;
+            let stopping = self.agree_after_step(step)?;
             if stopping || self.plan.training.saving.is_due(step, last) {
                 self.save(step, stopping || step == last)?;
             }
@@ -262,7 +284,7 @@ impl Run<'_> {
             drops: true,
             guard,
         };
-        let mut observers: Vec<&mut dyn Observer> = vec![&mut self.watch];
+        let mut observers: Vec<&mut dyn Observer> = vec![&mut self.watch, &mut self.pace];
         observers.extend(records.observers(step));
         let wanted = self.options.dump_gradients == Some(step + 1);
         let mut gradients = Gradients::new();
@@ -278,6 +300,7 @@ impl Run<'_> {
             },
         )?;
         let seconds = began.elapsed().as_secs_f64();
+        self.watch.step_took(seconds);
         if wanted {
             let saver = Saver {
                 folder: self.options.run.join("gradients"),
@@ -394,13 +417,14 @@ impl Run<'_> {
     }
 
     /// Whether some rank was asked to stop; a checkpoint that is being written goes on where all ranks are done with their part.
-    fn agree_after_step(&mut self) -> Result<bool, Failure> {
-        let _doing = self.watch.doing("agreeing at the end of the step");
+    fn agree_after_step(&mut self, done: u64) -> Result<bool, Failure> {
+        let doing = self.watch.agreeing("agreeing at the end of the step");
         let working = self.pending.as_ref().is_some_and(Pending::is_at_work);
-        let mut asked = [self.stop.load(Ordering::Relaxed), working].map(i64::from);
+        let due = self.pace.step_ended() && self.saver.rank == 0;
+        let mut asked = [self.stop.load(Ordering::Relaxed), working, due].map(i64::from);
         let agreed = self.collectives.agree(&mut asked);
         agreed.map_err(|cause| Failure::outside(&cause, "agreeing at the end of the step"))?;
-        let [stopping, working] = asked.map(|one| one != 0);
+        let [stopping, working, due] = asked.map(|one| one != 0);
         if let Some(pending) = self.pending.take_if(|_| !working) {
             let step = pending.step();
             self.pending = pending.advance(&self.saver, &mut *self.collectives)?;
@@ -408,7 +432,27 @@ impl Run<'_> {
                 self.told(step);
             }
         }
+        drop(doing);
+        if due {
+            self.compare_paces(done)?;
+        }
         Ok(stopping)
+    }
+
+    /// Tells who computes slower than the others, and who no longer does.
+    fn compare_paces(&mut self, done: u64) -> Result<(), Failure> {
+        let _doing = self.watch.agreeing("comparing paces");
+        let mut paces = vec![0; self.plan.mesh.ranks() as usize];
+        paces[self.saver.rank as usize] = self.pace.take();
+        let shared = self.collectives.agree(&mut paces);
+        shared.map_err(|cause| Failure::outside(&cause, "comparing paces"))?;
+        let changes = self.stragglers.judge(&paces);
+        if self.saver.rank == 0 {
+            changes
+                .iter()
+                .for_each(|change| self.voice.straggler(done, change));
+        }
+        Ok(())
     }
 
     /// Saves, or begins to; the last one before the worker ends is waited for. A run that ends here for now needs all of its state.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::deadlines::{Allowed, Deadlines, Patience};
 use crate::error::{Exit, Failure};
 use crate::flight::{Flight, Passed};
 use crate::interpreter::{Memory, Observer};
@@ -18,8 +19,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Watched {
+    deadlines: Deadlines,
+    patience: Patience,
     since: Option<Instant>,
     doing: String,
     step: u64,
@@ -27,6 +30,12 @@ struct Watched {
 }
 
 impl Watched {
+    /// Something begins that is allowed so much.
+    fn began(&mut self, allowed: Allowed) {
+        self.patience.set(allowed);
+        self.since = Some(Instant::now());
+    }
+
     fn ended(&mut self) {
         self.since = None;
         self.flight.end();
@@ -34,21 +43,30 @@ impl Watched {
 }
 
 /// What is being watched; also the observer that keeps it up to date.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Watch(Arc<Mutex<Watched>>);
 
 impl Watch {
-    /// Starts the thread; `late` is called once, with what took too long.
+    /// Starts the thread; `late` is called once, with what took too long. Through `patience` those who wait inside of an instruction know
+    /// what it is allowed.
     pub fn start(
-        deadline: Duration,
+        deadlines: Deadlines,
+        patience: Patience,
         late: impl FnOnce(Failure, &[Passed]) + Send + 'static,
     ) -> Self {
-        let watch = Watch::default();
+        let watch = Watch(Arc::new(Mutex::new(Watched {
+            deadlines,
+            patience,
+            since: None,
+            doing: String::new(),
+            step: 0,
+            flight: Flight::default(),
+        })));
         let own = watch.clone();
         thread::spawn(move || {
             let failure = loop {
                 thread::sleep(INTERVAL);
-                if let Some(failure) = own.overdue(deadline + GRACE) {
+                if let Some(failure) = own.overdue() {
                     break failure;
                 }
             };
@@ -63,27 +81,43 @@ impl Watch {
         self.lock().step = step;
     }
 
+    /// A step has ended after so many seconds.
+    pub fn step_took(&self, seconds: f64) {
+        self.lock().deadlines.step_took(seconds);
+    }
+
     /// What this rank did last.
     pub fn record(&self) -> Vec<Passed> {
         self.lock().flight.record()
     }
 
-    /// Watches something that is no instruction until the guard is dropped.
+    /// Watches something that no plan predicts until the guard is dropped.
     pub fn doing(&self, what: &str) -> Doing<'_> {
+        let allowed = self.lock().deadlines.begin_unpredicted();
+        self.begun(what, allowed)
+    }
+
+    /// Watches an agreement of all ranks, which each comes to when it has done its step, until the guard is dropped.
+    pub fn agreeing(&self, what: &str) -> Doing<'_> {
+        let allowed = self.lock().deadlines.waiting();
+        self.begun(what, allowed)
+    }
+
+    fn begun(&self, what: &str, allowed: Allowed) -> Doing<'_> {
         let mut watched = self.lock();
         watched.doing.clear();
         watched.doing.push_str(what);
-        watched.since = Some(Instant::now());
+        watched.began(allowed);
         let step = watched.step;
         watched.flight.begin(step, &what);
         Doing(self)
     }
 
-    fn overdue(&self, limit: Duration) -> Option<Failure> {
+    fn overdue(&self) -> Option<Failure> {
         let watched = self.lock();
-        let elapsed = watched.since?.elapsed();
-        (elapsed > limit).then(|| {
-            let message = format!("no end after {:.0} s, the deadline is {:.0} s", elapsed.as_secs_f64(), (limit - GRACE).as_secs_f64());
+        let (elapsed, allowed) = (watched.since?.elapsed(), watched.patience.get());
+        (elapsed > allowed.limit + GRACE).then(|| {
+            let message = format!("no end after {:.0} s; {allowed}", elapsed.as_secs_f64());
             Failure {
                 step: Some(watched.step + 1),
                 instruction: Some(watched.doing.clone()),
@@ -104,7 +138,8 @@ impl Observer for Watch {
         watched.doing.clear();
         // Writing to a string cannot fail.
         let _ = write!(watched.doing, "{place}");
-        watched.since = Some(Instant::now());
+        let allowed = watched.deadlines.at(place);
+        watched.began(allowed);
         let step = watched.step;
         watched.flight.begin(step, place);
     }
@@ -133,7 +168,9 @@ mod tests {
     #[test]
     fn what_takes_too_long_is_named_and_what_ends_is_not() {
         let (sender, receiver) = mpsc::channel();
-        let watch = Watch::start(Duration::from_millis(300), move |failure, record| {
+        let limit = Duration::from_millis(300);
+        let (deadlines, patience) = (Deadlines::flat(limit), Patience::new(limit));
+        let watch = Watch::start(deadlines, patience, move |failure, record| {
             let last = record.last().map(|last| last.what.clone());
             assert_eq!(last.as_deref(), Some("waiting for ever"));
             sender.send(failure).unwrap()

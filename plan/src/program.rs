@@ -543,6 +543,9 @@ pub struct Prediction {
     pub band_ps: [u64; 2],
     /// For each role, in order.
     pub roles: Vec<RolePrediction>,
+    /// For each body, in order, its instructions: each alone, in picoseconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instructions_ps: Vec<Vec<u64>>,
     /// What the figures rest on.
     pub assumptions: Vec<String>,
 }

@@ -61,8 +61,13 @@ pub fn is_running(pid: i32) -> bool {
 
 /// Ends a process that descends from this one, at once.
 pub fn kill(pid: i32) {
+    signal(pid, libc::SIGKILL);
+}
+
+/// Sends a signal to a process that descends from this one.
+pub fn signal(pid: i32, number: i32) {
     // SAFETY: a signal to a process that was found among our own descendants; no memory is involved.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
+    unsafe { libc::kill(pid, number) };
 }
 
 /// Asks a child to save and stop.

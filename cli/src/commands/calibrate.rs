@@ -36,6 +36,7 @@ pub fn calibrate(screen: &Screen, arguments: &CalibrateArguments) -> Outcome<Exi
         arguments: worker_arguments(&aside),
         ranks: arguments.ranks,
         logs,
+        says_done: false,
     };
     let ending = supervise(&job, &mut |_, _| {})?;
     if ending.exit(false) != Exit::Fine {

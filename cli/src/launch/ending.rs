@@ -30,6 +30,10 @@ pub struct Rank {
     pub log: PathBuf,
     /// Whether it ended before we told anyone to stop.
     pub unasked: bool,
+    /// Whether it left without an error and without having done what it was asked.
+    pub early: bool,
+    /// Whether it was there, stopped by a signal or a debugger, when the others had failed.
+    pub stood_still: bool,
 }
 
 /// How a job ended.
@@ -57,7 +61,9 @@ pub enum Verdict {
 impl Ending {
     /// Judges the ranks, given in the order in which they ended; `told` is how often we were asked to stop.
     pub fn judge(ranks: Vec<Rank>, told: u32) -> Self {
-        let verdict = if ranks.iter().all(|rank| rank.status.success()) {
+        let verdict = if ranks.iter().any(|rank| rank.early) {
+            Verdict::Failed
+        } else if ranks.iter().all(|rank| rank.status.success()) {
             Verdict::Done
         } else if ranks
             .iter()
@@ -98,12 +104,12 @@ impl Ending {
     /// The rank that the others died of: the first that blames no peer, else the first that failed at all.
     fn first(&self) -> Option<&Rank> {
         let failed = || {
-            self.ranks
-                .iter()
-                .filter(|rank| rank.unasked && !rank.status.success())
+            let own = self.ranks.iter().filter(|rank| rank.unasked);
+            own.filter(|rank| rank.early || !rank.status.success())
         };
-        failed()
-            .find(|rank| !blames_others(rank))
+        let stood_still = self.ranks.iter().find(|rank| rank.stood_still);
+        stood_still
+            .or_else(|| failed().find(|rank| !blames_others(rank)))
             .or_else(|| failed().next())
             .or(self.ranks.first())
     }
@@ -144,7 +150,13 @@ fn blames_others(rank: &Rank) -> bool {
 
 fn describe(first: &Rank, ranks: &[Rank], help: &str) -> Failure {
     let record = first.record.as_ref();
-    let said = record.map_or_else(|| how(first.status), |record| record.message.clone());
+    let said = match record {
+        _ if first.stood_still => {
+            "was stopped by a signal (SIGSTOP, a debugger), and time was up".to_owned()
+        }
+        Some(record) => record.message.clone(),
+        None => how(first.status),
+    };
     let place = first_place(first, ranks);
     let message = format!(
         "rank {} of {} stopped{place}: {said}",
@@ -200,6 +212,9 @@ fn line(rank: &Rank) -> String {
     let Some(record) = &rank.record else {
         let how = match rank.status.signal() {
             Some(libc::SIGTERM | libc::SIGKILL) if !rank.unasked => "was stopped after that".into(),
+            None if !rank.unasked && rank.status.code() == Some(PREEMPTED) => {
+                "was stopped after that".into()
+            }
             _ => how(rank.status),
         };
         return format!("rank {}: {how}", rank.rank);
@@ -270,6 +285,8 @@ mod tests {
             record,
             log: "log/rank-0.txt".into(),
             unasked: true,
+            early: false,
+            stood_still: false,
         }
     }
 
@@ -308,6 +325,35 @@ mod tests {
         let ending = Ending::judge(vec![rank(0, 2 << 8, None), stopped], 0);
         let detail = ending.failure("").unwrap().diagnostics.remove(0).detail;
         assert_eq!(detail.as_deref(), Some("rank 1: was stopped after that"));
+    }
+
+    #[test]
+    fn who_was_stopped_is_named_before_those_who_waited() {
+        let stopped = Rank {
+            unasked: false,
+            stood_still: true,
+            ..rank(1, libc::SIGKILL, None)
+        };
+        let ending = Ending::judge(vec![rank(0, 10 << 8, Some(1)), stopped], 0);
+        let failure = ending.failure("").unwrap().diagnostics.remove(0);
+        let wanted = "rank 1 of 2 stopped while rank 0 waited for it at layer.forward[3] all_reduce: was stopped by";
+        assert!(failure.message.starts_with(wanted), "{}", failure.message);
+    }
+
+    #[test]
+    fn leaving_early_without_an_error_is_a_failure() {
+        let early = Rank {
+            early: true,
+            ..rank(1, 0, None)
+        };
+        let ending = Ending::judge(vec![early, rank(0, 10 << 8, Some(1))], 0);
+        assert_eq!(ending.exit(true), Exit::Fault);
+        let failure = ending.failure("").unwrap().diagnostics.remove(0);
+        assert!(
+            failure.message.ends_with("ended early without an error"),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]

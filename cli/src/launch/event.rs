@@ -4,7 +4,7 @@
 //! events and fields are skipped, so that a worker may say more than this program understands; a line that is not JSON is
 //! skipped too, because a library inside the worker may write where it should not.
 
-use pleach_storage::run::{RankFailure, StepMetrics};
+use pleach_storage::run::{RankFailure, StepMetrics, Straggler};
 use serde::Deserialize;
 
 /// One line of a worker.
@@ -23,6 +23,8 @@ pub enum Event {
         /// Steps done when it was taken.
         step: u64,
     },
+    /// A rank has fallen behind the others, or recovered; said by rank 0.
+    Straggler(Straggler),
     /// This worker cannot go on.
     Failed(RankFailure),
     /// This worker has done what it was asked.

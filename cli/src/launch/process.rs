@@ -70,6 +70,17 @@ impl Worker {
         self.status
     }
 
+    /// Whether a signal or a debugger has stopped it.
+    pub fn is_stopped(&self) -> bool {
+        let stat = format!("/proc/{}/stat", self.child.id());
+        let text = std::fs::read_to_string(stat).unwrap_or_default();
+        // The state follows the name, which stands in parentheses and may hold anything.
+        let state = text
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        self.status.is_none() && matches!(state, Some('T' | 't'))
+    }
+
     /// Sends a signal to it and all it started, unless it has ended.
     pub fn signal(&mut self, signal: libc::c_int) {
         if self.collect().is_none() {

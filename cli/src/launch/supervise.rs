@@ -1,7 +1,7 @@
 //! The supervisor's loop: events of workers, their ends, and signals to us, one after the other on the main thread.
 //!
-//! When a rank ends badly the others get a moment to notice by themselves and say where they stood, then SIGTERM, then
-//! SIGKILL; all within [`LIMIT`]. SIGINT and SIGTERM to us are passed on as SIGTERM ("save and stop"); a second one kills.
+//! When a rank ends badly the others get a moment to notice by themselves and say where they stood (a brief one before they have met), then
+//! SIGTERM, then SIGKILL; all within [`LIMIT`]. SIGINT and SIGTERM to us are passed on as SIGTERM ("save and stop"); a second one kills.
 
 use std::io::{BufRead, BufReader};
 use std::process::ChildStdout;
@@ -24,6 +24,9 @@ pub const LIMIT: Duration = Duration::from_secs(5);
 /// After the first failure: time in which the others may end by themselves.
 const NOTICE: Duration = Duration::from_millis(1500);
 
+/// The same before the ranks have met, when nobody can notice.
+const UNMET: Duration = Duration::from_millis(300);
+
 /// After the first failure: when those still there are killed.
 const KILL: Duration = Duration::from_millis(4000);
 
@@ -39,7 +42,7 @@ const LINE_LIMIT: u64 = 1 << 20;
 /// What reaches the loop.
 enum Message {
     Line(u32, String),
-    Closed,
+    Closed(u32),
     Ended,
     Signal,
 }
@@ -69,7 +72,7 @@ pub fn supervise(job: &Job, listen: &mut dyn FnMut(u32, Event)) -> Outcome<Endin
     }
     // From here on only rank 0 holds the socket: when it ends, whoever connects there learns so at once.
     drop(shared);
-    let mut state = State::new(workers);
+    let mut state = State::new(workers, job.says_done);
     state.run(&inbox, listen);
     handle.close();
     Ok(state.ending())
@@ -102,13 +105,22 @@ fn read_lines(output: ChildStdout, rank: u32, sender: &Sender<Message>) {
             }
         }
     }
-    let _ = sender.send(Message::Closed);
+    let _ = sender.send(Message::Closed(rank));
 }
 
 /// What the loop knows.
 struct State {
     workers: Vec<Worker>,
     records: Vec<Option<RankFailure>>,
+    /// Whether ranks say that they have done what they were asked, and those that did.
+    says_done: bool,
+    done: Vec<bool>,
+    /// Whose pipe is closed.
+    silent: Vec<bool>,
+    /// Whether some rank said that all have met.
+    met: bool,
+    /// Those that were stopped when others had failed.
+    stood_still: Vec<bool>,
     /// Ranks in the order of their end, and whether they ended unasked.
     order: Vec<(u32, bool)>,
     open_pipes: usize,
@@ -123,12 +135,17 @@ struct State {
 }
 
 impl State {
-    fn new(workers: Vec<Worker>) -> Self {
+    fn new(workers: Vec<Worker>, says_done: bool) -> Self {
         let ranks = workers.len();
         let records = vec![None; ranks];
         Self {
             workers,
             records,
+            says_done,
+            done: vec![false; ranks],
+            silent: vec![false; ranks],
+            met: false,
+            stood_still: vec![false; ranks],
             order: Vec::new(),
             open_pipes: ranks,
             failed: None,
@@ -142,7 +159,7 @@ impl State {
         while self.order.len() < self.workers.len() {
             match self.next(inbox) {
                 Some(Message::Line(rank, line)) => self.hear(rank, &line, listen),
-                Some(Message::Closed) => self.open_pipes -= 1,
+                Some(Message::Closed(rank)) => self.closed(rank),
                 Some(Message::Ended) => self.collect(),
                 Some(Message::Signal) => self.told_to_stop(),
                 None => self.escalate(),
@@ -157,6 +174,7 @@ impl State {
             return Some(inbox.recv().unwrap_or(Message::Ended));
         };
         let deadline = match self.stopping {
+            None if !self.met => failed + UNMET,
             None => failed + NOTICE,
             Some(SIGTERM) => failed + KILL,
             Some(_) => failed + LIMIT,
@@ -175,7 +193,28 @@ impl State {
             self.records[rank as usize].get_or_insert_with(|| record.clone());
             self.failed.get_or_insert_with(Instant::now);
         }
+        self.met |= matches!(event, Event::Ready { .. });
+        self.done[rank as usize] |= matches!(event, Event::Done { .. });
         listen(rank, event);
+    }
+
+    /// A rank says no more. Only then is it known that it left without a word.
+    fn closed(&mut self, rank: u32) {
+        self.open_pipes -= 1;
+        self.silent[rank as usize] = true;
+        self.notice_early();
+    }
+
+    /// A rank that ends before it has done what it was asked fails all, also without an error.
+    fn notice_early(&mut self) {
+        let left = |worker: &Worker| {
+            let rank = worker.rank as usize;
+            let ended = worker.status().is_some_and(|status| status.success());
+            self.says_done && ended && self.silent[rank] && !self.done[rank]
+        };
+        if self.workers.iter().any(left) {
+            self.failed.get_or_insert_with(Instant::now);
+        }
     }
 
     fn collect(&mut self) {
@@ -191,6 +230,7 @@ impl State {
                 self.failed.get_or_insert_with(Instant::now);
             }
         }
+        self.notice_early();
     }
 
     fn told_to_stop(&mut self) {
@@ -216,6 +256,9 @@ impl State {
         } else {
             libc::SIGKILL
         };
+        if self.stopping.is_none() {
+            self.stood_still = self.workers.iter().map(Worker::is_stopped).collect();
+        }
         self.stopping = Some(signal);
         self.workers
             .iter_mut()
@@ -229,7 +272,7 @@ impl State {
         while self.open_pipes > 0 {
             match inbox.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(Message::Line(rank, line)) => self.hear(rank, &line, listen),
-                Ok(Message::Closed) => self.open_pipes -= 1,
+                Ok(Message::Closed(_)) => self.open_pipes -= 1,
                 Ok(Message::Ended | Message::Signal) => {}
                 Err(_) => return,
             }
@@ -248,6 +291,8 @@ impl State {
                 record: self.records[rank as usize].take(),
                 log: worker.log.clone(),
                 unasked,
+                early: self.says_done && status.success() && !self.done[rank as usize],
+                stood_still: self.stood_still[rank as usize],
             }
         });
         Ending::judge(ranks.collect(), self.told)

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::support::{stderr, stdout, until};
 use crate::workers::{THREE_STEPS, command, quickstart, runs};
@@ -200,6 +201,68 @@ fn a_record_that_cannot_be_written_does_not_hide_how_the_run_ended() {
     assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
     let told = stderr(&output);
     for part in ["rank 3 of 4 stopped", "warning: ", "record.json"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+/// A run whose workers take a while to save, asked to stop twice with a pause between.
+fn asked_twice(pause: Duration) -> Output {
+    let folder = tempfile::tempdir().expect("the test's own files and processes work");
+    let worker = format!(
+        "trap 'sleep 1.5; exit 75' TERM\n{THREE_STEPS}\necho $$ > met-$RANK\nwhile :; do sleep 0.05; done"
+    );
+    let mut command = command(folder.path(), &worker, &["run", "--no-progress"]);
+    command
+        .arg(quickstart())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command
+        .spawn()
+        .expect("the test's own files and processes work");
+    until("four ranks have met", || {
+        (0..4).all(|rank| folder.path().join(format!("met-{rank}")).exists())
+    });
+    for pause in [pause, Duration::ZERO] {
+        let mut kill = Command::new("kill");
+        kill.args(["-TERM", &child.id().to_string()])
+            .status()
+            .expect("the test's own files and processes work");
+        std::thread::sleep(pause);
+    }
+    child
+        .wait_with_output()
+        .expect("the test's own files and processes work")
+}
+
+#[test]
+fn two_requests_within_half_a_second_are_one_and_a_later_one_is_meant() {
+    let once = asked_twice(Duration::from_millis(100));
+    assert_eq!(once.status.code(), Some(75), "{}", stderr(&once));
+    let twice = asked_twice(Duration::from_millis(800));
+    assert_eq!(twice.status.code(), Some(10), "{}", stderr(&twice));
+    assert!(
+        stderr(&twice).contains("stopped on request before everything was saved"),
+        "{}",
+        stderr(&twice)
+    );
+}
+
+#[test]
+fn a_rank_that_leaves_early_without_an_error_ends_the_run_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let leaving = format!("{THREE_STEPS}\nif [ $RANK = 2 ]; then exit 0; fi\nsleep 30");
+    let begun = Instant::now();
+    let output = run(folder.path(), &leaving, &[]);
+    assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
+    assert!(
+        begun.elapsed() < Duration::from_secs(25),
+        "the others are not waited for"
+    );
+    let told = stderr(&output);
+    for part in [
+        "rank 2 of 4 stopped: ended early without an error",
+        "pleach resume runs/",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
 }

@@ -1,7 +1,7 @@
 //! Which ranks of this machine are gone: a broken connection does not say who broke it, the system's list of processes does.
 //!
 //! At the meeting every rank writes its machine and process down. When a group breaks, those whose process is no more are
-//! named instead of all members.
+//! named instead of all members, and those that are stopped (a signal, a debugger) where nobody is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,25 +53,37 @@ impl Processes {
                 return gone;
             }
         }
-        ranks.to_vec()
-    }
-
-    /// All ranks of the run that are gone, as a remark; empty where none is.
-    pub fn remark(&self) -> String {
-        let gone: Vec<u32> = (0..self.0.len() as u32)
-            .filter(|&rank| self.is_gone(rank))
+        let stopped = ranks.iter().copied();
+        let stopped: Vec<u32> = stopped
+            .filter(|&rank| self.is(rank, stands_still))
             .collect();
-        if gone.is_empty() {
-            String::new()
+        if stopped.is_empty() {
+            ranks.to_vec()
         } else {
-            format!(" (ended by now: {})", ranks(&gone))
+            stopped
         }
     }
 
+    /// All ranks of the run that are gone or stopped, as a remark; empty where none is.
+    pub fn remark(&self) -> String {
+        let those = |state: fn(u32) -> bool| -> Vec<u32> {
+            let all = 0..self.0.len() as u32;
+            all.filter(|&rank| self.is(rank, state)).collect()
+        };
+        let said = |what: &str, found: Vec<u32>| match found.is_empty() {
+            true => String::new(),
+            false => format!(" ({what}: {})", ranks(&found)),
+        };
+        said("ended by now", those(ended)) + &said("stopped by a signal", those(stands_still))
+    }
+
     fn is_gone(&self, rank: u32) -> bool {
-        self.0
-            .get(rank as usize)
-            .is_some_and(|(host, process)| *host == machine() && ended(*process))
+        self.is(rank, ended)
+    }
+
+    fn is(&self, rank: u32, state: impl Fn(u32) -> bool) -> bool {
+        let known = self.0.get(rank as usize);
+        known.is_some_and(|(host, process)| *host == machine() && state(*process))
     }
 }
 
@@ -82,12 +94,20 @@ fn parse(text: &str) -> (String, u32) {
 
 /// A process that is not there, or whose parent has not collected it yet.
 fn ended(process: u32) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{process}/stat")) else {
-        return true;
-    };
-    // The state follows the name, which stands in parentheses and may hold anything.
-    text.rsplit_once(')')
-        .is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
+    state(process).is_none_or(|state| ['Z', 'X'].contains(&state))
+}
+
+/// A process that a signal or a debugger has stopped.
+fn stands_still(process: u32) -> bool {
+    state(process).is_some_and(|state| ['T', 't'].contains(&state))
+}
+
+/// The state of a process; none where it is not there.
+fn state(process: u32) -> Option<char> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // It follows the name, which stands in parentheses and may hold anything.
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.trim_start().chars().next()
 }
 
 /// Differs between machines and between their containers, whose processes have other numbers.
@@ -127,6 +147,10 @@ mod tests {
             [0, 1, 2],
             "nobody is known to be gone"
         );
+        // SAFETY: a signal to our own child, which has not been collected.
+        unsafe { libc::kill(child.id() as i32, libc::SIGSTOP) };
+        while all.gone(&[0, 1, 2]) != [1] {}
+        assert_eq!(all.remark(), " (stopped by a signal: rank 1)");
         child.kill().unwrap();
         // Not collected yet: a process without life.
         assert_eq!(all.gone(&[0, 1, 2]), [1]);

@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Communicator;
 use super::alive::Processes;
+use crate::deadlines::Patience;
 use crate::error::Cause;
 use crate::native::{self, Group, Store, Work};
 
@@ -52,6 +53,7 @@ pub struct GlooGroup {
     own: u32,
     next_tag: u32,
     pub(super) processes: Processes,
+    pub(super) patience: Patience,
     room: Room,
 }
 
@@ -90,6 +92,7 @@ impl GlooGroup {
             own,
             next_tag: TAGS.start,
             processes: Processes::default(),
+            patience: Patience::new(deadline),
             room,
         })
     }
@@ -111,7 +114,7 @@ impl GlooGroup {
             } else {
                 self.group.receive(x, peer, 0)
             };
-            work.and_then(|work| work.wait())
+            work.and_then(|work| work.wait_within(self.patience.get().limit))
                 .map_err(|error| self.lost(error))?;
         }
         Ok(())
@@ -122,7 +125,7 @@ impl GlooGroup {
     }
 
     fn lost_with(&self, peers: Vec<u32>, error: tch::TchError) -> Cause {
-        let text = text(error) + &self.processes.remark();
+        let text = why(error, &self.patience, &self.processes);
         Cause::Group {
             group: self.name.clone(),
             peers,
@@ -211,7 +214,7 @@ impl GlooGroup {
             Ok(works)
         };
         for (member, work) in start().map_err(|error| self.lost(error))? {
-            work.wait()
+            work.wait_within(self.patience.get().limit)
                 .map_err(|error| self.lost_with(vec![self.members[member as usize]], error))?;
         }
         Ok(())
@@ -314,6 +317,17 @@ pub(super) fn lost(group: &str, peers: Vec<u32>, error: tch::TchError) -> Cause 
         peers,
         text: text(error),
     }
+}
+
+/// What the transport says; where it was that time is up, what was allowed; and what is known of the ranks of this machine.
+pub(super) fn why(error: tch::TchError, patience: &Patience, processes: &Processes) -> String {
+    let said = text(error);
+    let allowed = if said.contains("Timed out") || said.contains("timed out") {
+        format!(": {}", patience.get())
+    } else {
+        String::new()
+    };
+    said + &allowed + &processes.remark()
 }
 
 /// What the transport says.

@@ -6,9 +6,10 @@ use pleach_plan::{GroupId, Plan, Reduce};
 use tch::Tensor;
 
 use super::alive::Processes;
-use super::direct::{GlooGroup, lost, text};
+use super::direct::{GlooGroup, lost, why};
 use super::solo::Solo;
 use super::{Collectives, Communicator, Transfer};
+use crate::deadlines::Patience;
 use crate::error::Cause;
 use crate::native::{self, Store, Work};
 
@@ -17,13 +18,14 @@ struct PipelineTransfer {
     work: Work,
     peer: u32,
     processes: Processes,
+    patience: Patience,
 }
 
 impl Transfer for PipelineTransfer {
     fn wait(&mut self) -> Result<(), Cause> {
         self.work
-            .wait()
-            .map_err(|error| lost_peer(self.peer, &self.processes, error))
+            .wait_within(self.patience.get().limit)
+            .map_err(|error| lost_peer(self.peer, why(error, &self.patience, &self.processes)))
     }
 }
 
@@ -78,13 +80,26 @@ impl Gloo {
 }
 
 impl Gloo {
+    /// The same with waits that are as long as somebody else says.
+    #[must_use]
+    pub fn with_patience(mut self, patience: &Patience) -> Self {
+        self.world.patience = patience.clone();
+        for (_, member) in &mut self.groups {
+            if let Member::Gloo(group) = member {
+                group.patience = patience.clone();
+            }
+        }
+        self
+    }
+
     fn transfer(&self, peer: u32, begun: native::Result<Work>) -> Result<Box<dyn Transfer>, Cause> {
-        let processes = self.world.processes.clone();
-        let work = begun.map_err(|error| lost_peer(peer, &processes, error))?;
+        let (processes, patience) = (self.world.processes.clone(), self.world.patience.clone());
+        let work = begun.map_err(|error| lost_peer(peer, why(error, &patience, &processes)))?;
         Ok(Box::new(PipelineTransfer {
             work,
             peer,
             processes,
+            patience,
         }))
     }
 }
@@ -114,9 +129,6 @@ impl Collectives for Gloo {
     }
 }
 
-fn lost_peer(peer: u32, processes: &Processes, error: tch::TchError) -> Cause {
-    Cause::Peer {
-        peer,
-        text: text(error) + &processes.remark(),
-    }
+fn lost_peer(peer: u32, text: String) -> Cause {
+    Cause::Peer { peer, text }
 }

@@ -157,8 +157,16 @@ impl Work {
     /// # Errors
     /// The peer is gone or the deadline has passed.
     pub fn wait(&self) -> Result<()> {
+        self.wait_within(self.deadline)
+    }
+
+    /// The same with a deadline of its own.
+    ///
+    /// # Errors
+    /// As [`Work::wait`].
+    pub fn wait_within(&self, deadline: Duration) -> Result<()> {
         // SAFETY: the handle is alive until this value is dropped.
-        check(unsafe { pleach_work_wait(self.handle, milliseconds(self.deadline)) })
+        check(unsafe { pleach_work_wait(self.handle, milliseconds(deadline)) })
     }
 }
 

@@ -11,11 +11,12 @@ pub mod screen;
 mod tests;
 pub mod why;
 
-use pleach_dsl::experiment::Experiment;
+use pleach_dsl::experiment::{Cluster, Experiment};
 use pleach_plan::hardware::Hardware;
-use pleach_plan::{Prediction, RolePrediction};
+use pleach_plan::{Instr, Prediction, RolePrediction};
 use serde::Serialize;
 
+use crate::cost::Costs;
 use crate::engine;
 use crate::hardware::bands;
 use crate::search::{Answer, Evaluated, Rejected};
@@ -281,7 +282,7 @@ pub fn assumptions(hardware: &Hardware, engine: &str, bands: &bands::Bands) -> V
 }
 
 /// What a plan carries of its own prediction.
-pub fn prediction(evaluated: &Evaluated, hardware: &Hardware) -> Prediction {
+pub fn prediction(evaluated: &Evaluated, hardware: &Hardware, cluster: &Cluster) -> Prediction {
     let bands = bands::of(hardware, &evaluated.plan.engine);
     let role = |stage: &crate::memory::StageMemory| RolePrediction {
         named_peak: stage.named,
@@ -292,6 +293,20 @@ pub fn prediction(evaluated: &Evaluated, hardware: &Hardware) -> Prediction {
         step_ps: evaluated.simulation.step,
         band_ps: bands.step.around(evaluated.simulation.step),
         roles: evaluated.memory.iter().map(role).collect(),
+        instructions_ps: instructions(&Costs::new(&evaluated.plan, hardware, cluster)),
         assumptions: assumptions(hardware, &evaluated.plan.engine, &bands),
     }
+}
+
+/// The time of every instruction of every body, alone on its rank.
+fn instructions(costs: &Costs<'_>) -> Vec<Vec<u64>> {
+    let factor = costs.hardware().time_factor();
+    let scaled = |ps: u64| libm::round(ps as f64 * factor) as u64;
+    let bodies = costs.plan().bodies.iter();
+    let times = |code: &[Instr]| {
+        code.iter()
+            .map(|instr| scaled(costs.instr(instr).ps))
+            .collect()
+    };
+    bodies.map(|body| times(&body.code)).collect()
 }

@@ -179,7 +179,18 @@ fn the_trace_ends_with_the_step_and_the_plan_carries_its_prediction() {
         .map(|event| event.ts + event.dur)
         .fold(0.0, f64::max);
     assert!((end / (chosen.simulation.step as f64 / 1e6) - 1.0).abs() < 1e-9);
-    let prediction = prediction(chosen, hardware);
+    let prediction = prediction(chosen, hardware, &experiment.cluster);
     assert_eq!(prediction.step_ps, chosen.simulation.step);
     assert_eq!(prediction.roles.len(), 4);
+    let lengths = |code: &[pleach_plan::Instr]| code.len();
+    let wanted: Vec<usize> = chosen
+        .plan
+        .bodies
+        .iter()
+        .map(|body| lengths(&body.code))
+        .collect();
+    let found: Vec<usize> = prediction.instructions_ps.iter().map(Vec::len).collect();
+    assert_eq!(found, wanted);
+    let longest = prediction.instructions_ps.iter().flatten().max();
+    assert!(longest > Some(&0) && longest < Some(&prediction.step_ps));
 }

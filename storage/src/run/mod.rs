@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 pub use failure::RankFailure;
 pub use lock::RunLock;
 pub use metrics::{MetricsWriter, StepMetrics};
-pub use record::{Attempt, Consumed, RunRecord, WorkerExit};
+pub use record::{Attempt, Consumed, RunRecord, Straggler, WorkerExit};
 
 use crate::files::{At, FileError, remove_folder, replace, sync_parent};
 

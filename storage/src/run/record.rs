@@ -3,6 +3,7 @@
 //! In come identities and, for every launch, where it began and how its workers ended; out comes one small file that
 //! `pleach runs` and scripts read. It is replaced as a whole, so that it is never half written.
 
+use std::fmt;
 use std::fs;
 use std::io;
 
@@ -60,7 +61,7 @@ pub struct Consumed {
 }
 
 /// One launch of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The program's version.
     pub version: String,
@@ -76,6 +77,45 @@ pub struct Attempt {
     pub exit: Option<i32>,
     /// How the workers ended.
     pub workers: Vec<WorkerExit>,
+    /// Ranks that fell behind the others and recovered, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stragglers: Vec<Straggler>,
+}
+
+/// A rank that computes slower than the others, or no longer does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Straggler {
+    /// The rank.
+    pub of: u32,
+    /// Steps done when it was noticed.
+    pub step: u64,
+    /// How many times as long as the plan says it computes.
+    pub ratio: f64,
+    /// The median of the others.
+    pub others: f64,
+    /// Whether it has recovered.
+    pub recovered: bool,
+}
+
+impl fmt::Display for Straggler {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Straggler {
+            of,
+            step,
+            ratio,
+            others,
+            recovered,
+        } = self;
+        let again = if *recovered {
+            "as fast as the others again: "
+        } else {
+            ""
+        };
+        write!(
+            out,
+            "step {step}: rank {of} computes {again}{ratio:.2} times as long as the plan says; the others {others:.2}"
+        )
+    }
 }
 
 /// How one worker ended.
