@@ -7,7 +7,7 @@ mod runs {
     pub mod compare;
     pub mod curriculum;
     pub mod export;
-    pub mod faults;
+    mod faults;
     pub mod generate;
     pub mod half;
     pub mod hub;

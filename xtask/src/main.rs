@@ -51,7 +51,11 @@ enum Task {
         fit: bool,
     },
     /// Verifies the programs of 10,000 random specs, tries 2,000 mutants that change a result, searches 500 spaces by brute force (minutes)
-    Verify,
+    Verify {
+        /// Kill runs 200 times and go on with them instead
+        #[arg(long)]
+        faults: bool,
+    },
     /// Writes the files that are made from the language's schema: its reference page and the grammar for editors
     Generate,
     /// Brings in libtorch 2.11: finds it or fetches it into the user's cache
@@ -79,7 +83,8 @@ fn main() -> ExitCode {
             let asked: Vec<&str> = asked.map(|(_, flag)| flag).collect();
             accuracy::run(&asked).map(|()| true)
         }
-        Task::Verify => verify::run().map(|()| true),
+        Task::Verify { faults: true } => verify::faults().map(|()| true),
+        Task::Verify { .. } => verify::run().map(|()| true),
         Task::Generate => generate::run().map(|()| true),
         Task::Setup { python } => setup::run(python).map(|()| true),
     };

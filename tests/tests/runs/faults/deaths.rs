@@ -4,27 +4,18 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use pleach_plan::walk::{Event, walk};
 use pleach_tests::have;
-use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, spawn};
+use pleach_tests::job::{self, Workspace, answer, spawn, succeed};
 use serde_json::Value;
 use xtask::processes;
 
-const PLACED: [&str; 4] = [
-    "plan.tp=2",
-    "plan.pp=2",
-    "cluster.gpus_per_node=4",
-    "train.steps=2000 steps",
-];
+use super::{Chance, EVERY, FOUR, LONG, assert_same, flat, resume, run, saved, undisturbed};
 
 /// A job in the middle of its training, and its workers.
 fn training(workspace: &Workspace) -> (Child, Vec<processes::Worker>) {
-    let settings: Vec<&str> = SHORT
-        .iter()
-        .chain(&PLACED)
-        .copied()
-        .filter(|setting| *setting != "train.steps=20 steps")
-        .collect();
-    let child = spawn(&mut workspace.run(QUICKSTART, &settings));
+    let settings = [&FOUR[..], &[LONG]].concat();
+    let child = spawn(&mut run(workspace, &settings));
     let workers = processes::wait_for_workers(child.id(), 4);
     let seconds = processes::wait_until("some steps are done", || {
         let done = job::metrics(&workspace.only_run());
@@ -58,17 +49,8 @@ fn a_killed_worker_ends_the_run_within_five_seconds() {
             text.contains(&format!("rank {victim}")),
             "the message names the rank that died: {text}"
         );
-        let names_instruction = [
-            "all_reduce",
-            "all_gather",
-            "reduce_scatter",
-            "send",
-            "receive",
-        ]
-        .iter()
-        .any(|op| text.contains(op));
         assert!(
-            names_instruction,
+            flat(&text).contains("waited for it at "),
             "the message names the instruction: {text}"
         );
         let peers = (0..4)
@@ -88,7 +70,11 @@ fn a_killed_worker_ends_the_run_within_five_seconds() {
         );
         for record in records {
             let last = record.last().expect("a rank did something");
-            assert!(record.len() > 20 && last["took"].is_null(), "{last}");
+            let is_instruction = last["what"]
+                .as_str()
+                .is_some_and(|what| what.contains("slot"));
+            assert!(record.len() > 20, "{last}");
+            assert!(last["took"].is_null() || !is_instruction, "{last}");
             assert!(record[0]["took"].is_number() && record[0]["step"].is_number());
         }
     }
@@ -124,4 +110,52 @@ fn killing_the_launcher_leaves_no_worker_behind() {
         "workers end with their launcher, it took {:?}",
         begin.elapsed()
     );
+}
+
+/// Instructions and transfers of a rank's step.
+fn places(folder: &Path, rank: u32) -> u64 {
+    let plan = job::plan(folder);
+    let role = &plan.roles[plan.mesh.place(rank).pp as usize];
+    let counted =
+        |event: &Event<'_>| matches!(event, Event::Run(..) | Event::Start(..) | Event::Wait(..));
+    walk(&plan, role).filter(counted).count() as u64
+}
+
+#[test]
+fn a_rank_killed_at_any_instruction_loses_no_more_than_the_steps_since_the_checkpoint() {
+    if have::worker().is_none() {
+        return;
+    }
+    let (home, whole) = undisturbed(&FOUR);
+    let mut chance = Chance(20_240_601);
+    for background in ["false", "true", "true"] {
+        let (rank, step) = (chance.below(4) as u32, 6 + chance.below(8));
+        let number = chance.below(places(&whole.folder, rank));
+        let at = format!("{rank}:{step}:{number}");
+        println!("killed at {at}");
+        let away = home.beside();
+        let background = format!("checkpoints.background={background}");
+        let settings = [&FOUR[..], &[&background]].concat();
+        let fallen = answer(run(&away, &settings).env("PLEACH_KILL_AT", &at));
+        let told = flat(&fallen.stderr);
+        assert_eq!(fallen.code, Some(10), "{at}: {told}");
+        for part in [
+            &format!("rank {rank} of 4 stopped"),
+            "SIGKILL",
+            "pleach resume",
+        ] {
+            assert!(told.contains(part), "{at}: {part}: {told}");
+        }
+        let folder = away.only_run();
+        let newest = saved(&folder).last().copied().unwrap_or(0);
+        let last = (step - 1) / EVERY * EVERY;
+        let written = if background.ends_with("true") {
+            last.saturating_sub(EVERY)
+        } else {
+            last
+        };
+        assert!((written..=last).contains(&newest), "{at}: {newest}");
+        succeed(&mut resume(&away));
+        assert_same(&whole, &folder);
+    }
 }
