@@ -30,6 +30,7 @@ pub mod process;
 pub mod records;
 pub mod rendezvous;
 pub mod saving;
+pub mod spoilt;
 pub mod statics;
 pub mod trace;
 pub mod train;

@@ -16,6 +16,7 @@ use pleach_executor::killed::KillAt;
 use pleach_executor::load;
 use pleach_executor::native::{group, version};
 use pleach_executor::process::end;
+use pleach_executor::spoilt::SpoilAt;
 use pleach_executor::train::{Options, train};
 
 /// Runs one rank of a plan with libtorch.
@@ -66,6 +67,9 @@ struct Train {
     /// Kill a rank before an instruction or transfer of a step (from 1), to try what happens then
     #[arg(long, value_name = "RANK:STEP:NUMBER", env = "PLEACH_KILL_AT")]
     kill_at: Option<KillAt>,
+    /// Make weights of a rank no numbers before a step's update (from 1), to try what happens then
+    #[arg(long, value_name = "RANK:STEP", env = "PLEACH_SPOIL_AT")]
+    spoil_at: Option<SpoilAt>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -211,6 +215,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         dump_gradients,
         deadline,
         kill_at,
+        spoil_at,
         ..
     } = arguments;
     let deadline = Duration::try_from_secs_f64(deadline).unwrap_or(Duration::from_secs(300));
@@ -226,6 +231,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         dump_gradients,
         deadline,
         kill_at,
+        spoil_at,
     }
 }
 

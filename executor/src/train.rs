@@ -33,6 +33,7 @@ use crate::process::{resident, trim};
 use crate::records::Records;
 use crate::rendezvous::{self, Meeting};
 use crate::saving::{Gradients, Saver, capture};
+use crate::spoilt::{SpoilAt, spoil};
 use crate::watchdog::Watch;
 
 /// What a run is asked to do.
@@ -60,6 +61,8 @@ pub struct Options {
     pub deadline: Duration,
     /// Where a rank is killed.
     pub kill_at: Option<KillAt>,
+    /// Where weights are spoilt.
+    pub spoil_at: Option<SpoilAt>,
 }
 
 /// Trains a phase of a run until its last step or a request to stop.
@@ -118,6 +121,7 @@ pub fn train(
         measured,
         collectives,
         interpreter,
+        spoils: options.spoil_at,
         finite: Finite::new(&plan.training),
         saved: Cell::new(None),
         pending: None,
@@ -201,6 +205,8 @@ struct Run<'r> {
     measured: u64,
     collectives: Box<dyn Collectives>,
     interpreter: Interpreter<'r>,
+    /// Where weights are still to be spoilt.
+    spoils: Option<SpoilAt>,
     /// What it does about steps that are not finite.
     finite: Finite,
     /// The step of the last checkpoint that is complete.
@@ -286,6 +292,8 @@ impl Run<'_> {
         };
         let mut observers: Vec<&mut dyn Observer> = vec![&mut self.watch, &mut self.pace];
         observers.extend(records.observers(step));
+        let here = |at: &mut SpoilAt| at.rank == self.saver.rank && at.step == step + 1;
+        let mut spoils = self.spoils.take_if(here);
         let wanted = self.options.dump_gradients == Some(step + 1);
         let mut gradients = Gradients::new();
         self.interpreter.run(
@@ -293,6 +301,13 @@ impl Run<'_> {
             &mut world,
             &mut observers,
             |visit, instr, [_, updates]| {
+                if let Some(weight) = updates
+                    .first()
+                    .filter(|_| instr.op.is_update() && visit.layer.is_some())
+                    && spoils.take().is_some()
+                {
+                    spoil(weight)?;
+                }
                 if wanted {
                     capture(&mut gradients, visit, instr, updates, guard.scale)?;
                 }

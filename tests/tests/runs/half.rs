@@ -151,3 +151,35 @@ fn what_the_spec_allows_to_be_left_out_is_left_out_and_then_it_halts() {
         assert_eq!(job::metrics(&home.only_run()).len(), steps, "{policy}");
     }
 }
+
+/// Eight steps in, weights of rank 1 become no numbers. The next step's loss tells; the last checkpoint is from before.
+#[test]
+fn what_a_fault_of_memory_spoils_is_made_again_from_the_last_checkpoint() {
+    if have::worker().is_none() {
+        return;
+    }
+    let settings = [
+        "train.precision=fp32",
+        "checkpoints.every=3 steps",
+        "checkpoints.keep=20",
+        "train.not_finite=roll_back",
+    ];
+    let settings = [&SHORT[..], &SMALL, &settings, &SPLIT].concat();
+    let home = Workspace::new();
+    succeed(&mut home.run(QUICKSTART, &settings));
+    let undisturbed = Trained::read(&home.only_run());
+    let away = home.beside();
+    let said = succeed(
+        away.run(QUICKSTART, &settings)
+            .env("PLEACH_SPOIL_AT", "1:8"),
+    );
+    let run = Trained::read(&away.only_run());
+    let log = std::fs::read_to_string(run.folder.join("log/rank-0.txt")).expect("rank 0 has a log");
+    assert!(
+        log.contains("the run goes back") && log.contains("resumed after step 6"),
+        "{log}\n{}",
+        said.stderr
+    );
+    assert_eq!(run.losses, undisturbed.losses);
+    assert!(same_bits(&run.checkpoint(20), &undisturbed.checkpoint(20)));
+}
