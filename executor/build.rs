@@ -40,6 +40,8 @@ fn main() {
         .flag(include.join("torch/csrc/api/include").display().to_string())
         .files([
             "shim/arena.cpp",
+            "shim/attention.cpp",
+            "shim/device.cpp",
             "shim/dropout.cpp",
             "shim/groups.cpp",
             "shim/kernels.cpp",

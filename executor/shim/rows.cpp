@@ -34,8 +34,9 @@ void rotate_head(
   std::memcpy(to + 2 * half, from + 2 * half, (width - 2 * half) * sizeof(Scalar));
 }
 
+// The table may reach further than the sequence: `rows` of cosines stand before the sines.
 struct Heads {
-  int64_t positions, heads, group, width, half;
+  int64_t positions, heads, group, width, half, rows;
 };
 
 // Forward (sign 1) reads joint[token, head, group + 2, width] and writes q[token, head * group, width] and k, v[token, head,
@@ -43,7 +44,6 @@ struct Heads {
 template <class Scalar>
 void split_or_join(
     Scalar* joint, Scalar* const* parts, const at::opmath_type<Scalar>* table, const Heads& shape, int64_t tokens, bool forward) {
-  int64_t rows = shape.positions * shape.half;
   at::parallel_for(0, tokens, 16, [&](int64_t begin, int64_t end) {
     for (int64_t token = begin; token < end; token++) {
       const auto* cosine = table + token % shape.positions * shape.half;
@@ -54,7 +54,7 @@ void split_or_join(
           Scalar* own = parts[part] + (part == 0 ? row * shape.group + slot : row) * shape.width;
           int64_t half = part < 2 ? shape.half : 0;
           rotate_head<Scalar>(
-              forward ? whole : own, forward ? own : whole, shape.width, half, cosine, cosine + rows, forward ? 1 : -1);
+              forward ? whole : own, forward ? own : whole, shape.width, half, cosine, cosine + shape.rows, forward ? 1 : -1);
         }
       }
     }
@@ -252,7 +252,7 @@ int pleach_split_heads(
     int64_t group, int64_t width, int forward) {
   return guarded([&] {
     check_dense(*joint, "qkv"), check_dense(*q, "q"), check_dense(*k, "k"), check_dense(*v, "v");
-    Heads shape{positions, heads, group, width, table->size(2)};
+    Heads shape{positions, heads, group, width, table->size(2), table->size(1) * table->size(2)};
     int64_t tokens = joint->numel() / (heads * (group + 2) * width);
     AT_DISPATCH_FLOATING_TYPES_AND2(at::kBFloat16, at::kHalf, joint->scalar_type(), "split_heads", [&] {
       scalar_t* parts[3] = {

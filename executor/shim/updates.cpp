@@ -39,19 +39,22 @@ void each(at::Tensor& weight, at::Tensor& m, at::Tensor& gradient, Rule&& rule) 
 
 extern "C" {
 
-// One update of one flat tensor; `step` counts from 1. Weight decay is decoupled or part of the gradient.
+// One update of one flat tensor; `step` counts from 1. Weight decay is decoupled or part of the gradient. Nothing happens where `skipped`
+// is not null and holds 1.
 int pleach_adam(
     at::Tensor* weight, at::Tensor* gradient, at::Tensor* m, at::Tensor* v, int64_t step, double rate, double beta1,
-    double beta2, double eps, double weight_decay, int decoupled) {
+    double beta2, double eps, double weight_decay, int decoupled, at::Tensor* skipped) {
   return guarded([&] {
     c10::NoGradGuard no_grad;
-    auto count = at::full({}, static_cast<double>(step), at::TensorOptions().dtype(at::kFloat));
+    auto count = at::full({}, static_cast<double>(step), weight->options().dtype(at::kFloat));
     std::vector<at::Tensor> weights{*weight}, gradients{*gradient}, first{*m}, second{*v}, steps{count};
+    auto unless = skipped ? std::optional<at::Tensor>(*skipped) : std::nullopt;
     if (decoupled) {
       at::_fused_adamw_(
-          weights, gradients, first, second, {}, steps, rate, beta1, beta2, weight_decay, eps, false, false);
+          weights, gradients, first, second, {}, steps, rate, beta1, beta2, weight_decay, eps, false, false, {}, unless);
     } else {
-      at::_fused_adam_(weights, gradients, first, second, {}, steps, rate, beta1, beta2, weight_decay, eps, false, false);
+      at::_fused_adam_(
+          weights, gradients, first, second, {}, steps, rate, beta1, beta2, weight_decay, eps, false, false, {}, unless);
     }
   });
 }

@@ -26,6 +26,8 @@ pub struct Environment {
     pub world: u32,
     /// Ranks of the job on this machine.
     pub local_world: u32,
+    /// This rank among those of this machine.
+    pub local_rank: u32,
     /// The first rank's host.
     pub host: String,
     /// The port of the store there.
@@ -62,11 +64,13 @@ impl Environment {
                 "WORLD_SIZE is {world}, but MASTER_ADDR is not set"
             )));
         }
+        let local_world = number(&look, "LOCAL_WORLD_SIZE", world)?.max(1);
         let secret = look(SECRET).or_else(|| look("TORCHELASTIC_RUN_ID").filter(|id| id != "none"));
         Ok(Self {
             rank,
             world,
-            local_world: number(&look, "LOCAL_WORLD_SIZE", world)?.max(1),
+            local_world,
+            local_rank: number(&look, "LOCAL_RANK", rank % local_world)?,
             host: look("MASTER_ADDR").unwrap_or_else(|| "127.0.0.1".to_owned()),
             port: number(&look, "MASTER_PORT", DEFAULT_PORT)?,
             agent_store: look("TORCHELASTIC_USE_AGENT_STORE")
@@ -152,10 +156,10 @@ mod tests {
             ("TORCHELASTIC_RUN_ID", "job7"),
         ];
         let found = read(&torchrun).unwrap();
-        assert_eq!(
-            (found.rank, found.port, found.agent_store, found.local_world),
-            (3, 4711, true, 2)
-        );
+        assert_eq!((found.rank, found.port, found.agent_store), (3, 4711, true));
+        assert_eq!((found.local_world, found.local_rank), (2, 1));
+        let named = read(&[&torchrun[..], &[("LOCAL_RANK", "0")]].concat()).unwrap();
+        assert_eq!(named.local_rank, 0);
         assert_eq!(found.secret.as_deref(), Some("job7"));
         let ours = read(&[&torchrun[..], &[(SECRET, "s")]].concat()).unwrap();
         assert_eq!((ours.secret.as_deref(), ours.launched), (Some("s"), true));

@@ -9,6 +9,7 @@ use tch::Tensor;
 
 use crate::collectives::solo::Solo;
 use crate::data::Given;
+use crate::device;
 use crate::environment::Environment;
 use crate::error::{Cause, Exit, Failure};
 use crate::interpreter::{Interpreter, World};
@@ -37,7 +38,7 @@ pub fn forward(request: &Request) -> Result<(), Failure> {
     let plan = load::plan(&request.plan, &alone)?;
     let texts = read_tokens(&request.tokens, &plan)?;
     let wrap = |cause: Cause| Failure::outside(&cause, "computing logits");
-    let mut interpreter = Interpreter::new(&plan, 0).map_err(wrap)?;
+    let mut interpreter = Interpreter::new(&plan, 0, device::asked()?).map_err(wrap)?;
     fill(&plan, &checkpoint(&request.run, None)?, &interpreter)?;
     let mut named = Vec::new();
     for texts in texts.chunks(plan.training.micro_batch as usize) {

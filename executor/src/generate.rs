@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use tch::{Kind, Tensor};
 
+use crate::device;
 use crate::environment::Environment;
 use crate::error::{Cause, Exit, Failure};
 use crate::forward::{batch, checkpoint, fill};
@@ -118,7 +119,7 @@ pub fn generate(request: &Request, each: &mut dyn FnMut(i64)) -> Result<(), Fail
         return Err(Failure::new(Exit::Wish, "pleach::worker::tokens", message));
     }
     let wrap = |cause: Cause| Failure::outside(&cause, "writing on");
-    let mut interpreter = Interpreter::new(&plan, 0).map_err(wrap)?;
+    let mut interpreter = Interpreter::new(&plan, 0, device::asked()?).map_err(wrap)?;
     fill(
         &plan,
         &checkpoint(&request.run, request.step)?,

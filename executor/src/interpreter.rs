@@ -11,7 +11,7 @@ use pleach_plan::{
     BodyKind, Guard, Instr, Lives, Mark, Op, Plan, Rank, Role, Slot, TensorId, Transfer,
     TransferKind, Wire,
 };
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::collectives::Collectives;
 use crate::data::Samples;
@@ -59,6 +59,7 @@ pub struct Interpreter<'p> {
     plan: &'p Plan,
     role: &'p Role,
     place: Rank,
+    device: Device,
     statics: Statics,
     static_bytes: u64,
     held: Held<'p>,
@@ -80,14 +81,14 @@ impl Memory for Interpreter<'_> {
 }
 
 impl<'p> Interpreter<'p> {
-    /// Allocates what the rank's role holds; parameters are zero until they are initialised or resumed.
+    /// Allocates what the rank's role holds on its device; parameters are zero until they are initialised or resumed.
     ///
     /// # Errors
     /// No memory, or tensors that do not fit each other.
-    pub fn new(plan: &'p Plan, rank: u32) -> Result<Self, Cause> {
+    pub fn new(plan: &'p Plan, rank: u32, device: Device) -> Result<Self, Cause> {
         let place = plan.mesh.place(rank);
         let role = &plan.roles[place.pp as usize];
-        let statics = Statics::new(plan, role)?;
+        let statics = Statics::new(plan, role, device)?;
         let storages: BTreeSet<_> = statics.all().map(storage).collect();
         let static_bytes = storages.iter().map(|storage| storage.bytes).sum();
         let transfers = role.slots.iter().filter_map(|slot| match slot {
@@ -98,10 +99,11 @@ impl<'p> Interpreter<'p> {
             plan,
             role,
             place,
+            device,
             statics,
             static_bytes,
             held: Held::new(plan),
-            tables: split_heads::Tables::of(plan)?,
+            tables: split_heads::Tables::of(plan, device)?,
             transfers: transfers.collect(),
             peak: static_bytes,
         })
@@ -129,7 +131,11 @@ impl<'p> Interpreter<'p> {
     pub fn report(&self) -> Result<[f64; 2], Cause> {
         let report = self.statics.get(self.plan.report, None);
         let report = report.ok_or_else(|| Cause::State("this rank holds no report".to_owned()))?;
-        Ok([report.f_double_value(&[0])?, report.f_double_value(&[1])?])
+        let mut values = [0.0; 2];
+        report
+            .f_to_kind(Kind::Double)?
+            .f_copy_data(&mut values, 2)?;
+        Ok(values)
     }
 
     /// Forgets everything but the static tensors: what a step that was stopped has left.
@@ -319,6 +325,7 @@ impl<'p> Interpreter<'p> {
         let mut context = Context {
             mesh: self.plan.mesh,
             place: self.place,
+            device: self.device,
             samples: &mut *world.samples,
             collectives: &mut *world.collectives,
             tables: &self.tables,
@@ -336,9 +343,9 @@ impl<'p> Interpreter<'p> {
             ends: &ends,
         };
         let results = match (&instr.op, &instr.outs[..]) {
-            (Op::Zero {}, &[out]) => vec![fresh(self.plan, out, ops::zero::run)?],
+            (Op::Zero {}, &[out]) => vec![self.fresh(out, ops::zero::run)?],
             (Op::Cast {}, &[out]) => {
-                vec![fresh(self.plan, out, |made| ops::cast::run(ins[0], made))?]
+                vec![self.fresh(out, |made| ops::cast::run(ins[0], made))?]
             }
             _ => ops::run(&instr.op, operands, &mut context)?,
         };
@@ -347,6 +354,18 @@ impl<'p> Interpreter<'p> {
             self.held.define(id, result)?;
         }
         instr.frees.iter().try_for_each(|&id| self.held.free(id))
+    }
+
+    /// A new storage of the shape and type that the plan says, filled by a rule.
+    fn fresh(
+        &self,
+        id: TensorId,
+        fill: impl FnOnce(&Tensor) -> crate::native::Result<()>,
+    ) -> Result<Tensor, Cause> {
+        let described = &self.plan.tensors[id.0 as usize];
+        let made = Tensor::f_empty(dims(described), (kind(described.dtype), self.device))?;
+        fill(&made)?;
+        Ok(made)
     }
 
     /// Which samples a micro-batch of this rank consists of.
@@ -402,7 +421,7 @@ impl<'p> Interpreter<'p> {
             }
             TransferKind::Receive => {
                 let described = &self.plan.tensors[transfer.tensor.0 as usize];
-                let room = Tensor::f_empty(dims(described), (kind(described.dtype), Device::Cpu))?;
+                let room = Tensor::f_empty(dims(described), (kind(described.dtype), self.device))?;
                 let begun = world.collectives.receive(&room, peer, tag)?;
                 (room, begun)
             }
@@ -430,16 +449,4 @@ impl<'p> Interpreter<'p> {
         let pass = transfer.chunk * self.plan.training.micro_steps + transfer.micro_batch;
         ((step % 1000) as u32 * passes + pass) * wires + wire
     }
-}
-
-/// A new storage of the shape and type that the plan says, filled by a rule.
-fn fresh(
-    plan: &Plan,
-    id: TensorId,
-    fill: impl FnOnce(&Tensor) -> crate::native::Result<()>,
-) -> Result<Tensor, Cause> {
-    let described = &plan.tensors[id.0 as usize];
-    let made = Tensor::f_empty(dims(described), (kind(described.dtype), Device::Cpu))?;
-    fill(&made)?;
-    Ok(made)
 }

@@ -36,11 +36,11 @@ pub fn dims(described: &Described) -> Vec<i64> {
 }
 
 impl Statics {
-    /// Allocates everything that a role holds, all zero.
+    /// Allocates everything that a role holds on a device, all zero.
     ///
     /// # Errors
     /// No memory, or a view that does not fit its base.
-    pub fn new(plan: &Plan, role: &Role) -> Result<Self, Cause> {
+    pub fn new(plan: &Plan, role: &Role, device: Device) -> Result<Self, Cause> {
         let layers = |described: &Described| {
             let copies = plan.copies(role, described.id).into_iter();
             copies.flatten().collect()
@@ -52,8 +52,7 @@ impl Statics {
         for id in &role.statics {
             let described = &plan.tensors[id.0 as usize];
             if described.view.is_none() {
-                let zeros =
-                    || Tensor::f_zeros(dims(described), (kind(described.dtype), Device::Cpu));
+                let zeros = || Tensor::f_zeros(dims(described), (kind(described.dtype), device));
                 statics.table[id.0 as usize] = (0..statics.copies(described))
                     .map(|_| zeros())
                     .collect::<Result<_, _>>()?;

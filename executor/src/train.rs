@@ -20,6 +20,7 @@ use crate::collectives::gloo::Gloo;
 use crate::collectives::solo::Solo;
 use crate::data::Samples;
 use crate::deadlines::{Deadlines, Patience};
+use crate::device;
 use crate::environment::Environment;
 use crate::error::{Exit, Failure};
 use crate::events::{Usage, Voice};
@@ -89,6 +90,7 @@ pub fn train(
         voice.note(&format!("data order {order}"));
     }
     tch::set_num_threads(i32::try_from(environment.threads()).unwrap_or(1));
+    let device = device::choose(plan, environment)?;
     memory::count();
     let patience = Patience::new(options.deadline);
     let mut met = None;
@@ -100,7 +102,7 @@ pub fn train(
         Box::new(join(plan, environment, met, options.deadline)?.with_patience(&patience))
     };
     meeting.store(false, Ordering::Relaxed);
-    let interpreter = Interpreter::new(plan, environment.rank)
+    let interpreter = Interpreter::new(plan, environment.rank, device)
         .map_err(|cause| Failure::outside(&cause, "allocating"))?;
     let watch = watch(voice, Deadlines::new(plan, options.deadline), patience);
     let saver = Saver {
@@ -508,12 +510,13 @@ impl Run<'_> {
     }
 
     fn usage(&self) -> Usage {
+        let [allocated_peak, arena] = device::peaks();
         Usage {
             rss_peak: resident().peak,
             rss_begin: self.rss_begin,
             named_peak: self.interpreter.named_peak(),
-            allocated_peak: memory::peak(),
-            arena: memory::extent(),
+            allocated_peak,
+            arena,
         }
     }
 }

@@ -59,7 +59,7 @@ impl Samples for MadeUp<'_> {
 type Seen = (Vec<[f64; 2]>, Vec<Boundary>);
 
 fn run_rank(plan: &Plan, rank: u32, folder: &Path, collectives: &mut dyn Collectives) -> Seen {
-    let mut interpreter = Interpreter::new(plan, rank).unwrap();
+    let mut interpreter = Interpreter::new(plan, rank, tch::Device::Cpu).unwrap();
     interpreter
         .statics()
         .initialise(plan, interpreter.role(), rank)

@@ -367,7 +367,8 @@ fn split_heads_with_rotary_positions() {
             ..PLAIN
         };
         let mut tables = split_heads::Tables::default();
-        tables.add(&split, S as u64, Kind::Double).unwrap();
+        let options = (Kind::Double, tch::Device::Cpu);
+        tables.add(&split, S as u64, options).unwrap();
         let (group, width) = (group as i64, 6);
         let (qkv, dy) = (
             random(&[B, S, count * (group + 2) * width]),

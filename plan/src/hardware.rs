@@ -124,13 +124,21 @@ impl Hardware {
 }
 
 /// What kind of device it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A GPU: each rank has one to itself.
     Gpu,
     /// A CPU: the ranks of a machine share its cores and memory.
+    #[default]
     Cpu,
+}
+
+impl Kind {
+    /// Whether it is a CPU.
+    pub fn is_cpu(&self) -> bool {
+        *self == Kind::Cpu
+    }
 }
 
 /// One figure with its source beside it.

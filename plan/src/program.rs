@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluation::Evaluation;
 use crate::guard::{NotFinite, Scaling};
+use crate::hardware::Kind;
 use crate::logging::Logging;
 use crate::phases::Begins;
 use crate::saving::Saving;
@@ -546,6 +547,9 @@ pub struct Prediction {
     /// For each body, in order, its instructions: each alone, in picoseconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instructions_ps: Vec<Vec<u64>>,
+    /// What each rank computes on.
+    #[serde(default, skip_serializing_if = "Kind::is_cpu")]
+    pub device: Kind,
     /// What the figures rest on.
     pub assumptions: Vec<String>,
 }

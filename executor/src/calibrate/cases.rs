@@ -67,6 +67,7 @@ impl Case {
                 pp: 0,
                 tp: 0,
             },
+            device: Device::Cpu,
             samples: &mut Given::default(),
             collectives: &mut Solo,
             tables: &self.tables,
@@ -225,7 +226,8 @@ impl Make {
         let parts = vec![part()?, part()?, part()?];
         let mut join = Case::new(Op::SplitHeadsBackward(how), parts, vec![]);
         for case in [&mut split, &mut join] {
-            case.tables.add(&how, self.tokens as u64, self.wide)?;
+            case.tables
+                .add(&how, self.tokens as u64, (self.wide, Device::Cpu))?;
         }
         Ok(vec![split, join])
     }

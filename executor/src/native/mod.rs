@@ -1,8 +1,11 @@
 //! The C++ shim's Rust half: what libtorch offers and tch does not bind.
 //!
 //! In come tch tensors, out come results or the text of libtorch's error; no pointer of the shim leaves this module. The
-//! parts: rendezvous ([`store`]), communication ([`group`]), kernels ([`kernels`]) and counted memory ([`memory`]).
+//! parts: rendezvous ([`store`]), communication ([`group`]), kernels ([`kernels`]), counted memory ([`memory`]) and the
+//! device ([`cuda`]).
 
+pub mod attention;
+pub mod cuda;
 pub mod group;
 pub mod kernels;
 pub mod memory;

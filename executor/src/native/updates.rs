@@ -20,6 +20,7 @@ unsafe extern "C" {
         eps: f64,
         weight_decay: f64,
         decoupled: c_int,
+        skipped: *mut C_tensor,
     ) -> c_int;
     fn pleach_lion(
         weight: *mut C_tensor,
@@ -60,7 +61,20 @@ pub struct Adam {
 ///
 /// # Errors
 /// libtorch's text.
-pub fn adam([weight, m, v, gradient]: [&Tensor; 4], count: u64, constants: &Adam) -> Result<()> {
+pub fn adam(state: [&Tensor; 4], count: u64, constants: &Adam) -> Result<()> {
+    adam_unless(state, count, constants, None)
+}
+
+/// The same, of which nothing happens where `skipped`, one f32 on the device, is 1.
+///
+/// # Errors
+/// libtorch's text.
+pub fn adam_unless(
+    [weight, m, v, gradient]: [&Tensor; 4],
+    count: u64,
+    constants: &Adam,
+    skipped: Option<&Tensor>,
+) -> Result<()> {
     let count = i64::try_from(count).unwrap_or(i64::MAX);
     // SAFETY: all tensors outlive the call.
     check(unsafe {
@@ -76,6 +90,7 @@ pub fn adam([weight, m, v, gradient]: [&Tensor; 4], count: u64, constants: &Adam
             constants.eps,
             constants.weight_decay,
             c_int::from(constants.decoupled),
+            skipped.map_or(std::ptr::null_mut(), raw),
         )
     })
 }

@@ -1,4 +1,4 @@
-//! Causal softmax attention by libtorch's flash kernels for the CPU: of scores nothing of size `S × S` is ever held.
+//! Causal softmax attention by libtorch's flash kernels, on a device those of [`device::attention`]: of scores nothing of size `S × S` is ever held.
 //!
 //! Where heads of queries share a head of keys and values, the kernel runs once for each head of a group, on views: keys and values
 //! are never copied. What a window or ALiBi adds to scores is one mask for all sequences.
@@ -6,8 +6,10 @@
 use pleach_plan::Scores;
 use tch::{Device, Kind, Tensor};
 
-use super::wide;
+use super::{device, wide};
+use crate::device::upload;
 use crate::native::Result;
+use crate::native::attention::Kernel;
 
 /// What the kernel is told beside its operands.
 #[derive(Debug)]
@@ -25,8 +27,10 @@ impl How {
     pub fn new(scores: &Scores, queries: &Tensor, first: u64) -> Result<How> {
         let (_, heads, positions, _) = queries.size4()?;
         let group = scores.group.max(1);
-        let kind = wide(queries.kind());
-        let window = scores.window.map(|window| hidden(positions, window, kind));
+        let options = (wide(queries.kind()), queries.device());
+        let window = scores
+            .window
+            .map(|window| hidden(positions, window, options));
         let window = window.transpose()?;
         let own = first..first + heads.unsigned_abs();
         let mask = |member: u64| {
@@ -35,7 +39,7 @@ impl How {
             };
             let shared = own.clone().skip(member as usize).step_by(group as usize);
             let slopes: Vec<f64> = shared.map(|head| alibi.slope(head)).collect();
-            let rows = sloped(&slopes, positions, kind)?;
+            let rows = sloped(&slopes, positions, options)?;
             let both = window.as_ref().map(|window| window.f_add(&rows));
             both.unwrap_or(Ok(rows)).map(Some)
         };
@@ -45,28 +49,38 @@ impl How {
             masks,
         })
     }
+
+    /// What is added to the scores of a member of each group.
+    pub fn mask(&self, member: usize) -> Option<&Tensor> {
+        self.masks.get(member).and_then(Option::as_ref)
+    }
+
+    /// Whether one call serves all heads: none share keys, or the kernel lets them.
+    fn is_one_call(&self, q: &Tensor) -> bool {
+        let masked = self.masks.iter().any(Option::is_some);
+        self.group == 1 || device::attention::kernel_for(q, masked) == Some(Kernel::Flash)
+    }
 }
 
 /// `[1, G, 1, S]`: each head's slope times the key's position.
-fn sloped(slopes: &[f64], positions: i64, kind: Kind) -> Result<Tensor> {
+fn sloped(slopes: &[f64], positions: i64, (kind, device): (Kind, Device)) -> Result<Tensor> {
     let keys = Tensor::f_arange(positions, (Kind::Double, Device::Cpu))?;
     let rows = Tensor::f_from_slice(slopes)?.f_outer(&keys)?;
-    rows.f_to_kind(kind)?
-        .f_view([1, slopes.len() as i64, 1, positions])
+    upload(&rows.f_to_kind(kind)?, device)?.f_view([1, slopes.len() as i64, 1, positions])
 }
 
 /// `[1, 1, S, S]`: minus infinity where the key is as far back as the window is wide, or farther.
-fn hidden(positions: i64, window: u64, kind: Kind) -> Result<Tensor> {
+fn hidden(positions: i64, window: u64, options: (Kind, Device)) -> Result<Tensor> {
     let far = -i64::try_from(window).unwrap_or(i64::MAX);
     let square = [1, 1, positions, positions];
-    Tensor::f_full(square, f64::NEG_INFINITY, (kind, Device::Cpu))?.f_tril_(far)
+    Tensor::f_full(square, f64::NEG_INFINITY, options)?.f_tril_(far)
 }
 
 /// `o[B, S, A * D]` and the logarithm of each row's sum of exponentials, `[B, A, S]`.
 pub fn forward(qkv: [&Tensor; 3], how: &How) -> Result<[Tensor; 2]> {
     let [q, k, v] = qkv;
     let (batch, heads, positions, width) = q.size4()?;
-    if how.group == 1 {
+    if how.is_one_call(q) {
         let (out, lse) = kernel([q, k, v], how.masks[0].as_ref())?;
         let joined = out
             .f_transpose(1, 2)?
@@ -88,6 +102,9 @@ pub fn forward(qkv: [&Tensor; 3], how: &How) -> Result<[Tensor; 2]> {
 }
 
 fn kernel([q, k, v]: [&Tensor; 3], mask: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
+    if q.device() != Device::Cpu {
+        return device::attention::forward([q, k, v], mask);
+    }
     Tensor::f_internal_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, true, mask, None)
 }
 
@@ -107,7 +124,7 @@ pub fn backward(
             .f_transpose(1, 2)
     };
     let (dout, out) = (split(dout)?, split(out)?);
-    if how.group == 1 {
+    if how.is_one_call(q) {
         return kernel_backward([&dout, q, k, v, &out, lse], how.masks[0].as_ref());
     }
     let dq = Tensor::f_empty([batch, positions, heads, width], (q.kind(), q.device()))?;
@@ -132,6 +149,9 @@ pub fn backward(
 
 fn kernel_backward(operands: [&Tensor; 6], mask: Option<&Tensor>) -> Result<[Tensor; 3]> {
     let [dout, q, k, v, out, lse] = operands;
+    if q.device() != Device::Cpu {
+        return device::attention::backward(operands, mask);
+    }
     let (dq, dk, dv) = Tensor::f_internal_scaled_dot_product_flash_attention_for_cpu_backward(
         dout, q, k, v, out, lse, 0.0, true, mask, None,
     )?;

@@ -31,6 +31,24 @@ pub struct Site {
 
 /// `x` but for what is dropped, in its storage where that ends here.
 pub fn run(x: &Tensor, site: &Site, draws: &Draws, ends: bool) -> Result<Tensor> {
+    let keys = keys(x, site, draws)?;
+    let x = x.f_contiguous()?;
+    let y = match ends {
+        true => x.shallow_clone(),
+        false => Tensor::f_empty(x.size(), (x.kind(), x.device()))?,
+    };
+    let (threshold, grown) = shares(site.share);
+    kernels::dropout(&x, &y, &keys, threshold, grown)?;
+    Ok(y)
+}
+
+/// Below which draw an entry is dropped, and how many times as large the others become.
+pub fn shares(share: f64) -> (u32, f64) {
+    (threshold(share), 1.0 / (1.0 - share))
+}
+
+/// A word for each row, which its draws are counted from, on the host.
+pub fn keys(x: &Tensor, site: &Site, draws: &Draws) -> Result<Tensor> {
     let (sequences, positions, _) = x.size3()?;
     let first = u64::try_from(site.first);
     let first = first.map_err(|_| TchError::Shape(format!("position {}", site.first)))?;
@@ -47,13 +65,5 @@ pub fn run(x: &Tensor, site: &Site, draws: &Draws, ends: bool) -> Result<Tensor>
         row.key().cast_signed()
     };
     let keys: Vec<i64> = (0..sequences * positions).map(key).collect();
-    let keys = Tensor::f_from_slice(&keys)?;
-    let x = x.f_contiguous()?;
-    let y = match ends {
-        true => x.shallow_clone(),
-        false => Tensor::f_empty(x.size(), (x.kind(), x.device()))?,
-    };
-    let grown = 1.0 / (1.0 - site.share);
-    kernels::dropout(&x, &y, &keys, threshold(site.share), grown)?;
-    Ok(y)
+    Tensor::f_from_slice(&keys)
 }

@@ -5,9 +5,9 @@
 
 use std::sync::LazyLock;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::{rows, width};
+use super::{device, rows, width};
 use crate::native::Result;
 
 /// Whether 16-bit products are better made of widened operands here.
@@ -39,7 +39,9 @@ pub fn backward_input(dy: &Tensor, weight: &Tensor) -> Result<Tensor> {
 pub fn backward_weight(dy: &Tensor, x: &Tensor, dweight: &Tensor) -> Result<()> {
     let (dy, x) = (operand(&rows(dy)?)?.f_tr()?, operand(&rows(x)?)?);
     let mut sum = dweight.shallow_clone();
-    if dweight.kind() == x.kind() {
+    if x.device() != Device::Cpu && dweight.kind() == Kind::Float && x.kind() != Kind::Float {
+        device::accumulate_product(&sum, &dy, &x)?;
+    } else if dweight.kind() == x.kind() {
         let _ = sum.f_addmm_(&dy, &x)?;
     } else {
         let _ = sum.f_add_(&dy.f_mm(&x)?)?;
@@ -49,7 +51,7 @@ pub fn backward_weight(dy: &Tensor, x: &Tensor, dweight: &Tensor) -> Result<()> 
 
 /// An operand in the type its products are made in.
 fn operand(x: &Tensor) -> Result<Tensor> {
-    if x.kind() == Kind::BFloat16 && *WIDENS {
+    if x.device() == Device::Cpu && x.kind() == Kind::BFloat16 && *WIDENS {
         x.f_to_kind(Kind::Float)
     } else {
         Ok(x.shallow_clone())

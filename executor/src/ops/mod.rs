@@ -1,7 +1,7 @@
 //! How libtorch computes each operation of the instruction set: one family, one file, same names as in the plan.
 //!
-//! In come an operation and its operands, out come its results, each in a storage of its own of exactly its size. Nothing
-//! here looks at the plan: what an operation needs beside its operands stands in [`Context`].
+//! In come an operation and its operands, out come its results, each in a storage of its own of exactly its size. On a
+//! device some are computed otherwise ([`device`]). Nothing here looks at the plan: what an operation needs beside its operands stands in [`Context`].
 
 pub mod accumulate;
 pub mod activation;
@@ -17,6 +17,7 @@ pub mod columns;
 pub mod combine;
 pub mod convolution;
 pub mod cross_entropy;
+pub mod device;
 pub mod dispatch;
 pub mod dropout;
 pub mod embedding;
@@ -40,11 +41,12 @@ pub mod tokens;
 pub mod zero;
 
 use pleach_plan::{Activation, Axis, Mesh, Op, Rank, Scores};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::collectives::Collectives;
 use crate::data::Samples;
 use crate::error::Cause;
+use crate::kernels::fused;
 
 /// What operations need beside their operands.
 pub struct Context<'w> {
@@ -52,6 +54,8 @@ pub struct Context<'w> {
     pub mesh: Mesh,
     /// This rank's place on it.
     pub place: Rank,
+    /// Where this rank's tensors lie.
+    pub device: Device,
     /// Where a micro-batch's samples come from.
     pub samples: &'w mut dyn Samples,
     /// The groups this rank belongs to.
@@ -111,6 +115,11 @@ pub fn run(
     operands: Operands<'_>,
     context: &mut Context<'_>,
 ) -> Result<Vec<Tensor>, Cause> {
+    if context.device != Device::Cpu
+        && let Some(made) = device::run(op, operands, context, fused())?
+    {
+        return Ok(made);
+    }
     let ends = |index| operands.ends(index);
     Ok(match (op, operands.ins, operands.updates) {
         (Op::Tokens { which }, [], []) => one(tokens::run(*which, context)?),
@@ -436,17 +445,17 @@ fn none((): ()) -> Vec<Tensor> {
 }
 
 /// Size of the last dimension.
-fn width(x: &Tensor) -> i64 {
+pub(crate) fn width(x: &Tensor) -> i64 {
     x.size().last().copied().unwrap_or(1)
 }
 
 /// All dimensions but the last as one: what a matrix product works on.
-fn rows(x: &Tensor) -> crate::native::Result<Tensor> {
+pub(crate) fn rows(x: &Tensor) -> crate::native::Result<Tensor> {
     x.f_reshape([-1, width(x)])
 }
 
 /// The type that statistics of a type are kept in.
-fn wide(kind: Kind) -> Kind {
+pub(crate) fn wide(kind: Kind) -> Kind {
     if kind == Kind::Double {
         Kind::Double
     } else {

@@ -5,7 +5,7 @@ use tch::Tensor;
 use crate::native::{Result, kernels};
 
 /// Keeps the factor finite where the norm is zero; the value that PyTorch's own clipping uses.
-const SAFETY: f64 = 1e-6;
+pub(super) const SAFETY: f64 = 1e-6;
 
 /// Adds `sum(x²) / replicas` to `report[1]`.
 pub fn sum_squares(x: &Tensor, report: &Tensor, replicas: u64) -> Result<()> {

@@ -24,6 +24,19 @@ fn log_sums(logits: &Tensor) -> Result<Tensor> {
     rows.f_logsumexp([-1i64].as_slice(), true)
 }
 
+/// The sum of the sequences' losses, one double.
+pub fn sum(logits: &Tensor, choice: &Tensor, loss: &RouterLoss) -> Result<Tensor> {
+    // Means over positions times as many positions as there are: sums.
+    let shares = softmax(logits)?;
+    let even = shares.f_mul(&loads(logits, choice)?)?;
+    let mut even = even
+        .f_sum(Kind::Double)?
+        .f_mul_scalar(width(logits) as f64)?;
+    let squares = log_sums(logits)?.f_square()?.f_sum(Kind::Double)?;
+    even.f_mul_scalar_(loss.balance)?
+        .f_add_(&squares.f_mul_scalar(loss.z)?)
+}
+
 /// Adds the sequences' losses, over `replicas`, to `report[0]`.
 pub fn forward(
     logits: &Tensor,
@@ -32,13 +45,7 @@ pub fn forward(
     loss: &RouterLoss,
     replicas: u64,
 ) -> Result<()> {
-    // Means over positions times as many positions as there are: sums.
-    let shares = softmax(logits)?;
-    let even = shares.f_mul(&loads(logits, choice)?)?;
-    let even = even.f_sum(Kind::Double)?.f_double_value(&[])? * width(logits) as f64;
-    let squares = log_sums(logits)?.f_square()?;
-    let squares = squares.f_sum(Kind::Double)?.f_double_value(&[])?;
-    let sum = loss.balance * even + loss.z * squares;
+    let sum = sum(logits, choice, loss)?.f_double_value(&[])?;
     report
         .f_select(0, 0)?
         .f_add_scalar_(sum * loss.scale / replicas as f64)

@@ -33,11 +33,11 @@ impl Key {
 }
 
 impl Tables {
-    /// The tables that a plan's instructions name, for sequences of its length.
+    /// The tables that a plan's instructions name, for sequences of its length, on a device.
     ///
     /// # Errors
     /// libtorch's text.
-    pub fn of(plan: &Plan) -> Result<Tables> {
+    pub fn of(plan: &Plan, device: Device) -> Result<Tables> {
         let kind = if plan.training.compute == Dtype::F64 {
             Kind::Double
         } else {
@@ -46,7 +46,7 @@ impl Tables {
         let mut tables = Tables::default();
         for instr in plan.bodies.iter().flat_map(|body| &body.code) {
             if let Op::SplitHeads(split) | Op::SplitHeadsBackward(split) = &instr.op {
-                tables.add(split, plan.training.sequence, kind)?;
+                tables.add(split, plan.training.sequence, (kind, device))?;
             }
         }
         Ok(tables)
@@ -56,10 +56,16 @@ impl Tables {
     ///
     /// # Errors
     /// libtorch's text.
-    pub fn add(&mut self, split: &Split, positions: u64, kind: Kind) -> Result<()> {
+    pub fn add(
+        &mut self,
+        split: &Split,
+        positions: u64,
+        (kind, device): (Kind, Device),
+    ) -> Result<()> {
         let key = Key::new(split, kind);
         if self.0.iter().all(|(known, _)| *known != key) {
-            self.0.push((key, table(&key, positions)?));
+            self.0
+                .push((key, table(&key, positions)?.f_to_device(device)?));
         }
         Ok(())
     }
@@ -98,6 +104,18 @@ fn table(key: &Key, positions: u64) -> Result<Tensor> {
 
 /// `(q, k, v)` of `qkv[B, S, G * (group + 2) * D]`.
 pub fn forward(qkv: &Tensor, split: &Split, table: &Tensor) -> Result<[Tensor; 3]> {
+    forward_with(qkv, split, table, |joint, parts, shape| {
+        kernels::split_heads(joint, parts, table, shape, true)
+    })
+}
+
+/// The same by another kernel: it is handed the joint projection, dense parts to fill, and their shape.
+pub fn forward_with(
+    qkv: &Tensor,
+    split: &Split,
+    table: &Tensor,
+    work: impl Fn(&Tensor, [&Tensor; 3], kernels::Heads) -> Result<()>,
+) -> Result<[Tensor; 3]> {
     let (batch, positions, joint) = qkv.size3()?;
     let (width, group) = (split.head_dim as i64, split.group as i64);
     let shape = kernels::Heads {
@@ -114,7 +132,7 @@ pub fn forward(qkv: &Tensor, split: &Split, table: &Tensor) -> Result<[Tensor; 3
         empty(shape.heads)?,
         empty(shape.heads)?,
     ];
-    kernels::split_heads(qkv, parts.each_ref(), table, shape, true)?;
+    work(qkv, parts.each_ref(), shape)?;
     let [q, k, v] = parts;
     Ok([
         q.f_transpose(1, 2)?,
@@ -125,6 +143,17 @@ pub fn forward(qkv: &Tensor, split: &Split, table: &Tensor) -> Result<[Tensor; 3
 
 /// `dqkv` of `(dq, dk, dv)`.
 pub fn backward(parts: [&Tensor; 3], table: &Tensor) -> Result<Tensor> {
+    backward_with(parts, table, |joint, parts, shape| {
+        kernels::split_heads(joint, parts, table, shape, false)
+    })
+}
+
+/// The same by another kernel: it is handed the joint projection to fill, dense parts, and their shape.
+pub fn backward_with(
+    parts: [&Tensor; 3],
+    table: &Tensor,
+    work: impl Fn(&Tensor, [&Tensor; 3], kernels::Heads) -> Result<()>,
+) -> Result<Tensor> {
     let (batch, heads, positions, width) = parts[1].size4()?;
     let group = parts[0].size4()?.1 / heads.max(1);
     let shape = kernels::Heads {
@@ -140,7 +169,7 @@ pub fn backward(parts: [&Tensor; 3], table: &Tensor) -> Result<Tensor> {
         [batch, positions, heads * (group + 2) * width],
         (q.kind(), q.device()),
     )?;
-    kernels::split_heads(&joint, [&q, &k, &v], table, shape, false)?;
+    work(&joint, [&q, &k, &v], shape)?;
     Ok(joint)
 }
 

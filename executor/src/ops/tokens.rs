@@ -5,6 +5,7 @@ use pleach_plan::{Dtype, Training};
 use tch::Tensor;
 
 use super::Context;
+use crate::device::upload;
 use crate::error::Cause;
 use crate::statics::kind;
 
@@ -70,8 +71,9 @@ pub fn run(which: Tokens, context: &mut Context<'_>) -> Result<Tensor, Cause> {
         let of = |id: &i64| if counts(*id) { weight } else { 0.0 };
         let values: Vec<f64> = ids.iter().map(of).collect();
         let values = Tensor::f_from_slice(&values)?.f_to_kind(kind(weights))?;
-        return Ok(values.f_view(dims)?);
+        return Ok(upload(&values.f_view(dims)?, context.device)?);
     }
     ids.iter_mut().for_each(|id| *id = plain(*id));
-    Ok(Tensor::f_from_slice(&ids)?.f_view(dims)?)
+    let ids = Tensor::f_from_slice(&ids)?.f_view(dims)?;
+    Ok(upload(&ids, context.device)?)
 }

@@ -11,7 +11,7 @@ use pleach_plan::{
     Activation, Alibi, Axis, Charge, Dtype, Guard, HeadNorm, Mesh, Op, Rank, Route, RouterLoss,
     Scores, Split,
 };
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::sample;
 
@@ -60,11 +60,13 @@ fn worked(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Tensor> {
     let [ins, updates] = [ins, updates].map(|all| all.iter().map(tensor).collect::<Vec<_>>());
     let mut tables = split_heads::Tables::default();
     if let Op::SplitHeads(split) | Op::SplitHeadsBackward(split) = op {
-        tables.add(split, S as u64, Kind::Double).unwrap();
+        let options = (Kind::Double, Device::Cpu);
+        tables.add(split, S as u64, options).unwrap();
     }
     let mut context = ops::Context {
         mesh: MESH,
         place: SECOND,
+        device: Device::Cpu,
         samples: &mut Given::default(),
         collectives: &mut Solo,
         tables: &tables,

@@ -294,6 +294,7 @@ pub fn prediction(evaluated: &Evaluated, hardware: &Hardware, cluster: &Cluster)
         band_ps: bands.step.around(evaluated.simulation.step),
         roles: evaluated.memory.iter().map(role).collect(),
         instructions_ps: instructions(&Costs::new(&evaluated.plan, hardware, cluster)),
+        device: hardware.kind,
         assumptions: assumptions(hardware, &evaluated.plan.engine, &bands),
     }
 }
