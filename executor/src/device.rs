@@ -10,6 +10,7 @@ use tch::{Device, Tensor};
 use crate::environment::Environment;
 use crate::error::{Exit, Failure};
 use crate::native::{Result, cuda, memory};
+use crate::process::resident;
 
 /// The variable that says what to compute on, whatever the plan was made for: `cpu` or `cuda`.
 pub const VARIABLE: &str = "PLEACH_DEVICE";
@@ -136,6 +137,14 @@ pub fn upload(values: &Tensor, device: Device) -> Result<Tensor> {
     values
         .f_pin_memory(device)?
         .f_to_device_(device, values.kind(), true, false)
+}
+
+/// The most bytes that this process took: of its device, or of the machine.
+pub fn held() -> u64 {
+    match cuda::current() {
+        Some(_) => peaks()[1],
+        None => resident().peak,
+    }
 }
 
 /// The most bytes that tensors of this process had at once, and the most that its allocator took for them.

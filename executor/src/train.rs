@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use pleach_plan::{HeldOut, Plan};
 use pleach_storage::run::{MetricsWriter, StepMetrics};
+use tch::Device;
 
 use crate::background::Pending;
 use crate::collectives::Collectives;
@@ -22,13 +23,13 @@ use crate::data::Samples;
 use crate::deadlines::{Deadlines, Patience};
 use crate::device;
 use crate::environment::Environment;
-use crate::error::{Exit, Failure};
+use crate::error::{Cause, Exit, Failure};
 use crate::events::{Usage, Voice};
 use crate::finite::{Finite, Verdict};
 use crate::interpreter::{Interpreter, Observer, World};
 use crate::killed::KillAt;
 use crate::load;
-use crate::native::memory;
+use crate::native::{cuda, memory};
 use crate::pace::{Pace, Stragglers};
 use crate::process::{resident, trim};
 use crate::records::Records;
@@ -99,7 +100,12 @@ pub fn train(
     } else {
         note_trust(environment, voice);
         let met = met.insert(rendezvous::meet(environment, options.deadline)?);
-        Box::new(join(plan, environment, met, options.deadline)?.with_patience(&patience))
+        join(
+            plan,
+            environment,
+            (met, device),
+            (options.deadline, &patience),
+        )?
     };
     meeting.store(false, Ordering::Relaxed);
     let interpreter = Interpreter::new(plan, environment.rank, device)
@@ -142,11 +148,26 @@ pub fn train(
 fn join(
     plan: &Plan,
     environment: &Environment,
-    met: &Meeting,
-    deadline: Duration,
-) -> Result<Gloo, Failure> {
-    Gloo::join(plan, environment.rank, &met.store, &met.address, deadline)
-        .map_err(|cause| Failure::outside(&cause, "joining the groups"))
+    (met, device): (&Meeting, Device),
+    (deadline, patience): (Duration, &Patience),
+) -> Result<Box<dyn Collectives>, Failure> {
+    let Meeting { store, address } = met;
+    let rank = environment.rank;
+    let joined: Result<Box<dyn Collectives>, Cause> = match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(index) => {
+            let place = (rank, index as u32);
+            crate::collectives::nccl::Nccl::join(plan, place, store, address, deadline)
+                .map(|all| Box::new(all.with_patience(patience)) as _)
+        }
+        #[cfg(not(feature = "cuda"))]
+        Device::Cuda(_) => Err(Cause::State(
+            "this worker was built without NCCL".to_owned(),
+        )),
+        _ => Gloo::join(plan, rank, store, address, deadline)
+            .map(|all| Box::new(all.with_patience(patience)) as _),
+    };
+    joined.map_err(|cause| Failure::outside(&cause, "joining the groups"))
 }
 
 fn note_measured(plan: &Plan, measured: u64, environment: &Environment, voice: &Voice) {
@@ -316,6 +337,7 @@ impl Run<'_> {
                 Ok(true)
             },
         )?;
+        self.wait()?;
         let seconds = began.elapsed().as_secs_f64();
         self.watch.step_took(seconds);
         if wanted {
@@ -331,6 +353,14 @@ impl Run<'_> {
             )?;
         }
         self.judge(step, seconds)
+    }
+
+    /// Waits for what the step has queued on the device: the only time that the host does.
+    fn wait(&mut self) -> Result<(), Failure> {
+        let _doing = self.watch.doing("waiting for the device");
+        let done = self.collectives.finish();
+        done.and_then(|()| Ok(cuda::synchronize()?))
+            .map_err(|cause| Failure::outside(&cause, "waiting for the device"))
     }
 
     /// The figures of a step, once it is decided what follows if it is not finite; none where the run goes back.
@@ -425,7 +455,7 @@ impl Run<'_> {
             tokens_per_s: (training.global_batch * training.sequence) as f64 / seconds,
             seconds,
             samples: training.samples(step + 1),
-            memory_bytes: Some(resident().peak),
+            memory_bytes: Some(device::held()),
             loss_scale: training.scaling.map(|_| scale),
             skipped: self.finite.guard.skipped,
             validation_loss: None,

@@ -367,7 +367,7 @@ fn split_heads_with_rotary_positions() {
             ..PLAIN
         };
         let mut tables = split_heads::Tables::default();
-        let options = (Kind::Double, tch::Device::Cpu);
+        let options = (Kind::Double, Device::Cpu);
         tables.add(&split, S as u64, options).unwrap();
         let (group, width) = (group as i64, 6);
         let (qkv, dy) = (

@@ -1,11 +1,16 @@
 //! Kernels of a device, proved without one: each operation as a device computes it, by the fused kernels' own sources and by
 //! libtorch's operations, against what the CPU's code makes of the same operands. Odd sizes, every type, forward and backward.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "kernels/compile.rs"]
 #[cfg(feature = "cuda")]
 mod compile;
 #[path = "kernels/emulation.rs"]
 mod emulation;
+#[path = "kernels/gpu.rs"]
+#[cfg(feature = "cuda")]
+mod gpu;
 
 use std::sync::{LazyLock, Mutex, MutexGuard};
 
@@ -88,19 +93,28 @@ impl Case {
     }
 
     /// Results and updates, by `how`.
-    fn made(&self, how: impl Fn(Operands<'_>, &mut Context<'_>) -> Vec<Tensor>) -> Vec<Tensor> {
-        let copies = |all: &[Tensor]| all.iter().map(Tensor::copy).collect::<Vec<_>>();
-        let (ins, updates) = (self.ins.iter().collect::<Vec<_>>(), copies(&self.updates));
+    fn made(
+        &self,
+        to: Device,
+        how: impl Fn(Operands<'_>, &mut Context<'_>) -> Vec<Tensor>,
+    ) -> Vec<Tensor> {
+        let there = |all: &[Tensor]| -> Vec<Tensor> {
+            all.iter()
+                .map(|one| one.to_device_(to, one.kind(), false, true))
+                .collect()
+        };
+        let (ins, updates) = (there(&self.ins), there(&self.updates));
+        let ins: Vec<&Tensor> = ins.iter().collect();
         let read: Vec<&Tensor> = updates.iter().collect();
         let mut tables = split_heads::Tables::default();
         if let Op::SplitHeads(split) | Op::SplitHeadsBackward(split) = &self.op {
-            let options = (wide(ins[0].kind()), Device::Cpu);
+            let options = (wide(ins[0].kind()), to);
             tables.add(split, 16, options).unwrap();
         }
         let mut context = Context {
             mesh: MESH,
             place: SECOND,
-            device: Device::Cpu,
+            device: to,
             samples: &mut Given::default(),
             collectives: &mut Solo,
             tables: &tables,
@@ -134,12 +148,19 @@ impl Case {
     }
 
     fn on_cpu(&self) -> Vec<Tensor> {
-        self.made(|operands, context| ops::run(&self.op, operands, context).unwrap())
+        self.made(Device::Cpu, |operands, context| {
+            ops::run(&self.op, operands, context).unwrap()
+        })
     }
 
     /// As a device computes it; none where the CPU's code serves it too.
     fn on_device(&self, fused: Option<&dyn Launch>) -> Vec<Tensor> {
-        self.made(|operands, context| {
+        self.made_on(Device::Cpu, fused)
+    }
+
+    /// The same on a device that is there.
+    fn made_on(&self, to: Device, fused: Option<&dyn Launch>) -> Vec<Tensor> {
+        self.made(to, |operands, context| {
             let made = device::run(&self.op, operands, context, fused).unwrap();
             made.unwrap_or_else(|| ops::run(&self.op, operands, context).unwrap())
         })
@@ -160,7 +181,8 @@ impl Case {
                 Kind::Half => 2f64.powi(-10),
                 _ => 2f64.powi(-7),
             };
-            let [found, wanted] = [found, wanted].map(|one| one.to_kind(Kind::Double));
+            let [found, wanted] =
+                [found, wanted].map(|one| one.to_device(Device::Cpu).to_kind(Kind::Double));
             let most = wanted.abs().max().double_value(&[]).max(0.1);
             let gap = (found - wanted).abs().max().double_value(&[]);
             assert!(!gap.is_nan(), "{:?}", self.op);
@@ -192,8 +214,7 @@ fn agree(cases: impl IntoIterator<Item = Case>) {
     cases.into_iter().for_each(|case| case.agrees(&all));
 }
 
-#[test]
-fn norms_agree_forward_and_backward() {
+fn norms() -> Vec<Case> {
     let mut cases = Vec::new();
     for kind in KINDS {
         for (rows, width) in [(3, 1), (5, 7), (4, 96), (2, 1000), (300, 40)] {
@@ -227,7 +248,12 @@ fn norms_agree_forward_and_backward() {
             cases.extend(own);
         }
     }
-    agree(cases);
+    cases
+}
+
+#[test]
+fn norms_agree_forward_and_backward() {
+    agree(norms());
 }
 
 #[test]
@@ -256,8 +282,7 @@ fn a_norm_behind_an_addition_is_both() {
     }
 }
 
-#[test]
-fn nonlinearities_agree_forward_and_backward() {
+fn nonlinearities() -> Vec<Case> {
     let curves = [
         Activation::Gelu,
         Activation::GeluTanh,
@@ -288,13 +313,17 @@ fn nonlinearities_agree_forward_and_backward() {
         cases.push(Case::new(Op::Gelu {}, vec![x(1)], vec![]));
         cases.push(Case::new(Op::GeluBackward {}, vec![x(2), x(1)], vec![]));
     }
-    agree(cases);
+    cases
 }
 
 #[test]
-fn heads_agree_forward_and_backward() {
+fn nonlinearities_agree_forward_and_backward() {
+    agree(nonlinearities());
+}
+
+fn heads() -> Vec<Case> {
     let mut cases = Vec::new();
-    for kind in [Kind::Double, Kind::Float, Kind::BFloat16] {
+    for kind in KINDS {
         for (rotary, group, count) in [(0, 1, 2), (4, 1, 3), (6, 3, 1), (6, 2, 2)] {
             let (width, group) = (6i64, group as i64);
             let split = Split {
@@ -312,13 +341,17 @@ fn heads_agree_forward_and_backward() {
             cases.push(Case::new(Op::SplitHeadsBackward(split), parts, vec![]));
         }
     }
-    agree(cases);
+    cases
 }
 
 #[test]
-fn the_loss_agrees_whole_and_split_plain_and_charged() {
+fn heads_agree_forward_and_backward() {
+    agree(heads());
+}
+
+fn losses() -> Vec<Case> {
     let mut cases = Vec::new();
-    for kind in [Kind::Double, Kind::Float, Kind::BFloat16] {
+    for kind in KINDS {
         for (columns, split) in [(9, false), (9, true), (64, true), (1003, false)] {
             let vocab = split.then_some(Axis::Tp);
             let logits = numbers(&[2, 5, columns], kind, 1) * 3.0;
@@ -365,7 +398,12 @@ fn the_loss_agrees_whole_and_split_plain_and_charged() {
             }
         }
     }
-    agree(cases);
+    cases
+}
+
+#[test]
+fn the_loss_agrees_whole_and_split_plain_and_charged() {
+    agree(losses());
 }
 
 #[test]
@@ -385,8 +423,50 @@ fn what_is_dropped_is_the_same_to_the_bit() {
     }
 }
 
-#[test]
-fn embeddings_sums_factors_and_updates_agree() {
+fn updates() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for kind in [Kind::Double, Kind::Float] {
+        let state = |count: i64| -> Vec<Tensor> {
+            let one = |seed| numbers(&[33], kind, seed).abs();
+            (0..count).map(|at| one(at + 7)).collect()
+        };
+        let (beta1, beta2, eps, weight_decay) = (0.9, 0.95, 1e-8, 0.1);
+        let adam_w = Op::AdamW {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        };
+        let adam = Op::Adam {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        };
+        let lion = Op::Lion {
+            beta1,
+            beta2,
+            weight_decay,
+        };
+        let [plain, led] = [false, true].map(|nesterov| Op::Sgd {
+            momentum: 0.9,
+            nesterov,
+            weight_decay,
+        });
+        // A factor below zero says that the step is not finite.
+        for factor in [0.7, -1.0] {
+            let factor = || vec![Tensor::full([1], factor, (kind, Device::Cpu))];
+            cases.push(Case::new(adam_w.clone(), factor(), state(4)));
+            cases.push(Case::new(adam.clone(), factor(), state(4)));
+            for op in [&lion, &plain, &led] {
+                cases.push(Case::new(op.clone(), factor(), state(3)));
+            }
+        }
+    }
+    cases
+}
+
+fn rest() -> Vec<Case> {
     let mut cases = Vec::new();
     for kind in [Kind::Double, Kind::Float] {
         let table = numbers(&[7, 5], kind, 1);
@@ -415,43 +495,6 @@ fn embeddings_sums_factors_and_updates_agree() {
                 cases.push(Case::new(op, ins, vec![numbers(&[1], kind, 5)]));
             }
         }
-        let state = |count: i64| -> Vec<Tensor> {
-            let one = |seed| numbers(&[33], kind, seed).abs();
-            (0..count).map(|at| one(at + 7)).collect()
-        };
-        let factor = || vec![numbers(&[1], kind, 6).abs()];
-        let (beta1, beta2, eps, weight_decay) = (0.9, 0.95, 1e-8, 0.1);
-        let adam_w = Op::AdamW {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        };
-        let adam = Op::Adam {
-            beta1,
-            beta2,
-            eps,
-            weight_decay,
-        };
-        cases.push(Case::new(adam_w, factor(), state(4)));
-        cases.push(Case::new(adam, factor(), state(4)));
-        cases.push(Case::new(
-            Op::Lion {
-                beta1,
-                beta2,
-                weight_decay,
-            },
-            factor(),
-            state(3),
-        ));
-        for nesterov in [false, true] {
-            let op = Op::Sgd {
-                momentum: 0.9,
-                nesterov,
-                weight_decay,
-            };
-            cases.push(Case::new(op, factor(), state(3)));
-        }
     }
     let logits = numbers(&[2, 5, 4], Kind::Double, 1);
     let choice = logits.topk(2, -1, true, true).1;
@@ -459,11 +502,18 @@ fn embeddings_sums_factors_and_updates_agree() {
         balance: 0.5,
         z: 0.25,
         scale: 0.1,
+        scaled: false,
     };
     let op = Op::RouterLoss { loss, replicas: 2 };
     let report = numbers(&[2], Kind::Double, 4);
     cases.push(Case::new(op, vec![logits, choice], vec![report]));
-    agree(cases);
+    cases.extend(updates());
+    cases
+}
+
+#[test]
+fn embeddings_sums_factors_and_updates_agree() {
+    agree(rest());
 }
 
 #[test]

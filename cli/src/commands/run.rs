@@ -5,13 +5,14 @@
 
 use std::path::{Path, PathBuf};
 
+use pleach_plan::hardware::Kind;
 use pleach_plan::{Plan, json};
 use pleach_storage::run::RunFolder;
 
 use super::{plan as planning, resume, runs};
 use crate::arguments::{Global, RunArguments};
 use crate::attempt::{self, Run};
-use crate::compile;
+use crate::compile::{self, Planned};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::launch::find;
@@ -100,12 +101,21 @@ fn from_spec(screen: &Screen, global: &Global, file: &Path) -> Outcome<Plan> {
         return Err(failure);
     }
     let device = &planned.experiment.cluster.device;
-    if device != THIS_MACHINE {
+    if device != THIS_MACHINE && !has_gpus(&planned) {
         let ranks = planned.experiment.cluster.gpus();
         return Err(Failure::wish("pleach::run::elsewhere", format!("this plan is for {ranks} x {device}, not for here"))
             .help("`cluster = this_machine { gpus_per_node = 2 }` runs the experiment on this machine's processor"));
     }
     planned.verified()
+}
+
+/// Whether a plan is for GPUs of one machine and this machine has a driver for some; which ones, the workers find out. `PLEACH_DEVICE`
+/// says that somebody wants it all the same.
+fn has_gpus(planned: &Planned) -> bool {
+    let here = Path::new("/proc/driver/nvidia/version").exists();
+    let asked = std::env::var_os("PLEACH_DEVICE").is_some_and(|value| !value.is_empty());
+    let one = planned.experiment.cluster.nodes == 1;
+    planned.hardware.kind == Kind::Gpu && one && (here || asked)
 }
 
 /// Reads a plan file and verifies it against its spec: the one that is named, or the one beside it in a run's folder.

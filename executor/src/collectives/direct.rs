@@ -303,7 +303,7 @@ fn combine(parts: &[&Tensor], reduce: Reduce, result: &Tensor) -> Result<(), Cau
 }
 
 /// The ranks of a group's other members.
-fn others(members: &[u32], own: u32) -> Vec<u32> {
+pub(super) fn others(members: &[u32], own: u32) -> Vec<u32> {
     let others = members
         .iter()
         .enumerate()

@@ -1,11 +1,13 @@
 //! Communication behind one trait: what instructions ask of the groups they name and of the neighbouring stages.
 //!
-//! Gloo serves on CPUs ([`gloo`], by [`direct`] exchange); a group of one, and so a whole run of one rank, needs nobody ([`solo`]). Every call has a
+//! Gloo serves on CPUs ([`gloo`], by [`direct`] exchange), NCCL on GPUs (`nccl`); a group of one, and so a whole run of one rank, needs nobody ([`solo`]). Every call has a
 //! deadline, and every failure names the ranks it was talking to.
 
 pub mod alive;
 pub mod direct;
 pub mod gloo;
+#[cfg(feature = "cuda")]
+pub mod nccl;
 pub mod solo;
 
 use pleach_plan::{GroupId, Reduce};
@@ -71,4 +73,12 @@ pub trait Collectives {
     /// # Errors
     /// A rank is gone or late.
     fn agree(&mut self, values: &mut [i64]) -> Result<(), Cause>;
+
+    /// Waits until the device has done what this step queued; where calls wait themselves there is nothing left.
+    ///
+    /// # Errors
+    /// A member is gone or late.
+    fn finish(&mut self) -> Result<(), Cause> {
+        Ok(())
+    }
 }

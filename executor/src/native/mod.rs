@@ -9,6 +9,8 @@ pub mod cuda;
 pub mod group;
 pub mod kernels;
 pub mod memory;
+#[cfg(feature = "cuda")]
+pub mod nccl;
 pub mod store;
 pub mod updates;
 pub mod version;

@@ -10,18 +10,42 @@ use crate::ops::adam_w::{Step, other};
 /// Scales the gradient in place, then updates weight and moments; where the factor is below zero nothing but the gradient changes.
 pub fn run(op: &Op, factor: &Tensor, state: &[&Tensor], step: Step) -> Result<()> {
     if let Some(gradient) = state.last() {
-        let _ = gradient.shallow_clone().f_mul_(&factor.f_to_kind(gradient.kind())?)?;
+        let _ = gradient
+            .shallow_clone()
+            .f_mul_(&factor.f_abs()?.f_to_kind(gradient.kind())?)?;
     }
     match (op, state) {
         (Op::AdamW { .. } | Op::Adam { .. }, &[weight, m, v, gradient]) => {
-            let skipped = factor.f_lt(0.0)?.f_to_kind(Kind::Float)?.f_view([] as [i64; 0])?;
+            let skipped = factor
+                .f_lt(0.0)?
+                .f_to_kind(Kind::Float)?
+                .f_view([] as [i64; 0])?;
             adam(op, [weight, m, v, gradient], step, &skipped)
         }
-        (&Op::Lion { beta1, beta2, weight_decay }, &[weight, m, gradient]) => {
-            let made = lion([weight, m, gradient], [beta1, beta2], step.rate, weight_decay)?;
+        (
+            &Op::Lion {
+                beta1,
+                beta2,
+                weight_decay,
+            },
+            &[weight, m, gradient],
+        ) => {
+            let made = lion(
+                [weight, m, gradient],
+                [beta1, beta2],
+                step.rate,
+                weight_decay,
+            )?;
             put([weight, m], made, factor)
         }
-        (&Op::Sgd { momentum, nesterov, weight_decay }, &[weight, m, gradient]) => {
+        (
+            &Op::Sgd {
+                momentum,
+                nesterov,
+                weight_decay,
+            },
+            &[weight, m, gradient],
+        ) => {
             let state = [weight, m, gradient];
             let made = sgd(state, (momentum, nesterov), step.rate, weight_decay)?;
             put([weight, m], made, factor)
@@ -34,18 +58,35 @@ pub fn run(op: &Op, factor: &Tensor, state: &[&Tensor], step: Step) -> Result<()
 fn put(state: [&Tensor; 2], made: [Tensor; 2], factor: &Tensor) -> Result<()> {
     let applied = factor.f_ge(0.0)?;
     for (old, new) in state.into_iter().zip(made) {
-        old.shallow_clone().f_copy_(&new.f_where_self(&applied, old)?)?;
+        old.shallow_clone()
+            .f_copy_(&new.f_where_self(&applied, old)?)?;
     }
     Ok(())
 }
 
 fn adam(op: &Op, state: [&Tensor; 4], step: Step, skipped: &Tensor) -> Result<()> {
     let (betas, eps, weight_decay, decoupled) = match *op {
-        Op::AdamW { beta1, beta2, eps, weight_decay } => ([beta1, beta2], eps, weight_decay, true),
-        Op::Adam { beta1, beta2, eps, weight_decay } => ([beta1, beta2], eps, weight_decay, false),
+        Op::AdamW {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } => ([beta1, beta2], eps, weight_decay, true),
+        Op::Adam {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        } => ([beta1, beta2], eps, weight_decay, false),
         _ => return Err(other(op, "adam")),
     };
-    let constants = updates::Adam { rate: step.rate, betas, eps, weight_decay, decoupled };
+    let constants = updates::Adam {
+        rate: step.rate,
+        betas,
+        eps,
+        weight_decay,
+        decoupled,
+    };
     updates::adam_unless(state, step.number + 1, &constants, Some(skipped))
 }
 
