@@ -7,6 +7,7 @@ pub mod accuracy;
 pub mod bench;
 pub mod demo;
 pub mod generate;
+pub mod gpu;
 pub mod places;
 pub mod process;
 pub mod processes;

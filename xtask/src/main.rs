@@ -1,10 +1,10 @@
-//! The checkout's own commands: `cargo xtask demo`, `test`, `bench`, `accuracy`, `verify`, `generate` and `setup`.
+//! The checkout's own commands: `cargo xtask demo`, `test`, `bench`, `accuracy`, `gpu`, `verify`, `generate` and `setup`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::process::Failure;
-use xtask::{accuracy, bench, demo, generate, setup, suite, verify};
+use xtask::{accuracy, bench, demo, generate, gpu, setup, suite, verify};
 
 #[derive(Parser)]
 #[command(
@@ -50,6 +50,12 @@ enum Task {
         #[arg(long)]
         fit: bool,
     },
+    /// Builds and packs what a machine with a GPU is to be asked: tests, calibration, training beside torch.compile
+    Gpu {
+        /// Also run it here, small and on the CPU
+        #[arg(long)]
+        cpu: bool,
+    },
     /// Verifies the programs of 10,000 random specs, tries 2,000 mutants that change a result, searches 500 spaces by brute force (minutes)
     Verify {
         /// Kill runs 200 times and go on with them instead
@@ -85,6 +91,8 @@ fn main() -> ExitCode {
         }
         Task::Verify { faults: true } => verify::faults().map(|()| true),
         Task::Verify { .. } => verify::run().map(|()| true),
+        Task::Gpu { cpu } => gpu::run(cpu).map(|()| true),
+        Task::Verify => verify::run().map(|()| true),
         Task::Generate => generate::run().map(|()| true),
         Task::Setup { python } => setup::run(python).map(|()| true),
     };
