@@ -1,13 +1,15 @@
 //! A trace of what really happened, in the simulator's format, from the machine's monotonic clock.
 //!
 //! Spans of an instruction lie on the stream of its kind; waiting for a transfer is a span of that transfer. The clock is the
-//! same for all processes of a machine since it was booted, so that their traces can be laid beside each other.
+//! same for all processes of a machine since it was booted, so that their traces can be laid beside each other. On a device each instruction is
+//! waited for, so the traced steps are slower than others, and each span is what its kernels took.
 
 use std::time::{Duration, Instant};
 
 use pleach_plan::trace::{Arguments, Event, Stream, Trace};
 
 use crate::interpreter::{Memory, Observer};
+use crate::native::cuda;
 use crate::place::{Place, What};
 
 /// Records spans while it is an observer.
@@ -54,10 +56,13 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn begin(&mut self, _place: &Place<'_>, _memory: &dyn Memory) {
+        // A kernel that failed is said where its step is waited for.
+        let _ = cuda::synchronize();
         self.began = self.now();
     }
 
     fn end(&mut self, place: &Place<'_>, _memory: &dyn Memory) {
+        let _ = cuda::synchronize();
         let duration = self.now() - self.began;
         let (category, stream) = match place.what {
             What::Instruction { body, instr, .. } if instr.op.group().is_some() => {

@@ -95,18 +95,8 @@ pub fn train(
     memory::count();
     let patience = Patience::new(options.deadline);
     let mut met = None;
-    let collectives: Box<dyn Collectives> = if environment.world == 1 {
-        Box::new(Solo)
-    } else {
-        note_trust(environment, voice);
-        let met = met.insert(rendezvous::meet(environment, options.deadline)?);
-        join(
-            plan,
-            environment,
-            (met, device),
-            (options.deadline, &patience),
-        )?
-    };
+    let waits = (options.deadline, &patience);
+    let collectives = meet(plan, (environment, device), voice, waits, &mut met)?;
     meeting.store(false, Ordering::Relaxed);
     let interpreter = Interpreter::new(plan, environment.rank, device)
         .map_err(|cause| Failure::outside(&cause, "allocating"))?;
@@ -143,6 +133,22 @@ pub fn train(
         voice.flight(&run.watch.record());
     }
     ended
+}
+
+/// What this rank says to others, once it has met them.
+fn meet(
+    plan: &Plan,
+    (environment, device): (&Environment, Device),
+    voice: &Voice,
+    waits: (Duration, &Patience),
+    met: &mut Option<Meeting>,
+) -> Result<Box<dyn Collectives>, Failure> {
+    if environment.world == 1 {
+        return Ok(Box::new(Solo));
+    }
+    note_trust(environment, voice);
+    let met = met.insert(rendezvous::meet(environment, waits.0)?);
+    join(plan, environment, (met, device), waits)
 }
 
 fn join(

@@ -92,7 +92,6 @@ fn main() -> ExitCode {
         Task::Verify { faults: true } => verify::faults().map(|()| true),
         Task::Verify { .. } => verify::run().map(|()| true),
         Task::Gpu { cpu } => gpu::run(cpu).map(|()| true),
-        Task::Verify => verify::run().map(|()| true),
         Task::Generate => generate::run().map(|()| true),
         Task::Setup { python } => setup::run(python).map(|()| true),
     };
