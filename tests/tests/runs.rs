@@ -14,6 +14,7 @@ mod runs {
     pub mod inputs;
     pub mod instructions;
     pub mod learning;
+    pub mod matrix;
     pub mod placements;
     pub mod profile;
     pub mod resume;

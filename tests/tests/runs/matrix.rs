@@ -1,0 +1,266 @@
+//! Six small models, each under placements that cut it in every way: what is trained is the same.
+//!
+//! In come a table of models and, for each, a table of placements; every pair is trained by real workers in fp64 and held against the
+//! same model on one rank: the data's order, the gradient of each parameter in the first step, all losses, all final weights.
+
+use pleach_storage::checkpoint::Kind;
+use pleach_tests::have;
+use pleach_tests::job::{QUICKSTART, Workspace, succeed};
+
+use super::compare::{Trained, loss_difference, state_difference};
+
+/// A model by its style, and the placements it is tried under: what each pins, beside [`PINNED`].
+struct Row {
+    model: &'static [&'static str],
+    placements: &'static [&'static [&'static str]],
+}
+
+/// What all runs share: small, and saved only where it is looked at.
+const SMALL: [&str; 7] = [
+    "model.hidden=32",
+    "model.heads=4",
+    "model.context=32 tokens",
+    "train.global_batch=8 sequences",
+    "train.steps=20 steps",
+    "checkpoints.every=none",
+    "checkpoints.also=[1 step]",
+];
+
+/// A placement where nothing else is said: one rank, two sequences at once.
+const PINNED: [(&str, &str); 8] = [
+    ("tp", "1"),
+    ("pp", "1"),
+    ("dp", "1"),
+    ("vpp", "1"),
+    ("zero", "0"),
+    ("sequence_parallel", "false"),
+    ("recompute", "none"),
+    ("micro_batch", "2 sequences"),
+];
+
+/// Rotary positions on a quarter of a head, both halves beside each other.
+const NEOX: Row = Row {
+    model: &["model.layers=4"],
+    placements: &[
+        &["tp=2"],
+        &["tp=4", "sequence_parallel=true"],
+        &["pp=2", "recompute=full"],
+        &["pp=4", "micro_batch=1"],
+        &["pp=2", "vpp=2"],
+        &["dp=2", "zero=1"],
+        &["dp=8", "zero=2", "micro_batch=1"],
+        &["dp=4", "zero=3", "shards=2"],
+        &["micro_batch=1", "recompute=selective"],
+        &[
+            "tp=2",
+            "pp=2",
+            "dp=2",
+            "sequence_parallel=true",
+            "recompute=selective",
+        ],
+    ],
+};
+
+/// Learned positions, embedding and head shared, dropout.
+const GPT2: Row = Row {
+    model: &[
+        "model.layers=4",
+        "model.positions=learned",
+        "model.residual=sequential",
+        "model.mlp=gelu { form = tanh }",
+        "model.tied=true",
+        "model.dropout=10%",
+    ],
+    placements: &[
+        &["tp=2", "sequence_parallel=true", "recompute=full"],
+        &["tp=4", "micro_batch=4"],
+        &["pp=2", "stages=[3, 1]"],
+        &["pp=4"],
+        &["dp=2", "micro_batch=1"],
+        &["dp=4", "zero=1"],
+        &["dp=2", "zero=3", "recompute=selective"],
+        &["tp=2", "dp=2", "zero=2"],
+        &["pp=2", "dp=2", "zero=1", "recompute=full"],
+        &["pp=2", "vpp=2", "tp=2"],
+    ],
+};
+
+/// Root mean squares, gated halves, shared keys and values, no biases.
+const LLAMA: Row = Row {
+    model: &[
+        "model.layers=4",
+        "model.kv_heads=2",
+        "model.positions=rotary",
+        "model.residual=sequential",
+        "model.norm=rmsnorm",
+        "model.biases=false",
+        "model.mlp=swiglu { width = 64 }",
+    ],
+    placements: &[
+        &["tp=2", "sequence_parallel=true"],
+        &["pp=2", "stages=[1, 3]", "recompute=full"],
+        &["pp=2", "vpp=2", "micro_batch=1"],
+        &["dp=2", "zero=2"],
+        &["dp=4", "zero=3"],
+        &["dp=8", "zero=3", "shards=4", "micro_batch=1"],
+        &["micro_batch=8"],
+        &["recompute=selective", "recompute_budget=600 KiB"],
+        &["tp=2", "pp=2", "recompute=selective"],
+        &["tp=2", "dp=2", "zero=3", "sequence_parallel=true"],
+    ],
+};
+
+/// Slopes in place of positions, a norm behind the embedding, embedding and head shared.
+const BLOOM: Row = Row {
+    model: &[
+        "model.layers=4",
+        "model.positions=alibi",
+        "model.residual=sequential",
+        "model.embedding.norm=layernorm",
+        "model.mlp=gelu { form = tanh }",
+        "model.tied=true",
+    ],
+    placements: &[
+        &["tp=2", "recompute=selective"],
+        &["tp=4"],
+        &["pp=2"],
+        &["pp=2", "vpp=2", "recompute=full"],
+        &["pp=4", "recompute=selective", "micro_batch=1"],
+        &["dp=2", "zero=1", "micro_batch=4"],
+        &["dp=4", "zero=2", "shards=2"],
+        &["dp=2", "zero=3", "recompute=full"],
+        &["tp=2", "dp=4", "zero=1", "micro_batch=1"],
+        &["pp=2", "dp=2"],
+    ],
+};
+
+/// One head of keys and values, which no two ranks can share; one norm for both halves.
+const FALCON: Row = Row {
+    model: &[
+        "model.layers=4",
+        "model.kv_heads=1",
+        "model.positions=rotary",
+        "model.residual=parallel { norms = shared }",
+        "model.biases=false",
+        "model.mlp=gelu",
+    ],
+    placements: &[
+        &["pp=2"],
+        &["pp=2", "stages=[3, 1]", "micro_batch=4"],
+        &["pp=2", "vpp=2"],
+        &["pp=4", "recompute=full"],
+        &["dp=2"],
+        &["dp=4", "zero=1", "recompute=full"],
+        &["dp=4", "zero=2", "micro_batch=1"],
+        &["dp=2", "zero=3"],
+        &["pp=2", "dp=2", "zero=3"],
+        &["pp=2", "dp=4", "zero=1", "micro_batch=1"],
+    ],
+};
+
+/// Rectified halves, a table of positions with two rows more than are used, layers that no two stages share evenly.
+const OPT: Row = Row {
+    model: &[
+        "model.layers=5",
+        "model.positions=learned { rows = 34 tokens }",
+        "model.residual=sequential",
+        "model.mlp=relu",
+        "model.tied=true",
+    ],
+    placements: &[
+        &["tp=2", "micro_batch=1"],
+        &["tp=4", "sequence_parallel=true", "recompute=selective"],
+        &["pp=2", "stages=[4, 1]"],
+        &["pp=4", "stages=[1, 2, 1, 1]"],
+        &["dp=2", "zero=2", "recompute=selective"],
+        &["dp=4", "zero=1", "shards=2"],
+        &["dp=8", "zero=1", "micro_batch=1"],
+        &["recompute=full"],
+        &["tp=2", "pp=2", "stages=[3, 2]", "recompute=full"],
+        &["pp=2", "dp=2", "zero=2", "stages=[2, 3]"],
+    ],
+};
+
+/// The settings of a placement, and the ranks it takes.
+fn settings(placement: &[&str]) -> Vec<String> {
+    let own = |name: &str| {
+        let mut split = placement.iter().filter_map(|pin| pin.split_once('='));
+        split.find(|(own, _)| *own == name).map(|(_, value)| value)
+    };
+    let value = |name: &str, usual: &'static str| own(name).unwrap_or(usual).to_owned();
+    let count = |name| value(name, "1").parse::<u32>().expect("a number of ranks");
+    let ranks = count("tp") * count("pp") * count("dp");
+    let pinned = PINNED.map(|(name, usual)| format!("plan.{name}={}", value(name, usual)));
+    let beside = |pin: &&&str| {
+        let name = pin.split_once('=').map(|(name, _)| name);
+        !PINNED.iter().any(|(pinned, _)| Some(*pinned) == name)
+    };
+    let more = placement.iter().filter(beside);
+    pinned
+        .into_iter()
+        .chain(more.map(|pin| format!("plan.{pin}")))
+        .chain([format!("cluster.gpus_per_node={ranks}")])
+        .collect()
+}
+
+fn train(workspace: &Workspace, model: &[&str], placement: &[&str]) -> Trained {
+    let placed = settings(placement);
+    let placed: Vec<&str> = placed.iter().map(String::as_str).collect();
+    let all = [&SMALL[..], model, &["train.precision=fp64"], &placed].concat();
+    succeed(&mut workspace.run(QUICKSTART, &all));
+    Trained::read(&workspace.only_run())
+}
+
+/// Every placement of a model agrees with one rank: gradients within 1e-10, losses within 1e-12, weights within 1e-9.
+fn agree(row: &Row) {
+    if have::worker().is_none() {
+        return;
+    }
+    let home = Workspace::new();
+    let one = train(&home, row.model, &[]);
+    assert_eq!(one.losses.len(), 20);
+    for placement in row.placements {
+        let away = home.beside();
+        let other = train(&away, row.model, placement);
+        let name = placement.join(", ");
+        assert_eq!(one.order, other.order, "{name}: the data's order");
+        let losses = loss_difference(&one.losses, &other.losses);
+        let [gradient, weight] = [(1, Kind::M), (20, Kind::Weight)].map(|(step, kind)| {
+            state_difference(&one.checkpoint(step), &other.checkpoint(step), kind)
+        });
+        println!("{name}: losses {losses:.1e}, gradients {gradient:?}, weights {weight:?}");
+        assert!(gradient.0 <= 1e-10, "{name}: gradients {gradient:?}");
+        assert!(losses <= 1e-12, "{name}: losses differ by {losses:e}");
+        assert!(weight.0 <= 1e-9, "{name}: weights {weight:?}");
+    }
+}
+
+#[test]
+fn neox_is_the_same_in_ten_placements() {
+    agree(&NEOX);
+}
+
+#[test]
+fn gpt2_is_the_same_in_ten_placements() {
+    agree(&GPT2);
+}
+
+#[test]
+fn llama_is_the_same_in_ten_placements() {
+    agree(&LLAMA);
+}
+
+#[test]
+fn bloom_is_the_same_in_ten_placements() {
+    agree(&BLOOM);
+}
+
+#[test]
+fn falcon_is_the_same_in_ten_placements() {
+    agree(&FALCON);
+}
+
+#[test]
+fn opt_is_the_same_in_ten_placements() {
+    agree(&OPT);
+}
