@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pleach_plan::Plan;
+use pleach_plan::{Plan, hardware};
 use pleach_storage::checkpoint::{self, Checkpoint};
 use pleach_storage::run::{Attempt, RunError, RunFolder, RunRecord, WorkerExit};
 use serde_json::json;
@@ -50,9 +50,12 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
         .folder
         .read_record()
         .map_err(|error| run_failure(&error))?;
-    let record = record.get_or_insert_with(|| RunRecord::new(run.plan, "bitwise"));
+    let record = record.get_or_insert_with(|| RunRecord::new(run.plan, ""));
+    mode(run.plan).clone_into(&mut record.mode);
     record.data_order.clone_from(&run.plan.data.order);
-    record.attempts.push(begin(run.resume.unwrap_or(0)));
+    record
+        .attempts
+        .push(begin(run.resume.unwrap_or(0), &worker));
     run.folder
         .write_record(record)
         .map_err(|error| run_failure(&error))?;
@@ -74,11 +77,10 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
             break (ending, exit);
         }
     };
-    let measured: Vec<&Measured> = phases.iter().map(|(_, measured)| measured).collect();
-    let measured = Measured::joined(&measured);
-    let whole = 0..measured.last_step;
+    let all: Vec<&Measured> = phases.iter().map(|(_, measured)| measured).collect();
+    let measured = Measured::joined(&all);
     let stretches = Stretch::of(run.plan);
-    let given = consumed::given(&stretches, &run.data.orders, &whole);
+    let given = consumed::given(&stretches, &run.data.orders, &(0..measured.last_step));
     record.consumed = given.iter().flat_map(|given| given.rows.clone()).collect();
     if let Some(attempt) = record.attempts.last_mut() {
         end(attempt, &measured, &ending, exit);
@@ -105,6 +107,19 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
         let _ = std::fs::remove_dir_all(run.folder.path());
     }
     told
+}
+
+/// Whether a repetition gives the same bits: on a CPU always, on a GPU where it was asked for.
+fn mode(plan: &Plan) -> &'static str {
+    let on_gpu = |plan: &Plan| {
+        let predicted = plan.prediction.as_ref();
+        predicted.is_some_and(|own| own.device == hardware::Kind::Gpu)
+    };
+    let fixed = std::env::var_os("PLEACH_DETERMINISTIC").is_some_and(|value| value == "1");
+    match plan.phases().any(on_gpu) && !fixed {
+        true => "fast",
+        false => "bitwise",
+    }
 }
 
 /// Steps of the run that are done behind these phases.
@@ -194,8 +209,12 @@ fn now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-fn begin(first_step: u64) -> Attempt {
+fn begin(first_step: u64, worker: &Path) -> Attempt {
+    let mut hasher = blake3::Hasher::new();
+    let read = std::fs::File::open(worker).and_then(|file| hasher.update_reader(file).map(drop));
+    let worker = read.is_ok().then(|| hasher.finalize().to_hex().to_string());
     Attempt {
+        worker,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         began: now(),
         first_step,

@@ -28,7 +28,8 @@ pub struct RunRecord {
     pub placement_hash: String,
     /// Hash over the order of all samples.
     pub data_order: Option<String>,
-    /// `bitwise` where the same placement gives the same bits again, else `fast`.
+    /// `bitwise` where the same placement gives the same bits again, in a repetition and behind a resumption; `fast` where kernels of a
+    /// device may add in another order each time.
     pub mode: String,
     /// Number of ranks.
     pub ranks: u32,
@@ -65,6 +66,9 @@ pub struct Consumed {
 pub struct Attempt {
     /// The program's version.
     pub version: String,
+    /// BLAKE3 of the worker that was started, as hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
     /// Seconds since 1970 when it began.
     pub began: u64,
     /// Seconds since 1970 when it ended; none while it runs, or if the launcher itself was killed.

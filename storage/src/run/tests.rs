@@ -196,6 +196,7 @@ fn failures_and_records_come_back_and_are_cleared() {
     folder.clear_failures().unwrap();
     assert_eq!(folder.read_failures(4).unwrap(), []);
     let attempt = Attempt {
+        worker: None,
         workers: vec![WorkerExit {
             rank: 3,
             code: None,

@@ -35,6 +35,17 @@ fn every_instruction_is_measured_and_collectives_stand_apart() {
         "the first step of an attempt does not count"
     );
     let plan = job::plan(&run);
+    let record = std::fs::read_to_string(run.join("record.json")).expect("the run has a record");
+    let record: Value = serde_json::from_str(&record).expect("it is JSON");
+    assert_eq!(record["mode"], "bitwise");
+    assert_eq!(record["experiment_hash"], *plan.hashes.experiment);
+    assert_eq!(record["placement_hash"], *plan.hashes.placement);
+    assert_eq!(record["data_order"].as_str(), plan.data.order.as_deref());
+    let worker = std::fs::read(have::worker().expect("it has run")).expect("it can be read");
+    let worker = blake3::hash(&worker).to_hex();
+    for attempt in record["attempts"].as_array().expect("attempts") {
+        assert_eq!(attempt["worker"], worker.as_str());
+    }
     let names = |part: &str| -> Vec<String> {
         let rows = told[part].as_array().expect("rows").iter();
         rows.map(|row| row["name"].as_str().expect("a name").to_owned())
