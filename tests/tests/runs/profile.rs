@@ -1,5 +1,8 @@
 //! What a run's instructions took beside what its plan says: every instruction is there, and each collective stands under its group and size.
 
+use std::path::Path;
+
+use pleach_plan::Plan;
 use pleach_tests::have;
 use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, succeed};
 use serde_json::Value;
@@ -35,17 +38,7 @@ fn every_instruction_is_measured_and_collectives_stand_apart() {
         "the first step of an attempt does not count"
     );
     let plan = job::plan(&run);
-    let record = std::fs::read_to_string(run.join("record.json")).expect("the run has a record");
-    let record: Value = serde_json::from_str(&record).expect("it is JSON");
-    assert_eq!(record["mode"], "bitwise");
-    assert_eq!(record["experiment_hash"], *plan.hashes.experiment);
-    assert_eq!(record["placement_hash"], *plan.hashes.placement);
-    assert_eq!(record["data_order"].as_str(), plan.data.order.as_deref());
-    let worker = std::fs::read(have::worker().expect("it has run")).expect("it can be read");
-    let worker = blake3::hash(&worker).to_hex();
-    for attempt in record["attempts"].as_array().expect("attempts") {
-        assert_eq!(attempt["worker"], worker.as_str());
-    }
+    recorded(&run, &plan);
     let names = |part: &str| -> Vec<String> {
         let rows = told[part].as_array().expect("rows").iter();
         rows.map(|row| row["name"].as_str().expect("a name").to_owned())
@@ -80,4 +73,19 @@ fn every_instruction_is_measured_and_collectives_stand_apart() {
     assert!(sum("operations", "planned_s") > 0.0 && sum("collectives", "planned_s") > 0.0);
     let shown = succeed(pleach(&["profile"]).arg(&run)).stdout;
     assert!(shown.contains("linear_backward_weight") && shown.contains("communication"));
+}
+
+/// The record names the experiment, the placement, the order of the data and, for each attempt, the worker.
+fn recorded(run: &Path, plan: &Plan) {
+    let record = std::fs::read_to_string(run.join("record.json")).expect("the run has a record");
+    let record: Value = serde_json::from_str(&record).expect("it is JSON");
+    assert_eq!(record["mode"], "bitwise");
+    assert_eq!(record["experiment_hash"], *plan.hashes.experiment);
+    assert_eq!(record["placement_hash"], *plan.hashes.placement);
+    assert_eq!(record["data_order"].as_str(), plan.data.order.as_deref());
+    let worker = std::fs::read(have::worker().expect("it has run")).expect("it can be read");
+    let worker = blake3::hash(&worker).to_hex();
+    for attempt in record["attempts"].as_array().expect("attempts") {
+        assert_eq!(attempt["worker"], worker.as_str());
+    }
 }
