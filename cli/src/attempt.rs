@@ -292,6 +292,13 @@ fn tell(
         );
         return Ok(exit);
     }
+    if measured.skipped > 0 {
+        let text = format!(
+            "{} of {} updates were left out, since their steps were not finite",
+            measured.skipped, measured.last_step
+        );
+        screen.warn("pleach::worker::not_finite", &text);
+    }
     if let Some([first, last]) = measured.loss {
         let [first, last] = [first, last].map(figures::number);
         let steps = (measured.first_step.unwrap_or(0) + 1, measured.last_step);

@@ -27,6 +27,8 @@ pub struct Measured {
     pub last_step: u64,
     /// Loss of the first and the last step.
     pub loss: Option<[f64; 2]>,
+    /// Steps of the run so far whose update was left out.
+    pub skipped: u64,
     /// Seconds of each step.
     pub seconds: Vec<f64>,
     /// Largest resident size of each rank, in bytes.
@@ -45,6 +47,7 @@ impl Measured {
             first_step: phases.first().and_then(|phase| phase.first_step),
             last_step: phases.last().map_or(0, |phase| phase.last_step),
             loss: first.zip(last).map(|(first, last)| [first, last]),
+            skipped: phases.iter().map(|phase| phase.skipped).max().unwrap_or(0),
             stragglers: phases
                 .iter()
                 .flat_map(|phase| phase.stragglers.clone())
@@ -138,6 +141,7 @@ impl<'s> Progress<'s> {
         let measured = &mut self.measured;
         measured.seconds.push(step.seconds);
         measured.last_step = step.step;
+        measured.skipped = step.skipped;
         measured.loss = Some([
             measured.loss.map_or(step.loss, |[first, _]| first),
             step.loss,

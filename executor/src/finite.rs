@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use pleach_plan::{Guard, NotFinite, Training};
+use pleach_plan::{Guard, NotFinite, Scaling, Training};
 
 use crate::error::{Exit, Failure};
 
@@ -29,6 +29,8 @@ pub struct Finite {
     in_a_row: u64,
     /// The steps that the run went back for.
     again: BTreeSet<u64>,
+    /// How often it went back for weights that were not finite.
+    spoilt: u64,
 }
 
 impl Finite {
@@ -38,6 +40,7 @@ impl Finite {
             guard: Guard::new(training.scaling.as_ref()),
             in_a_row: 0,
             again: BTreeSet::new(),
+            spoilt: 0,
         }
     }
 
@@ -67,11 +70,26 @@ impl Finite {
         verdict
     }
 
+    /// A rank's weights are not finite when `done` steps are, though the last one's report was: rows that no sample read do not show.
+    pub fn found_spoilt(&mut self, training: &Training, done: u64, rank: u32) -> Verdict {
+        let what = format!("after step {done} weights of rank {rank} are not finite");
+        self.spoilt += 1;
+        match training.not_finite {
+            NotFinite::RollBack { times } if self.times() <= times => Verdict::RollBack(what),
+            _ => Verdict::Halt(Box::new(spoilt(done, &what))),
+        }
+    }
+
+    /// How often the run went back.
+    fn times(&self) -> u64 {
+        self.again.len() as u64 + self.spoilt
+    }
+
     /// What the spec says of a step that is not finite with nothing to blame but itself.
     fn answer(&mut self, training: &Training, step: u64, report: [f64; 2]) -> Verdict {
         let what = said(training, step, report, self.guard.scale);
         match training.not_finite {
-            NotFinite::Halt => Verdict::Halt(halt(step, &what)),
+            NotFinite::Halt => Verdict::Halt(halt(training, step, &what)),
             NotFinite::Skip { in_a_row } => {
                 self.in_a_row += 1;
                 match self.in_a_row > in_a_row {
@@ -79,7 +97,7 @@ impl Finite {
                         let limit = format!(
                             "; it follows {in_a_row} others that were left out, as many as `train.not_finite` allows"
                         );
-                        Verdict::Halt(halt(step, &(what + &limit)))
+                        Verdict::Halt(halt(training, step, &(what + &limit)))
                     }
                     false => Verdict::Skipped(format!("{what}; its update is left out")),
                 }
@@ -89,18 +107,31 @@ impl Finite {
             }
             NotFinite::RollBack { times } => {
                 self.again.insert(step);
-                match self.again.len() as u64 > times {
+                match self.times() > times {
                     true => {
                         let limit = format!(
                             "; the run has gone back {times} times, as often as `train.not_finite` allows"
                         );
-                        Verdict::Halt(halt(step, &(what + &limit)))
+                        Verdict::Halt(halt(training, step, &(what + &limit)))
                     }
                     false => Verdict::RollBack(what),
                 }
             }
         }
     }
+}
+
+/// A state that must not be saved.
+pub fn spoilt(step: u64, what: &str) -> Failure {
+    let message = format!("{what}; this state is not saved");
+    let failure = Failure::new(Exit::Fault, "pleach::worker::not_finite", message);
+    let failure = Failure {
+        step: Some(step),
+        ..failure
+    };
+    failure.help(
+        "the last checkpoint is from before; the memory of that rank's machine may be at fault",
+    )
 }
 
 /// The step, what it reported, and the samples that it was made of.
@@ -117,16 +148,28 @@ fn said(training: &Training, step: u64, [loss, squares]: [f64; 2], scale: f64) -
     )
 }
 
-fn halt(step: u64, message: &str) -> Box<Failure> {
+fn halt(training: &Training, step: u64, message: &str) -> Box<Failure> {
     let failure = Failure::new(Exit::Fault, "pleach::worker::not_finite", message);
     let failure = Failure {
         step: Some(step + 1),
         ..failure
     };
-    Box::new(failure.help(
-        "nothing of this step was applied, and the state before it is saved; a lower learning rate or a tighter clip helps, \
-         or `train.not_finite = skip`, which leaves such steps out",
-    ))
+    let skips = match training.not_finite {
+        NotFinite::Halt => ", or `train.not_finite = skip`, which leaves such steps out",
+        NotFinite::Skip { .. } | NotFinite::RollBack { .. } => "",
+    };
+    let scale = match training.scaling {
+        None => "",
+        Some(Scaling { moving: None, .. }) => {
+            "a smaller `train.precision.scale`, or none, which follows the gradients; "
+        }
+        Some(_) => {
+            "the scale of the loss may be at `train.precision.min_scale`, or the loss itself beyond fp16; "
+        }
+    };
+    Box::new(failure.help(format!(
+        "nothing of this step was applied. In a new run: {scale}a lower learning rate or a tighter clip{skips}"
+    )))
 }
 
 #[cfg(test)]

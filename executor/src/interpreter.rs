@@ -36,6 +36,9 @@ pub trait Observer {
     }
 }
 
+/// Elements that are asked at once whether they are finite: the answer takes a byte for each.
+const PIECE: i64 = 1 << 20;
+
 /// What a rank holds, as observers may ask.
 pub trait Memory {
     /// Bytes of the distinct storages behind all named tensors, counted one by one.
@@ -117,6 +120,28 @@ impl<'p> Interpreter<'p> {
     /// The static tensors.
     pub fn statics(&self) -> &Statics {
         &self.statics
+    }
+
+    /// Whether all weights that are kept from step to step are finite.
+    ///
+    /// # Errors
+    /// libtorch's text.
+    pub fn weights_are_finite(&self) -> Result<bool, Cause> {
+        let buckets = self.plan.buckets.iter();
+        for bucket in buckets.filter(|bucket| self.role.holds(bucket)) {
+            let kept = bucket.master.unwrap_or(bucket.weights);
+            for layer in self.plan.copies(self.role, bucket.m) {
+                let Some(weights) = self.statics.get(kept, layer) else {
+                    continue;
+                };
+                for part in weights.f_view([-1])?.f_split(PIECE, 0)? {
+                    if !part.f_isfinite()?.f_all()?.f_int64_value(&[])?.eq(&1) {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// The most bytes of named storages that were live at once so far.

@@ -4,6 +4,7 @@
 //! and gradients. All ranks leave the loop after the same step, because they agree on every reason to.
 
 mod beginning;
+mod judging;
 
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use crate::device;
 use crate::environment::Environment;
 use crate::error::{Cause, Exit, Failure};
 use crate::events::{Usage, Voice};
-use crate::finite::{Finite, Verdict};
+use crate::finite::Finite;
 use crate::interpreter::{Interpreter, Observer, World};
 use crate::killed::KillAt;
 use crate::load;
@@ -279,6 +280,11 @@ impl Run<'_> {
             step += 1;
             let stopping = self.agree_after_step(step)?;
             if stopping || self.plan.training.saving.is_due(step, last) {
+                if self.is_spoilt(step)? {
+                    step = self.begin_again()?;
+                    metrics = self.metrics(step)?;
+                    continue;
+                }
                 self.save(step, stopping || step == last)?;
             }
             if stopping && step < last {
@@ -369,33 +375,6 @@ impl Run<'_> {
             .map_err(|cause| Failure::outside(&cause, "waiting for the device"))
     }
 
-    /// The figures of a step, once it is decided what follows if it is not finite; none where the run goes back.
-    fn judge(&mut self, step: u64, seconds: f64) -> Result<Option<StepMetrics>, Failure> {
-        let report = self.interpreter.report();
-        let report = report.map_err(|cause| Failure::outside(&cause, "reading the report"))?;
-        let scale = self.finite.guard.scale;
-        let tells = self.saver.rank == 0;
-        match self.finite.judge(&self.plan.training, step, report) {
-            Verdict::Applied => {}
-            Verdict::Skipped(why) if tells => self.voice.note(&why),
-            Verdict::Skipped(_) => {}
-            Verdict::RollBack(why) => {
-                if tells {
-                    self.voice.note(&format!("{why}; the run goes back"));
-                }
-                return Ok(None);
-            }
-            Verdict::Halt(failure) => {
-                self.settle()?;
-                if self.saved.get() != Some(step) {
-                    self.save(step, true)?;
-                }
-                return Err(*failure);
-            }
-        }
-        Ok(Some(self.figures(step, report, scale, seconds)))
-    }
-
     /// Measures the loss on what is held out, where that is due after a step.
     fn measure(&mut self, figures: &mut StepMetrics) -> Result<(), Failure> {
         let training = &self.plan.training;
@@ -448,25 +427,6 @@ impl Run<'_> {
         let agreed = self.collectives.agree(&mut asked);
         agreed.map_err(|cause| Failure::outside(&cause, "agreeing between batches"))?;
         Ok(asked[0] != 0)
-    }
-
-    fn figures(&self, step: u64, report: [f64; 2], scale: f64, seconds: f64) -> StepMetrics {
-        let [loss, squares] = report;
-        let training = &self.plan.training;
-        StepMetrics {
-            step: step + 1,
-            loss,
-            grad_norm: squares.sqrt() / scale,
-            lr: training.schedule.rate(step),
-            tokens_per_s: (training.global_batch * training.sequence) as f64 / seconds,
-            seconds,
-            samples: training.samples(step + 1),
-            memory_bytes: Some(device::held()),
-            loss_scale: training.scaling.map(|_| scale),
-            skipped: self.finite.guard.skipped,
-            validation_loss: None,
-            test_loss: None,
-        }
     }
 
     /// Whether some rank was asked to stop; a checkpoint that is being written goes on where all ranks are done with their part.

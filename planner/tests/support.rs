@@ -104,6 +104,11 @@ fn what_would_be_left_out_is_refused() {
         let at = if at.is_empty() { path } else { at };
         assert_eq!(refused(&[(path, value)]), [at], "{path} = {value}");
     }
+    let backwards = [
+        ("train.not_finite", "roll_back"),
+        ("checkpoints.optimizer", "false"),
+    ];
+    assert_eq!(refused(&backwards), ["train.not_finite"]);
     let narrow = [("train.precision", "bf16"), ("train.accumulate", "bf16")];
     assert_eq!(refused(&narrow), ["train.accumulate", "train.reduce"]);
 }

@@ -45,7 +45,11 @@ pub fn profile(screen: &Screen, global: &Global, arguments: &ProfileArguments) -
     let folder =
         RunFolder::open(&arguments.directory).map_err(|error| attempt::run_failure(&error))?;
     let run = planfile::read(&folder.plan())?;
-    let measured = measured(&folder)?;
+    let measured = measured(&folder, run.mesh.ranks())?;
+    let silent: Vec<String> = missing(&measured, run.mesh.ranks());
+    if !silent.is_empty() {
+        screen.note(&format!("no figures of rank {}", silent.join(", ")));
+    }
     let phase = measured.iter().map(|own| own.phase).max().unwrap_or(0);
     let plan = run.phases().nth(phase).unwrap_or(&run);
     let experiment = compile::experiment(screen, global, &folder.spec())?;
@@ -57,12 +61,16 @@ pub fn profile(screen: &Screen, global: &Global, arguments: &ProfileArguments) -
     let [operations, collectives] = rows(plan, &predicted, &measured);
     if screen.json {
         screen.data_json(&json!({
+            "phase": plan.training.phase,
             "steps": measured.iter().map(|own| own.steps).max(),
             "operations": operations.iter().map(said).collect::<Vec<_>>(),
             "collectives": collectives.iter().map(said).collect::<Vec<_>>(),
             "ranks": measured,
         }));
         return Ok(Exit::Fine);
+    }
+    if let Some(name) = plan.training.phase.as_deref() {
+        screen.data(&format!("phase `{name}`, the last that was trained"));
     }
     show(screen, &measured, &operations, &collectives);
     Ok(Exit::Fine)
@@ -76,14 +84,21 @@ fn said(row: &Row) -> Value {
     })
 }
 
+/// The ranks that have left no figures.
+fn missing(measured: &[Measured], ranks: u32) -> Vec<String> {
+    let left = |rank: &u32| measured.iter().any(|own| own.rank == *rank);
+    let silent = (0..ranks).filter(|rank| !left(rank));
+    silent.map(|rank| rank.to_string()).collect()
+}
+
 /// What every rank measured.
-fn measured(folder: &RunFolder) -> Outcome<Vec<Measured>> {
+fn measured(folder: &RunFolder, ranks: u32) -> Outcome<Vec<Measured>> {
     let place = folder.path().join("measured");
     let mut all = Vec::new();
-    for rank in 0.. {
+    for rank in 0..ranks {
         let path = place.join(format!("rank-{rank}.json"));
         if !path.exists() {
-            break;
+            continue;
         }
         let text = fs::read_to_string(&path).map_err(|error| Failure::reading(&path, &error))?;
         let own: Measured = serde_json::from_str(&text).map_err(|error| {
@@ -91,7 +106,7 @@ fn measured(folder: &RunFolder) -> Outcome<Vec<Measured>> {
                 "pleach::profile::file",
                 format!("`{}` cannot be read: {error}", path.display()),
             )
-            .help("run some more steps; each attempt that comes to its end writes it anew")
+            .help("delete it; an attempt that comes to its end writes it anew")
         })?;
         all.push(own);
     }

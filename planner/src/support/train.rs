@@ -1,6 +1,6 @@
 //! What a run can be asked of its training: sums of gradients in wide formats.
 
-use pleach_dsl::experiment::Experiment;
+use pleach_dsl::experiment::{Experiment, NotFinite};
 
 use super::Unsupported;
 
@@ -20,6 +20,14 @@ pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
             "a reduction of gradients in this format",
         ),
     ];
+    let backwards = matches!(train.not_finite, NotFinite::RollBack { .. });
+    if backwards && !experiment.checkpoints.optimizer {
+        let what = "going back to checkpoints without the optimizer's state";
+        found.push(Unsupported {
+            path: "train.not_finite",
+            what,
+        });
+    }
     let refused = asked.into_iter().filter(|(refused, ..)| *refused);
     found.extend(refused.map(|(_, path, what)| Unsupported { path, what }));
 }

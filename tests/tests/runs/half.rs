@@ -183,3 +183,24 @@ fn what_a_fault_of_memory_spoils_is_made_again_from_the_last_checkpoint() {
     assert_eq!(run.losses, undisturbed.losses);
     assert!(same_bits(&run.checkpoint(20), &undisturbed.checkpoint(20)));
 }
+
+/// Rows of the embedding that the next steps do not read: the loss says nothing, but what is no number is not saved.
+#[test]
+fn weights_that_are_not_finite_are_not_saved() {
+    if have::worker().is_none() {
+        return;
+    }
+    let settings = ["train.precision=fp32", "checkpoints.every=2 steps"];
+    let settings = [&SHORT[..], &SMALL, &settings, &SPLIT].concat();
+    let home = Workspace::new();
+    let mut run = home.run(QUICKSTART, &settings);
+    let said = job::answer(run.env("PLEACH_SPOIL_AT", "1:8"));
+    assert_eq!(said.code, Some(FAULT), "{}", said.stderr);
+    let text = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    let wanted = "after step 8 weights of rank 1 are not finite; this state is not saved";
+    assert!(text.replace("│ ", "").contains(wanted), "{}", said.stderr);
+    let run = home.only_run();
+    assert!(!run.join("checkpoints/step-000008").exists());
+    succeed(home.pleach(["resume", "--no-progress"]).arg(&run));
+    assert_eq!(job::losses(&run).len(), 20);
+}

@@ -1,0 +1,101 @@
+//! What follows a step: in comes its report, out come its figures, or that the run goes back, or the failure that ends it.
+//!
+//! What is not finite is not saved: a state is asked before a checkpoint of it is made.
+
+use pleach_storage::run::StepMetrics;
+
+use super::Run;
+use crate::device;
+use crate::error::Failure;
+use crate::finite::{Verdict, spoilt};
+
+impl Run<'_> {
+    /// The figures of a step, once it is decided what follows if it is not finite; none where the run goes back.
+    pub(super) fn judge(
+        &mut self,
+        step: u64,
+        seconds: f64,
+    ) -> Result<Option<StepMetrics>, Failure> {
+        let report = self.interpreter.report();
+        let report = report.map_err(|cause| Failure::outside(&cause, "reading the report"))?;
+        let scale = self.finite.guard.scale;
+        let tells = self.saver.rank == 0;
+        match self.finite.judge(&self.plan.training, step, report) {
+            Verdict::Applied => {}
+            Verdict::Skipped(why) if tells => self.voice.note(&why),
+            Verdict::Skipped(_) => {}
+            Verdict::RollBack(why) => {
+                if tells {
+                    self.voice.note(&format!("{why}; the run goes back"));
+                }
+                return Ok(None);
+            }
+            Verdict::Halt(failure) => {
+                self.settle()?;
+                if let Some(rank) = self.spoilt()? {
+                    let what = format!(
+                        "{}; weights of rank {rank} were not finite before it",
+                        failure.message
+                    );
+                    return Err(spoilt(step + 1, &what));
+                }
+                if self.saved.get() != Some(step) {
+                    self.save(step, true)?;
+                }
+                return Err(*failure);
+            }
+        }
+        Ok(Some(self.figures(step, report, scale, seconds)))
+    }
+
+    /// Whether weights are not finite that are about to be saved, and the run goes back for it.
+    pub(super) fn is_spoilt(&mut self, done: u64) -> Result<bool, Failure> {
+        let Some(rank) = self.spoilt()? else {
+            return Ok(false);
+        };
+        match self.finite.found_spoilt(&self.plan.training, done, rank) {
+            Verdict::Halt(failure) => Err(*failure),
+            Verdict::RollBack(why) | Verdict::Skipped(why) => {
+                self.voice.note(&format!("{why}; the run goes back"));
+                Ok(true)
+            }
+            Verdict::Applied => Ok(false),
+        }
+    }
+
+    /// A rank whose weights are not finite.
+    fn spoilt(&mut self) -> Result<Option<u32>, Failure> {
+        let _doing = self.watch.doing("asking whether all weights are finite");
+        let finite = self.interpreter.weights_are_finite();
+        let finite = finite
+            .map_err(|cause| Failure::outside(&cause, "asking whether weights are finite"))?;
+        let mut ranks = [if finite {
+            0
+        } else {
+            i64::from(self.saver.rank) + 1
+        }];
+        let agreed = self.collectives.agree(&mut ranks);
+        agreed
+            .map_err(|cause| Failure::outside(&cause, "asking whether all weights are finite"))?;
+        Ok(u32::try_from(ranks[0] - 1).ok())
+    }
+
+    fn figures(&self, step: u64, report: [f64; 2], scale: f64, seconds: f64) -> StepMetrics {
+        let [loss, squares] = report;
+        let training = &self.plan.training;
+        StepMetrics {
+            step: step + 1,
+            loss,
+            grad_norm: squares.sqrt() / scale,
+            lr: training.schedule.rate(step),
+            tokens_per_s: (training.global_batch * training.sequence) as f64 / seconds,
+            seconds,
+            samples: training.samples(step + 1),
+            memory_bytes: Some(device::held()),
+            loss_scale: training.scaling.map(|_| scale),
+            skipped: self.finite.guard.skipped,
+            validation_loss: None,
+            test_loss: None,
+        }
+    }
+}
