@@ -66,7 +66,8 @@ fn a_death_ends_the_others_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let record = r#"{"event":"failed","message":"the connection closed","instruction":"layer.forward[3] all_reduce","peer":1}"#;
     let body = format!(
-        "if [ $RANK = 1 ]; then echo out of luck >&2; sleep 0.3; kill -9 $$; fi\n\
+        "echo '{{\"event\":\"ready\",\"step\":0}}'\n\
+         if [ $RANK = 1 ]; then echo out of luck >&2; sleep 0.3; kill -9 $$; fi\n\
          if [ $RANK = 0 ]; then sleep 0.6; echo '{record}'; exit 10; fi\n\
          sleep 60 & trap '' TERM; wait; sleep 60"
     );

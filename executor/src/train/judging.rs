@@ -63,21 +63,17 @@ impl Run<'_> {
         }
     }
 
-    /// A rank whose weights are not finite.
+    /// The first rank whose weights are not finite.
     fn spoilt(&mut self) -> Result<Option<u32>, Failure> {
         let _doing = self.watch.doing("asking whether all weights are finite");
-        let finite = self.interpreter.weights_are_finite();
-        let finite = finite
-            .map_err(|cause| Failure::outside(&cause, "asking whether weights are finite"))?;
-        let mut ranks = [if finite {
-            0
-        } else {
-            i64::from(self.saver.rank) + 1
-        }];
-        let agreed = self.collectives.agree(&mut ranks);
-        agreed
-            .map_err(|cause| Failure::outside(&cause, "asking whether all weights are finite"))?;
-        Ok(u32::try_from(ranks[0] - 1).ok())
+        let outside = |cause| Failure::outside(&cause, "asking whether all weights are finite");
+        let finite = self.interpreter.weights_are_finite().map_err(outside)?;
+        // Ranks agree on the largest, so they count from behind.
+        let behind = i64::from(self.plan.mesh.ranks()) - i64::from(self.saver.rank);
+        let mut worst = [if finite { 0 } else { behind }];
+        self.collectives.agree(&mut worst).map_err(outside)?;
+        let first = i64::from(self.plan.mesh.ranks()) - worst[0];
+        Ok((worst[0] > 0).then_some(first as u32))
     }
 
     fn figures(&self, step: u64, report: [f64; 2], scale: f64, seconds: f64) -> StepMetrics {
