@@ -63,6 +63,19 @@ pub fn loss(
     charge: &Charge,
     replicas: u64,
 ) -> Result<()> {
+    let sum = charged(terms, [max, weights], charge)?.f_double_value(&[])?;
+    report
+        .f_select(0, 0)?
+        .f_add_scalar_(sum * charge.scale / replicas as f64)
+        .map(drop)
+}
+
+/// What all tokens are charged with, before the charge's scale: one double, where the terms are.
+pub fn charged(
+    terms: &Tensor,
+    [max, weights]: [Option<&Tensor>; 2],
+    charge: &Charge,
+) -> Result<Tensor> {
     let [own, even] = charge.shares();
     let sums = terms.f_select(0, 0)?.f_log()?;
     let mut losses = sums.f_sub(&terms.f_select(0, 1)?.f_mul_scalar(own)?)?;
@@ -76,11 +89,7 @@ pub fn loss(
     if let Some(weights) = weights {
         losses = losses.f_mul_(weights)?;
     }
-    let sum = losses.f_sum(Kind::Double)?.f_double_value(&[])?;
-    report
-        .f_select(0, 0)?
-        .f_add_scalar_(sum * charge.scale / replicas as f64)
-        .map(drop)
+    losses.f_sum(Kind::Double)
 }
 
 /// The gradient of the charge, plain `scale * weights * (softmax - onehot)`: in the storage of `logits` where that ends here and has the type to compute in.

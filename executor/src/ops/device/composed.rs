@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use crate::native::Result;
 use crate::native::kernels::Heads;
+use crate::ops::cross_entropy;
 use crate::ops::{rows, wide, width};
 
 /// Sums over all rows.
@@ -235,29 +236,12 @@ pub fn terms([logits, targets, max]: [&Tensor; 3], first: i64, smoothed: bool) -
 /// As [`crate::ops::cross_entropy::loss`], without asking the device for a number.
 pub fn loss(
     terms: &Tensor,
-    [max, weights]: [Option<&Tensor>; 2],
+    others: [Option<&Tensor>; 2],
     report: &Tensor,
     (charge, replicas): (&Charge, u64),
 ) -> Result<()> {
-    let [own, even] = charge.shares();
-    let sums = terms.f_select(0, 0)?.f_log()?;
-    let mut losses = sums.f_sub(&terms.f_select(0, 1)?.f_mul_scalar(own)?)?;
-    if charge.is_smoothed() {
-        losses = losses.f_sub_(&terms.f_select(0, 2)?.f_mul_scalar(even)?)?;
-    }
-    if let Some(max) = max {
-        let squared = sums.f_add(max)?.f_square()?;
-        losses = losses.f_add_(&squared.f_mul_scalar(charge.z_loss)?)?;
-    }
-    if let Some(weights) = weights {
-        losses = losses.f_mul_(weights)?;
-    }
-    add_to(
-        report,
-        0,
-        &losses.f_sum(Kind::Double)?,
-        charge.scale / replicas as f64,
-    )
+    let sum = cross_entropy::charged(terms, others, charge)?;
+    add_to(report, 0, &sum, charge.scale / replicas as f64)
 }
 
 /// Adds `factor` times a number on the device to an entry of the report.
