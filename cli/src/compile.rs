@@ -217,7 +217,8 @@ pub fn table(screen: &Screen, experiment: &Experiment) -> Outcome<Hardware> {
         Some(path) => screen.detail(&format!("this machine's own table: {}", path.display())),
         None => screen.note("this machine is not measured; figures rest on an assumed table (`pleach calibrate` measures)"),
     }
-    Ok(table.hardware)
+    let ranks = u32::try_from(cluster.gpus_per_node).unwrap_or(u32::MAX);
+    Ok(table.hardware.shared_by(ranks))
 }
 
 /// A device that no table measures and the spec says too little of.

@@ -110,6 +110,27 @@ impl Hardware {
         [compute.unwrap_or(1.0), communication.unwrap_or(1.0)]
     }
 
+    /// The table for so many ranks of a machine, each of which computes with its share of the cores: the figures of the largest measured team
+    /// that is no larger than that. On GPUs, and where no team was measured, the table as it is.
+    #[must_use]
+    pub fn shared_by(mut self, ranks: u32) -> Hardware {
+        let Some(cores) = &mut self.cores else {
+            return self;
+        };
+        let threads = cores.count / ranks.max(1);
+        let teams = std::mem::take(&mut cores.teams);
+        let Some(team) = teams.into_iter().rfind(|team| team.threads <= threads) else {
+            return self;
+        };
+        cores.contention = between_teams(&cores.contention, team.threads);
+        self.launch = team.launch;
+        self.memory.bandwidth = team.bandwidth;
+        self.gemm = team.gemm;
+        self.attention = team.attention;
+        self.elementwise = team.elementwise;
+        self
+    }
+
     /// What predicted times are multiplied by.
     pub fn time_factor(&self) -> f64 {
         let observed = self.observed.as_ref();
@@ -180,6 +201,43 @@ pub struct Cores {
     /// How much slower each rank's work becomes when so many ranks work at once; rising in `active`, beginning with
     /// `{ active = 1, slowdown = 1.0 }`. Beyond the last point slowdown grows with `active`.
     pub contention: Vec<Contention>,
+    /// What several threads of one rank reach together, rising in `threads`; the table's own figures are those of one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub teams: Vec<Team>,
+}
+
+/// What one rank reaches that computes with several threads, the others idle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Team {
+    /// How many.
+    pub threads: u32,
+    /// As [`Hardware::launch`].
+    pub launch: Figure,
+    /// As [`Memory::bandwidth`].
+    pub bandwidth: Figure,
+    /// As [`Hardware::gemm`].
+    pub gemm: Vec<Gemm>,
+    /// As [`Hardware::attention`].
+    pub attention: Vec<Attention>,
+    /// As [`Hardware::elementwise`].
+    pub elementwise: Vec<Elementwise>,
+}
+
+/// The same curve over teams of so many threads, each compared with one team alone.
+fn between_teams(curve: &[Contention], threads: u32) -> Vec<Contention> {
+    let own = |point: &&Contention| point.active <= threads;
+    let alone = curve.iter().rfind(own).map_or(1.0, |point| point.slowdown);
+    let first = Contention {
+        active: 1,
+        slowdown: 1.0,
+    };
+    let further = curve.iter().filter(|point| point.active > threads);
+    let further = further.map(|point| Contention {
+        active: point.active.div_ceil(threads),
+        slowdown: (point.slowdown / alone).max(1.0),
+    });
+    std::iter::once(first).chain(further).collect()
 }
 
 /// One measured point of contention.
@@ -200,6 +258,9 @@ pub struct Overhead {
     pub context: Figure,
     /// The communication library's buffers, for all groups together.
     pub communication: Figure,
+    /// What kernels hold in addition once they have computed with 16 bits: generated code and packed operands of a CPU's library.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub narrow: Option<Figure>,
     /// What the allocator holds in pieces that it cannot join, as a part of the activations at the peak, beyond an engine's own slack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pieces: Option<Figure>,
@@ -347,4 +408,23 @@ pub struct SizePoint {
     pub bytes: u64,
     /// Seconds.
     pub seconds: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(active: u32, slowdown: f64) -> Contention {
+        Contention { active, slowdown }
+    }
+
+    #[test]
+    fn teams_slow_each_other_down_by_what_their_threads_do_beyond_one_team() {
+        let curve = [point(1, 1.0), point(2, 1.2), point(4, 1.8), point(8, 3.6)];
+        assert_eq!(between_teams(&curve, 1), curve);
+        let pairs = between_teams(&curve, 2);
+        assert_eq!(pairs.len(), 3);
+        assert_eq!((pairs[0], pairs[1].active), (point(1, 1.0), 2));
+        assert!((pairs[2].slowdown - 3.0).abs() < 1e-12);
+    }
 }

@@ -414,9 +414,12 @@ fn overhead(costs: &Costs<'_>, allocated: u64, activations: u64) -> u64 {
         .pieces
         .as_ref()
         .map_or(0.0, |part| part.value);
+    let narrow = hardware.overhead.narrow.as_ref();
+    let narrow = narrow.filter(|_| costs.plan().training.compute.bytes() == 2);
     libm::round(
         hardware.overhead.context.value
             + communication
+            + narrow.map_or(0.0, |narrow| narrow.value)
             + slack * allocated as f64
             + pieces * activations as f64,
     ) as u64

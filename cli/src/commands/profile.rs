@@ -19,6 +19,7 @@ use crate::attempt;
 use crate::compile;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::meaning;
 use crate::planfile;
 use crate::screen::{Screen, figures, table};
 
@@ -52,7 +53,10 @@ pub fn profile(screen: &Screen, global: &Global, arguments: &ProfileArguments) -
     }
     let phase = measured.iter().map(|own| own.phase).max().unwrap_or(0);
     let plan = run.phases().nth(phase).unwrap_or(&run);
-    let experiment = compile::experiment(screen, global, &folder.spec())?;
+    let experiment = match meaning::beside(&run, &folder.spec()) {
+        Some(experiment) => experiment,
+        None => compile::experiment(screen, global, &folder.spec())?,
+    };
     let hardware = compile::table(screen, &experiment)?;
     let costs = Costs::new(plan, &hardware, &experiment.cluster);
     let trace = trace::trace(&costs)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pleach_plan::{Activation, Axis, Charge, Dtype, Mesh, Op, Rank, Split};
 use tch::{Device, Kind, Tensor};
 
-use super::probe::{median, times};
+use super::probe::{Turns, median, times};
 use crate::collectives::solo::Solo;
 use crate::data::Given;
 use crate::error::Cause;
@@ -52,7 +52,27 @@ impl Case {
         self.results().map(drop)
     }
 
+    /// Copies of its operands.
+    pub fn turns(&self) -> Result<Turns, Cause> {
+        let operands: Vec<&Tensor> = self.ins.iter().chain(&self.updates).collect();
+        Turns::of(&operands)
+    }
+
+    /// Runs it with the copies whose turn it is.
+    pub fn take_turn(&self, turns: &mut Turns) -> Result<(), Cause> {
+        turns.turn(|operands| {
+            let operands: Vec<&Tensor> = operands.iter().collect();
+            self.results_of(operands.split_at(self.ins.len()))
+        })
+    }
+
     fn results(&self) -> Result<Vec<Tensor>, Cause> {
+        let ins: Vec<&Tensor> = self.ins.iter().collect();
+        let updates: Vec<&Tensor> = self.updates.iter().collect();
+        self.results_of((&ins, &updates))
+    }
+
+    fn results_of(&self, (ins, updates): (&[&Tensor], &[&Tensor])) -> Result<Vec<Tensor>, Cause> {
         let positions = TOKENS as u64;
         let mut context = Context {
             mesh: Mesh {
@@ -85,17 +105,12 @@ impl Case {
             },
             draws: None,
         };
-        let ins: Vec<&Tensor> = self.ins.iter().collect();
-        let updates: Vec<&Tensor> = self.updates.iter().collect();
-        ops::run(
-            &self.op,
-            Operands {
-                ins: &ins,
-                updates: &updates,
-                ends: &[],
-            },
-            &mut context,
-        )
+        let operands = Operands {
+            ins,
+            updates,
+            ends: &[],
+        };
+        ops::run(&self.op, operands, &mut context)
     }
 
     /// Bytes read and written, as the planner counts them: updates twice.
@@ -315,30 +330,34 @@ impl Make {
 
 /// Work that is like training: mostly products, some passes over memory.
 pub struct Mixture {
-    x: Tensor,
-    weight: Tensor,
-    pass: Vec<Case>,
+    product: Turns,
+    pass: Vec<(Case, Turns)>,
 }
 
 impl Mixture {
     /// Makes the operands.
     pub fn new() -> Result<Self, Cause> {
-        let pass = all(Dtype::F32, TOKENS)?;
+        let x = random(&[1, TOKENS, WIDTH], Kind::Float)?;
+        let weight = random(&[WIDTH, WIDTH], Kind::Float)?;
+        let pass = all(Dtype::F32, TOKENS)?.into_iter();
+        let pass = pass.map(|case| case.turns().map(|turns| (case, turns)));
         Ok(Self {
-            x: random(&[1, TOKENS, WIDTH], Kind::Float)?,
-            weight: random(&[WIDTH, WIDTH], Kind::Float)?,
-            pass,
+            product: Turns::of(&[&x, &weight])?,
+            pass: pass.collect::<Result<_, _>>()?,
         })
     }
 
     /// The time of one round in the median.
-    pub fn seconds(&self) -> Result<f64, Cause> {
-        let round = || {
-            (0..20)
-                .try_for_each(|_| linear::forward(&self.x, &self.weight, None).map(drop))
-                .map_err(Cause::from)?;
-            self.pass.iter().try_for_each(Case::run)
+    pub fn seconds(&mut self) -> Result<f64, Cause> {
+        let Self { product, pass } = self;
+        let mut linear = || {
+            product.turn(|operands| Ok(vec![linear::forward(&operands[0], &operands[1], None)?]))
         };
-        Ok(median(&times(Duration::from_millis(400), round)?))
+        let mut round = || {
+            (0..20).try_for_each(|_| linear())?;
+            pass.iter_mut()
+                .try_for_each(|(case, turns)| case.take_turn(turns))
+        };
+        Ok(median(&times(Duration::from_millis(400), &mut round)?))
     }
 }

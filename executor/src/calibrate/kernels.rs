@@ -1,14 +1,14 @@
-//! Kernels on one thread, through the same operations that instructions run.
+//! Kernels on so many threads of one rank, through the same operations that instructions run.
 
 use std::time::Duration;
 
 use pleach_plan::hardware::{Attention, Direction, Elementwise, Form, Gemm, GemmPoint};
 use pleach_plan::{Dtype, Scores};
-use tch::Kind;
+use tch::{Device, Kind, Tensor};
 
 use super::cases::{Case, HEADS, TOKENS, all, random};
 use super::measured;
-use super::probe::{Deviations, median, times};
+use super::probe::{Deviations, Turns, median, times};
 use crate::error::Cause;
 use crate::native::memory;
 use crate::ops::{attention, linear};
@@ -19,7 +19,7 @@ use crate::statics::kind;
 const BUDGET: Duration = Duration::from_millis(40);
 const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F64, Dtype::Bf16];
 
-/// What one thread alone reaches.
+/// What the threads of one rank reach while the others are idle.
 pub struct Alone {
     /// Bytes per second.
     pub bandwidth: f64,
@@ -33,20 +33,20 @@ pub struct Alone {
     pub elementwise: Vec<Elementwise>,
 }
 
-/// Loads what libraries load when they are first used; gives the resident bytes of the process beside its tensors.
-pub fn warm_up() -> Result<u64, Cause> {
-    for form in [Form::Forward, Form::Input, Form::Weight] {
-        product(
-            form,
-            [1024, 512, 512],
-            Dtype::F32,
-            &mut Deviations::default(),
-        )?;
-    }
-    for case in all(Dtype::F32, TOKENS)? {
+/// Loads what libraries load when they first compute in a type; gives the resident bytes of the process beside its tensors.
+pub fn warm_up(dtype: Dtype) -> Result<u64, Cause> {
+    let options = (kind(dtype), Device::Cpu);
+    let zeros = |dims: [i64; 3]| Tensor::f_zeros(dims, options);
+    let weight = Tensor::f_zeros([512, 512], options)?;
+    let sum = Tensor::f_zeros([512, 512], (Kind::Float, Device::Cpu))?;
+    let (x, dy) = (zeros([1, 1024, 512])?, zeros([1, 1024, 512])?);
+    drop(linear::forward(&x, &weight, None)?);
+    drop(linear::backward_input(&dy, &weight)?);
+    linear::backward_weight(&dy, &x, &sum)?;
+    for case in all(dtype, TOKENS)? {
         case.run()?;
     }
-    attentions(Dtype::F32)?;
+    attentions(dtype)?;
     Ok(resident().now.saturating_sub(memory::extent()))
 }
 
@@ -62,7 +62,8 @@ pub fn measure(deviations: &mut Deviations) -> Result<Alone, Cause> {
     for dtype in TYPES {
         attention.extend(attentions(dtype)?);
         for case in all(dtype, TOKENS)? {
-            let seconds = deviations.take(&times(BUDGET, || case.run())?);
+            let mut turns = case.turns()?;
+            let seconds = deviations.take(&times(BUDGET, || case.take_turn(&mut turns))?);
             let rate = measured(case.bytes() / (seconds - launch).max(seconds / 10.0));
             elementwise.push(Elementwise {
                 op: case.op.name().to_owned(),
@@ -151,11 +152,23 @@ fn product(
             Kind::Float
         },
     )?;
-    let taken = times(BUDGET, || match form {
-        Form::Forward => linear::forward(&x, &weight, None).map(drop),
-        Form::Input => linear::backward_input(&dy, &weight).map(drop),
-        Form::Weight => linear::backward_weight(&dy, &x, &sum),
-    })?;
+    let operands = match form {
+        Form::Forward => vec![&x, &weight],
+        Form::Input => vec![&dy, &weight],
+        Form::Weight => vec![&dy, &x, &sum],
+    };
+    let mut turns = Turns::of(&operands)?;
+    let work = |own: &[Tensor]| {
+        Ok(match form {
+            Form::Forward => vec![linear::forward(&own[0], &own[1], None)?],
+            Form::Input => vec![linear::backward_input(&own[0], &own[1])?],
+            Form::Weight => {
+                linear::backward_weight(&own[0], &own[1], &own[2])?;
+                Vec::new()
+            }
+        })
+    };
+    let taken = times(BUDGET, || turns.turn(work))?;
     let [m, n, k] = match form {
         Form::Forward => [rows, outputs, inputs],
         Form::Input => [rows, inputs, outputs],
@@ -182,12 +195,15 @@ fn attentions(dtype: Dtype) -> Result<[Attention; 2], Cause> {
     let how = attention::How::new(&Scores::PLAIN, &q, 0)?;
     let [out, lse] = attention::forward([&q, &k, &v], &how)?;
     let product = 2.0 * (batch * HEADS * positions * positions * width) as f64;
-    let forward = median(&times(BUDGET, || {
-        attention::forward([&q, &k, &v], &how).map(drop)
-    })?);
-    let backward = median(&times(BUDGET, || {
-        attention::backward(&out, [&q, &k, &v], &out, &lse, &how).map(drop)
-    })?);
+    let mut heads = Turns::of(&[&q, &k, &v])?;
+    let work = |own: &[Tensor]| Ok(attention::forward([&own[0], &own[1], &own[2]], &how)?.into());
+    let forward = median(&times(BUDGET, || heads.turn(work))?);
+    let mut all = Turns::of(&[&q, &k, &v, &out, &lse])?;
+    let work = |own: &[Tensor]| {
+        let [q, k, v, out, lse] = [0, 1, 2, 3, 4].map(|at| &own[at]);
+        Ok(attention::backward(out, [q, k, v], out, lse, &how)?.into())
+    };
+    let backward = median(&times(BUDGET, || all.turn(work))?);
     let rate = |direction, flops: f64, seconds: f64| Attention {
         dtype,
         direction,

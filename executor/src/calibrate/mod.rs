@@ -1,7 +1,7 @@
 //! Measures this machine: what products, attention, memory and messages really take, as a table for the planner.
 //!
 //! In comes a job of N ranks on one machine, out comes a [`Hardware`] table. The first rank measures alone while the others
-//! sleep; then ever more of them work at once, which says what sharing the cores costs; then they talk. Everything runs through
+//! sleep, with one thread and with ever more; then ever more ranks work at once, which says what sharing the cores costs; then they talk. Everything runs through
 //! the same operations and groups as training does.
 
 mod cases;
@@ -14,8 +14,10 @@ mod spawn;
 use std::path::Path;
 use std::time::Duration;
 
-use pleach_plan::Reduce;
-use pleach_plan::hardware::{Contention, Cores, Figure, Hardware, Kind, Memory, Overhead, SCHEMA};
+use pleach_plan::hardware::{
+    Contention, Cores, Figure, Hardware, Kind, Memory, Overhead, SCHEMA, Team,
+};
+use pleach_plan::{Dtype, Reduce};
 
 use crate::collectives::Communicator;
 use crate::collectives::direct::GlooGroup;
@@ -112,17 +114,16 @@ fn measure(
     communication: u64,
 ) -> Result<Option<Hardware>, Cause> {
     let mut spread = probe::Deviations::default();
-    let (alone, context) = if ranks.rank == 0 {
-        let context = kernels::warm_up()?;
-        (Some(kernels::measure(&mut spread)?), context)
-    } else {
-        kernels::warm_up()?;
-        (None, 0)
+    let context = kernels::warm_up(Dtype::F32)?;
+    let narrow = kernels::warm_up(Dtype::Bf16)?.saturating_sub(context);
+    let alone = match ranks.rank {
+        0 => Some((kernels::measure(&mut spread)?, teams(&mut spread)?)),
+        _ => None,
     };
     ranks.meet()?;
     let contention = contention(ranks)?;
     let (collective, transfer) = links::measure(ranks)?;
-    let Some(alone) = alone.filter(|_| environment.rank == 0) else {
+    let Some((alone, teams)) = alone else {
         return Ok(None);
     };
     Ok(Some(Hardware {
@@ -131,7 +132,7 @@ fn measure(
         schema: SCHEMA,
         name: "this_machine".to_owned(),
         about: format!(
-            "measured with {} ranks of one thread: {}",
+            "measured with {} ranks: {}",
             environment.world,
             machine::processor()
         ),
@@ -150,10 +151,12 @@ fn measure(
         cores: Some(Cores {
             count: machine::cores(),
             contention,
+            teams,
         }),
         overhead: Overhead {
             context: measured(context as f64),
             communication: measured(communication.max(1) as f64),
+            narrow: Some(measured(narrow as f64)),
             pieces: None,
         },
         links: None,
@@ -165,9 +168,31 @@ fn measure(
     }))
 }
 
+/// What ever more threads of this rank reach together, up to one for each core.
+fn teams(spread: &mut probe::Deviations) -> Result<Vec<Team>, Cause> {
+    let cores = machine::cores();
+    let powers = (1..).map(|power| 1 << power);
+    let smaller = powers.take_while(|&threads| threads < cores);
+    let mut teams = Vec::new();
+    for threads in smaller.chain((cores > 1).then_some(cores)) {
+        tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
+        let together = kernels::measure(spread)?;
+        teams.push(Team {
+            threads,
+            launch: measured(together.launch),
+            bandwidth: measured(together.bandwidth),
+            gemm: together.gemm,
+            attention: together.attention,
+            elementwise: together.elementwise,
+        });
+    }
+    tch::set_num_threads(1);
+    Ok(teams)
+}
+
 /// How much slower the same work becomes when ever more ranks do it at once.
 fn contention(ranks: &mut Ranks) -> Result<Vec<Contention>, Cause> {
-    let work = cases::Mixture::new()?;
+    let mut work = cases::Mixture::new()?;
     let mut points: Vec<Contention> = Vec::new();
     let mut alone = 0.0;
     let world = ranks.world;

@@ -1,8 +1,19 @@
 //! Timing: how long something takes in the median, and how far repetitions stray.
+//!
+//! In a step, hardly an operand is still in the caches that belong to one core: the layers before it have passed through them. So what is
+//! timed works on copies of its operands in turn ([`Turns`]), and its results stay until their turn comes again.
 
 use std::time::{Duration, Instant};
 
 use pleach_plan::hardware::Spread;
+use tch::Tensor;
+
+use crate::error::Cause;
+
+/// Bytes of operands and results that are passed through before one comes again: more than the caches of one core hold.
+const PASSED: usize = 64 << 20;
+/// Copies at most, for small operands.
+const COPIES: usize = 64;
 
 /// Repetitions at least and at most.
 const REPETITIONS: std::ops::RangeInclusive<usize> = 5..=40;
@@ -23,6 +34,49 @@ pub fn times<E>(budget: Duration, mut body: impl FnMut() -> Result<(), E>) -> Re
         times.push(began.elapsed().as_secs_f64());
     }
     Ok(times)
+}
+
+/// Copies of operands, used in turn.
+pub struct Turns {
+    operands: Vec<Vec<Tensor>>,
+    results: Vec<Vec<Tensor>>,
+    next: usize,
+}
+
+impl Turns {
+    /// Copies operands as often as it takes to pass through more than caches hold.
+    ///
+    /// # Errors
+    /// libtorch's text.
+    pub fn of(operands: &[&Tensor]) -> Result<Self, Cause> {
+        let bytes = |tensor: &&Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
+        let bytes: usize = operands.iter().map(bytes).sum();
+        let copies = (PASSED / bytes.max(1)).clamp(2, COPIES);
+        let copy = |tensor: &&Tensor| {
+            let mut copied = tensor.f_empty_like()?;
+            copied.f_copy_(tensor)?;
+            Ok(copied)
+        };
+        let all = |_| operands.iter().map(copy).collect();
+        Ok(Self {
+            operands: (0..copies).map(all).collect::<Result<_, Cause>>()?,
+            results: (0..copies).map(|_| Vec::new()).collect(),
+            next: 0,
+        })
+    }
+
+    /// Does something with the operands whose turn it is.
+    ///
+    /// # Errors
+    /// What is done fails.
+    pub fn turn(
+        &mut self,
+        work: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>, Cause>,
+    ) -> Result<(), Cause> {
+        self.results[self.next] = work(&self.operands[self.next])?;
+        self.next = (self.next + 1) % self.operands.len();
+        Ok(())
+    }
 }
 
 /// The middle of some times.

@@ -201,6 +201,8 @@ fn rising(field: &str, points: &[pleach_plan::hardware::SizePoint]) -> Result<()
 
 #[cfg(test)]
 mod tests {
+    use pleach_plan::hardware::Team;
+
     use super::*;
 
     #[test]
@@ -219,6 +221,31 @@ mod tests {
                 hardware
             );
         }
+    }
+
+    #[test]
+    fn ranks_that_have_more_cores_take_the_figures_of_a_team() {
+        let mut table = find("this_machine", None).unwrap();
+        let team = Team {
+            threads: 2,
+            launch: table.launch.clone(),
+            bandwidth: Figure {
+                value: 2.0 * table.memory.bandwidth.value,
+                ..table.memory.bandwidth.clone()
+            },
+            gemm: Vec::new(),
+            attention: Vec::new(),
+            elementwise: Vec::new(),
+        };
+        let cores = table.cores.as_mut().unwrap();
+        (cores.count, cores.teams) = (4, vec![team.clone()]);
+        let [alone, pairs] = [4, 1].map(|ranks| table.clone().shared_by(ranks));
+        assert_eq!(alone.memory, table.memory);
+        assert_eq!(
+            (&pairs.memory.bandwidth, &pairs.gemm),
+            (&team.bandwidth, &team.gemm)
+        );
+        assert!(!alone.gemm.is_empty());
     }
 
     #[test]

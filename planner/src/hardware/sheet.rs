@@ -89,6 +89,7 @@ pub fn of(cluster: &Cluster, precision: Precision) -> Result<Hardware, HardwareE
                 1.5e9,
                 "torch.distributed after its first barrier: 0.55 to 2.00 GiB in all",
             ),
+            narrow: None,
             pieces: None,
         },
         links: Some(links(cluster, bandwidth)),
