@@ -109,16 +109,18 @@ pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     told
 }
 
-/// Whether a repetition gives the same bits: on a CPU always, on a GPU where it was asked for.
+/// What gives the same bits again: on a CPU a repetition, or every cut of replicas where that was asked for; on a GPU a repetition where that was.
 fn mode(plan: &Plan) -> &'static str {
     let on_gpu = |plan: &Plan| {
         let predicted = plan.prediction.as_ref();
         predicted.is_some_and(|own| own.device == hardware::Kind::Gpu)
     };
     let fixed = std::env::var_os("PLEACH_DETERMINISTIC").is_some_and(|value| value == "1");
-    match plan.phases().any(on_gpu) && !fixed {
-        true => "fast",
-        false => "bitwise",
+    let ordered = plan.phases().all(|plan| plan.training.lanes.is_some());
+    match plan.phases().any(on_gpu) {
+        true if !fixed => "fast",
+        false if ordered => "reproducible",
+        _ => "bitwise",
     }
 }
 

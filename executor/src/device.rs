@@ -29,6 +29,11 @@ pub fn choose(plan: &Plan, environment: &Environment) -> std::result::Result<Dev
     if wanted == Kind::Cpu {
         return Ok(Device::Cpu);
     }
+    if plan.training.lanes.is_some() {
+        let message = "the plan sums gradients in one order (`train.sums = reproducible`), which no kernel of a GPU does yet";
+        return Err(Failure::new(Exit::Wish, CODE, message)
+            .help("`--set train.sums=fast` plans for the GPU; PLEACH_DEVICE=cpu runs this plan on the CPU"));
+    }
     let device = begin(environment.local_rank)?;
     room(plan, environment, device)?;
     Ok(Device::Cuda(device as usize))

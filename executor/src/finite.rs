@@ -202,6 +202,7 @@ mod tests {
             evaluation: None,
             scaling,
             not_finite,
+            lanes: None,
             weights: None,
         }
     }

@@ -11,7 +11,7 @@ use pleach_plan::{
     BodyKind, Guard, Instr, Lives, Mark, Op, Plan, Rank, Role, Slot, TensorId, Transfer,
     TransferKind, Wire,
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::collectives::Collectives;
 use crate::data::Samples;
@@ -20,6 +20,7 @@ use crate::held::{Flight, Held};
 use crate::native::memory::storage;
 use crate::ops::{self, Context, Operands, adam_w, dropout, split_heads, tokens};
 use crate::place::{Place, What};
+use crate::sequences;
 use crate::statics::{Statics, dims, kind};
 
 /// Sees a step happen.
@@ -156,11 +157,7 @@ impl<'p> Interpreter<'p> {
     pub fn report(&self) -> Result<[f64; 2], Cause> {
         let report = self.statics.get(self.plan.report, None);
         let report = report.ok_or_else(|| Cause::State("this rank holds no report".to_owned()))?;
-        let mut values = [0.0; 2];
-        report
-            .f_to_kind(Kind::Double)?
-            .f_copy_data(&mut values, 2)?;
-        Ok(values)
+        Ok(ops::report::read(report)?)
     }
 
     /// Forgets everything but the static tensors: what a step that was stopped has left.
@@ -372,6 +369,9 @@ impl<'p> Interpreter<'p> {
             (Op::Cast {}, &[out]) => {
                 vec![self.fresh(out, |made| ops::cast::run(ins[0], made))?]
             }
+            _ if self.plan.training.lanes.is_some() => {
+                sequences::run(&instr.op, operands, &mut context)?
+            }
             _ => ops::run(&instr.op, operands, &mut context)?,
         };
         self.check_results(instr, &results)?;
@@ -396,9 +396,7 @@ impl<'p> Interpreter<'p> {
     /// Which samples a micro-batch of this rank consists of.
     fn batch(&self, step: u64, micro_batch: u32) -> tokens::Batch {
         let training = &self.plan.training;
-        let (replicas, sequences) = (u64::from(self.plan.mesh.dp), training.micro_batch);
-        let before =
-            u64::from(micro_batch) * replicas * sequences + u64::from(self.place.dp) * sequences;
+        let before = training.samples_before(self.plan.mesh.dp, self.place.dp, micro_batch);
         tokens::Batch::of(training, step, before)
     }
 

@@ -32,6 +32,7 @@ pub mod process;
 pub mod records;
 pub mod rendezvous;
 pub mod saving;
+pub mod sequences;
 pub mod spoilt;
 pub mod statics;
 pub mod trace;

@@ -91,7 +91,7 @@ pub fn train(
     if let Some(order) = order {
         voice.note(&format!("data order {order}"));
     }
-    tch::set_num_threads(i32::try_from(environment.threads()).unwrap_or(1));
+    tch::set_num_threads(threads(plan, environment));
     let device = device::choose(plan, environment)?;
     memory::count();
     let patience = Patience::new(options.deadline);
@@ -134,6 +134,15 @@ pub fn train(
         voice.flight(&run.watch.record());
     }
     ended
+}
+
+/// Threads to compute with: one where sums keep an order, for kernels cut theirs by it.
+fn threads(plan: &Plan, environment: &Environment) -> i32 {
+    let threads = match plan.training.lanes {
+        None => environment.threads(),
+        Some(_) => 1,
+    };
+    i32::try_from(threads).unwrap_or(1)
 }
 
 /// What this rank says to others, once it has met them.

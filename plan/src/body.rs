@@ -23,6 +23,8 @@ pub enum BodyKind {
     Forward,
     /// Backward of one micro-batch (recomputing first, where the placement says so). Layers in falling order.
     Backward,
+    /// Joins the gradients of a lane of samples with those of the lanes before it. Layers in rising order.
+    Fold,
     /// Synchronises gradients of the step and measures them. Layers in rising order.
     Reduce,
     /// Updates parameters. Layers in rising order.

@@ -18,7 +18,8 @@ pub use crate::attributes::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
-    /// `() -> ids[B, S]` (i64), or weights of targets in the type of sums. Sequence `b` is sample `step * global + micro_batch * (DP * B) + dp * B + b` of the data order.
+    /// `() -> ids[B, S]` (i64), or weights of targets in the type of sums. Sequence `b` is sample `step * global + before + b` of the data order,
+    /// where `before` is [`crate::Training::samples_before`] this rank's micro-batch.
     Tokens {
         /// Inputs, targets, or the weights of these.
         which: Tokens,
@@ -142,7 +143,7 @@ pub enum Op {
     Route(Route),
     /// `(dweights[B, S, J], logits, choice) -> dlogits[B, S, E]`.
     RouteBackward(Route),
-    /// `(logits[B, S, E], choice[B, S, J]; report[2]) -> ()`: adds to `report[0]`, over `replicas`, for each sequence `scale * S * balance * E` times
+    /// `(logits[B, S, E], choice[B, S, J]; report) -> ()`: adds to `report[0]`, over `replicas`, for each sequence `scale * S * balance * E` times
     /// the sum over experts of their share of the choices times their mean softmax, and `scale * z` times the squared log-sum-exp of each token.
     RouterLoss {
         /// What is charged.
@@ -203,7 +204,7 @@ pub enum Op {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         smoothed: bool,
     },
-    /// `(terms[, max[B, S]][, weights[B, S]]; report[2]) -> ()`: adds to `report[0]`, over `replicas`, `scale` times the sum over tokens of
+    /// `(terms[, max[B, S]][, weights[B, S]]; report) -> ()`: adds to `report[0]`, over `replicas`, `scale` times the sum over tokens of
     /// `weights * (ln(terms[0]) - terms[1])`, with what else the charge says; without weights all of them are 1. `max` is read where the
     /// square of the log-sum-exp is charged.
     CrossEntropyLoss {
@@ -235,12 +236,12 @@ pub enum Op {
     Zero {},
     /// `(x; y) -> ()`: `y += x`.
     Accumulate {},
-    /// `(x; report[2]) -> ()`: adds `sum(x²) / replicas` to `report[1]`.
+    /// `(x; report) -> ()`: adds `sum(x²) / replicas` to `report[1]`.
     SumSquares {
         /// Ranks that add this same sum.
         replicas: u64,
     },
-    /// `(report[2]; factor[1]) -> ()`: with `norm = sqrt(report[1])`, of scaled gradients over the step's loss scale,
+    /// `(report; factor[1]) -> ()`: with `norm = sqrt(report[1])`, of scaled gradients over the step's loss scale,
     /// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 without a limit, over the loss scale of scaled gradients; -1 where the report
     /// is not finite. Updates leave everything as it is where their factor is negative.
     ClipFactor {

@@ -48,7 +48,8 @@ pub struct Plan {
     pub kinds: Vec<u32>,
     /// One role for each pipeline stage; index is the stage.
     pub roles: Vec<Role>,
-    /// The static tensor `[loss, squared gradient norm]` that a step leaves behind on every rank.
+    /// The static tensor `[loss, squared gradient norm]` that a step leaves behind on every rank; where gradients are summed in lanes, the digits of
+    /// both ([`crate::tally`]).
     pub report: TensorId,
     /// What training needs beside the program.
     pub training: Training,
@@ -140,6 +141,13 @@ pub struct Bucket {
     pub weights: TensorId,
     /// Flat gradients in accumulation type: static, or (ZeRO 2) local to the bodies that make them.
     pub gradients: TensorId,
+    /// Sums of lanes that wait for their neighbours, lowest level first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<TensorId>,
+    /// Of a matrix that embedding and head share on one stage, where sums keep one order: flat gradients of the head's use of it, and its sums of
+    /// lanes as `levels`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<TensorId>,
     /// This replica's slice of the gradients summed so far, where the whole is local.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sums: Option<TensorId>,
@@ -374,6 +382,9 @@ pub struct Training {
     /// What follows a step that is not finite.
     #[serde(default, skip_serializing_if = "NotFinite::is_usual")]
     pub not_finite: NotFinite,
+    /// Lanes in which gradients are summed over the samples of a step ([`crate::lanes`]); none where sums follow the placement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lanes: Option<u32>,
     /// What the run begins with, where that is not drawn from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,

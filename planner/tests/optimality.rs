@@ -94,12 +94,13 @@ fn spec(random: &mut Random) -> String {
         "tp in [1, 2]",
         "",
     ]);
+    let sums = random.pick(&["", "", "sums = reproducible { lanes = 2 },"]);
     format!(
         "import \"presets/clusters.pleach\"\n\
          dataset nothing {{ source = \"cargo:dependencies\", tokenizer = \"hf:none\" }}\n\
          experiment one {{\nmodel = transformer {{ {model} }}\ndata = nothing\n\
          cluster = {device} {{ nodes {nodes}, gpus_per_node = {gpus}\n{network}\n{memory}\n}}\n\
-         train {{ steps = 100 steps, global_batch = {batch} sequences, precision = {}, lr = constant {{ peak = 1e-3 }} }}\n\
+         train {{ {sums} steps = 100 steps, global_batch = {batch} sequences, precision = {}, lr = constant {{ peak = 1e-3 }} }}\n\
          plan {{ engine = {engine}\nmicro_batch in [1, 2, 3]\n{open}\n{wish}\n}}\n}}\n",
         random.pick(&["bf16", "bf16", "fp32"]),
     )

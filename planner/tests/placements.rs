@@ -3,10 +3,11 @@
 mod common;
 
 use common::{experiment, placement};
-use pleach_dsl::experiment::{Experiment, Mixer};
+use pleach_dsl::experiment::{Experiment, Mixer, Sums};
 use pleach_plan::reference::{Inputs, Outcome, distance, run};
 use pleach_plan::{Plan, Recompute, check, ledger};
 use pleach_planner::placement::Placement;
+use pleach_planner::program::EmitError;
 use pleach_planner::{program, verify};
 
 fn outcome(plan: &Plan) -> Outcome {
@@ -148,13 +149,20 @@ const MIXED: [(&str, &str); 5] = [
 const WIDTHS: &str = "[layer(attention, gelu { width = 24 }), layer(attention, gelu { width = 40 }), \
                       layer(attention { window = 2 tokens }, gelu { width = 24 }), layer(attention, gelu { width = 40 })]";
 
-/// The plan, but where tensor-parallel ranks outnumber heads of keys and values, which is refused.
+/// The plan, but where tensor-parallel ranks outnumber heads of keys and values, or gradients are to be summed in one order and are divided
+/// before: both are refused.
 fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
     let shared = match &experiment.model.kinds[0].mixer {
         Mixer::Attention(attention) => attention.kv_heads,
         _ => u64::from(placement.tp),
     };
     let plan = program::emit(experiment, placement);
+    let ordered = experiment.train.sums != Sums::Fast;
+    if ordered && placement.divides(2) > 1 {
+        let why = plan.expect_err("gradients are divided");
+        assert!(matches!(why, EmitError::Lanes(_)), "{why}");
+        return None;
+    }
     if shared.is_multiple_of(u64::from(placement.tp)) {
         return Some(plan.expect("the small model divides"));
     }
@@ -165,7 +173,7 @@ fn emit(experiment: &Experiment, placement: &Placement) -> Option<Plan> {
 }
 
 /// The small model with other parts.
-const MODELS: [&[(&str, &str)]; 33] = [
+const MODELS: [&[(&str, &str)]; 34] = [
     &[],
     &[("model.dropout", "25%")],
     &[
@@ -254,6 +262,10 @@ const MODELS: [&[(&str, &str)]; 33] = [
         ("model.window", "3 tokens"),
         ("model.positions.scale", "2"),
         ("model.norm", "rmsnorm"),
+    ],
+    &[
+        ("train.sums", "reproducible { lanes = 4 }"),
+        ("model.tied", "true"),
     ],
     &EXPERTS,
     &ALWAYS,

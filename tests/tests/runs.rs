@@ -19,6 +19,7 @@ mod runs {
     pub mod profile;
     pub mod resume;
     pub mod saving;
+    pub mod splits;
     pub mod torchrun;
     pub mod watching;
 }

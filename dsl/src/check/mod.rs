@@ -10,6 +10,7 @@ mod evaluation;
 mod experts;
 mod heads;
 mod independence;
+mod lanes;
 mod length;
 mod machines;
 pub mod phases;
@@ -164,6 +165,7 @@ pub fn check(resolver: &mut Resolver) {
         ranks::check(resolver);
         experts::check(resolver);
         batch::check(resolver);
+        lanes::check(resolver);
     }
     blocks::check(resolver);
     pipeline::check(resolver);

@@ -25,7 +25,7 @@ pub use plan::{Stages, Wishes};
 pub use run::{Checkpoints, Evaluate, Log};
 pub use train::{
     AdamW, Decay, Decays, Float, LearningRate, Loss, LossScale, NotFinite, Optimizer, Part, Phase,
-    Precision, Rate, Segment, Shape, Train, Version,
+    Precision, Rate, Segment, Shape, Sums, Train, Version,
 };
 
 /// A whole experiment.

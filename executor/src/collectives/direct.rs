@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use pleach_plan::Reduce;
+use pleach_plan::lanes::pairwise;
 use tch::{Device, Kind, Tensor};
 
 use super::Communicator;
@@ -281,25 +282,40 @@ fn slot_of(member: u32, own: u32) -> usize {
     member as usize - usize::from(member > own)
 }
 
-/// Combines parts from first to last into `result`, which is one of them; the others are used up. Sums of more than two
-/// 16-bit parts are made in f32 and rounded once.
+/// Combines parts into `result`, which is one of them; the others are used up. Neighbours are added first, as a tree. Sums of more
+/// than two 16-bit parts are made in f32 from first to last and rounded once.
 fn combine(parts: &[&Tensor], reduce: Reduce, result: &Tensor) -> Result<(), Cause> {
     let widen = parts.len() > 2 && reduce == Reduce::Sum && result.kind() == Kind::BFloat16;
-    let mut total = if widen {
-        parts[0].f_to_kind(Kind::Float)?
+    let total = if widen {
+        let mut total = parts[0].f_to_kind(Kind::Float)?;
+        for part in &parts[1..] {
+            let _ = total.f_add_(part)?;
+        }
+        total
     } else {
-        parts[0].shallow_clone()
+        in_pairs(parts, reduce)?
     };
-    for part in &parts[1..] {
-        let _ = match reduce {
-            Reduce::Sum => total.f_add_(part)?,
-            Reduce::Max => total.f_maximum_out(&total, part)?,
-        };
-    }
     if total.data_ptr() != result.data_ptr() {
         result.shallow_clone().f_copy_(&total)?;
     }
     Ok(())
+}
+
+/// The sum or the largest of parts, in the storage of the first.
+fn in_pairs(parts: &[&Tensor], reduce: Reduce) -> native::Result<Tensor> {
+    let mut done = Ok(());
+    let parts = parts.iter().map(|part| part.shallow_clone()).collect();
+    let total = pairwise(parts, |mut one: Tensor, other| {
+        let added = match reduce {
+            Reduce::Sum => one.f_add_(&other),
+            Reduce::Max => one.f_maximum_out(&one, &other),
+        };
+        if let Err(error) = added {
+            done = Err(error);
+        }
+        one
+    });
+    done.map(|()| total.unwrap_or_default())
 }
 
 /// The ranks of a group's other members.

@@ -3,7 +3,7 @@
 use pleach_plan::Charge;
 use tch::{Kind, Tensor};
 
-use super::{wide, width};
+use super::{report, wide, width};
 use crate::native::Result;
 
 /// Elements of logits that are exponentiated at once, which bounds the temporary.
@@ -55,7 +55,7 @@ pub fn terms(
     result.f_view(dims.as_slice())
 }
 
-/// Adds to `report[0]`, over the replicas, what all tokens are charged with: `[max, weights]` where they are read.
+/// Adds to the loss of a report, over the replicas, what all tokens are charged with: `[max, weights]` where they are read.
 pub fn loss(
     terms: &Tensor,
     [max, weights]: [Option<&Tensor>; 2],
@@ -64,10 +64,7 @@ pub fn loss(
     replicas: u64,
 ) -> Result<()> {
     let sum = charged(terms, [max, weights], charge)?.f_double_value(&[])?;
-    report
-        .f_select(0, 0)?
-        .f_add_scalar_(sum * charge.scale / replicas as f64)
-        .map(drop)
+    report::gain(report, 0, sum * charge.scale / replicas as f64)
 }
 
 /// What all tokens are charged with, before the charge's scale: one double, where the terms are.

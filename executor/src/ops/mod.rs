@@ -29,6 +29,7 @@ pub mod linear;
 pub mod lion;
 pub mod norm;
 pub mod positions;
+pub mod report;
 pub mod rms_norm;
 pub mod route;
 pub mod router_loss;

@@ -4,7 +4,7 @@ use pleach_plan::RouterLoss;
 use tch::{Kind, Tensor};
 
 use super::route::softmax;
-use super::{wide, width};
+use super::{report, wide, width};
 use crate::native::Result;
 
 /// The share of each sequence's choices that falls on each expert: `[B, 1, E]`.
@@ -37,7 +37,7 @@ pub fn sum(logits: &Tensor, choice: &Tensor, loss: &RouterLoss) -> Result<Tensor
         .f_add_(&squares.f_mul_scalar(loss.z)?)
 }
 
-/// Adds the sequences' losses, over `replicas`, to `report[0]`.
+/// Adds the sequences' losses, over `replicas`, to the loss of a report.
 pub fn forward(
     logits: &Tensor,
     choice: &Tensor,
@@ -46,10 +46,7 @@ pub fn forward(
     replicas: u64,
 ) -> Result<()> {
     let sum = sum(logits, choice, loss)?.f_double_value(&[])?;
-    report
-        .f_select(0, 0)?
-        .f_add_scalar_(sum * loss.scale / replicas as f64)
-        .map(drop)
+    report::gain(report, 0, sum * loss.scale / replicas as f64)
 }
 
 /// The gradient of the logits, the choice held fast.

@@ -206,6 +206,12 @@ pub enum What {
         /// Their product.
         product: u128,
     },
+    /// Samples cannot be summed in the lanes that are asked for.
+    #[error("{why}")]
+    Lanes {
+        /// Why not.
+        why: String,
+    },
     /// A tensor's bytes cannot be counted.
     #[error("{dims:?} elements of {dtype:?} are more than 2^60 bytes")]
     Size {

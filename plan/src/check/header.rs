@@ -148,6 +148,9 @@ fn training(plan: &Plan, faults: &mut Faults) {
     let product = u128::from(training.micro_batch)
         * u128::from(training.micro_steps)
         * u128::from(plan.mesh.dp);
+    if let Some(why) = training.uncut_lanes(plan.mesh.dp) {
+        faults.push(Place::default(), What::Lanes { why });
+    }
     if product != u128::from(training.global_batch) {
         let what = What::Batch {
             global: training.global_batch,

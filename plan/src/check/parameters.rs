@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use crate::check::fault::{Faults, Place, ViewFault, What};
+use crate::tally;
 use crate::{Bucket, Dtype, Lives, Parameter, Plan, Tensor, TensorId};
 
 /// Checks parameters, buckets and the report.
@@ -137,9 +138,9 @@ fn flats(plan: &Plan, index: usize, bucket: &Bucket, faults: &mut Faults) {
     }
     let size = weights.elements();
     let padding = size.checked_sub(bucket.length);
-    if padding.is_none_or(|padding| padding >= u64::from(plan.mesh.block())) {
+    if padding.is_none_or(|padding| padding >= plan.training.bucket_unit(plan.mesh.block())) {
         let value = format!("{} of {size}", bucket.length);
-        let law = "the storage must hold it, with less padding than there are replicas";
+        let law = "the storage must hold it, with no more padding than slices need";
         faults.push(
             Place::named(&bucket.name),
             What::Number {
@@ -223,7 +224,10 @@ fn report(plan: &Plan, faults: &mut Faults) {
     };
     figures.same(
         ("the report's shape", &report.dims),
-        ("loss and squared norm", &vec![2]),
+        (
+            "loss and squared norm",
+            &vec![tally::figures(&plan.training)],
+        ),
     );
     figures.same(
         ("the report's lifetime", report.lives),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::rank::Memory;
 use super::stuck::{Spot, Stuck, Why};
 use super::value::{Unfit, Value, cut, join};
+use crate::tally;
 use crate::{Bucket, Layout, Parameter, Plan, Rank, Role, TensorId};
 
 /// How far replicas may be apart, relative to their size.
@@ -361,7 +362,7 @@ pub fn report(plan: &Plan, memories: &[&Memory]) -> Result<[f64; 2], Stuck> {
         let held = memory
             .statics
             .get(&(plan.report, None))
-            .and_then(|held| held.as_slice().try_into().ok());
+            .and_then(|held| tally::report(held));
         let held: [f64; 2] =
             held.ok_or_else(|| at_rank(rank, Why::Missing("the report".to_owned())))?;
         agree("the report", [0, rank], first.get_or_insert(held), &held)?;

@@ -101,6 +101,8 @@ impl Builder {
             name,
             weights,
             gradients,
+            levels: Vec::new(),
+            apart: Vec::new(),
             sums: None,
             master: None,
             m,

@@ -103,6 +103,7 @@ fn training(shape: Shape) -> Training {
     Training {
         scaling: None,
         not_finite: NotFinite::Halt,
+        lanes: None,
         seed: 1,
         phase: None,
         begins: Begins::default(),

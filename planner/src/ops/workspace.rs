@@ -2,6 +2,7 @@
 //!
 //! The bounds are for libtorch's CPU kernels as the worker calls them and are checked against its counting allocator.
 
+use pleach_plan::lanes::by_sequence;
 use pleach_plan::{Dtype, Op, Scores};
 
 /// An operand as a kernel sees it.
@@ -74,6 +75,17 @@ pub fn bound(op: &Op, ins: &[Operand], updates: &[Operand], outs: &[Operand]) ->
         op => beside_attention(op, ins, updates, outs),
     };
     own + SLACK
+}
+
+/// What is taken in addition where sums keep one order: results of single sequences before they are joined, digits of a report, and a piece of
+/// what is squared in the type of the digits.
+pub fn apart(op: &Op, outs: &[Operand]) -> u64 {
+    const PIECE: u64 = 8 << 16;
+    match op {
+        Op::SumSquares { .. } => PIECE,
+        _ if by_sequence(op).is_some() => outs.iter().map(Operand::bytes).sum::<u64>() + SLACK,
+        _ => 0,
+    }
 }
 
 /// The state of a scan at one position, in the wide type, from `(x, step, decay, …)`.

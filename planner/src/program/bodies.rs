@@ -235,8 +235,11 @@ impl Emitter<'_> {
                 })
                 .collect()
         };
-        let workspace =
-            workspace::bound(&op, &operands(&ins), &operands(&updates), &operands(&outs));
+        let made = operands(&outs);
+        let mut workspace = workspace::bound(&op, &operands(&ins), &operands(&updates), &made);
+        if super::lanes(self.experiment.train.sums).is_some() {
+            workspace += workspace::apart(&op, &made);
+        }
         Instr {
             op,
             ins,

@@ -153,12 +153,22 @@ impl Emitter<'_> {
         let tied = self.tied.as_ref().map(|tied| [tied.tensor, tied.gradient]);
         let [weights, sum] = tied.expect("the embedding is stored before the head");
         self.table.stand(block, value, weights);
-        self.table.stand(block, gradient, sum);
+        let bucket = self.tied.as_ref().map(|tied| &self.buckets[tied.bucket]);
+        match bucket.and_then(|bucket| bucket.apart.first()) {
+            Some(&apart) => self.table.view_like(block, gradient, (sum, apart)),
+            None => self.table.stand(block, gradient, sum),
+        }
     }
 
     /// Ranks among which optimizer states are divided.
     pub(super) fn slices(&self) -> u64 {
         u64::from(self.placement.divides(1))
+    }
+
+    /// What lengths of buckets are multiples of.
+    fn unit(&self) -> u64 {
+        let training = super::header::training(self.experiment, self.placement);
+        training.bucket_unit(self.placement.divides(1))
     }
 
     /// Whether replicas divide what a ZeRO stage divides.
@@ -211,7 +221,7 @@ impl Emitter<'_> {
                 .product::<u64>()
         };
         let length: u64 = members.iter().map(elements).sum();
-        let padded = length.next_multiple_of(self.slices());
+        let padded = length.next_multiple_of(self.unit());
         let [whole, summed, sliced] = self.layouts(traits);
         let (accumulate, part) = (self.accumulate, padded / self.slices());
         let (scattered, gathered) = (self.divides(2), self.divides(3));
@@ -227,15 +237,18 @@ impl Emitter<'_> {
             tp: summed.tp,
         };
         let sums = scattered.then(|| flat("gradient_sums", accumulate, part, added, false));
-        let apart = gathered || traits.dtype != accumulate;
-        let master = apart.then(|| flat("master", accumulate, part, sliced, false));
+        let wider = gathered || traits.dtype != accumulate;
+        let master = wider.then(|| flat("master", accumulate, part, sliced, false));
         let m = flat("m", accumulate, part, sliced, false);
         let second = self.experiment.train.optimizer.moments() > 1;
         let v = second.then(|| flat("v", accumulate, part, sliced, false));
+        let [levels, apart] = self.lane_sums(&name, traits.tied, (lives, padded, summed));
         self.buckets.push(Bucket {
             name,
             weights,
             gradients,
+            levels,
+            apart,
             sums,
             master,
             m,
@@ -245,6 +258,32 @@ impl Emitter<'_> {
         self.traits.push(traits);
         self.place(block, members, index);
         index
+    }
+
+    /// What waits where sums keep one order: sums of lanes, and where embedding and head share a matrix on one stage, gradients of the
+    /// head's use of it with theirs.
+    fn lane_sums(
+        &mut self,
+        name: &str,
+        is_tied: bool,
+        (lives, size, layout): (Lives, u64, Layouts),
+    ) -> [Vec<TensorId>; 2] {
+        let (depth, accumulate) = (self.own_lanes().ilog2(), self.accumulate);
+        let ordered = super::lanes(self.experiment.train.sums).is_some();
+        let apart = is_tied && ordered && self.mesh.pp == 1;
+        let table = &mut self.table;
+        let mut flat =
+            |what: &str| table.flat(format!("{name}.{what}"), accumulate, size, layout, lives);
+        let level = |of: &str, level: u32| format!("{of}gradients_of_{}_lanes", 1 << level);
+        let levels = (0..depth).map(|own| flat(&level("", own))).collect();
+        let head: Vec<TensorId> = match apart {
+            false => Vec::new(),
+            true => [flat("head_gradients")]
+                .into_iter()
+                .chain((0..depth).map(|own| flat(&level("head_", own))))
+                .collect(),
+        };
+        [levels, head]
     }
 
     fn place(&mut self, block: &Block, members: &[Member], index: usize) {

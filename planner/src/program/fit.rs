@@ -2,6 +2,7 @@
 
 use pleach_dsl::experiment::{Experiment, Stages};
 
+use super::header;
 use crate::graph::beyond::{beyond, shared};
 use crate::placement::Placement;
 
@@ -80,6 +81,9 @@ pub enum EmitError {
         /// The budget, in bytes.
         budget: u64,
     },
+    /// Sums of lanes cannot be kept in one order.
+    #[error("with `train.sums = reproducible`, {0}")]
+    Lanes(String),
     /// Not in this version.
     #[error("{0} is not planned yet")]
     Unsupported(&'static str),
@@ -135,6 +139,10 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
             stages,
         });
     }
+    let lanes = uncut_lanes(experiment, placement);
+    if let Some(why) = lanes {
+        return Err(EmitError::Lanes(why));
+    }
     let (replicas, shards) = (placement.dp, placement.shards);
     if shards == 0 || !replicas.is_multiple_of(shards) {
         return Err(EmitError::Blocks { replicas, shards });
@@ -143,6 +151,17 @@ pub fn check(experiment: &Experiment, placement: &Placement) -> Result<(), EmitE
         return Err(EmitError::Unsupported("a ZeRO stage above 3"));
     }
     Ok(())
+}
+
+/// Why a placement cannot sum in lanes, where it is to.
+fn uncut_lanes(experiment: &Experiment, placement: &Placement) -> Option<String> {
+    if header::lanes(experiment.train.sums).is_some() && placement.divides(2) > 1 {
+        let zero = placement.zero;
+        return Some(format!(
+            "ZeRO {zero} divides gradients before all are summed"
+        ));
+    }
+    header::training(experiment, placement).uncut_lanes(placement.dp)
 }
 
 /// Checks that every chunk of every stage has a layer, and that what the spec says of stages adds up.

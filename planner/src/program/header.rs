@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pleach_dsl::experiment::{
     self, Checkpoints, Dataset, Evaluate, Experiment, Layer, Log, Mixer, Mlp, Order, Pack,
-    Precision, Records,
+    Precision, Records, Sums,
 };
 use pleach_plan::{
     Begins, Component, DataPlan, Dtype, Evaluation, Figure, HeldOut, Logging, Moving, NotFinite,
@@ -94,12 +94,21 @@ pub fn training(experiment: &Experiment, placement: &Placement) -> Training {
         logging: logging(&experiment.log),
         evaluation: evaluation(&experiment.evaluate),
         scaling: scaling(train.precision),
+        lanes: lanes(train.sums),
         not_finite: match train.not_finite {
             experiment::NotFinite::Halt => NotFinite::Halt,
             experiment::NotFinite::Skip { in_a_row } => NotFinite::Skip { in_a_row },
             experiment::NotFinite::RollBack { times } => NotFinite::RollBack { times },
         },
         weights: weights(experiment),
+    }
+}
+
+/// Lanes in which gradients are summed.
+pub fn lanes(sums: Sums) -> Option<u32> {
+    match sums {
+        Sums::Fast => None,
+        Sums::Reproducible { lanes } => Some(u32::try_from(lanes).unwrap_or(u32::MAX)),
     }
 }
 

@@ -23,7 +23,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::json::{SCHEMA, placement_hash};
 use pleach_plan::{
     Axis, Body, BodyId, Bucket, Dtype, Group, GroupId, Hashes, Mesh, Parameter, Part, Plan,
-    Recompute, TensorId,
+    Recompute, TensorId, tally,
 };
 
 use crate::differentiate::differentiate;
@@ -38,7 +38,7 @@ use step::Named;
 use tensors::Table;
 
 pub use fit::EmitError;
-pub use header::data;
+pub use header::{data, lanes};
 
 /// A block, sharded, with the storage of its parameters.
 struct Piece<'b> {
@@ -230,6 +230,7 @@ pub fn emit_cut(
 /// The bodies of parameters that more than one block reads.
 struct TiedBodies {
     begin: BodyId,
+    folds: Vec<BodyId>,
     reduce: BodyId,
     update: BodyId,
 }
@@ -239,6 +240,8 @@ struct BlockBodies {
     begin: BodyId,
     forward: BodyId,
     backward: BodyId,
+    /// What joins lanes, by how many sums it joins.
+    folds: Vec<BodyId>,
     reduce: BodyId,
     update: BodyId,
 }
@@ -271,7 +274,11 @@ impl<'e> Emitter<'e> {
         };
         let (compute, accumulate) = header::dtypes(experiment.train.precision);
         let mut table = Table::new(placement.tp);
-        let report = table.scalar("report", 2, accumulate);
+        let (figures, kept) = match lanes(experiment.train.sums) {
+            None => (2, accumulate),
+            Some(_) => (2 * tally::DIGITS as u64, Dtype::F64),
+        };
+        let report = table.scalar("report", figures, kept);
         let factor = table.scalar("clip_factor", 1, accumulate);
         Emitter {
             experiment,
@@ -309,6 +316,7 @@ impl<'e> Emitter<'e> {
             begin: self.begin(of, &piece.buckets),
             forward,
             backward,
+            folds: self.folds(of, &piece.buckets),
             reduce: self.reduce(of, &piece.buckets),
             update: self.update(of, &piece.buckets),
         }
@@ -341,6 +349,7 @@ impl<'e> Emitter<'e> {
         let shared = self.tied.as_ref().map(|tied| [tied.bucket]);
         let tied = shared.map(|buckets| TiedBodies {
             begin: self.begin(Named::plain("tied"), &buckets),
+            folds: self.folds(Named::plain("tied"), &buckets),
             reduce: self.reduce(Named::plain("tied"), &buckets),
             update: self.update(Named::plain("tied"), &buckets),
         });

@@ -4,10 +4,12 @@
 //! What the next operation receives is asked for before the present one computes; a sent value is waited for before the next of
 //! its direction is sent, so at most one is under way each way.
 
-use pleach_plan::{Body, BodyId, Call, Mark, Role, Slot, TensorId, Transfer, TransferKind, Wire};
+use pleach_plan::{
+    Body, BodyId, Call, Mark, Role, Slot, TensorId, Training, Transfer, TransferKind, Wire,
+};
 
 use super::passes::{Pass, Pipeline};
-use super::{BlockBodies, Bodies, Emitter, Piece, TiedBodies, stages};
+use super::{BlockBodies, Bodies, Emitter, Piece, TiedBodies, header, stages};
 
 /// The roles of all stages.
 pub(super) fn roles(
@@ -19,6 +21,7 @@ pub(super) fn roles(
 ) -> Vec<Role> {
     let (stages, chunks) = (emitter.mesh.pp, emitter.placement.vpp);
     let spans = stages::spans(emitter.experiment, emitter.placement, head);
+    let training = header::training(emitter.experiment, emitter.placement);
     let role = |stage: u32| {
         let pipeline = Pipeline {
             stage,
@@ -28,6 +31,8 @@ pub(super) fn roles(
         };
         let held = (0..chunks).map(|chunk| spans[(chunk * stages + stage) as usize]);
         let program = Program {
+            training: &training,
+            replicas: emitter.mesh.dp,
             pipeline,
             chunks: held.collect(),
             bodies,
@@ -71,6 +76,7 @@ impl Emitter<'_> {
             let bucket = &self.buckets[index];
             let whole = [bucket.weights, bucket.gradients].into_iter();
             let own = whole.filter(|&id| !self.passes(id)).chain(bucket.sums);
+            let own = own.chain(bucket.levels.iter().chain(&bucket.apart).copied());
             statics.extend(own.chain(bucket.master).chain([bucket.m]).chain(bucket.v));
         }
         statics
@@ -91,6 +97,8 @@ fn runs(order: &[usize], [first, last]: [u32; 2]) -> Vec<(usize, [u32; 2])> {
 }
 
 struct Program<'a> {
+    training: &'a Training,
+    replicas: u32,
     pipeline: Pipeline,
     chunks: Vec<[u32; 2]>,
     bodies: &'a Bodies,
@@ -184,6 +192,7 @@ impl Program<'_> {
             }
             asked = order.get(index + 1).and_then(|&next| self.ask(next));
             self.compute(pass);
+            self.fold(pass);
             if let Some([peer, _]) = self.pipeline.onward(pass) {
                 if let Some(token) = sent[usize::from(pass.forward)].take() {
                     self.slots.push(Slot::Wait(token));
@@ -194,6 +203,35 @@ impl Program<'_> {
         }
         self.slots
             .extend(sent.into_iter().flatten().map(Slot::Wait));
+    }
+
+    /// Joins the lane that a backward pass has ended, in the parameters of its chunk.
+    fn fold(&mut self, pass: Pass) {
+        let fold = self.training.fold_behind(self.replicas, pass.micro_batch);
+        let Some(fold) = fold.filter(|_| !pass.forward) else {
+            return;
+        };
+        let which = |folds: &[BodyId]| folds.get(fold.joins as usize).copied();
+        let blocks = self.pipeline.blocks(pass.chunk);
+        for &index in &blocks {
+            let Some(body) = which(&self.bodies.blocks[index].folds) else {
+                continue;
+            };
+            if index != 1 {
+                self.call(body, None, pass.chunk, pass.micro_batch);
+                continue;
+            }
+            for (store, layers) in runs(&self.stored(), self.chunks[pass.chunk as usize]) {
+                let own = self.bodies.stored.get(&store);
+                let body = own.and_then(|own| which(&own.folds)).unwrap_or(body);
+                self.call(body, Some(layers), pass.chunk, pass.micro_batch);
+            }
+        }
+        let shared = self.bodies.tied.as_ref();
+        let reads = blocks.iter().any(|&index| index != 1);
+        if let Some(body) = shared.filter(|_| reads).and_then(|own| which(&own.folds)) {
+            self.call(body, None, pass.chunk, pass.micro_batch);
+        }
     }
 
     /// Asks for what a pass receives; none where it begins on this stage.

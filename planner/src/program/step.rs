@@ -42,9 +42,10 @@ impl Emitter<'_> {
     pub(super) fn begin(&mut self, of: Named<'_>, buckets: &[usize]) -> BodyId {
         let gradients: Vec<TensorId> = buckets
             .iter()
-            .map(|&index| {
+            .flat_map(|&index| {
                 let bucket = &self.buckets[index];
-                bucket.sums.unwrap_or(bucket.gradients)
+                let own = bucket.sums.unwrap_or(bucket.gradients);
+                [own].into_iter().chain(bucket.apart.first().copied())
             })
             .collect();
         let code = gradients
@@ -52,6 +53,46 @@ impl Emitter<'_> {
             .map(|id| self.instr(Op::Zero {}, vec![], vec![id], vec![]))
             .collect();
         self.plain(of, "begin", BodyKind::Begin, code)
+    }
+
+    /// Lanes of samples whose sums each replica joins.
+    pub(super) fn own_lanes(&self) -> u32 {
+        let lanes = super::header::lanes(self.experiment.train.sums).unwrap_or(1);
+        (lanes / self.mesh.dp.max(1)).max(1)
+    }
+
+    /// What joins the sums of a lane with those before it: one body for each number of sums that are joined, the last of which leaves
+    /// the whole where gradients are. None where each replica has one lane.
+    pub(super) fn folds(&mut self, of: Named<'_>, buckets: &[usize]) -> Vec<BodyId> {
+        let levels = self.own_lanes().ilog2() as usize;
+        match levels {
+            0 => Vec::new(),
+            _ => (0..=levels)
+                .map(|joins| self.fold(of, buckets, joins))
+                .collect(),
+        }
+    }
+
+    fn fold(&mut self, of: Named<'_>, buckets: &[usize], joins: usize) -> BodyId {
+        let mut code = Vec::new();
+        for &index in buckets {
+            let bucket = &self.buckets[index];
+            let own = (bucket.gradients, &bucket.levels[..]);
+            let head = bucket.apart.split_first();
+            for (sum, levels) in [own]
+                .into_iter()
+                .chain(head.map(|(&sum, rest)| (sum, rest)))
+            {
+                for &waiting in &levels[..joins] {
+                    code.push(self.instr(Op::Accumulate {}, vec![waiting], vec![sum], vec![]));
+                }
+                if let Some(&waiting) = levels.get(joins) {
+                    code.push(self.instr(Op::Cast {}, vec![sum], vec![waiting], vec![]));
+                    code.push(self.instr(Op::Zero {}, vec![], vec![sum], vec![]));
+                }
+            }
+        }
+        self.plain(of, &format!("fold_{joins}"), BodyKind::Fold, code)
     }
 
     /// Zeroes the report.
@@ -85,13 +126,6 @@ impl Emitter<'_> {
             let sums = self.buckets[index].sums;
             let gradients = sums.unwrap_or(self.buckets[index].gradients);
             let traits = self.traits[index];
-            if traits.partial {
-                let sum = Op::AllReduce {
-                    group: self.group("tp"),
-                    reduce: Reduce::Sum,
-                };
-                code.push(self.instr(sum, vec![], vec![gradients], vec![]));
-            }
             let whole = if traits.whole {
                 u64::from(self.mesh.tp)
             } else {
@@ -102,16 +136,15 @@ impl Emitter<'_> {
                 _ if sums.is_some() => gradients,
                 _ => self.slice(index),
             };
-            // Whole gradients of ZeRO 2 and 3 were scattered after every backward.
-            if self.slices() > 1 && sums.is_none() {
-                let scatter = Op::ReduceScatter {
-                    group: self.sharing(),
-                    dim: 0,
-                };
-                code.push(self.instr(scatter, vec![gradients], vec![], vec![measured]));
-                saves.push(measured);
+            let given = (traits.partial, measured != gradients);
+            self.sum_replicas(given, [gradients, measured], &mut code);
+            saves.extend(given.1.then_some(measured));
+            if let Some(&head) = self.buckets[index].apart.first() {
+                let slice = given.1.then(|| self.head_slice(index));
+                let summed = slice.unwrap_or(head);
+                self.sum_replicas(given, [head, summed], &mut code);
+                code.push(self.instr(Op::Accumulate {}, vec![summed], vec![measured], vec![]));
             }
-            self.sum_alike(measured, &mut code);
             let alike = u64::from(self.mesh.dp) / self.slices();
             let replicas = whole * alike * self.join_ends(traits.tied, measured, &mut code);
             code.push(self.instr(
@@ -127,6 +160,31 @@ impl Emitter<'_> {
             ..empty(id, name, BodyKind::Reduce, block, code)
         };
         self.finish_body(make, code)
+    }
+
+    /// Sums gradients over the ranks that share them: where they are partial, over tensor-parallel ranks; where they are cut, into this
+    /// replica's slice. (Whole gradients of ZeRO 2 and 3 were scattered after every backward.)
+    fn sum_replicas(
+        &self,
+        (is_partial, is_cut): (bool, bool),
+        [gradients, measured]: [TensorId; 2],
+        code: &mut Vec<Instr>,
+    ) {
+        if is_partial {
+            let sum = Op::AllReduce {
+                group: self.group("tp"),
+                reduce: Reduce::Sum,
+            };
+            code.push(self.instr(sum, vec![], vec![gradients], vec![]));
+        }
+        if is_cut {
+            let scatter = Op::ReduceScatter {
+                group: self.sharing(),
+                dim: 0,
+            };
+            code.push(self.instr(scatter, vec![gradients], vec![], vec![measured]));
+        }
+        self.sum_alike(measured, code);
     }
 
     /// Sums over the replicas that hold the same piece.
@@ -243,8 +301,17 @@ impl Emitter<'_> {
 
     /// The local tensor that carries a bucket's summed gradient slice from reduce to update.
     pub(super) fn slice(&mut self, index: usize) -> TensorId {
+        self.slice_of(index, "gradients_slice")
+    }
+
+    /// The slice of the gradients of the head's use of a matrix, before they are added to the embedding's.
+    fn head_slice(&mut self, index: usize) -> TensorId {
+        self.slice_of(index, "head_gradients_slice")
+    }
+
+    fn slice_of(&mut self, index: usize, what: &str) -> TensorId {
         let bucket = &self.buckets[index];
-        let name = format!("{}.gradients_slice", bucket.name);
+        let name = format!("{}.{what}", bucket.name);
         if let Some(known) = self.table.named(&name) {
             return known;
         }

@@ -117,6 +117,21 @@ impl Table {
         id
     }
 
+    /// The same view as another one's, but of other storage, for a value.
+    pub fn view_like(&mut self, block: &Block, value: ValueId, (of, base): (TensorId, TensorId)) {
+        let known = self.tensors[of.0 as usize].clone();
+        let offset = known.view.map_or(0, |view| view.offset);
+        let id = self.push(
+            format!("{} of the head", known.name),
+            known.dtype,
+            known.dims,
+            known.layout,
+            known.lives,
+            Some(View { base, offset }),
+        );
+        self.statics.insert((place(block), value), id);
+    }
+
     /// Stands a static tensor for a value.
     pub fn stand(&mut self, block: &Block, value: ValueId, id: TensorId) {
         self.statics.insert((place(block), value), id);

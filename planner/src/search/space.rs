@@ -13,6 +13,7 @@ use super::figures::{Scoped, schedule};
 use crate::engine;
 use crate::graph::beyond::shared;
 use crate::placement::Placement;
+use crate::program::lanes;
 use crate::report::screen::plural;
 
 /// A part of the space that was left, why, and how many placements it held.
@@ -150,6 +151,11 @@ impl Builder<'_> {
                 format!("a batch of {batch} sequences does not divide by it"),
             );
         }
+        let lanes = lanes(self.experiment.train.sums).map(u64::from);
+        if let Some(lanes) = lanes.filter(|lanes| !lanes.is_multiple_of(dp)) {
+            let why = format!("{lanes} lanes of `train.sums` do not divide by it");
+            return self.reject(format!("dp {dp}"), why);
+        }
         let mut scope = scope.clone();
         let wishes = &self.experiment.plan;
         let most = engine::find(&wishes.engine).map_or(0, |engine| u64::from(engine.zero));
@@ -158,6 +164,11 @@ impl Builder<'_> {
             scope.zero = Some(zero);
             if zero > most {
                 let why = format!("`{}` has ZeRO stages up to {most}", wishes.engine);
+                self.reject(format!("zero {zero}"), why);
+                continue;
+            }
+            if zero > 1 && dp > 1 && lanes.is_some() {
+                let why = "`train.sums = reproducible` needs whole gradients".to_owned();
                 self.reject(format!("zero {zero}"), why);
                 continue;
             }
@@ -208,6 +219,8 @@ impl Builder<'_> {
             if micro == 0 || !own.is_multiple_of(micro) {
                 let why = format!("{own} sequences of each replica do not divide by it");
                 self.reject(format!("micro_batch {micro}"), why);
+            } else if let Some(why) = self.across_lanes(micro, own) {
+                self.reject(format!("micro_batch {micro}"), why);
             } else if let Some(why) = self.beyond_counting(micro, own / micro) {
                 self.reject(format!("micro_batch {micro}"), why);
             } else {
@@ -215,6 +228,15 @@ impl Builder<'_> {
             }
         }
         scope.micro_batch = None;
+    }
+
+    /// Why micro-batches of a replica's sequences would reach over the ends of lanes.
+    fn across_lanes(&self, micro_batch: u64, own: u64) -> Option<String> {
+        let batch = self.experiment.train.global_batch;
+        let lanes = u64::from(lanes(self.experiment.train.sums)?);
+        let length = (batch / lanes).min(own);
+        (!length.is_multiple_of(micro_batch))
+            .then(|| format!("lanes of {length} sequences (`train.sums`) do not divide by it"))
     }
 
     /// Why so many sequences at once, so many times a step, are too many.

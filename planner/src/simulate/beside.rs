@@ -37,7 +37,7 @@ impl Moved {
             }
             BodyKind::Reduce => (false, engine.overlapped_replicas && is_passed(plan, body)),
             BodyKind::Update => (engine.overlapped_replicas && is_passed(plan, body), false),
-            BodyKind::Begin => (false, false),
+            BodyKind::Begin | BodyKind::Fold => (false, false),
         };
         let mut moved = Moved::default();
         for (index, instr) in body.code.iter().enumerate() {
@@ -194,7 +194,7 @@ impl Queue {
                     }
                     BodyKind::Reduce => once.entry(key).or_default()[1] += summary.scatter,
                     BodyKind::Update => once.entry(key).or_default()[0] += summary.gather,
-                    BodyKind::Begin => {}
+                    BodyKind::Begin | BodyKind::Fold => {}
                 }
             }
         }

@@ -146,7 +146,9 @@ fn pass(body: &Body, call: &Call) -> Option<Pass> {
     let wire = match body.kind {
         BodyKind::Forward => Wire::Hidden,
         BodyKind::Backward => Wire::Gradient,
-        BodyKind::Begin | BodyKind::Reduce | BodyKind::Update => return None,
+        BodyKind::Begin | BodyKind::Fold | BodyKind::Reduce | BodyKind::Update => {
+            return None;
+        }
     };
     Some((wire, call.chunk, call.micro_batch))
 }

@@ -128,6 +128,7 @@ fn training(micro_steps: u32) -> Training {
     Training {
         scaling: None,
         not_finite: NotFinite::Halt,
+        lanes: None,
         seed: 0,
         phase: None,
         begins: Begins::default(),

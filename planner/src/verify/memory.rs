@@ -147,7 +147,9 @@ impl<'p> Memory<'p> {
                     };
                     statics.insert((id, layer), Held::Flat(flat));
                 }
-                let gradients = [Some(bucket.gradients), bucket.sums].into_iter().flatten();
+                let gradients = [bucket.gradients].into_iter().chain(bucket.sums);
+                let waiting = bucket.levels.iter().chain(&bucket.apart);
+                let gradients = gradients.chain(waiting.copied());
                 for id in gradients.filter(|id| role.statics.contains(id)) {
                     let stale = |_: &Parameter| Item::odd(Number::of("stale gradient", &[], &[]));
                     let flat = Flat {

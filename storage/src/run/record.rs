@@ -28,8 +28,8 @@ pub struct RunRecord {
     pub placement_hash: String,
     /// Hash over the order of all samples.
     pub data_order: Option<String>,
-    /// `bitwise` where the same placement gives the same bits again, in a repetition and behind a resumption; `fast` where kernels of a
-    /// device may add in another order each time.
+    /// `bitwise` where the same placement gives the same bits again, in a repetition and behind a resumption; `reproducible` where every other cut of
+    /// replicas, stages and micro-batches does too; `fast` where kernels of a device may add in another order each time.
     pub mode: String,
     /// Number of ranks.
     pub ranks: u32,

@@ -25,7 +25,7 @@ const LLAMA: [&str; 11] = [
 ];
 
 /// What is pinned, and on how many ranks.
-const PLACED: [(&str, u32, &[&str]); 15] = [
+const PLACED: [(&str, u32, &[&str]); 16] = [
     (
         "one rank",
         1,
@@ -95,6 +95,19 @@ const PLACED: [(&str, u32, &[&str]); 15] = [
             "plan.dp=2",
             "model.tied=true",
             "train.precision=bf16",
+        ],
+    ),
+    (
+        "tied, dp2+zero1, sums in lanes",
+        2,
+        &[
+            "plan.tp=1",
+            "plan.pp=1",
+            "plan.dp=2",
+            "plan.zero=1",
+            "plan.micro_batch=2",
+            "model.tied=true",
+            "train.sums=reproducible { lanes = 4 }",
         ],
     ),
     ("LLaMA on tp2", 2, &LLAMA),

@@ -10,9 +10,9 @@ use pleach_tests::job::{QUICKSTART, Workspace, succeed};
 use super::compare::{Trained, loss_difference, state_difference};
 
 /// A model by its style, and the placements it is tried under: what each pins, beside [`PINNED`].
-struct Row {
-    model: &'static [&'static str],
-    placements: &'static [&'static [&'static str]],
+pub(super) struct Row<'r> {
+    pub model: &'r [&'static str],
+    pub placements: &'r [&'static [&'static str]],
 }
 
 /// What all runs share: small, and saved only where it is looked at.
@@ -39,7 +39,7 @@ const PINNED: [(&str, &str); 8] = [
 ];
 
 /// Rotary positions on a quarter of a head, both halves beside each other.
-const NEOX: Row = Row {
+pub(super) const NEOX: Row = Row {
     model: &["model.layers=4"],
     placements: &[
         &["tp=2"],
@@ -62,7 +62,7 @@ const NEOX: Row = Row {
 };
 
 /// Learned positions, embedding and head shared, dropout.
-const GPT2: Row = Row {
+pub(super) const GPT2: Row = Row {
     model: &[
         "model.layers=4",
         "model.positions=learned",
@@ -212,7 +212,12 @@ fn settings(placement: &[&str]) -> Vec<String> {
         .collect()
 }
 
-fn train(workspace: &Workspace, row: &Row, placement: &[&str], precision: &str) -> Trained {
+pub(super) fn train(
+    workspace: &Workspace,
+    row: &Row,
+    placement: &[&str],
+    precision: &str,
+) -> Trained {
     let placed = settings(placement);
     let placed: Vec<&str> = placed.iter().map(String::as_str).collect();
     let all = [&SMALL[..], row.model, &[precision], &placed].concat();

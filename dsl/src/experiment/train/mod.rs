@@ -31,6 +31,8 @@ pub struct Train {
     pub reduce: Float,
     /// What is made small: the cross entropy of the next token, with these additions.
     pub loss: Loss,
+    /// In which order gradients are summed over a step.
+    pub sums: Sums,
     /// What follows a step that is not finite.
     pub not_finite: NotFinite,
     /// The phases of a curriculum, in order; empty for a run that is the same from beginning to end.
@@ -62,11 +64,24 @@ impl Train {
             accumulate: precision.sums(),
             reduce: precision.sums(),
             loss: Loss::default(),
+            sums: Sums::Fast,
             not_finite: NotFinite::Halt,
             phases: Vec::new(),
             part: None,
         }
     }
+}
+
+/// In which order gradients are summed over the samples of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sums {
+    /// As the placement has them.
+    Fast,
+    /// In one order, whatever the placement.
+    Reproducible {
+        /// Lanes that are summed pairwise.
+        lanes: u64,
+    },
 }
 
 /// What follows a step that is not finite.

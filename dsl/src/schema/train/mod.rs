@@ -5,6 +5,7 @@ mod optimizer;
 mod phases;
 mod precision;
 mod rate;
+mod sums;
 
 use super::{Field, Need, Section, Type};
 use crate::quantity::Dimension;
@@ -81,6 +82,13 @@ pub static TRAIN: Section = Section {
             Type::Variant(&[&CROSS_ENTROPY]),
             Need::Default("cross_entropy"),
             "What is made small.",
+        )
+        .quiet(),
+        Field::new(
+            "sums",
+            Type::Variant(sums::KINDS),
+            Need::Default("fast"),
+            "In which order gradients are summed over the samples of a step.",
         )
         .quiet(),
         Field::new(

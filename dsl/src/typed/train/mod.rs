@@ -8,7 +8,7 @@ use num_traits::ToPrimitive;
 use super::{count, real, text, truth};
 use crate::evaluate::Value;
 use crate::experiment::{
-    AdamW, Decays, Float, Loss, LossScale, NotFinite, Optimizer, Precision, Rate, Train,
+    AdamW, Decays, Float, Loss, LossScale, NotFinite, Optimizer, Precision, Rate, Sums, Train,
 };
 use crate::quantity::to_f64;
 use crate::resolve::Resolver;
@@ -40,6 +40,7 @@ pub fn train(resolver: &mut Resolver) -> Option<Train> {
             z_loss: real(resolver, "train.loss.z_loss")?,
             label_smoothing: real(resolver, "train.loss.label_smoothing")?,
         },
+        sums: sums(resolver)?,
         not_finite: not_finite(resolver)?,
         phases,
         part: None,
@@ -61,6 +62,15 @@ fn precision(resolver: &mut Resolver) -> Option<Precision> {
             hysteresis: count(resolver, "train.precision.hysteresis")?,
             least: real(resolver, "train.precision.min_scale")?,
         }),
+    })
+}
+
+fn sums(resolver: &mut Resolver) -> Option<Sums> {
+    Some(match resolver.kind("train.sums")?.as_str() {
+        "reproducible" => Sums::Reproducible {
+            lanes: count(resolver, "train.sums.lanes")?,
+        },
+        _ => Sums::Fast,
     })
 }
 

@@ -34,7 +34,7 @@ pub fn loss(charge: &Charge, replicas: u64, operands: usize) -> Result<Signature
         signature = signature.read("max", "B S", "A");
     }
     let known = 1 + usize::from(charge.is_squared());
-    Ok(weighted(signature, operands > known).update("report", "2", "R"))
+    Ok(weighted(signature, operands > known).update("report", "P", "R"))
 }
 
 /// `(logits, targets, max, terms[, weights]) -> dlogits`.

@@ -8,7 +8,7 @@ pub fn sum_squares(replicas: u64) -> Result<Signature, Misfit> {
     law(replicas > 0, "replicas", replicas, "it must be at least 1")?;
     Ok(Signature::new()
         .read_all("x", "X", "T")
-        .update("report", "2", "R"))
+        .update("report", "P", "R"))
 }
 
 /// `(report; factor) -> ()`.
@@ -21,6 +21,6 @@ pub fn clip_factor(max_norm: Option<f64>) -> Result<Signature, Misfit> {
         "it must be a positive number",
     )?;
     Ok(Signature::new()
-        .read("report", "2", "R")
+        .read("report", "P", "R")
         .update("factor", "1", "F"))
 }

@@ -7,7 +7,7 @@ use crate::check::signature::{Misfit, Signature};
 /// `(logits, choice; report) -> ()`.
 pub fn forward(loss: &RouterLoss, replicas: u64) -> Result<Signature, Misfit> {
     law(replicas > 0, "replicas", replicas, "it must be at least 1")?;
-    Ok(read(loss)?.update("report", "2", "R"))
+    Ok(read(loss)?.update("report", "P", "R"))
 }
 
 /// `(logits, choice) -> dlogits`.

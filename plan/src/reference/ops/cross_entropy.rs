@@ -3,6 +3,7 @@
 //! `max` should be the largest logit of all ranks' rows: in exact arithmetic any number would do, but with logits of some
 //! hundreds every other one makes exponentials overflow or all of them vanish.
 
+use super::norm::gain;
 use crate::Charge;
 use crate::reference::value::{self, Unfit, Value, one_type};
 
@@ -69,7 +70,6 @@ pub fn loss(
     charge: &Charge,
 ) -> Result<(), Unfit> {
     let [sums, picked, all] = parts(terms, charge)?;
-    report.expect(&[2])?;
     one_type(&[report])?;
     let weights = factors(weights, &terms.dims[1..])?;
     let ([own, even], places) = (charge.shares(), sums.len());
@@ -87,8 +87,10 @@ pub fn loss(
         let log = largest.get(at).map_or(0.0, |max| sum + max);
         weights[at] * (sum - own * picked[at] - spread + charge.z_loss * log * log)
     };
-    report.data[0] += charge.scale * (0..places).map(charged).sum::<f64>();
-    Ok(())
+    let positions = terms.dims.last().copied().unwrap_or(1).max(1);
+    let sequences = (0..places).step_by(positions);
+    let own = |begin| charge.scale * (begin..begin + positions).map(charged).sum::<f64>();
+    gain(report, 0, sequences.map(own))
 }
 
 /// The weight of each target, 1 where there are none.

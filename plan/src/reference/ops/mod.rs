@@ -66,10 +66,11 @@ pub struct Context<'c> {
 impl Context<'_> {
     /// The number of the micro-batch's first sample on this rank.
     fn first_sample(&self) -> u64 {
-        let batch = self.training.micro_batch;
-        self.training.phase_samples(self.step)
-            + u64::from(self.micro_batch) * u64::from(self.mesh.dp) * batch
-            + u64::from(self.place.dp) * batch
+        let (replicas, replica) = (self.mesh.dp, self.place.dp);
+        let before = self
+            .training
+            .samples_before(replicas, replica, self.micro_batch);
+        self.training.phase_samples(self.step) + before
     }
 
     /// The first row of a rank's vocabulary shard; none where it holds all rows.

@@ -1,17 +1,35 @@
 //! The gradient norm: sums of squares, and the factor that clips by them.
 
 use crate::reference::value::{Unfit, Value, one_type};
+use crate::tally;
+
+/// Adds numbers to the loss (0) or the squares (1) of a report.
+///
+/// # Errors
+/// It is none.
+pub fn gain(
+    report: &mut Value,
+    which: usize,
+    values: impl Iterator<Item = f64>,
+) -> Result<(), Unfit> {
+    match tally::gain(&mut report.data, which, values) {
+        true => Ok(()),
+        false => Err(no_report(report)),
+    }
+}
+
+fn no_report(value: &Value) -> Unfit {
+    Unfit(format!("{:?} is no report of a step", value.dims))
+}
 
 /// `report[1] += sum(x²) / replicas`.
 ///
 /// # Errors
 /// The report has another shape.
 pub fn sum_squares(x: &Value, report: &mut Value, replicas: f64) -> Result<(), Unfit> {
-    report.expect(&[2])?;
     one_type(&[x])?;
     one_type(&[report])?;
-    report.data[1] += x.data.iter().map(|x| x * x).sum::<f64>() / replicas;
-    Ok(())
+    gain(report, 1, x.data.iter().map(|x| x * x / replicas))
 }
 
 /// `factor = min(1, max_norm / (norm + 1e-6))`, or 1 without a limit, over the scale of the loss, of which `norm` is free; -1 where
@@ -25,13 +43,13 @@ pub fn clip_factor(
     max_norm: Option<f64>,
     loss_scale: f64,
 ) -> Result<(), Unfit> {
-    report.expect(&[2])?;
+    let figures = tally::report(&report.data).ok_or_else(|| no_report(report))?;
     factor.expect(&[1])?;
     one_type(&[report])?;
     one_type(&[factor])?;
-    let norm = report.data[1].sqrt() / loss_scale;
+    let norm = figures[1].sqrt() / loss_scale;
     let clipped = max_norm.map_or(1.0, |limit| (limit / (norm + 1e-6)).min(1.0));
-    let is_finite = report.data.iter().all(|figure| figure.is_finite());
+    let is_finite = figures.iter().all(|figure| figure.is_finite());
     factor.data[0] = if is_finite {
         clipped / loss_scale
     } else {

@@ -1,5 +1,6 @@
 //! The loss on a router's logits: evenly loaded experts, small logits. Both are defined for each sequence, so that no cut of the batch changes them.
 
+use super::norm::gain;
 use super::route::{choices, softmax};
 use crate::RouterLoss;
 use crate::reference::value::{Unfit, Value, one_type};
@@ -15,19 +16,18 @@ pub fn forward(
     loss: &RouterLoss,
     replicas: f64,
 ) -> Result<(), Unfit> {
-    report.expect(&[2])?;
     one_type(&[report])?;
-    let mut total = 0.0;
+    let mut charged = Vec::new();
     for sequence in sequences(logits, choice)? {
         let even = sequence.means().zip(&sequence.loads);
         let even: f64 = even.map(|(mean, load)| mean * load).sum();
         let square = |row: &[f64]| libm::pow(log_sum(row), 2.0);
         let squares: f64 = sequence.rows().map(square).sum();
         let (positions, experts) = (sequence.positions as f64, sequence.experts as f64);
-        total += loss.balance * positions * experts * even + loss.z * squares;
+        let own = loss.balance * positions * experts * even + loss.z * squares;
+        charged.push(loss.scale / replicas * own);
     }
-    report.data[0] += loss.scale / replicas * total;
-    Ok(())
+    gain(report, 0, charged.into_iter())
 }
 
 /// The gradient of the logits, the choice held fast.

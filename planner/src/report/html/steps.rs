@@ -163,7 +163,7 @@ fn slots(source: &Source<'_>, simulation: &Simulation, stage: usize) -> Vec<Draw
         let (class, word) = match body.kind {
             BodyKind::Forward => ("forward", format!("micro-batch {}", call.micro_batch)),
             BodyKind::Backward => ("backward", format!("micro-batch {}", call.micro_batch)),
-            BodyKind::Begin | BodyKind::Reduce | BodyKind::Update => {
+            BodyKind::Begin | BodyKind::Fold | BodyKind::Reduce | BodyKind::Update => {
                 ("optimizer", "once a step".to_owned())
             }
         };

@@ -121,6 +121,8 @@ fn buckets(builder: &mut Builder, placement: Placement) -> (Vec<Bucket>, Vec<Par
             name: name.into(),
             weights,
             gradients,
+            levels: Vec::new(),
+            apart: Vec::new(),
             sums: None,
             master,
             m,
@@ -231,6 +233,7 @@ fn training(placement: Placement) -> Training {
     Training {
         scaling: None,
         not_finite: NotFinite::Halt,
+        lanes: None,
         seed: 1,
         phase: None,
         begins: Begins::default(),
