@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Line;
 use crate::spec::Loaded;
 
+/// The one part of training that is no part of the experiment's identity.
+const NOT_FINITE: &str = "train.not_finite";
+
 /// Which identity a value belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -15,7 +18,7 @@ pub enum Part {
     Experiment,
     /// Machines and placement: the placement's hash.
     Placement,
-    /// Neither: names, `about`, checkpoints, logs, evaluation.
+    /// Neither: names, `about`, checkpoints, logs, evaluation, steps that are not finite.
     Neither,
 }
 
@@ -25,6 +28,8 @@ impl Part {
         match first {
             // The name of a declaration; what it says has paths of its own.
             _ if matches!(path, "model" | "data" | "cluster") => Part::Neither,
+            // What a run does about it may change from one attempt to the next.
+            _ if path == NOT_FINITE || path.starts_with(&format!("{NOT_FINITE}.")) => Part::Neither,
             "model" | "data" | "train" | "seed" => Part::Experiment,
             "cluster" | "plan" => Part::Placement,
             _ => Part::Neither,
