@@ -15,6 +15,7 @@ use tch::{Device, Tensor};
 
 use crate::collectives::Collectives;
 use crate::data::Samples;
+use crate::early::Ahead;
 use crate::error::{Cause, Failure};
 use crate::held::{Flight, Held};
 use crate::native::memory::storage;
@@ -69,6 +70,7 @@ pub struct Interpreter<'p> {
     held: Held<'p>,
     tables: split_heads::Tables,
     transfers: HashMap<u32, &'p Transfer>,
+    ahead: Ahead<'p>,
     peak: u64,
 }
 
@@ -109,6 +111,7 @@ impl<'p> Interpreter<'p> {
             held: Held::new(plan),
             tables: split_heads::Tables::of(plan, device)?,
             transfers: transfers.collect(),
+            ahead: Ahead::new(plan, role),
             peak: static_bytes,
         })
     }
@@ -230,6 +233,7 @@ impl<'p> Interpreter<'p> {
         for event in events {
             let Some(place) = self.place_of(&event) else {
                 self.between(&event, step, observers)?;
+                self.go_ahead(&event, step, world)?;
                 continue;
             };
             let wrap = |cause: Cause| Failure::at(&cause, step, place.to_string());
@@ -245,7 +249,9 @@ impl<'p> Interpreter<'p> {
                 .iter_mut()
                 .for_each(|observer| observer.begin(&place, self));
             let done = match event {
-                Event::Run(visit, _, instr) => self.instruction(step, &visit, instr, world),
+                Event::Run(visit, index, instr) => {
+                    self.instruction(step, &visit, (index, instr), world)
+                }
                 Event::Start(_, transfer) => self.start(step, transfer, world),
                 Event::Wait(_, token) => self.held.land(token),
                 Event::Enter(_) | Event::Leave(_) | Event::Mark(..) => Ok(()),
@@ -326,9 +332,12 @@ impl<'p> Interpreter<'p> {
         &mut self,
         step: u64,
         visit: &Visit<'p>,
-        instr: &'p Instr,
+        (index, instr): (usize, &'p Instr),
         world: &mut World<'_>,
     ) -> Result<(), Cause> {
+        if let Some(results) = self.ahead.ended((visit.slot, visit.layer), index)? {
+            return self.name(instr, results);
+        }
         let ins = self.operands(&instr.ins, visit)?;
         let updates = self.operands(&instr.updates, visit)?;
         let ends: Vec<bool> = instr
@@ -374,11 +383,38 @@ impl<'p> Interpreter<'p> {
             }
             _ => ops::run(&instr.op, operands, &mut context)?,
         };
+        self.name(instr, results)
+    }
+
+    /// Names an instruction's results, and lets go of what ends with it.
+    fn name(&mut self, instr: &Instr, results: Vec<Tensor>) -> Result<(), Cause> {
         self.check_results(instr, &results)?;
         for (&id, result) in instr.outs.iter().zip(results) {
             self.held.define(id, result)?;
         }
         instr.frees.iter().try_for_each(|&id| self.held.free(id))
+    }
+
+    /// Begins what may begin at the end of a body.
+    fn go_ahead(
+        &mut self,
+        event: &Event<'p>,
+        step: u64,
+        world: &mut World<'_>,
+    ) -> Result<(), Failure> {
+        let Event::Leave(visit) = event else {
+            return Ok(());
+        };
+        for early in self.ahead.behind((visit.slot, visit.layer)) {
+            let operands = early.instr.updates.iter().chain(&early.instr.ins);
+            let begun = operands.take(1).try_for_each(|&id| {
+                let operand = self.operand(id, early.at.1)?.shallow_clone();
+                self.ahead.begin(&early, &operand, world.collectives)
+            });
+            let place = format!("{}, slot {}", visit.body.name, visit.slot);
+            begun.map_err(|cause| Failure::at(&cause, step, place))?;
+        }
+        Ok(())
     }
 
     /// A new storage of the shape and type that the plan says, filled by a rule.

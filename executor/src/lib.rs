@@ -10,6 +10,7 @@ pub mod collectives;
 pub mod data;
 pub mod deadlines;
 pub mod device;
+pub mod early;
 pub mod environment;
 pub mod error;
 pub mod events;

@@ -181,7 +181,8 @@ fn join(
             "this worker was built without NCCL".to_owned(),
         )),
         _ => Gloo::join(plan, rank, store, address, deadline)
-            .map(|all| Box::new(all.with_patience(patience)) as _),
+            .and_then(|all| all.with_patience(patience).with_thread(plan, rank))
+            .map(|all| Box::new(all) as _),
     };
     joined.map_err(|cause| Failure::outside(&cause, "joining the groups"))
 }

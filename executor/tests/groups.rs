@@ -8,10 +8,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pleach_executor::collectives::Communicator;
+use pleach_executor::collectives::beside::{Beside, Member};
 use pleach_executor::collectives::direct::GlooGroup;
 use pleach_executor::error::Cause;
 use pleach_executor::native::{Group, Store, group};
-use pleach_plan::Reduce;
+use pleach_plan::{GroupId, Reduce};
 use tch::{Device, Kind, Tensor};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -127,7 +128,8 @@ fn a_sum_has_the_same_bits_whoever_comes_first() {
         world.reduce_scatter(&pieces, &own).unwrap();
         own.double_value(&[0])
     });
-    assert_eq!(sums, [((1e16 + 1.0) - 1e16) + 1.0; 4]);
+    // Neighbours first, as a tree.
+    assert_eq!(sums, [(1e16 + 1.0) + (-1e16 + 1.0); 4]);
 }
 
 #[test]
@@ -185,5 +187,49 @@ fn a_member_that_stays_away_is_named_at_the_deadline() {
             "{:?}",
             began.elapsed()
         );
+    });
+}
+
+/// The first rank is done with asking before the second has come; both have the sums in the end, in the order in which they asked.
+#[test]
+fn beside_the_computation_nobody_waits_until_the_end_is_asked_for() {
+    let began = with_ranks(2, |rank, store| {
+        let id = GroupId(3);
+        let group = join(store, "beside", vec![0, 1], rank);
+        let thread = Beside::start([(id, group)].into()).unwrap();
+        let mut member = Member::new(id, 2, &thread);
+        if rank == 1 {
+            thread::sleep(Duration::from_millis(500));
+        }
+        let start = Instant::now();
+        let x = filled(f64::from(rank + 1), &[1000], Kind::Float);
+        let ramp = Tensor::arange(2, (Kind::Float, Device::Cpu)).view([2, 1]) + f64::from(rank);
+        let own = filled(0.0, &[1], Kind::Float);
+        let mut sum = member.begin_all_reduce(&x, Reduce::Sum).unwrap();
+        let mut piece = member.begin_reduce_scatter(&ramp, &own).unwrap();
+        let began = start.elapsed();
+        sum.wait().unwrap();
+        assert_eq!(x, filled(3.0, &[1000], Kind::Float));
+        piece.wait().unwrap();
+        assert_eq!(own.double_value(&[0]), f64::from(2 * rank + 1));
+        member.all_reduce(&x, Reduce::Max).unwrap();
+        began
+    });
+    assert!(began[0] < Duration::from_millis(250), "{began:?}");
+}
+
+#[test]
+fn a_member_that_is_gone_is_told_where_the_end_is_asked_for() {
+    with_ranks(2, |rank, store| {
+        let id = GroupId(0);
+        let group = join(store, "lost", vec![0, 1], rank);
+        if rank == 1 {
+            return;
+        }
+        let thread = Beside::start([(id, group)].into()).unwrap();
+        let mut member = Member::new(id, 2, &thread);
+        let x = filled(1.0, &[10], Kind::Float);
+        let lost = member.begin_all_reduce(&x, Reduce::Sum).unwrap().wait();
+        assert!(matches!(lost, Err(Cause::Group { .. })), "{lost:?}");
     });
 }

@@ -8,6 +8,7 @@ pub mod attributes;
 pub mod body;
 pub mod check;
 pub mod dropping;
+pub mod early;
 pub mod evaluation;
 pub mod guard;
 pub mod hardware;

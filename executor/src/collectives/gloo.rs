@@ -1,11 +1,14 @@
 //! All that one rank says to others over Gloo: its groups, pipeline transfers, and agreement of all.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use pleach_plan::early::early;
 use pleach_plan::{GroupId, Plan, Reduce};
 use tch::Tensor;
 
 use super::alive::Processes;
+use super::beside::{self, Beside};
 use super::direct::{GlooGroup, lost, why};
 use super::solo::Solo;
 use super::{Collectives, Communicator, Transfer};
@@ -37,6 +40,7 @@ pub struct Gloo {
 
 enum Member {
     Gloo(GlooGroup),
+    Beside(beside::Member),
     Solo(Solo),
 }
 
@@ -92,6 +96,39 @@ impl Gloo {
         self
     }
 
+    /// The same with a thread of their own for the groups of reductions that may begin early.
+    ///
+    /// # Errors
+    /// The system starts no thread.
+    pub fn with_thread(mut self, plan: &Plan, rank: u32) -> Result<Self, Cause> {
+        let role = &plan.roles[plan.mesh.place(rank).pp as usize];
+        let early = early(plan, role);
+        let wanted: BTreeSet<_> = early
+            .iter()
+            .filter_map(|own| own.instr.op.group())
+            .collect();
+        let (mut moved, mut sizes) = (BTreeMap::new(), Vec::new());
+        for (id, member) in std::mem::take(&mut self.groups) {
+            match member {
+                Member::Gloo(group) if wanted.contains(&id) => {
+                    sizes.push((id, group.size()));
+                    moved.insert(id, group);
+                }
+                member => self.groups.push((id, member)),
+            }
+        }
+        if moved.is_empty() {
+            return Ok(self);
+        }
+        let thread = Beside::start(moved)?;
+        let members = sizes.into_iter().map(|(id, size)| {
+            let member = beside::Member::new(id, size, &thread);
+            (id, Member::Beside(member))
+        });
+        self.groups.extend(members);
+        Ok(self)
+    }
+
     fn transfer(&self, peer: u32, begun: native::Result<Work>) -> Result<Box<dyn Transfer>, Cause> {
         let (processes, patience) = (self.world.processes.clone(), self.world.patience.clone());
         let work = begun.map_err(|error| lost_peer(peer, why(error, &patience, &processes)))?;
@@ -108,6 +145,7 @@ impl Collectives for Gloo {
     fn group(&mut self, id: GroupId) -> Result<&mut dyn Communicator, Cause> {
         match self.groups.iter_mut().find(|(known, _)| *known == id) {
             Some((_, Member::Gloo(group))) => Ok(group),
+            Some((_, Member::Beside(member))) => Ok(member),
             Some((_, Member::Solo(solo))) => Ok(solo),
             None => Err(Cause::State(format!("the plan has no group {}", id.0))),
         }

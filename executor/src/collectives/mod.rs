@@ -1,9 +1,10 @@
 //! Communication behind one trait: what instructions ask of the groups they name and of the neighbouring stages.
 //!
-//! Gloo serves on CPUs ([`gloo`], by [`direct`] exchange), NCCL on GPUs (`nccl`); a group of one, and so a whole run of one rank, needs nobody ([`solo`]). Every call has a
+//! Gloo serves on CPUs ([`gloo`], by [`direct`] exchange, some of it [`beside`] the computation), NCCL on GPUs (`nccl`); a group of one, and so a whole run of one rank, needs nobody ([`solo`]). Every call has a
 //! deadline, and every failure names the ranks it was talking to.
 
 pub mod alive;
+pub mod beside;
 pub mod direct;
 pub mod gloo;
 #[cfg(feature = "cuda")]
@@ -37,6 +38,18 @@ pub trait Communicator {
     /// # Errors
     /// A member is gone or late.
     fn reduce_scatter(&mut self, pieces: &Tensor, own: &Tensor) -> Result<(), Cause>;
+
+    /// Begins [`Communicator::all_reduce`] beside what is computed; none where calls wait.
+    fn begin_all_reduce(&mut self, x: &Tensor, reduce: Reduce) -> Option<Box<dyn Transfer>> {
+        let _ = (x, reduce);
+        None
+    }
+
+    /// Begins [`Communicator::reduce_scatter`] beside what is computed; none where calls wait.
+    fn begin_reduce_scatter(&mut self, pieces: &Tensor, own: &Tensor) -> Option<Box<dyn Transfer>> {
+        let _ = (pieces, own);
+        None
+    }
 }
 
 /// A transfer under way.

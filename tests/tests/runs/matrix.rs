@@ -182,6 +182,8 @@ const OPT: Row = Row {
 };
 
 const FP64: &str = "train.precision=fp64";
+const FP32: &str = "train.precision=fp32";
+const FP16: &str = "train.precision=fp16";
 const BF16: &str = "train.precision=bf16";
 
 /// How far losses in bf16 may be apart. Products and the stream of residuals are rounded to 8 bits, off by 2^-9 at most, about 8 times
@@ -279,23 +281,39 @@ fn opt_is_the_same_in_ten_placements() {
     agree(&OPT);
 }
 
-/// The last placement of each model, in the format that models are usually trained in.
-#[test]
-fn in_bf16_losses_are_no_further_apart_than_roundings() {
+/// Losses under the last placement of each model are as near to one rank's as a format rounds, and not nearer than it does.
+fn nearly_agree(rows: &[Row], precision: &str, bound: f64) {
     if have::worker().is_none() {
         return;
     }
-    for row in [NEOX, GPT2, LLAMA, BLOOM, FALCON, OPT] {
+    for row in rows {
         let home = Workspace::new();
-        let one = train(&home, &row, &[], BF16);
+        let one = train(&home, row, &[], precision);
         let placement = row.placements[row.placements.len() - 1];
         let away = home.beside();
-        let other = train(&away, &row, placement, BF16);
+        let other = train(&away, row, placement, precision);
         let losses = loss_difference(&one.losses, &other.losses);
-        println!("{}: losses {losses:.1e}", placement.join(", "));
+        println!("{precision}, {}: losses {losses:.1e}", placement.join(", "));
         assert!(
-            losses <= NARROW && losses > 0.0,
+            losses <= bound && losses > 0.0,
             "losses differ by {losses:e}"
         );
     }
+}
+
+#[test]
+fn in_fp32_losses_are_the_same_but_for_roundings() {
+    nearly_agree(&[NEOX, GPT2, LLAMA, BLOOM, FALCON, OPT], FP32, 2e-6);
+}
+
+/// In the format that models are usually trained in.
+#[test]
+fn in_bf16_losses_are_no_further_apart_than_roundings() {
+    nearly_agree(&[NEOX, GPT2, LLAMA, BLOOM, FALCON, OPT], BF16, NARROW);
+}
+
+/// Three bits more of a number, so an eighth of the distance.
+#[test]
+fn in_fp16_losses_are_nearer_by_the_bits_that_it_has_more() {
+    nearly_agree(&[NEOX, LLAMA], FP16, NARROW / 8.0);
 }

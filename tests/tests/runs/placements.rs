@@ -7,7 +7,7 @@ use pleach_storage::checkpoint::Kind;
 use pleach_tests::have;
 use pleach_tests::job::{SHORT, Workspace, succeed};
 
-use super::compare::{Trained, loss_difference, state_difference};
+use super::compare::{Trained, loss_difference, same_bits, state_difference};
 
 /// A placement by its name, its number of ranks and what pins it.
 struct Placement {
@@ -301,4 +301,30 @@ fn in_fp32_losses_agree_at_every_step_also_of_other_parts() {
         println!("{name}: losses {losses:.1e}");
         assert!(losses <= 2e-6, "{name}: losses differ by {losses:e}");
     });
+}
+
+/// Sums over replicas that begin while gradients still form, and the same in their place.
+#[test]
+fn sums_that_begin_early_are_the_same_bits() {
+    if have::worker().is_none() {
+        return;
+    }
+    let ranks = [
+        "cluster.gpus_per_node=4",
+        "plan.tp=1",
+        "plan.pp=2",
+        "plan.dp=2",
+    ];
+    for zero in ["plan.zero=0", "plan.zero=1"] {
+        let settings = [&SHORT[..], &ranks, &[zero]].concat();
+        let home = Workspace::new();
+        succeed(&mut home.run(pleach_tests::job::QUICKSTART, &settings));
+        let early = Trained::read(&home.only_run());
+        let away = home.beside();
+        let mut command = away.run(pleach_tests::job::QUICKSTART, &settings);
+        succeed(command.env("PLEACH_OVERLAP", "0"));
+        let late = Trained::read(&away.only_run());
+        assert_eq!(early.losses, late.losses, "{zero}");
+        assert!(same_bits(&early.checkpoint(20), &late.checkpoint(20)));
+    }
 }
