@@ -50,6 +50,19 @@ pub fn asked() -> std::result::Result<Device, Failure> {
     }
 }
 
+/// The GPUs of this machine in a line: how many, with their memory, or what is missing.
+pub fn found() -> String {
+    if let Err(missing) = cuda::begin(0) {
+        return format!("none: {missing}");
+    }
+    let count = cuda::count().unwrap_or(0);
+    let memory = |index| cuda::memory(index).map_or(0, |found| found.total >> 30);
+    let each: Vec<String> = (0..count)
+        .map(|index| format!("{} GiB", memory(index)))
+        .collect();
+    format!("{count}: {}", each.join(", "))
+}
+
 fn named() -> std::result::Result<Option<Kind>, Failure> {
     kind_of(std::env::var(VARIABLE).ok().as_deref())
 }

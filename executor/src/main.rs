@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use pleach_executor::calibrate;
+use pleach_executor::device;
 use pleach_executor::environment::Environment;
 use pleach_executor::error::{Exit, Failure};
 use pleach_executor::events::{Voice, say_failed, say_token, tell};
@@ -91,6 +92,8 @@ enum Command {
     },
     /// Write on from a prompt's ids, one event for each id
     Generate(generate::Request),
+    /// Say which GPUs this machine has for workers, or what is missing
+    Devices,
     /// Measure this machine and write its table
     Calibrate {
         /// Processes to measure with, where no launcher has started them
@@ -160,6 +163,10 @@ fn run(line: Line, environment: &Environment) -> Result<Option<Exit>, Failure> {
         .map(|()| None),
         (Some(Command::Generate(request)), _) => {
             generate::generate(&request, &mut say_token).map(|()| None)
+        }
+        (Some(Command::Devices), _) => {
+            println!("{}", device::found());
+            Ok(None)
         }
         (Some(Command::Calibrate { ranks, out }), _) => {
             if environment.world == 1 && ranks > 1 && std::env::var_os("RANK").is_none() {

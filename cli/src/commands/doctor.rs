@@ -26,6 +26,7 @@ pub fn doctor(screen: &Screen) -> Outcome<Exit> {
         processor(&machine),
         memory(&machine),
         worker(),
+        devices(),
         calibration(&machine),
         cache(),
     ];
@@ -105,9 +106,29 @@ fn worker() -> Finding {
     }
 }
 
+/// Runs on CPUs miss nothing where there are no GPUs.
+fn devices() -> Finding {
+    let asked = find::worker().ok().map(|path| said(&path, "devices"));
+    let found = match asked {
+        Some(Ok(text) | Err(text)) => text,
+        None => "nobody to ask: there is no worker".to_owned(),
+    };
+    Finding {
+        what: "GPUs",
+        fine: true,
+        found,
+        help: None,
+    }
+}
+
 fn version(worker: &Path) -> Result<String, String> {
+    said(worker, "--version")
+}
+
+/// What a worker answers to one word.
+fn said(worker: &Path, asked: &str) -> Result<String, String> {
     let output = Command::new(worker)
-        .arg("--version")
+        .arg(asked)
         .output()
         .map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();

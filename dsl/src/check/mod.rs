@@ -20,6 +20,7 @@ mod price;
 mod ranks;
 mod rates;
 mod rotary;
+mod scale;
 mod schedule;
 mod stack;
 mod stages;
@@ -173,6 +174,7 @@ pub fn check(resolver: &mut Resolver) {
     evaluation::check(resolver);
     phases::check(resolver);
     schedule::check(resolver);
+    scale::check(resolver);
     rates::check(resolver);
     data::check(resolver);
     amount::check(resolver);

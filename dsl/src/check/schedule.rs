@@ -15,7 +15,6 @@ pub fn check(resolver: &mut Resolver) {
     end_above_zero(resolver);
     room_for_decay(resolver);
     momentum_for_nesterov(resolver);
-    scale_above_least(resolver);
 }
 
 /// A rate in the notation of rates.
@@ -135,32 +134,5 @@ fn momentum_for_nesterov(resolver: &mut Resolver) -> Option<()> {
             .and(momentum.place, "momentum 0")
             .help("write `momentum = 0.9`, or `nesterov = false`"),
     );
-    None
-}
-
-/// A scale of the loss begins where it may be.
-fn scale_above_least(resolver: &mut Resolver) -> Option<()> {
-    let initial = resolver.known("train.precision.initial_scale")?;
-    let least = resolver.known("train.precision.min_scale")?;
-    if initial.number()? >= least.number()? {
-        return None;
-    }
-    let (begin, bound) = (show(initial.number()?), show(least.number()?));
-    let title = format!("the loss is scaled by {begin} at first, below the least scale of {bound}");
-    let (at, other) = if initial.layer == Layer::Default {
-        ((least.place, format!("at least {bound}")), None)
-    } else {
-        (
-            (initial.place, format!("begins at {begin}")),
-            Some((least.place, format!("at least {bound}"))),
-        )
-    };
-    let mut problem = Problem::error("pleach::loss_scale::least", title, at.0, at.1);
-    if let Some((place, label)) = other {
-        problem = problem.and(place, label);
-    }
-    resolver.report(problem.help(format!(
-        "write `initial_scale = 65_536`, or `min_scale = {begin}`"
-    )));
     None
 }
