@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::thread::{self, JoinHandle};
 
-use pleach_plan::{Guard, Plan};
+use pleach_plan::{Plan, Standing};
 use pleach_storage::checkpoint::{self, CheckpointError, Saved};
 
 use crate::collectives::Collectives;
@@ -20,7 +20,7 @@ type Work = JoinHandle<Result<(), CheckpointError>>;
 /// A checkpoint on its way.
 pub struct Pending {
     step: u64,
-    guard: Guard,
+    standing: Standing,
     /// What this rank writes; none where it has nothing to do in this part.
     work: Option<Work>,
     /// Whether all have written, so that rank 0 completes it.
@@ -29,7 +29,7 @@ pub struct Pending {
 
 impl Pending {
     /// Begins to write a copy of the state after `step` steps.
-    pub fn begin(saver: &Saver<'_>, (step, guard): (u64, Guard), copy: Vec<Copied>) -> Self {
+    pub fn begin(saver: &Saver<'_>, (step, standing): (u64, Standing), copy: Vec<Copied>) -> Self {
         let (folder, rank) = (saver.folder.clone(), saver.rank);
         let write = move || {
             let (tensors, bytes): (Vec<Saved>, Vec<Vec<u8>>) = copy.into_iter().unzip();
@@ -40,7 +40,7 @@ impl Pending {
         };
         Pending {
             step,
-            guard,
+            standing,
             work: Some(thread::spawn(write)),
             completing: false,
         }
@@ -77,7 +77,7 @@ impl Pending {
         }
         let completes = saver.rank == 0;
         Ok(Some(Pending {
-            work: completes.then(|| complete(saver, self.step, self.guard)),
+            work: completes.then(|| complete(saver, self.step, self.standing.clone())),
             completing: true,
             ..self
         }))
@@ -100,10 +100,10 @@ impl Pending {
     }
 }
 
-fn complete(saver: &Saver<'_>, step: u64, guard: Guard) -> Work {
+fn complete(saver: &Saver<'_>, step: u64, standing: Standing) -> Work {
     let (folder, plan): (_, Plan) = (saver.folder.clone(), saver.plan.clone());
     thread::spawn(move || {
-        checkpoint::commit(&folder, &plan, step, guard)?;
+        checkpoint::commit(&folder, &plan, step, &standing)?;
         Ok(checkpoint::keep(&folder, &plan.training.saving)?)
     })
 }

@@ -2,9 +2,7 @@
 //!
 //! Every rank has the same report and the same state, so that all decide alike without asking each other.
 
-use std::collections::BTreeSet;
-
-use pleach_plan::{Guard, NotFinite, Scaling, Training};
+use pleach_plan::{NotFinite, Scaling, Standing, Training};
 
 use crate::error::{Exit, Failure};
 
@@ -23,76 +21,70 @@ pub enum Verdict {
 
 /// How a run stands.
 #[derive(Clone, Debug)]
-pub struct Finite {
-    /// Loss scale and updates.
-    pub guard: Guard,
-    in_a_row: u64,
-    /// The steps that the run went back for.
-    again: BTreeSet<u64>,
-    /// How often it went back for weights that were not finite.
-    spoilt: u64,
-}
+pub struct Finite(pub Standing);
 
 impl Finite {
     /// Before the first step.
     pub fn new(training: &Training) -> Self {
-        Finite {
-            guard: Guard::new(training.scaling.as_ref()),
-            in_a_row: 0,
-            again: BTreeSet::new(),
-            spoilt: 0,
-        }
+        Finite(Standing::new(training.scaling.as_ref()))
     }
 
-    /// A step (from 0) is done and has left its report.
+    /// Goes back to the loss scale of a checkpoint; what is counted stays, since the run did go back.
+    pub fn go_back(&mut self, to: Standing) {
+        self.0.guard = to.guard;
+    }
+
+    /// A step (from 0) is done and has left its report. Behind a halt all is as before the step, which a run that goes on begins with.
     pub fn judge(&mut self, training: &Training, step: u64, report: [f64; 2]) -> Verdict {
-        let before = self.guard;
+        let before = self.0.clone();
+        let verdict = self.pass(training, step, report);
+        if matches!(verdict, Verdict::Halt(_)) {
+            self.0 = before;
+        }
+        verdict
+    }
+
+    fn pass(&mut self, training: &Training, step: u64, report: [f64; 2]) -> Verdict {
+        let before = self.0.guard;
         let scaling = training.scaling.as_ref();
         let [loss, squares] = report;
         let is_finite = loss.is_finite() && squares.is_finite();
-        self.guard.pass(is_finite, scaling);
+        self.0.guard.pass(is_finite, scaling);
         if is_finite {
-            self.in_a_row = 0;
+            self.0.counts.in_a_row = 0;
             return Verdict::Applied;
         }
         if loss.is_finite() && before.can_fall(scaling) {
-            let (was, now) = (before.scale, self.guard.scale);
+            let (was, now) = (before.scale, self.0.guard.scale);
             let text = format!(
                 "step {}: gradients overflow at a loss scale of {was}; its update is left out, the scale is now {now}",
                 step + 1
             );
             return Verdict::Skipped(text);
         }
-        let verdict = self.answer(training, step, report);
-        if matches!(verdict, Verdict::Halt(_)) {
-            self.guard = before;
-        }
-        verdict
+        self.answer(training, step, report)
     }
 
     /// A rank's weights are not finite when `done` steps are, though the last one's report was: rows that no sample read do not show.
     pub fn found_spoilt(&mut self, training: &Training, done: u64, rank: u32) -> Verdict {
         let what = format!("after step {done} weights of rank {rank} are not finite");
-        self.spoilt += 1;
+        let counts = &mut self.0.counts;
+        counts.spoilt += 1;
         match training.not_finite {
-            NotFinite::RollBack { times } if self.times() <= times => Verdict::RollBack(what),
+            NotFinite::RollBack { times } if counts.times() <= times => Verdict::RollBack(what),
             _ => Verdict::Halt(Box::new(spoilt(done, &what))),
         }
     }
 
-    /// How often the run went back.
-    fn times(&self) -> u64 {
-        self.again.len() as u64 + self.spoilt
-    }
-
     /// What the spec says of a step that is not finite with nothing to blame but itself.
     fn answer(&mut self, training: &Training, step: u64, report: [f64; 2]) -> Verdict {
-        let what = said(training, step, report, self.guard.scale);
+        let what = said(training, step, report, self.0.guard.scale);
+        let counts = &mut self.0.counts;
         match training.not_finite {
             NotFinite::Halt => Verdict::Halt(halt(training, step, &what)),
             NotFinite::Skip { in_a_row } => {
-                self.in_a_row += 1;
-                match self.in_a_row > in_a_row {
+                counts.in_a_row += 1;
+                match counts.in_a_row > in_a_row {
                     true => {
                         let limit = format!(
                             "; it follows {in_a_row} others that were left out, as many as `train.not_finite` allows"
@@ -102,12 +94,12 @@ impl Finite {
                     false => Verdict::Skipped(format!("{what}; its update is left out")),
                 }
             }
-            NotFinite::RollBack { .. } if self.again.contains(&step) => {
+            NotFinite::RollBack { .. } if counts.again.contains(&step) => {
                 Verdict::Skipped(format!("{what}, a second time; its update is left out"))
             }
             NotFinite::RollBack { times } => {
-                self.again.insert(step);
-                match self.times() > times {
+                counts.again.insert(step);
+                match counts.times() > times {
                     true => {
                         let limit = format!(
                             "; the run has gone back {times} times, as often as `train.not_finite` allows"
@@ -283,7 +275,7 @@ mod tests {
     fn a_halt_names_the_samples_and_leaves_the_guard_as_it_was() {
         let halt = training(NotFinite::Halt, None);
         let mut finite = Finite::new(&halt);
-        let before = finite.guard;
+        let before = finite.0.clone();
         let Verdict::Halt(failure) = finite.judge(&halt, 2, BAD) else {
             panic!("it halts");
         };
@@ -291,6 +283,6 @@ mod tests {
             failure.message.contains("samples are 16 to 23"),
             "{failure}"
         );
-        assert_eq!((finite.guard, failure.step), (before, Some(3)));
+        assert_eq!((finite.0, failure.step), (before, Some(3)));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use pleach_plan::walk::Visit;
-use pleach_plan::{Guard, Instr, Plan, TensorId};
+use pleach_plan::{Instr, Plan, Standing, TensorId};
 use pleach_storage::checkpoint::{self, Checkpoint, CheckpointError, Kind, Needed, Saved};
 use pleach_storage::hf::Weights;
 use tch::Tensor;
@@ -44,18 +44,32 @@ impl Saver<'_> {
     pub fn save(
         &self,
         statics: &Statics,
-        (step, guard): (u64, Guard),
+        (step, standing): (u64, &Standing),
         whole: bool,
         collectives: &mut dyn Collectives,
     ) -> Result<(), Failure> {
-        let content =
-            |saved: &Saved| bytes_of(statics.get(saved.tensor, saved.stored.layer), saved);
-        self.save_with((step, guard), &self.parts(whole), content, collectives)?;
+        self.write((step, standing), statics, whole, collectives)?;
         if self.rank == 0 {
             checkpoint::keep(&self.folder, &self.plan.training.saving)
                 .map_err(|error| Failure::file(&self.folder, &error))?;
         }
         Ok(())
+    }
+
+    /// The same where none of what is there is deleted.
+    ///
+    /// # Errors
+    /// As [`Saver::save`].
+    pub fn write(
+        &self,
+        at: (u64, &Standing),
+        statics: &Statics,
+        whole: bool,
+        collectives: &mut dyn Collectives,
+    ) -> Result<(), Failure> {
+        let content =
+            |saved: &Saved| bytes_of(statics.get(saved.tensor, saved.stored.layer), saved);
+        self.save_with(at, &self.parts(whole), content, collectives)
     }
 
     /// Copies what this rank saves.
@@ -98,13 +112,13 @@ impl Saver<'_> {
                 saved,
             )
         };
-        let guard = Guard::new(self.plan.training.scaling.as_ref());
-        self.save_with((step, guard), &self.parts(true), content, collectives)
+        let fresh = Standing::new(self.plan.training.scaling.as_ref());
+        self.save_with((step, &fresh), &self.parts(true), content, collectives)
     }
 
     fn save_with(
         &self,
-        (step, guard): (u64, Guard),
+        (step, standing): (u64, &Standing),
         tensors: &[Saved],
         content: impl FnMut(&Saved) -> Vec<u8>,
         collectives: &mut dyn Collectives,
@@ -118,14 +132,14 @@ impl Saver<'_> {
             collectives,
         )?;
         let completed = if self.rank == 0 {
-            checkpoint::commit(&self.folder, self.plan, step, guard).map(drop)
+            checkpoint::commit(&self.folder, self.plan, step, standing).map(drop)
         } else {
             Ok(())
         };
         agree(completed, "complete the checkpoint", self.rank, collectives)
     }
 
-    /// Reads the newest good checkpoint into the static tensors; gives the steps done and the loss scale, or none where there is no checkpoint.
+    /// Reads the newest good checkpoint into the static tensors; gives the steps done and how the run stands, or none where there is no checkpoint.
     /// All ranks must find the same one.
     ///
     /// # Errors
@@ -135,7 +149,7 @@ impl Saver<'_> {
         statics: &Statics,
         collectives: &mut dyn Collectives,
         note: &mut dyn FnMut(String),
-    ) -> Result<Option<(u64, Guard)>, Failure> {
+    ) -> Result<Option<(u64, Standing)>, Failure> {
         let found = checkpoint::newest(&self.folder)
             .map_err(|error| Failure::file(&self.folder, &error))?;
         for error in &found.rejected {
@@ -151,11 +165,12 @@ impl Saver<'_> {
             return Err(weights_alone(&good));
         }
         self.fill(&good, statics)?;
-        let fresh = Guard::new(self.plan.training.scaling.as_ref());
-        Ok(Some((
-            good.manifest.step,
-            good.manifest.guard.unwrap_or(fresh),
-        )))
+        let fresh = Standing::new(self.plan.training.scaling.as_ref());
+        let standing = Standing {
+            guard: good.manifest.guard.unwrap_or(fresh.guard),
+            counts: good.manifest.counts.clone(),
+        };
+        Ok(Some((good.manifest.step, standing)))
     }
 
     /// A run that begins must not take the place of one that has been saved.

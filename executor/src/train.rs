@@ -328,7 +328,7 @@ impl Run<'_> {
     fn step(&mut self, step: u64, records: &mut Records) -> Result<Option<StepMetrics>, Failure> {
         self.watch.set_step(step);
         let began = Instant::now();
-        let guard = self.finite.guard;
+        let guard = self.finite.0.guard;
         let mut world = World {
             samples: &mut *self.samples,
             collectives: &mut *self.collectives,
@@ -420,7 +420,7 @@ impl Run<'_> {
                 samples: &mut *samples,
                 collectives: &mut *self.collectives,
                 drops: false,
-                guard: self.finite.guard,
+                guard: self.finite.0.guard,
             };
             let step = self.plan.training.begins.steps + batch;
             sum += self
@@ -483,11 +483,11 @@ impl Run<'_> {
         self.settle()?;
         let _doing = self.watch.doing("saving a checkpoint");
         let statics = self.interpreter.statics();
-        let state = (done, self.finite.guard);
+        let state = (done, &self.finite.0);
         let whole = ends && (self.goes_on || done < self.plan.training.steps);
         if self.plan.training.saving.background && !ends {
             let copy = self.saver.copy(statics, whole);
-            self.pending = Some(Pending::begin(&self.saver, state, copy));
+            self.pending = Some(Pending::begin(&self.saver, (done, state.1.clone()), copy));
             return Ok(());
         }
         self.saver

@@ -25,7 +25,7 @@ use pleach_executor::ledger::Ledger;
 use pleach_executor::native::Store;
 use pleach_executor::saving::{Gradients, Saver, capture};
 use pleach_plan::ledger::{Boundary, boundaries};
-use pleach_plan::{Guard, Plan, reference};
+use pleach_plan::{Guard, Plan, Standing, reference};
 use pleach_storage::checkpoint::{Checkpoint, Kind, folder_name};
 use pleach_storage::init;
 use sample::{ONE, Shape, plan};
@@ -98,7 +98,7 @@ fn run_rank(plan: &Plan, rank: u32, folder: &Path, collectives: &mut dyn Collect
     saver
         .save(
             interpreter.statics(),
-            (STEPS, Guard::new(None)),
+            (STEPS, &Standing::new(None)),
             true,
             collectives,
         )

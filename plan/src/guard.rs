@@ -1,6 +1,8 @@
 //! What a run does about steps that are not finite: in comes whether a step was, out come the next step's loss scale and how many
 //! updates were made. Plain arithmetic on figures that all ranks have alike, so that all of them decide alike without a word.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// What follows a step whose loss is not finite, or whose gradients are not with nothing to blame but the step.
@@ -60,6 +62,48 @@ pub struct Guard {
     pub left: u64,
     /// Steps whose update was left out, over the whole run.
     pub skipped: u64,
+}
+
+/// What a run counts where it leaves steps out or goes back for them. Part of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Steps one behind the other whose update was left out.
+    pub in_a_row: u64,
+    /// The steps (from 0) that the run went back for.
+    pub again: BTreeSet<u64>,
+    /// How often it went back for weights that were not finite.
+    pub spoilt: u64,
+}
+
+impl Counts {
+    /// How often the run went back.
+    pub fn times(&self) -> u64 {
+        self.again.len() as u64 + self.spoilt
+    }
+
+    /// Whether there is nothing to tell.
+    pub fn is_none(&self) -> bool {
+        *self == Counts::default()
+    }
+}
+
+/// All that a run keeps of steps that are not finite, from one step to the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Loss scale and updates.
+    pub guard: Guard,
+    /// What is counted.
+    pub counts: Counts,
+}
+
+impl Standing {
+    /// Before the first step.
+    pub fn new(scaling: Option<&Scaling>) -> Standing {
+        Standing {
+            guard: Guard::new(scaling),
+            counts: Counts::default(),
+        }
+    }
 }
 
 impl Guard {

@@ -35,7 +35,7 @@ pub use attributes::{
 };
 pub use body::{Body, BodyId, BodyKind, Instr, Port, Wire};
 pub use evaluation::{Evaluation, HeldOut};
-pub use guard::{Guard, Moving, NotFinite, Scaling};
+pub use guard::{Counts, Guard, Moving, NotFinite, Scaling, Standing};
 pub use logging::{Figure, Logging};
 pub use mesh::{Axis, Group, GroupId, Mesh, Part, Rank};
 pub use op::Op;

@@ -2,7 +2,7 @@
 //!
 //! In comes what was asked, out come filled static tensors and how many steps are done.
 
-use pleach_plan::Guard;
+use pleach_plan::Standing;
 
 use super::Run;
 use crate::error::{Exit, Failure};
@@ -17,7 +17,8 @@ impl Run<'_> {
         let watch = self.watch.clone();
         let doing = watch.doing("reading the state to begin with");
         if self.options.resume {
-            if let Some(step) = self.resume()? {
+            if let Some((step, standing)) = self.resume()? {
+                self.finite.0 = standing;
                 return Ok(step);
             }
             self.voice.note(NONE_YET);
@@ -37,19 +38,18 @@ impl Run<'_> {
         Ok(0)
     }
 
-    /// The values of the newest checkpoint; answers how many steps are done, or none where there is no checkpoint.
-    fn resume(&mut self) -> Result<Option<u64>, Failure> {
+    /// The values of the newest checkpoint; answers how many steps are done and how the run stood, or none where there is no checkpoint.
+    fn resume(&mut self) -> Result<Option<(u64, Standing)>, Failure> {
         let voice = self.voice;
         let mut note = |text: String| voice.note(&text);
         let statics = self.interpreter.statics();
         let found = self
             .saver
             .resume(statics, &mut *self.collectives, &mut note)?;
-        let Some((step, guard)) = found else {
+        let Some((step, standing)) = found else {
             return Ok(None);
         };
         self.follows(step)?;
-        self.finite.guard = guard;
         self.saved.set(Some(step));
         let samples = self.plan.training.phase_samples(step);
         let phase = self.plan.training.phase.as_deref();
@@ -57,7 +57,7 @@ impl Run<'_> {
         voice.note(&format!(
             "resumed after step {step}; next is sample {samples}{of_phase}"
         ));
-        Ok(Some(step))
+        Ok(Some((step, standing)))
     }
 
     /// The values that the run begins with.
@@ -76,13 +76,15 @@ impl Run<'_> {
         self.settle()?;
         let watch = self.watch.clone();
         let _doing = watch.doing("going back to the last checkpoint");
-        if let Some(step) = self.resume()? {
+        if let Some((step, standing)) = self.resume()? {
+            self.finite.go_back(standing);
             return Ok(step);
         }
         let cleared = self.interpreter.statics().clear();
         cleared.map_err(|cause| Failure::outside(&cause, "going back to the beginning"))?;
         self.initial()?;
-        self.finite.guard = Guard::new(self.plan.training.scaling.as_ref());
+        let scaling = self.plan.training.scaling.as_ref();
+        self.finite.go_back(Standing::new(scaling));
         self.voice.note(NONE_YET);
         Ok(0)
     }

@@ -18,7 +18,7 @@ impl Run<'_> {
     ) -> Result<Option<StepMetrics>, Failure> {
         let report = self.interpreter.report();
         let report = report.map_err(|cause| Failure::outside(&cause, "reading the report"))?;
-        let scale = self.finite.guard.scale;
+        let scale = self.finite.0.guard.scale;
         let tells = self.saver.rank == 0;
         match self.finite.judge(&self.plan.training, step, report) {
             Verdict::Applied => {}
@@ -89,7 +89,7 @@ impl Run<'_> {
             samples: training.samples(step + 1),
             memory_bytes: Some(device::held()),
             loss_scale: training.scaling.map(|_| scale),
-            skipped: self.finite.guard.skipped,
+            skipped: self.finite.0.guard.skipped,
             validation_loss: None,
             test_loss: None,
         }

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use pleach_plan::{Dtype, Guard, Mesh};
+use pleach_plan::{Counts, Dtype, Guard, Mesh};
 use serde::{Deserialize, Serialize};
 
 use super::CheckpointError;
@@ -42,6 +42,9 @@ pub struct Manifest {
     /// The next step's loss scale and the updates that were left out, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// What is counted of steps that are not finite, where there is anything.
+    #[serde(default, skip_serializing_if = "Counts::is_none")]
+    pub counts: Counts,
     /// Where parameters lie in buckets.
     pub buckets: Vec<BucketLayout>,
     /// The files.

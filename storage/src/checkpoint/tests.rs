@@ -5,7 +5,7 @@ mod sample;
 use std::fs;
 use std::path::Path;
 
-use pleach_plan::{Dtype, Guard, Saving};
+use pleach_plan::{Dtype, Saving, Standing};
 use proptest::prelude::*;
 
 use super::*;
@@ -218,7 +218,7 @@ fn a_crash_before_the_end_leaves_the_checkpoint_before() {
                 .step,
             10
         );
-        let error = commit(folder.path(), &plan, 20, Guard::new(None))
+        let error = commit(folder.path(), &plan, 20, &Standing::new(None))
             .unwrap_err()
             .to_string();
         assert!(
@@ -233,7 +233,7 @@ fn a_crash_before_the_end_leaves_the_checkpoint_before() {
     )
     .unwrap();
     write_rank(folder.path(), &plan, 20, 7);
-    let place = commit(folder.path(), &plan, 20, Guard::new(None)).unwrap();
+    let place = commit(folder.path(), &plan, 20, &Standing::new(None)).unwrap();
     assert_eq!(fs::read_dir(&place).unwrap().count(), 9);
     assert_eq!(
         newest(folder.path())
@@ -303,7 +303,7 @@ fn weights_alone_are_a_checkpoint_and_moments_in_part_are_none() {
             };
             write_shard(folder.path(), step, rank, &tensors, content).unwrap();
         }
-        Checkpoint::open(&commit(folder.path(), &plan, step, Guard::new(None)).unwrap())
+        Checkpoint::open(&commit(folder.path(), &plan, step, &Standing::new(None)).unwrap())
     };
     let alone = write_some(10, &|saved| saved.stored.kind != Kind::Weight).unwrap();
     assert!(!alone.has_moments());

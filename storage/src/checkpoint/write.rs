@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pleach_plan::{Guard, Plan};
+use pleach_plan::{Guard, Plan, Standing};
 
 use super::layout::{Saved, layers, layouts};
 use super::manifest::{self, FileRecord, Manifest, SCHEMA, StoredTensor};
@@ -90,7 +90,7 @@ pub fn commit(
     checkpoints: &Path,
     plan: &Plan,
     step: u64,
-    guard: Guard,
+    standing: &Standing,
 ) -> Result<PathBuf, CheckpointError> {
     let folder = partial(checkpoints, step);
     let files = (0..plan.mesh.ranks())
@@ -106,7 +106,8 @@ pub fn commit(
         data_order: plan.data.order.clone(),
         mesh: plan.mesh,
         layers: layers(plan),
-        guard: (guard != Guard::new(None)).then_some(guard),
+        guard: (standing.guard != Guard::new(None)).then_some(standing.guard),
+        counts: standing.counts.clone(),
         buckets: layouts(plan),
         files,
     };

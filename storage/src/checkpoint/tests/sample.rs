@@ -341,7 +341,7 @@ pub fn state(
 /// Writes the checkpoint of a step as all ranks of the plan would.
 pub fn write(checkpoints: &Path, plan: &Plan, step: u64) -> PathBuf {
     (0..plan.mesh.ranks()).for_each(|rank| write_rank(checkpoints, plan, step, rank));
-    commit(checkpoints, plan, step, Guard::new(None)).unwrap()
+    commit(checkpoints, plan, step, &Standing::new(None)).unwrap()
 }
 
 /// Writes one rank's part.
