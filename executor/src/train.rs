@@ -82,6 +82,7 @@ pub fn train(
     let stop = stop_flag(&meeting)?;
     let rss_begin = resident().now;
     let plan = load::phase(run, options.phase)?;
+    refuse_strangers(options, plan)?;
     let goes_on = options.phase + 1 < run.phases().count();
     let stage = plan.mesh.place(environment.rank).pp;
     let (samples, order) = load::samples(run, options.phase, stage, &options.data)?;
@@ -143,6 +144,28 @@ fn threads(plan: &Plan, environment: &Environment) -> i32 {
         Some(_) => 1,
     };
     i32::try_from(threads).unwrap_or(1)
+}
+
+/// Refuses a fault of a rank that the plan does not have: it would never happen, and look as if the run had stood it.
+fn refuse_strangers(options: &Options, plan: &Plan) -> Result<(), Failure> {
+    let ranks = plan.mesh.ranks();
+    let asked = [
+        ("killed", options.kill_at.map(|at| at.rank)),
+        ("spoilt", options.spoil_at.map(|at| at.rank)),
+    ];
+    for (what, rank) in asked {
+        if let Some(rank) = rank.filter(|rank| *rank >= ranks) {
+            let message = format!(
+                "rank {rank} is to be {what}, and the plan has the ranks 0 to {}",
+                ranks - 1
+            );
+            let refused = Failure::new(Exit::Wish, "pleach::worker::arguments", message);
+            return Err(
+                refused.help("PLEACH_KILL_AT is RANK:STEP:NUMBER, PLEACH_SPOIL_AT RANK:STEP")
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What this rank says to others, once it has met them.

@@ -159,3 +159,20 @@ fn a_rank_killed_at_any_instruction_loses_no_more_than_the_steps_since_the_check
         assert_same(&whole, &folder);
     }
 }
+
+/// A fault that cannot happen must not look like one that was stood.
+#[test]
+fn a_fault_of_a_rank_that_is_not_there_is_refused() {
+    if have::worker().is_none() {
+        return;
+    }
+    let home = Workspace::new();
+    for (variable, at) in [("PLEACH_KILL_AT", "4:1:0"), ("PLEACH_SPOIL_AT", "4:1")] {
+        let refused = answer(run(&home, &FOUR).env(variable, at));
+        let told = flat(&refused.stderr);
+        assert_eq!(refused.code, Some(1), "{variable}: {told}");
+        for part in ["rank 4 is to be", "the ranks 0 to 3", variable] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+}
