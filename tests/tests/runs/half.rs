@@ -152,6 +152,35 @@ fn what_the_spec_allows_to_be_left_out_is_left_out_and_then_it_halts() {
     }
 }
 
+/// A run that goes on counts where it was: what is allowed is allowed once, not once for each attempt. A halt comes again at its step.
+#[test]
+fn what_is_left_out_is_counted_over_attempts() {
+    if have::worker().is_none() {
+        return;
+    }
+    for (policy, begun, steps, then) in [
+        ("skip { in_a_row = 3 }", "2", 3, 5),
+        ("roll_back { times = 2 }", "1", 2, 7),
+    ] {
+        let home = Workspace::new();
+        let policy = format!("train.not_finite={policy}");
+        let settings = [&SHORT[..], &SMALL, &[TOO_HIGH, &policy], &ONE].concat();
+        succeed(home.run(QUICKSTART, &settings).args(["--steps", begun]));
+        let run = home.only_run();
+        let resume = |settings: &[&str]| {
+            let mut resume = home.pleach(["resume", "--no-progress", "--yes"]);
+            resume.arg(&run);
+            resume.args(settings.iter().flat_map(|setting| ["--set", setting]));
+            let said = job::answer(&mut resume);
+            assert_eq!(said.code, Some(FAULT), "{policy}: {}", said.stderr);
+            job::metrics(&run).len()
+        };
+        assert_eq!(resume(&[]), steps, "{policy}");
+        assert_eq!(resume(&[]), steps, "{policy}");
+        assert_eq!(resume(&["train.not_finite=skip { in_a_row = 5 }"]), then);
+    }
+}
+
 /// Eight steps in, weights of rank 1 become no numbers. The next step's loss tells; the last checkpoint is from before.
 #[test]
 fn what_a_fault_of_memory_spoils_is_made_again_from_the_last_checkpoint() {
