@@ -129,7 +129,7 @@ pub enum Command {
     Show(ShowArguments),
     /// Execute a plan; from a spec: plan, show, ask, run
     Run(RunArguments),
-    /// Go on with a run from its last complete checkpoint
+    /// Go on with a run from its last complete checkpoint, also under another placement: --set
     Resume(ResumeArguments),
     /// Write a run's model for another program
     Export(ExportArguments),
@@ -336,7 +336,7 @@ pub struct RunArguments {
     /// The spec that a plan file was made from, to verify the plan against
     #[arg(long, value_name = "FILE")]
     pub spec: Option<PathBuf>,
-    /// Go on from the last complete checkpoint, where there is one
+    /// Go on with the latest run of this experiment, where there is one, under this plan
     #[arg(long)]
     pub resume: bool,
     /// End after so many steps of the run (the schedule stays that of the whole run)
@@ -421,6 +421,12 @@ pub struct CalibrateArguments {
     /// Ranks that share the machine while it is measured
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub ranks: u32,
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}={}", self.path, self.value)
+    }
 }
 
 fn parse_setting(text: &str) -> Result<Setting, String> {

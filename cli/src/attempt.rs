@@ -1,6 +1,6 @@
 //! One attempt at a run: a folder and a checked plan in, workers launched and watched, their end recorded and told.
 //!
-//! The folder's lock is held from before the first process to after the last one; the record is written when the attempt
+//! The folder's lock is held by whoever asks for it; the record is written when the attempt
 //! begins and again when it ends, so that a launcher that was killed leaves an attempt without an end.
 
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pleach_plan::{Plan, hardware};
 use pleach_storage::checkpoint::{self, Checkpoint};
 use pleach_storage::run::{Attempt, RunError, RunFolder, RunRecord, WorkerExit};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::consumed::{self, Given, Stretch};
 use crate::data::Ready;
@@ -26,8 +26,10 @@ use crate::screen::{Screen, comparison, figures};
 /// What to run.
 #[derive(Debug)]
 pub struct Run<'p> {
-    /// Its folder.
+    /// Its folder, which the caller has locked.
     pub folder: RunFolder,
+    /// Where its spec or plan was read, where it was outside of the folder.
+    pub source: Option<PathBuf>,
     /// The plan that stands in it.
     pub plan: &'p Plan,
     /// The prepared data, and the order that it is read in.
@@ -40,22 +42,23 @@ pub struct Run<'p> {
     pub steps: Option<u64>,
     /// Whether the folder was made for this attempt.
     pub is_new: bool,
+    /// What a run that goes on was found to be, for programs.
+    pub resumed: Option<Value>,
 }
 
 /// Runs it to its end.
 pub fn attempt(screen: &Screen, run: &Run<'_>) -> Outcome<Exit> {
     let worker = find::worker()?;
-    let _lock = run.folder.lock().map_err(|error| run_failure(&error))?;
     let mut record = run
         .folder
         .read_record()
         .map_err(|error| run_failure(&error))?;
     let record = record.get_or_insert_with(|| RunRecord::new(run.plan, ""));
     mode(run.plan).clone_into(&mut record.mode);
-    record.data_order.clone_from(&run.plan.data.order);
-    record
-        .attempts
-        .push(begin(run.resume.unwrap_or(0), &worker));
+    if let Some(source) = &run.source {
+        record.source = Some(source.to_string_lossy().into_owned());
+    }
+    record.begin(run.plan, begin(run.resume.unwrap_or(0), &worker));
     run.folder
         .write_record(record)
         .map_err(|error| run_failure(&error))?;
@@ -289,7 +292,7 @@ fn tell(
         let consumed: Vec<_> = told.given.iter().flat_map(Given::json).collect();
         screen.data_json(
             &json!({"run": run.folder.path().to_string_lossy(), "exit": exit as i32, "step": measured.last_step,
-            "steps": run.plan.run_steps(), "first_loss": first, "last_loss": last,
+            "steps": run.plan.run_steps(), "resumed": run.resumed, "first_loss": first, "last_loss": last,
             "compared": comparison::json(&rows), "consumed": consumed}),
         );
         return Ok(exit);
@@ -363,7 +366,7 @@ pub fn run_failure(error: &RunError) -> Failure {
             Some("`pleach runs` lists the runs of this folder"),
         ),
         RunError::Locked { .. } => ("pleach::run::locked", true, None),
-        RunError::Damaged { .. } => ("pleach::run::damaged", false, None),
+        RunError::Damaged { path, line, .. } => return damaged(error, path, *line),
         RunError::File(_) => (
             "pleach::run::file",
             false,
@@ -379,4 +382,18 @@ pub fn run_failure(error: &RunError) -> Failure {
         Some(help) => failure.help(help),
         None => failure,
     }
+}
+
+/// A file of a run's folder that is not what was written. Neither is needed to go on.
+fn damaged(error: &RunError, path: &Path, line: Option<usize>) -> Failure {
+    let shown = path.display();
+    let help = match line {
+        Some(line) => format!(
+            "`sed -i {line}d {shown}` takes the line out: the figures of one step are lost, and nothing else reads them"
+        ),
+        None => format!(
+            "restore it from a copy, or `mv {shown} {shown}.damaged`: the run goes on from its checkpoints, and what is known of earlier attempts is lost"
+        ),
+    };
+    Failure::machine("pleach::run::damaged", error.to_string()).help(help)
 }

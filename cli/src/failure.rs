@@ -69,6 +69,11 @@ impl Failure {
         }
     }
 
+    /// Whether it has a code.
+    pub fn is_about(&self, code: &str) -> bool {
+        self.diagnostics.iter().any(|own| own.code == code)
+    }
+
     /// Adds what to do about it to the last diagnostic.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         if let Some(last) = self.diagnostics.last_mut() {

@@ -23,7 +23,12 @@ pub struct Machine {
     pub cores: usize,
     /// Bytes of memory that this process may use: the machine's, or less by its control group.
     pub memory: u64,
+    /// GPUs that the driver lists; none where it does not say.
+    pub gpus: Option<u32>,
 }
+
+/// Where the driver of GPUs tells of itself.
+const DRIVER: &str = "/proc/driver/nvidia";
 
 /// Where a table came from.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +56,20 @@ impl Machine {
                 .to_owned(),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory: total.min(limit),
+            gpus: std::fs::read_dir(Path::new(DRIVER).join("gpus"))
+                .ok()
+                .map(|listed| u32::try_from(listed.count()).unwrap_or(u32::MAX)),
         }
+    }
+
+    /// Whether there is a driver for GPUs.
+    pub fn has_driver() -> bool {
+        Path::new(DRIVER).join("version").exists()
+    }
+
+    /// Whether somebody says what to compute on, whatever a plan was made for.
+    pub fn is_told_its_device() -> bool {
+        std::env::var_os("PLEACH_DEVICE").is_some_and(|value| !value.is_empty())
     }
 
     /// A name for machines that are alike in what a measurement depends on.
@@ -151,6 +169,7 @@ mod tests {
         let one = Machine {
             processor: "a".into(),
             cores: 2,
+            gpus: None,
             memory: 8 << 30,
         };
         let slightly_less = Machine {

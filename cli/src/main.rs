@@ -3,6 +3,7 @@
 //! In comes the command line, out come data on stdout, everything else on stderr, and an exit code that scripts may rely on.
 //! Nothing here computes a plan or touches a tensor, and no libtorch is linked: checking and planning start in milliseconds.
 
+mod anew;
 mod arguments;
 mod attempt;
 mod commands;
@@ -26,7 +27,9 @@ mod planfile;
 mod preset;
 mod progress;
 mod restart;
+mod resuming;
 mod screen;
+mod shell;
 mod tokenizing;
 mod weights;
 

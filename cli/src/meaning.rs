@@ -54,7 +54,7 @@ pub fn of_folder(screen: &Screen, plan: &Plan, folder: &Path) -> Outcome<()> {
 pub fn beside(plan: &Plan, spec: &Path) -> Option<Experiment> {
     let text = std::fs::read_to_string(spec).ok()?;
     let global = Global {
-        settings: recorded(&text),
+        settings: parted(&text).1,
         ..Global::default()
     };
     let loaded = compile::load(&chosen(&global, plan), spec).ok()?;
@@ -70,24 +70,24 @@ pub fn with_settings(text: &str, settings: &[Setting]) -> String {
     std::iter::once(text.to_owned()).chain(lines).collect()
 }
 
-/// The settings that [`with_settings`] has noted, read from the end.
-fn recorded(text: &str) -> Vec<Setting> {
-    let noted = text
-        .lines()
-        .rev()
-        .map_while(|line| line.strip_prefix(SETTING)?.split_once('='));
-    let mut settings: Vec<Setting> = noted
-        .map(|(path, value)| Setting {
+/// What [`with_settings`] was given: the spec's own text, and the settings below it.
+pub fn parted(text: &str) -> (&str, Vec<Setting>) {
+    let (mut own, mut settings) = (text, Vec::new());
+    while let Some((rest, last)) = own.rsplit_once('\n')
+        && let Some((path, value)) = last.strip_prefix(SETTING).and_then(|it| it.split_once('='))
+    {
+        settings.push(Setting {
             path: path.to_owned(),
             value: value.to_owned(),
-        })
-        .collect();
+        });
+        own = rest;
+    }
     settings.reverse();
-    settings
+    (own, settings)
 }
 
 /// The plan's own experiment, unless the reader names another.
-fn chosen(global: &Global, plan: &Plan) -> Global {
+pub fn chosen(global: &Global, plan: &Plan) -> Global {
     let mut global = global.clone();
     global
         .experiment
@@ -118,8 +118,9 @@ mod tests {
                 path: path.into(),
                 value: value.into(),
             });
-        let text = with_settings("experiment a { }\n# --set no=1\n", &settings);
-        assert_eq!(recorded(&text), settings);
-        assert_eq!(recorded("experiment a { }\n"), []);
+        let own = "experiment a { }\n# --set no=1\n";
+        let text = with_settings(own, &settings);
+        assert_eq!(parted(&text), (own, settings.to_vec()));
+        assert_eq!(parted(own), (own, Vec::new()));
     }
 }

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use pleach_plan::hardware::Kind;
 use pleach_plan::json::{self, ReadError};
 use pleach_plan::{Plan, Role, check};
 
@@ -90,6 +91,7 @@ fn phase_runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
     if !plan.data.unread.is_empty() {
         return Err(unread(&plan.data.unread));
     }
+    has_gpus(plan, machine)?;
     let needed = needed(plan);
     if machine.memory > 0 && needed > machine.memory {
         let [needed, there] = [needed, machine.memory].map(figures::bytes);
@@ -103,6 +105,22 @@ fn phase_runs_here(plan: &Plan, machine: &Machine) -> Outcome<()> {
         ));
     }
     Ok(())
+}
+
+/// Refuses a plan for more GPUs than are here, as far as that is known.
+fn has_gpus(plan: &Plan, machine: &Machine) -> Outcome<()> {
+    let predicted = plan.prediction.as_ref();
+    let on_gpu = predicted.is_some_and(|own| own.device == Kind::Gpu);
+    let here = machine.gpus.or((!Machine::has_driver()).then_some(0));
+    let ranks = plan.mesh.ranks();
+    match here.filter(|here| on_gpu && *here < ranks && !Machine::is_told_its_device()) {
+        None => Ok(()),
+        Some(here) => Err(Failure::wish(
+            "pleach::run::gpus",
+            format!("the plan is for {ranks} GPUs, this machine has {here}"),
+        )
+        .help("plan for the machines that are here; PLEACH_DEVICE=cpu computes on the processor")),
+    }
 }
 
 /// Bytes of all ranks together, as predicted; without a prediction, of their tensors alone.

@@ -43,8 +43,7 @@ pub fn attempts(screen: &Screen, mut run: Run<'_>, restarts: u32) -> Outcome<Exi
 
 /// Whether a fault of a rank ended it, and nobody's wish.
 fn can_go_on(failure: &Failure) -> bool {
-    let aborted = |own: &crate::screen::diagnostic::Diagnostic| own.code == "pleach::run::aborted";
-    failure.exit == Exit::Fault && !failure.diagnostics.iter().any(aborted)
+    failure.exit == Exit::Fault && !failure.is_about("pleach::run::aborted")
 }
 
 /// The step that the last attempt came to.

@@ -62,6 +62,9 @@ struct Train {
     /// Write the gradients of this step (from 1) into gradients/, in the place of first moments
     #[arg(long, value_name = "STEP")]
     dump_gradients: Option<u64>,
+    /// Write the state that is begun with into this folder, as a checkpoint
+    #[arg(long, value_name = "DIR", env = "PLEACH_DUMP_STATE")]
+    dump_state: Option<PathBuf>,
     /// Seconds that anything may take; instructions that the plan predicts are allowed less once the run has shown its pace
     #[arg(long, default_value_t = 300.0, env = "PLEACH_DEADLINE")]
     deadline: f64,
@@ -220,6 +223,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         trace,
         ledger,
         dump_gradients,
+        dump_state,
         deadline,
         kill_at,
         spoil_at,
@@ -236,6 +240,7 @@ fn options(arguments: Train, environment: &Environment) -> Options {
         trace,
         ledger,
         dump_gradients,
+        dump_state,
         deadline,
         kill_at,
         spoil_at,

@@ -60,6 +60,8 @@ pub struct Options {
     pub ledger: bool,
     /// The step (from 1) whose gradients are written.
     pub dump_gradients: Option<u64>,
+    /// The folder of checkpoints that the state which is begun with is written to.
+    pub dump_state: Option<PathBuf>,
     /// The longest that anything may take.
     pub deadline: Duration,
     /// Where a rank is killed.
@@ -287,6 +289,7 @@ struct Run<'r> {
 impl Run<'_> {
     fn train(&mut self) -> Result<Option<Exit>, Failure> {
         let first = self.begin()?;
+        self.dump(first)?;
         trim();
         let last = self
             .options
@@ -331,6 +334,19 @@ impl Run<'_> {
         records.write(self.options, self.plan)?;
         self.voice.done(first.max(last), &self.usage());
         Ok(None)
+    }
+
+    /// Writes the state that is begun with, for whoever wants to look at it.
+    fn dump(&mut self, done: u64) -> Result<(), Failure> {
+        let Some(folder) = &self.options.dump_state else {
+            return Ok(());
+        };
+        let saver = Saver {
+            folder: folder.clone(),
+            ..self.saver.clone()
+        };
+        let at = (done, &self.finite.0);
+        saver.write(at, self.interpreter.statics(), true, &mut *self.collectives)
     }
 
     /// Where rank 0 writes the figures of the steps behind the first ones.

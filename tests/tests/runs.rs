@@ -17,6 +17,7 @@ mod runs {
     pub mod matrix;
     pub mod placements;
     pub mod profile;
+    pub mod reshard;
     pub mod resume;
     pub mod saving;
     pub mod splits;

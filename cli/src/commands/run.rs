@@ -1,24 +1,25 @@
 //! `pleach run FILE|PLAN.json`: from a spec it plans, shows, asks and runs; from a plan file it runs exactly that plan.
 //!
 //! Whatever can be refused is refused before a folder is made: the plan's hash, structure and meaning, the data, the memory of
-//! this machine, the worker.
+//! this machine, the worker. With `--resume` the latest run of the experiment goes on under this plan.
 
 use std::path::{Path, PathBuf};
 
-use pleach_plan::hardware::Kind;
 use pleach_plan::{Plan, json};
 use pleach_storage::run::RunFolder;
 
-use super::{plan as planning, resume, runs};
+use super::resume::{self, Going};
+use super::{plan as planning, runs};
+use crate::anew::{self, Anew};
 use crate::arguments::{Global, RunArguments};
 use crate::attempt::{self, Run};
-use crate::compile::{self, Planned};
+use crate::compile;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::launch::find;
-use crate::machine::{Machine, THIS_MACHINE};
+use crate::machine::Machine;
 use crate::screen::Screen;
-use crate::{data, meaning, misfit, planfile, restart, weights};
+use crate::{data, lock, meaning, misfit, planfile, restart, weights};
 
 /// Runs a spec or a plan.
 pub fn run(screen: &Screen, global: &Global, arguments: &RunArguments) -> Outcome<Exit> {
@@ -43,23 +44,53 @@ pub fn run(screen: &Screen, global: &Global, arguments: &RunArguments) -> Outcom
     planfile::structure(&plan)?;
     planfile::runs_here(&plan, &Machine::here())?;
     find::worker()?;
-    if arguments.resume
-        && let Some(folder) = known(screen, &plan)?
-    {
-        return resume::go_on(
-            screen,
-            folder,
-            (arguments.steps, arguments.restarts),
-            &folder_of(file),
-        );
+    if arguments.resume {
+        if let Some(folder) = known(&plan)? {
+            return go_on(screen, global, arguments, (folder, plan, spec));
+        }
+        screen.note("there is no run of this experiment yet; it begins");
     }
     let name = RunFolder::name(&plan.experiment, &plan.hashes.placement);
     refuse_existing(&Path::new(runs::FOLDER).join(&name))?;
-    if !from_plan && !agreed(screen, global) {
+    if !from_plan && !agreed(screen, global, "Run this plan?") {
         screen.note("nothing was run");
         return Ok(Exit::Fine);
     }
     begin(screen, global, arguments, (plan, &name), &spec)
+}
+
+/// Goes on with a run of the same experiment, under this plan.
+fn go_on(
+    screen: &Screen,
+    global: &Global,
+    arguments: &RunArguments,
+    (folder, mut plan, spec): (RunFolder, Plan, String),
+) -> Outcome<Exit> {
+    let source = arguments.spec.as_ref().unwrap_or(&arguments.file);
+    let (held, old) = resume::opened(&folder)?;
+    let is_other = anew::is_other(&plan, &old);
+    if is_other {
+        screen.note(&format!(
+            "{} is a run of the same experiment under another plan; it goes on under this one",
+            folder.path().display()
+        ));
+        anew::carry(&old, &mut plan);
+    }
+    let anew = is_other.then(|| Anew {
+        plan,
+        spec,
+        source: source.canonicalize().ok(),
+    });
+    let going = Going {
+        folder,
+        held,
+        old,
+        anew,
+        steps: arguments.steps,
+        restarts: arguments.restarts,
+        data_from: folder_of(source),
+    };
+    resume::go_on(screen, global, going)
 }
 
 /// Prepares the data, makes the folder, launches.
@@ -81,7 +112,11 @@ fn begin(
         .map_err(|error| attempt::run_failure(&error))?;
     weights::remember(folder.path(), weights.as_ref())?;
     screen.note(&format!("running in {}", folder.path().display()));
+    let _held = folder
+        .lock()
+        .map_err(|error| attempt::run_failure(&error))?;
     let run = Run {
+        source: source.canonicalize().ok(),
         folder,
         plan: &plan,
         data: &data,
@@ -89,6 +124,7 @@ fn begin(
         resume: None,
         steps: arguments.steps,
         is_new: true,
+        resumed: None,
     };
     restart::attempts(screen, run, arguments.restarts)
 }
@@ -100,22 +136,8 @@ fn from_spec(screen: &Screen, global: &Global, file: &Path) -> Outcome<Plan> {
     if let Some(failure) = misfit::judge(&planned) {
         return Err(failure);
     }
-    let device = &planned.experiment.cluster.device;
-    if device != THIS_MACHINE && !has_gpus(&planned) {
-        let ranks = planned.experiment.cluster.gpus();
-        return Err(Failure::wish("pleach::run::elsewhere", format!("this plan is for {ranks} x {device}, not for here"))
-            .help("`cluster = this_machine { gpus_per_node = 2 }` runs the experiment on this machine's processor"));
-    }
+    anew::runs_here(&planned)?;
     planned.verified()
-}
-
-/// Whether a plan is for GPUs of one machine and this machine has a driver for some; which ones, the workers find out. `PLEACH_DEVICE`
-/// says that somebody wants it all the same.
-fn has_gpus(planned: &Planned) -> bool {
-    let here = Path::new("/proc/driver/nvidia/version").exists();
-    let asked = std::env::var_os("PLEACH_DEVICE").is_some_and(|value| !value.is_empty());
-    let one = planned.experiment.cluster.nodes == 1;
-    planned.hardware.kind == Kind::Gpu && one && (here || asked)
 }
 
 /// Reads a plan file and verifies it against its spec: the one that is named, or the one beside it in a run's folder.
@@ -163,44 +185,35 @@ fn spec_text(global: &Global, file: &Path) -> Outcome<String> {
 }
 
 /// Asks where somebody can answer.
-fn agreed(screen: &Screen, global: &Global) -> bool {
+pub fn agreed(screen: &Screen, global: &Global, question: &str) -> bool {
     if global.yes {
         return true;
     }
     if screen.can_ask() {
-        return screen.ask("Run this plan?");
+        return screen.ask(question);
     }
     screen.note("this is not a terminal, so the plan is run without asking");
     true
 }
 
-/// The run to go on with: of this very plan, or else the latest of the same experiment.
-fn known(screen: &Screen, plan: &Plan) -> Outcome<Option<RunFolder>> {
-    let exact =
-        Path::new(runs::FOLDER).join(RunFolder::name(&plan.experiment, &plan.hashes.placement));
-    if let Ok(folder) = RunFolder::open(&exact) {
-        return Ok(Some(folder));
-    }
-    let began = |folder: &RunFolder| {
-        let record = folder.read_record().ok().flatten()?;
+/// The run to go on with: the latest of this very plan, or else of the same experiment.
+fn known(plan: &Plan) -> Outcome<Option<RunFolder>> {
+    let own = RunFolder::name(&plan.experiment, &plan.hashes.placement);
+    let rank = |folder: &RunFolder| {
+        let is_named_so = folder.path().file_name().is_some_and(|name| *name == *own);
+        let record = folder.read_record().ok().flatten();
+        let Some(record) = record else {
+            return is_named_so.then_some((true, 0));
+        };
         let same = record.experiment_hash == plan.hashes.experiment;
-        same.then(|| record.attempts.last().map_or(0, |attempt| attempt.began))
+        let is_own = record.placement_hash == plan.hashes.placement;
+        let began = record.attempts.last().map_or(0, |attempt| attempt.began);
+        same.then_some((is_own, began))
     };
-    let all = runs::folders(Path::new(runs::FOLDER))?;
-    let latest = all
-        .into_iter()
-        .filter_map(|folder| Some((began(&folder)?, folder)))
-        .max_by_key(|(began, _)| *began);
-    match &latest {
-        Some((_, folder)) => {
-            screen.note(&format!(
-                "{} is a run of the same experiment; its own plan goes on",
-                folder.path().display()
-            ));
-        }
-        None => screen.note("there is no run of this experiment yet; it begins"),
-    }
-    Ok(latest.map(|(_, folder)| folder))
+    let all = runs::folders(Path::new(runs::FOLDER))?.into_iter();
+    let ranked = all.filter_map(|folder| Some((rank(&folder)?, folder)));
+    let best = ranked.max_by_key(|(rank, _)| *rank);
+    Ok(best.map(|(_, folder)| folder))
 }
 
 /// Before anything is prepared, because preparing takes time.
@@ -219,8 +232,5 @@ fn refuse_existing(path: &Path) -> Outcome<()> {
 }
 
 fn folder_of(file: &Path) -> PathBuf {
-    file.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
-        .to_owned()
+    lock::folder(file).to_owned()
 }

@@ -133,7 +133,7 @@ fn a_runs_own_plan_is_held_against_the_spec_in_its_folder() {
     );
     assert_eq!(
         (set.status.code(), code(&set).as_str()),
-        (Some(1), "pleach::command_line")
+        (Some(1), "pleach::run::other_experiment")
     );
 
     let ends = format!("{THREE_STEPS}\necho '{{\"event\":\"done\",\"step\":3}}'");

@@ -138,3 +138,20 @@ fn wishes(before: &Loaded, after: &Loaded) -> Vec<Change> {
         .map(change)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_no_hash_is_in_neither_part() {
+        let parts = [
+            "train.not_finite",
+            "train.not_finite.times",
+            "train.not_finite_else",
+        ];
+        let wanted = [Part::Neither, Part::Neither, Part::Experiment];
+        assert_eq!(parts.map(Part::of), wanted);
+        assert_eq!(Part::of("train.lr.peak"), Part::Experiment);
+    }
+}

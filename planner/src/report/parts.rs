@@ -2,7 +2,7 @@
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::Hardware;
-use pleach_plan::json;
+use pleach_plan::{Plan, json};
 use serde::Serialize;
 
 use super::model;
@@ -141,33 +141,41 @@ fn seconds(ps: u64) -> f64 {
 impl Placed {
     /// Of an evaluated placement.
     pub fn of(evaluated: &Evaluated) -> Self {
-        let (placement, plan) = (&evaluated.placement, &evaluated.plan);
+        Placed {
+            shards: evaluated.placement.blocks(),
+            ..Placed::of_plan(&evaluated.plan)
+        }
+    }
+
+    /// Of a plan, wherever it comes from.
+    pub fn of_plan(plan: &Plan) -> Self {
         let hash = match plan.hashes.placement.as_str() {
             "" => json::placement_hash(plan),
             known => known.to_owned(),
         };
+        let (mesh, chunks) = (plan.mesh, plan.chunk_count());
         Placed {
             hash,
-            tp: placement.tp,
-            pp: placement.pp,
-            dp: placement.dp,
-            cp: plan.mesh.cp,
+            tp: mesh.tp,
+            pp: mesh.pp,
+            dp: mesh.dp,
+            cp: mesh.cp,
             ep: 1,
-            vpp: placement.vpp,
-            sp: placement.sequence_parallel,
-            zero: placement.zero,
-            shards: placement.blocks(),
-            recompute: word(placement.recompute).to_owned(),
-            micro_batch: placement.micro_batch,
+            vpp: chunks,
+            sp: plan.sequence_parallel,
+            zero: plan.zero,
+            shards: mesh.shards,
+            recompute: word(plan.recompute).to_owned(),
+            micro_batch: plan.training.micro_batch,
             micro_steps: plan.training.micro_steps,
-            schedule: schedule(placement.vpp.into()).to_owned(),
+            schedule: schedule(chunks.into()).to_owned(),
             stages: stages(plan),
         }
     }
 }
 
 /// First and last layer of every chunk of every stage, as the pipeline passes them.
-fn stages(plan: &pleach_plan::Plan) -> Vec<[u32; 2]> {
+fn stages(plan: &Plan) -> Vec<[u32; 2]> {
     let chunks = 0..plan.chunk_count() as usize;
     let of = |chunk: usize| {
         let roles = plan.roles.iter();

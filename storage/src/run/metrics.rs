@@ -164,13 +164,7 @@ fn lines_after(path: &Path, step: u64) -> Result<File, RunError> {
     options.create(true).append(true);
     let file = options.open(path).at("open", path)?;
     let text = fs::read(path).at("read", path)?;
-    let mut kept = 0;
-    for (line, end) in whole_lines(&text) {
-        if parse(path, &text, line)?.step > step {
-            break;
-        }
-        kept = end;
-    }
+    let kept = kept(path, &text, step)?;
     if kept < text.len() {
         file.set_len(kept as u64)
             .and_then(|()| file.sync_all())
@@ -179,16 +173,61 @@ fn lines_after(path: &Path, step: u64) -> Result<File, RunError> {
     Ok(file)
 }
 
+/// How many bytes are of steps up to `step`; what lies behind is not looked at.
+fn kept(path: &Path, text: &[u8], step: u64) -> Result<usize, RunError> {
+    let mut kept = 0;
+    for (line, end) in whole_lines(text) {
+        if parse(path, text, line)?.step > step {
+            break;
+        }
+        kept = end;
+    }
+    Ok(kept)
+}
+
+/// What a run that goes on cuts off its lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Whole lines.
+    pub lines: u64,
+    /// The last step that has one, where it can be read.
+    pub last: Option<u64>,
+    /// Whether the last line is torn.
+    pub torn: bool,
+}
+
+impl Cut {
+    /// What would be cut of a run that goes on after `step` steps; nothing where there is no file.
+    ///
+    /// # Errors
+    /// A line that stays and is no metrics, with its number, or the system's.
+    pub fn after(path: &Path, step: u64) -> Result<Cut, RunError> {
+        let text = read(path)?;
+        let cut = &text[kept(path, &text, step)?..];
+        let steps = whole_lines(cut).map(|(line, _)| parse(path, &text, line).ok());
+        Ok(Cut {
+            lines: whole_lines(cut).count() as u64,
+            last: steps.flatten().map(|metrics| metrics.step).last(),
+            torn: !cut.is_empty() && !cut.ends_with(b"\n"),
+        })
+    }
+}
+
+/// The file's text; none where there is no file yet.
+fn read(path: &Path) -> Result<Vec<u8>, RunError> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        text => Ok(text.at("read", path)?),
+    }
+}
+
 impl StepMetrics {
     /// All whole lines of a run's metrics; none where there is no file yet.
     ///
     /// # Errors
     /// A line that is no metrics, with its number, or the system's.
     pub fn read(path: &Path) -> Result<Vec<StepMetrics>, RunError> {
-        let text = match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            text => text.at("read", path)?,
-        };
+        let text = read(path)?;
         whole_lines(&text)
             .map(|(line, _)| parse(path, &text, line))
             .collect()
@@ -208,6 +247,10 @@ fn parse(path: &Path, text: &[u8], line: &[u8]) -> Result<StepMetrics, RunError>
     serde_json::from_slice(line).map_err(|error| {
         let before = line.as_ptr() as usize - text.as_ptr() as usize;
         let number = text[..before].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        RunError::damaged(path, format!("line {number} is no step's figures: {error}"))
+        RunError::Damaged {
+            path: path.to_path_buf(),
+            line: Some(number),
+            problem: format!("line {number} is no step's figures: {error}"),
+        }
     })
 }

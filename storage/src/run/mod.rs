@@ -6,6 +6,7 @@
 //! ```text
 //! spec.pleach      what was asked
 //! plan.json        what was planned and is run
+//! plans/           1a2b3c4d5e6f.json, .pleach: plans that earlier attempts ran, by the hash of their placement, and their specs
 //! metrics.jsonl    one line for each step
 //! tensorboard/     the same as events, where that is asked
 //! record.json      identities, attempts and how they ended
@@ -20,6 +21,7 @@ mod failure;
 mod lock;
 mod metrics;
 mod number;
+mod placing;
 mod record;
 mod tensorboard;
 
@@ -29,7 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use failure::RankFailure;
 pub use lock::RunLock;
-pub use metrics::{MetricsWriter, StepMetrics};
+pub use metrics::{Cut, MetricsWriter, StepMetrics};
 pub use record::{Attempt, Consumed, RunRecord, Straggler, WorkerExit};
 
 use crate::files::{At, FileError, remove_folder, replace, sync_parent};
@@ -71,6 +73,8 @@ pub enum RunError {
     Damaged {
         /// The file.
         path: PathBuf,
+        /// The line of it, from 1, where it is one of many.
+        line: Option<usize>,
         /// What is wrong, and where.
         problem: String,
     },
@@ -80,6 +84,7 @@ impl RunError {
     fn damaged(path: &Path, problem: impl std::fmt::Display) -> RunError {
         RunError::Damaged {
             path: path.to_path_buf(),
+            line: None,
             problem: problem.to_string(),
         }
     }
@@ -186,6 +191,11 @@ impl RunFolder {
     /// The plan that is run.
     pub fn plan(&self) -> PathBuf {
         self.path.join("plan.json")
+    }
+
+    /// The plans that earlier attempts ran.
+    pub fn plans(&self) -> PathBuf {
+        self.path.join("plans")
     }
 
     /// The folder of events for TensorBoard.

@@ -24,15 +24,18 @@ pub struct RunRecord {
     pub experiment: String,
     /// Its identity.
     pub experiment_hash: String,
-    /// The identity of the program.
+    /// The identity of the program that the last launch ran.
     pub placement_hash: String,
     /// Hash over the order of all samples.
     pub data_order: Option<String>,
     /// `bitwise` where the same placement gives the same bits again, in a repetition and behind a resumption; `reproducible` where every other cut of
     /// replicas, stages and micro-batches does too; `fast` where kernels of a device may add in another order each time.
     pub mode: String,
-    /// Number of ranks.
+    /// Number of its ranks.
     pub ranks: u32,
+    /// The file of the spec, or of the plan, that it was begun with, or went on under last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Every launch, oldest first.
     pub attempts: Vec<Attempt>,
     /// What was consumed of each component by the end of the last launch, phase by phase.
@@ -69,6 +72,9 @@ pub struct Attempt {
     /// BLAKE3 of the worker that was started, as hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// The identity of the program that it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement_hash: Option<String>,
     /// Seconds since 1970 when it began.
     pub began: u64,
     /// Seconds since 1970 when it ended; none while it runs, or if the launcher itself was killed.
@@ -144,9 +150,25 @@ impl RunRecord {
             data_order: plan.data.order.clone(),
             mode: mode.to_owned(),
             ranks: plan.mesh.ranks(),
+            source: None,
             attempts: Vec::new(),
             consumed: Vec::new(),
         }
+    }
+
+    /// Begins another launch, of this plan. What earlier ones ran is kept, also where they did not say it themselves.
+    pub fn begin(&mut self, plan: &pleach_plan::Plan, attempt: Attempt) {
+        for earlier in &mut self.attempts {
+            let own = &mut earlier.placement_hash;
+            own.get_or_insert_with(|| self.placement_hash.clone());
+        }
+        self.placement_hash.clone_from(&plan.hashes.placement);
+        self.data_order.clone_from(&plan.data.order);
+        self.ranks = plan.mesh.ranks();
+        self.attempts.push(Attempt {
+            placement_hash: Some(plan.hashes.placement.clone()),
+            ..attempt
+        });
     }
 }
 

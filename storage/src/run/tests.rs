@@ -213,6 +213,7 @@ fn failures_and_records_come_back_and_are_cleared() {
         data_order: None,
         mode: "bitwise".into(),
         ranks: 4,
+        source: None,
         consumed: Vec::new(),
         attempts: vec![attempt],
     };
@@ -231,4 +232,47 @@ fn failures_and_records_come_back_and_are_cleared() {
             .to_string()
             .contains("schema 9")
     );
+}
+
+#[test]
+fn what_a_resume_cuts_off_is_counted_before_it_does() {
+    let (_runs, folder) = folder();
+    assert_eq!(Cut::after(&folder.metrics(), 0).unwrap(), Cut::default());
+    let mut begun = writer(&folder, 0);
+    (1..=5).for_each(|step| begun.append(&figures(step, 1.0), 9).unwrap());
+    let mut text = fs::read(folder.metrics()).unwrap();
+    text.extend(b"{\"step\": 6");
+    fs::write(folder.metrics(), &text).unwrap();
+    let cut = |step| Cut::after(&folder.metrics(), step).unwrap();
+    let wanted = |lines, last| Cut {
+        lines,
+        last,
+        torn: true,
+    };
+    assert_eq!([cut(3), cut(5)], [wanted(2, Some(5)), wanted(0, None)]);
+    assert_eq!(
+        fs::read(folder.metrics()).unwrap(),
+        text,
+        "nothing is cut yet"
+    );
+}
+
+#[test]
+fn an_earlier_plan_stays_with_its_spec_and_is_never_written_over() {
+    let (_runs, folder) = folder();
+    let held = folder.lock().unwrap();
+    let [spec, plan] = [folder.spec(), folder.plan()].map(|path| fs::read(path).unwrap());
+    folder
+        .replace_plan(&held, "0123456789abcdef", ("new", "{}"))
+        .unwrap();
+    let kept = folder.earlier_plan("0123456789abcdef");
+    assert!(kept.ends_with("plans/0123456789ab.json"));
+    // A crash came after the spec was written: the same once more.
+    folder
+        .replace_plan(&held, "0123456789abcdef", ("new", "{}"))
+        .unwrap();
+    assert_eq!(fs::read(&kept).unwrap(), plan);
+    assert_eq!(fs::read(kept.with_extension("pleach")).unwrap(), spec);
+    assert_eq!(fs::read(folder.spec()).unwrap(), b"new");
+    assert_eq!(fs::read(folder.plan()).unwrap(), b"{}");
 }

@@ -8,7 +8,7 @@ use pleach_tests::job::{self, Workspace, succeed};
 use serde_json::Value;
 use xtask::places;
 
-use super::compare::{Trained, same_bits};
+use super::compare::{Trained, loss_difference, same_bits};
 
 /// The blend of five components.
 const MIX: &str = "examples/mix.pleach";
@@ -76,6 +76,32 @@ fn five_components_in_two_phases_are_consumed_as_asked() {
         let whole = [&undisturbed, &resumed].map(|run| run.checkpoint(10));
         assert!(same_bits(&whole[0], &whole[1]), "stopped after {stop}");
     }
+}
+
+#[test]
+fn phases_go_on_under_another_placement() {
+    if have::worker().is_none() {
+        return;
+    }
+    let few = [&FEW[..], &["train.precision=fp64"]].concat();
+    let home = Workspace::new();
+    succeed(&mut home.run(MIX, &few));
+    let alone = Trained::read(&home.only_run());
+    let away = home.beside();
+    succeed(away.run(MIX, &few).args(["--steps", "3"]));
+    let run = away.only_run();
+    for (steps, pins) in [
+        ("8", ["plan.dp=2", "plan.tp=1"]),
+        ("10", ["plan.dp=1", "plan.tp=2"]),
+    ] {
+        let mut resume = away.pleach(["resume", "--no-progress", "--steps", steps]);
+        resume.arg(&run).args(["--set", "cluster.gpus_per_node=2"]);
+        succeed(resume.args(pins.iter().flat_map(|pin| ["--set", pin])));
+    }
+    let moved = Trained::read(&run);
+    assert_eq!(moved.order, alone.order);
+    let losses = loss_difference(&moved.losses, &alone.losses);
+    assert!(losses <= 1e-12, "losses differ by {losses:e}");
 }
 
 #[test]

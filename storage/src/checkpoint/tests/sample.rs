@@ -291,7 +291,8 @@ pub fn logical(
 pub fn round(value: f64, dtype: Dtype) -> f64 {
     match dtype {
         Dtype::F32 => f64::from(value as f32),
-        Dtype::Bf16 => bf16::from_f64(value).to_f64(),
+        // `bf16::from_f64` does not look at the last 32 bits, and so mistakes for a tie what is above one.
+        Dtype::Bf16 => bf16::from_f32(value as f32).to_f64(),
         _ => value,
     }
 }
@@ -364,7 +365,7 @@ fn encode(value: f64, dtype: Dtype) -> Vec<u8> {
     match dtype {
         Dtype::F64 => value.to_le_bytes().to_vec(),
         Dtype::F32 => (value as f32).to_le_bytes().to_vec(),
-        Dtype::Bf16 => bf16::from_f64(value).to_le_bytes().to_vec(),
+        Dtype::Bf16 => bf16::from_f32(value as f32).to_le_bytes().to_vec(),
         Dtype::F16 | Dtype::I64 => panic!("no state has this type"),
     }
 }
