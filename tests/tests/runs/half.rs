@@ -96,8 +96,8 @@ fn in_fp16_placements_agree_and_what_is_killed_goes_on_with_its_scale() {
     ));
 }
 
-/// A scale that cannot fall: every step overflows.
-const TOO_HIGH: &str = "train.precision=fp16 { scale = 68_719_476_736 }";
+/// The highest scale that is allowed, which cannot fall: every step overflows.
+const TOO_HIGH: &str = "train.precision=fp16 { scale = 4_294_967_296 }";
 
 #[test]
 fn a_run_that_halts_is_saved_as_it_was_and_names_the_samples() {
