@@ -53,8 +53,10 @@ impl Text<'_> {
             "mesh dp {}{blocks} × pp {} × tp {}  zero {zero}  sequence parallel {sequence}  recompute {recompute}",
             mesh.dp, mesh.pp, mesh.tp
         ));
+        let lanes = training.lanes.map(|lanes| format!(" in {lanes} lanes"));
+        let lanes = lanes.unwrap_or_default();
         self.line(0, &format!(
-            "batch {} = micro-batch {} × micro-steps {} × dp {}  sequence {}  compute {}  accumulate {}",
+            "batch {}{lanes} = micro-batch {} × micro-steps {} × dp {}  sequence {}  compute {}  accumulate {}",
             training.global_batch,
             training.micro_batch,
             training.micro_steps,

@@ -220,11 +220,17 @@ pub(super) fn train(
     placement: &[&str],
     precision: &str,
 ) -> Trained {
-    let placed = settings(placement);
-    let placed: Vec<&str> = placed.iter().map(String::as_str).collect();
-    let all = [&SMALL[..], row.model, &[precision], &placed].concat();
+    let all = all_settings(row, placement, precision);
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
     succeed(&mut workspace.run(QUICKSTART, &all));
     Trained::read(&workspace.only_run())
+}
+
+/// Everything that is set for a model under a placement.
+pub(super) fn all_settings(row: &Row, placement: &[&str], precision: &str) -> Vec<String> {
+    let own = SMALL.iter().chain(row.model).copied();
+    let own = own.chain([precision]).map(str::to_owned);
+    own.chain(settings(placement)).collect()
 }
 
 /// Every placement of a model agrees with one rank: gradients within 1e-10, losses within 1e-12, weights within 1e-9.

@@ -4,10 +4,10 @@
 //! also behind a kill; and a run whose sums follow the placement, which differs, so that the comparison is worth something.
 
 use pleach_tests::have;
-use pleach_tests::job::Workspace;
+use pleach_tests::job::{QUICKSTART, Workspace, succeed};
 
 use super::compare::{Trained, same_bits};
-use super::matrix::{GPT2, NEOX, Row, train};
+use super::matrix::{GPT2, NEOX, Row, all_settings, train};
 
 const FP32: &str = "train.precision=fp32";
 const BF16: &str = "train.precision=bf16";
@@ -69,6 +69,39 @@ fn in_fp32_no_cut_changes_a_bit() {
 #[test]
 fn in_bf16_no_cut_of_a_tied_model_changes_a_bit() {
     agree(&GPT2, &[], BF16);
+}
+
+/// What another placement left is gone on with, to the bit.
+#[test]
+fn a_run_that_goes_on_elsewhere_ends_with_the_same_bits() {
+    if have::worker().is_none() {
+        return;
+    }
+    let home = Workspace::new();
+    let model = [NEOX.model, &[ORDERED]].concat();
+    let row = Row {
+        model: &model,
+        placements: &[],
+    };
+    let whole = train(&home, &row, &["micro_batch=1 sequences"], FP32);
+    let away = home.beside();
+    let dealt = ["dp=4", "zero=1", "micro_batch=1 sequences"];
+    let settings = all_settings(&row, &dealt, FP32);
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let mut command = away.run(QUICKSTART, &settings);
+    succeed(command.args(["--steps", "7"]));
+    let staged = [
+        "plan.dp=1",
+        "plan.zero=0",
+        "plan.pp=2",
+        "cluster.gpus_per_node=2",
+    ];
+    let mut command = away.pleach(["resume", "--yes", "--no-progress"]);
+    command.args(staged.iter().flat_map(|setting| ["--set", setting]));
+    succeed(command.arg(away.only_run()));
+    let resumed = Trained::read(&away.only_run());
+    assert_eq!(bits(&whole), bits(&resumed), "losses");
+    assert!(same_bits(&whole.checkpoint(20), &resumed.checkpoint(20)));
 }
 
 /// Lanes of two sequences each, which pass one by one or together.
