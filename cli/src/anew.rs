@@ -115,7 +115,7 @@ pub fn carry(old: &Plan, plan: &mut Plan) {
 /// Reads the spec of a folder as it was run and with more settings, of which the later one of a path holds.
 fn sides(global: &Global, folder: &RunFolder, old: &Plan, more: &[Setting]) -> Outcome<Sides> {
     let file = folder.spec();
-    let whole = std::fs::read_to_string(&file).map_err(|error| Failure::reading(&file, &error))?;
+    let whole = std::fs::read_to_string(&file).map_err(|error| unread(folder, &error))?;
     let (text, noted) = meaning::parted(&whole);
     let settings = with(more.to_vec(), &noted);
     let load = |settings: &[Setting]| {
@@ -127,7 +127,7 @@ fn sides(global: &Global, folder: &RunFolder, old: &Plan, more: &[Setting]) -> O
     };
     let before = load(&noted)?;
     if before.hash.as_ref() != Some(&old.hashes.experiment) {
-        return Err(unreadable(folder, before, more));
+        return Err(unreadable(folder, before, &settings));
     }
     Ok(Sides {
         before,
@@ -138,23 +138,37 @@ fn sides(global: &Global, folder: &RunFolder, old: &Plan, more: &[Setting]) -> O
 }
 
 /// The spec of a folder does not say its experiment any more.
-fn unreadable(folder: &RunFolder, before: Loaded, more: &[Setting]) -> Failure {
+fn unreadable(folder: &RunFolder, before: Loaded, settings: &[Setting]) -> Failure {
     let message = format!(
         "`{}` cannot be read as the experiment of this run",
         folder.spec().display()
     );
     let why = match before.hash {
-        Some(_) => vec!["it is another experiment than its plan's".to_owned()],
+        Some(_) => vec!["it is another experiment than its plan's: it was changed".to_owned()],
         None => before.problems.iter().map(|it| it.title.clone()).collect(),
     };
+    let detailed = Failure::wish("pleach::run::spec", message).detail(why.join("\n"));
+    detailed.help(from_source(folder, settings))
+}
+
+/// The spec of a folder is not there, or cannot be opened.
+fn unread(folder: &RunFolder, error: &std::io::Error) -> Failure {
+    let message = format!("`{}` cannot be read: {error}", folder.spec().display());
+    Failure::wish("pleach::run::spec", message).help(from_source(folder, &[]))
+}
+
+/// The command that goes on with a run from its spec where that was, with all that was set then and now.
+fn from_source(folder: &RunFolder, settings: &[Setting]) -> String {
     let source = source(folder);
     let file = source.as_deref().unwrap_or("FILE");
-    let command = shell::line(&["pleach", "run", file, "--resume"], more);
-    Failure::wish("pleach::run::spec", message)
-        .detail(why.join("\n"))
-        .help(format!(
-            "what it imports does not lie in a run's folder: `{command}`, with the spec where it was, goes on with this run"
-        ))
+    let command = shell::line(&["pleach", "run", file, "--resume"], settings);
+    let more = match settings.is_empty() {
+        true => ", with the `--set` that the run began with",
+        false => "",
+    };
+    format!(
+        "`{command}`{more} goes on with this run from the spec where it was (what that imports does not lie in a run's folder)"
+    )
 }
 
 /// The refusal of settings that make another experiment: what differs, and the command that begins it.

@@ -329,7 +329,12 @@ fn tell(
 }
 
 /// The newest good checkpoint of a run; damaged newer ones are told, and all damaged is a failure.
-pub fn newest(screen: &Screen, folder: &RunFolder, plan: &Plan) -> Outcome<Option<Checkpoint>> {
+pub fn newest(
+    screen: &Screen,
+    folder: &RunFolder,
+    plan: &Plan,
+    wants_all: bool,
+) -> Outcome<Option<Checkpoint>> {
     let found = checkpoint::newest(&folder.checkpoints())
         .map_err(|error| Failure::machine("pleach::checkpoint::file", error.to_string()))?;
     let reasons: Vec<String> = found.rejected.iter().map(ToString::to_string).collect();
@@ -347,6 +352,9 @@ pub fn newest(screen: &Screen, folder: &RunFolder, plan: &Plan) -> Outcome<Optio
     };
     good.check(plan)
         .map_err(|error| Failure::wish("pleach::checkpoint::other", error.to_string()))?;
+    if !good.has_moments() && wants_all {
+        return Err(weights_alone(&good));
+    }
     for reason in &reasons {
         screen.warn(
             "pleach::checkpoint::damaged",
@@ -354,6 +362,17 @@ pub fn newest(screen: &Screen, folder: &RunFolder, plan: &Plan) -> Outcome<Optio
         );
     }
     Ok(Some(good))
+}
+
+/// A run cannot go on without what its optimizer keeps.
+fn weights_alone(found: &Checkpoint) -> Failure {
+    let message = format!(
+        "`{}` holds weights and no optimizer's state: the run cannot go on from it",
+        found.folder.display()
+    );
+    Failure::wish("pleach::checkpoint::weights", message).help(
+        "`pleach export` makes a folder of it, and `model.weights` begins a new run with that; `checkpoints { optimizer = true }` saves what a run goes on from",
+    )
 }
 
 /// A run's folder that could not be used.

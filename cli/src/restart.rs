@@ -19,7 +19,7 @@ pub fn attempts(screen: &Screen, mut run: Run<'_>, restarts: u32) -> Outcome<Exi
         let reached = reached(&run);
         let again = reached.is_some() && fell == reached;
         fell = reached;
-        let done = attempt::newest(screen, &run.folder, run.plan)?;
+        let done = attempt::newest(screen, &run.folder, run.plan, true)?;
         let done = done.map(|checkpoint| checkpoint.manifest.step);
         if again {
             screen.note("it fell at the same step as before, so it is not started again");

@@ -36,7 +36,7 @@ impl<'p> Resuming<'p> {
     ) -> Outcome<Resuming<'p>> {
         let record = folder.read_record();
         let record = record.map_err(|error| attempt::run_failure(&error))?;
-        let good = attempt::newest(screen, folder, plan)?;
+        let good = attempt::newest(screen, folder, plan, true)?;
         let done = good.as_ref().map(|good| good.manifest.step);
         let cut = Cut::after(&folder.metrics(), done.unwrap_or(0));
         let cut = cut.map_err(|error| attempt::run_failure(&error))?;
@@ -82,9 +82,17 @@ impl<'p> Resuming<'p> {
             rows.extend(figures_of(before, now));
         }
         rows.push(("going on", self.from(now)));
+        rows.extend(self.rounding().map(|text| ("bits", text)));
         rows.extend(self.kept().map(|text| ("kept", text)));
         rows.extend(self.redone().map(|text| ("done again", text)));
         screens::rows(&rows).trim_end().to_owned()
+    }
+
+    /// That a run whose sums keep one order goes on with other roundings all the same.
+    fn rounding(&self) -> Option<String> {
+        let [was, now] = [self.phase(self.old), self.phase(self.plan)];
+        let kept = now.training.lanes.is_none() || was.mesh.tp == now.mesh.tp;
+        (!kept).then(|| "tensor-parallel ranks sum in an order of their own: from here on roundings are others".to_owned())
     }
 
     fn from(&self, now: &Plan) -> String {

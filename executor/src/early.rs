@@ -10,21 +10,14 @@ use tch::Tensor;
 
 use crate::collectives::{Collectives, Transfer};
 use crate::error::Cause;
-use crate::ops::collective;
 
 /// Set to `0`, every collective waits in its place.
 pub const VARIABLE: &str = "PLEACH_OVERLAP";
 
-/// An instruction under way, and where its results will be.
-struct Begun {
-    transfer: Box<dyn Transfer>,
-    results: Vec<Tensor>,
-}
-
 /// What may begin early in a role, and what has.
 pub struct Ahead<'p> {
     behind: HashMap<At, Vec<Early<'p>>>,
-    begun: HashMap<(At, usize), Begun>,
+    begun: HashMap<(At, usize), Box<dyn Transfer>>,
 }
 
 impl<'p> Ahead<'p> {
@@ -56,34 +49,24 @@ impl<'p> Ahead<'p> {
         operand: &Tensor,
         collectives: &mut dyn Collectives,
     ) -> Result<(), Cause> {
-        let (transfer, results) = match early.instr.op {
-            Op::AllReduce { group, reduce } => {
-                let group = collectives.group(group)?;
-                (group.begin_all_reduce(operand, reduce), Vec::new())
-            }
-            Op::ReduceScatter { group, dim } => {
-                let group = collectives.group(group)?;
-                let (pieces, own) = collective::pieces(operand, dim, group.size())?;
-                (group.begin_reduce_scatter(&pieces, &own), vec![own])
-            }
-            _ => (None, Vec::new()),
+        let Op::AllReduce { group, reduce } = early.instr.op else {
+            return Ok(());
         };
-        if let Some(transfer) = transfer {
-            let begun = Begun { transfer, results };
+        let begun = collectives.group(group)?.begin_all_reduce(operand, reduce);
+        if let Some(begun) = begun {
             self.begun.insert((early.at, early.index), begun);
         }
         Ok(())
     }
 
-    /// The results of an instruction that has begun, once it has ended; none for one that has not.
+    /// Waits for an instruction that has begun; false for one that has not.
     ///
     /// # Errors
     /// A member is gone or late.
-    pub fn ended(&mut self, at: At, index: usize) -> Result<Option<Vec<Tensor>>, Cause> {
-        let Some(mut begun) = self.begun.remove(&(at, index)) else {
-            return Ok(None);
-        };
-        begun.transfer.wait()?;
-        Ok(Some(begun.results))
+    pub fn ended(&mut self, at: At, index: usize) -> Result<bool, Cause> {
+        match self.begun.remove(&(at, index)) {
+            Some(mut begun) => begun.wait().map(|()| true),
+            None => Ok(false),
+        }
     }
 }

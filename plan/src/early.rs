@@ -1,6 +1,8 @@
 //! What of the end of a step may begin before its place in the program: reductions of gradients that are final while others still
 //! form.
 //!
+//! Only sums in place: what else makes room for its results would have it earlier than the plan's memory says.
+//!
 //! In come a plan and a role, out come those instructions and, for each, behind which body's end all that it reads and changes is settled. The
 //! program stays as it is written: whoever can do something beside the computation may begin there, and whoever cannot does it in its
 //! place. Nothing between the two touches the instruction's storage, and nothing else uses its group, so both give the same.
@@ -22,7 +24,7 @@ pub struct Early<'p> {
     pub at: At,
     /// Its index there.
     pub index: usize,
-    /// The instruction: a sum in place, or one of which each member keeps its piece.
+    /// The instruction: a sum in place.
     pub instr: &'p Instr,
 }
 
@@ -91,7 +93,6 @@ fn reductions<'p>(
     for (index, instr) in visit.body.code.iter().enumerate() {
         let id = match instr.op {
             Op::AllReduce { .. } => instr.updates.first(),
-            Op::ReduceScatter { .. } => instr.ins.first(),
             _ => None,
         };
         let key = id.and_then(|&id| key(plan, id, visit.layer));

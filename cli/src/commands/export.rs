@@ -18,7 +18,7 @@ pub fn export(screen: &Screen, arguments: &ExportArguments) -> Outcome<Exit> {
         RunFolder::open(&arguments.directory).map_err(|error| attempt::run_failure(&error))?;
     let plan = planfile::read(&folder.plan())?;
     let shown = folder.path().display();
-    let checkpoint = attempt::newest(screen, &folder, &plan)?.ok_or_else(|| {
+    let checkpoint = attempt::newest(screen, &folder, &plan, false)?.ok_or_else(|| {
         Failure::wish(
             "pleach::export::no_checkpoint",
             format!("`{shown}` has no complete checkpoint yet"),

@@ -77,7 +77,7 @@ pub fn go_on(screen: &Screen, global: &Global, going: Going) -> Outcome<Exit> {
     let other = going.anew.as_ref();
     let other = other.filter(|anew| anew::is_other(&anew.plan, old));
     let mut plan = other.map_or(old, |anew| &anew.plan).clone();
-    if other.is_none() {
+    if going.anew.is_none() {
         meaning::of_folder(screen, &plan, folder.path())?;
     }
     let runs_here = planfile::runs_here(&plan, &Machine::here());

@@ -8,6 +8,8 @@ use crate::problem::Problem;
 use crate::resolve::Resolver;
 
 const CODE: &str = "pleach::sums::lanes";
+/// More lanes than any batch has sequences are not offered.
+const MOST: u64 = 1 << 20;
 
 /// All rules.
 pub fn check(resolver: &mut Resolver) {
@@ -39,10 +41,10 @@ fn power_of_two(resolver: &mut Resolver, lanes: &Known, count: u64) {
         format!("{count} lanes cannot be summed pairwise to the end"),
     );
     let problem = Problem::error(CODE, title, lanes.place, "not a power of two");
-    resolver.report(problem.help(format!(
-        "write `lanes = {}` or `lanes = {above}`",
-        above / 2
-    )));
+    resolver.report(problem.help(match above <= MOST {
+        true => format!("write `lanes = {}` or `lanes = {above}`", above / 2),
+        false => "lanes are at most as many as the batch has sequences".to_owned(),
+    }));
 }
 
 /// ZeRO 2 and 3 divide gradients before all are summed.
@@ -101,13 +103,28 @@ fn batch(resolver: &mut Resolver, lanes: &Known, count: u64) {
             problem = problem.and(micro.place, format!("{size} each"));
         }
         let problem = place.in_phase(resolver, problem);
-        let most = 1u64 << (sequences / size).trailing_zeros().min(63);
-        resolver.report(problem.help(match sequences.is_multiple_of(size) {
-            true => format!(
-                "write `lanes = {most}`, or a batch that is a multiple of {portion} sequences"
-            ),
-            false => format!("a batch that is a multiple of {portion} sequences does"),
-        }));
+        resolver.report(problem.help(remedy(sequences, count, size)));
+    }
+}
+
+/// What mends a batch of so many sequences in so many lanes of micro-batches of this size, the least change first.
+fn remedy(sequences: u64, lanes: u64, size: u64) -> String {
+    let portion = lanes * size;
+    let fits = |size: u64| 1u64 << (sequences / size).trailing_zeros().min(31);
+    let at_once = match sequences.is_multiple_of(lanes) {
+        true => (1..=size)
+            .rev()
+            .find(|own| (sequences / lanes).is_multiple_of(*own)),
+        false => None,
+    };
+    let fewer = (sequences.is_multiple_of(size) && sequences > 0).then(|| fits(size));
+    match (at_once, fewer) {
+        (Some(own), Some(lanes)) => format!("write `micro_batch = {own}`, or `lanes = {lanes}`"),
+        (Some(own), None) => format!("write `micro_batch = {own}`"),
+        (None, Some(lanes)) => {
+            format!("write `lanes = {lanes}`, or a batch that is a multiple of {portion} sequences")
+        }
+        (None, None) => format!("a batch that is a multiple of {portion} sequences does"),
     }
 }
 

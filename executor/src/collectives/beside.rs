@@ -40,11 +40,16 @@ impl Beside {
     pub fn start(mut groups: BTreeMap<GroupId, GlooGroup>) -> Result<Self, Cause> {
         let (jobs, asked) = channel::<Job>();
         let work = move || {
+            let mut lost: Option<Cause> = None;
             for Job { group, work, done } in asked {
-                let result = match groups.get_mut(&group) {
-                    Some(group) => run(group, &work),
-                    None => Err(Cause::State(format!("group {} is not here", group.0))),
+                let result = match (&lost, groups.get_mut(&group)) {
+                    (Some(first), _) => Err(repeated(first)),
+                    (None, Some(group)) => run(group, &work),
+                    (None, None) => Err(Cause::State(format!("group {} is not here", group.0))),
                 };
+                if let (None, Err(first)) = (&lost, &result) {
+                    lost = Some(repeated(first));
+                }
                 // Nobody waits where the run has failed meanwhile.
                 let _ = done.send(result);
             }
@@ -60,6 +65,18 @@ impl Beside {
         // A thread that is gone answers nothing, which waiting finds out.
         let _ = self.jobs.send(Job { group, work, done });
         Pending(end)
+    }
+}
+
+/// What broke first is told to everybody who waits: what breaks behind it only follows from it.
+fn repeated(first: &Cause) -> Cause {
+    match first {
+        Cause::Group { group, peers, text } => Cause::Group {
+            group: group.clone(),
+            peers: peers.clone(),
+            text: text.clone(),
+        },
+        other => Cause::State(other.to_string()),
     }
 }
 
@@ -121,11 +138,6 @@ impl Communicator for Member {
 
     fn begin_all_reduce(&mut self, x: &Tensor, reduce: Reduce) -> Option<Box<dyn Transfer>> {
         let work = Work::AllReduce(x.shallow_clone(), reduce);
-        Some(Box::new(self.beside.ask(self.group, work)))
-    }
-
-    fn begin_reduce_scatter(&mut self, pieces: &Tensor, own: &Tensor) -> Option<Box<dyn Transfer>> {
-        let work = Work::ReduceScatter(pieces.shallow_clone(), own.shallow_clone());
         Some(Box::new(self.beside.ask(self.group, work)))
     }
 }

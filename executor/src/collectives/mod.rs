@@ -44,12 +44,6 @@ pub trait Communicator {
         let _ = (x, reduce);
         None
     }
-
-    /// Begins [`Communicator::reduce_scatter`] beside what is computed; none where calls wait.
-    fn begin_reduce_scatter(&mut self, pieces: &Tensor, own: &Tensor) -> Option<Box<dyn Transfer>> {
-        let _ = (pieces, own);
-        None
-    }
 }
 
 /// A transfer under way.

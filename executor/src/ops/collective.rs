@@ -55,18 +55,12 @@ pub fn reduce_scatter(
     dim: usize,
     group: &mut dyn Communicator,
 ) -> Result<Tensor, Cause> {
-    let (pieces, own) = pieces(x, dim, group.size())?;
+    let pieces = by_member(x, dim, group.size())?.f_contiguous()?;
+    let mut dims = x.size();
+    dims[dim] /= i64::from(group.size());
+    let own = Tensor::f_empty(&dims, (x.kind(), x.device()))?;
     group.reduce_scatter(&pieces, &own)?;
     Ok(own)
-}
-
-/// The pieces that members are given of a tensor along `dim`, and room for the sum of this rank's.
-pub fn pieces(x: &Tensor, dim: usize, members: u32) -> Result<(Tensor, Tensor), Cause> {
-    let pieces = by_member(x, dim, members)?.f_contiguous()?;
-    let mut dims = x.size();
-    dims[dim] /= i64::from(members);
-    let own = Tensor::f_empty(&dims, (x.kind(), x.device()))?;
-    Ok((pieces, own))
 }
 
 /// A view with the members' pieces of `dim` in front: `[members, …]`. It is contiguous where all earlier dimensions are 1.

@@ -72,7 +72,7 @@ fn a_full_disk_ends_the_run_with_its_checkpoints_whole_and_room_lets_it_go_on() 
         let gone_on = succeed(&mut resume(&away));
         assert!(!gone_on.stderr.contains("damaged"), "{}", gone_on.stderr);
         let newest = good.last().expect("there is one");
-        let from = format!("going on after step {newest}");
+        let from = format!("after step {newest} of");
         assert!(gone_on.stderr.contains(&from), "{from}: {}", gone_on.stderr);
         assert_same(&whole, &folder);
     }
