@@ -13,7 +13,7 @@ use pleach_storage::run::RunFolder;
 use crate::arguments::{Global, LogFormat, Setting};
 use crate::compile::{self, Planned};
 use crate::failure::{Failure, Outcome};
-use crate::machine::{Machine, THIS_MACHINE};
+use crate::machine::Machine;
 use crate::screen::Screen;
 use crate::{lock, meaning, misfit, planfile, shell};
 
@@ -51,7 +51,7 @@ pub fn plan(screen: &Screen, global: &Global, folder: &RunFolder, old: &Plan) ->
         .into_result()
         .map_err(|problems| Failure::problems(vec![problems]))?;
     screen.warn_of(&warnings);
-    let hardware = compile::table(screen, &experiment)?;
+    let hardware = compile::table(screen, &experiment, &data_from(folder))?;
     let planned = compile::plan_on(&folder.spec(), experiment, hardware, 0)?;
     if let Some(failure) = misfit::judge(&planned) {
         return Err(failure);
@@ -76,7 +76,7 @@ pub fn is_other(plan: &Plan, old: &Plan) -> bool {
 /// Refuses a plan for machines that are not here.
 pub fn runs_here(planned: &Planned) -> Outcome<()> {
     let cluster = &planned.experiment.cluster;
-    if cluster.device == THIS_MACHINE || has_gpus(planned) {
+    if planned.hardware.kind.is_cpu() || has_gpus(planned) {
         return Ok(());
     }
     let (ranks, device) = (cluster.gpus(), &cluster.device);

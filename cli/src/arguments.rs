@@ -415,12 +415,15 @@ pub struct CompletionsArguments {
 /// Arguments of `calibrate`.
 #[derive(Args, Debug)]
 pub struct CalibrateArguments {
-    /// Write the table here instead of the user's cache folder
+    /// Write the table here instead of the user's cache folder; a spec names it as `device = "file:TABLE.toml"`
     #[arg(long, value_name = "TABLE.toml")]
     pub out: Option<PathBuf>,
     /// Ranks that share the machine while it is measured
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub ranks: u32,
+    /// Measure one GPU of this machine in place of its processor
+    #[arg(long, requires = "out", conflicts_with = "ranks")]
+    pub gpu: bool,
 }
 
 impl std::fmt::Display for Setting {

@@ -20,7 +20,7 @@ use crate::arguments::Global;
 use crate::failure::{Failure, Outcome};
 use crate::loader::Files;
 use crate::lock;
-use crate::machine::{Machine, THIS_MACHINE};
+use crate::machine::{self, Machine, OWN_TABLE, THIS_MACHINE};
 use crate::misfit;
 use crate::screen::Screen;
 use crate::weights;
@@ -95,7 +95,7 @@ pub fn plan(
     let experiment = experiment(screen, global, file)?;
     supported(&experiment)?;
     weights::agree(screen, &experiment, lock::folder(file))?;
-    let hardware = table(screen, &experiment)?;
+    let hardware = table(screen, &experiment, lock::folder(file))?;
     plan_on(file, experiment, hardware, alternatives)
 }
 
@@ -206,9 +206,15 @@ fn asked(experiment: &Experiment, found: &Unsupported, failure: Failure) -> Fail
     }
 }
 
-/// The table of the devices of an experiment.
-pub fn table(screen: &Screen, experiment: &Experiment) -> Outcome<Hardware> {
+/// The table of the devices of an experiment, whose own tables lie below a folder.
+pub fn table(screen: &Screen, experiment: &Experiment, folder: &Path) -> Outcome<Hardware> {
     let cluster = &experiment.cluster;
+    let ranks = u32::try_from(cluster.gpus_per_node).unwrap_or(u32::MAX);
+    if let Some(path) = cluster.device.strip_prefix(OWN_TABLE) {
+        let table = machine::read_table(&folder.join(path))?;
+        machine::joined(&table, cluster)?;
+        return Ok(table.shared_by(ranks));
+    }
     if cluster.device != THIS_MACHINE {
         return hardware::of(cluster, experiment.train.precision).map_err(|error| no_table(&error));
     }
@@ -217,7 +223,6 @@ pub fn table(screen: &Screen, experiment: &Experiment) -> Outcome<Hardware> {
         Some(path) => screen.detail(&format!("this machine's own table: {}", path.display())),
         None => screen.note("this machine is not measured; figures rest on an assumed table (`pleach calibrate` measures)"),
     }
-    let ranks = u32::try_from(cluster.gpus_per_node).unwrap_or(u32::MAX);
     Ok(table.hardware.shared_by(ranks))
 }
 

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pleach_dsl::experiment::Cluster;
 use pleach_plan::hardware::Hardware;
 use pleach_planner::hardware;
 
@@ -13,6 +14,9 @@ use crate::failure::{Failure, Outcome};
 
 /// The device whose table is this machine's own.
 pub const THIS_MACHINE: &str = "this_machine";
+
+/// What stands before a table of the spec's own, in a cluster's `device`.
+pub const OWN_TABLE: &str = "file:";
 
 /// What a machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +140,40 @@ pub fn read_table(path: &Path) -> Outcome<Hardware> {
     })
 }
 
+/// Refuses a cluster of several GPUs where nobody says what joins them: neither its table nor the spec.
+pub fn joined(table: &Hardware, cluster: &Cluster) -> Outcome<()> {
+    if table.kind.is_cpu() || table.links.is_some() {
+        return Ok(());
+    }
+    let inside = cluster.gpus_per_node > 1 && table.collective.is_empty();
+    let unsaid = [
+        ("intra_node", inside && cluster.intra_node.is_none()),
+        (
+            "inter_node",
+            cluster.nodes > 1 && cluster.inter_node.is_none(),
+        ),
+    ];
+    let missing: Vec<String> = unsaid
+        .into_iter()
+        .filter(|(_, lacks)| *lacks)
+        .map(|(field, _)| format!("`{field}`"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` was measured on one GPU, and nothing says what joins {} of them",
+        cluster.device,
+        cluster.gpus()
+    );
+    Err(
+        Failure::wish("pleach::cluster::links", message).help(format!(
+            "give the data sheet's {} in `cluster`, as presets/clusters.pleach does",
+            missing.join(" and ")
+        )),
+    )
+}
+
 /// The value of `name : value` or `name: value` in a `/proc` file.
 fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let line = text
@@ -188,5 +226,31 @@ mod tests {
     fn the_assumed_table_says_that_it_was_not_measured() {
         let hardware = hardware::find(THIS_MACHINE, None).unwrap();
         assert!(hardware.about.contains("not measured"));
+    }
+
+    #[test]
+    fn several_gpus_need_links_that_somebody_knows() {
+        let mut table = hardware::find("a100_40g", None).unwrap();
+        let mut cluster = Cluster {
+            name: "cluster".to_owned(),
+            nodes: 2,
+            gpus_per_node: 8,
+            device: "file:ours.toml".to_owned(),
+            memory: None,
+            peak_flops: None,
+            intra_node: None,
+            inter_node: None,
+            bandwidth: None,
+            peak_fp32: None,
+            price: None,
+        };
+        assert!(joined(&table, &cluster).is_ok());
+        (table.links, table.collective) = (None, Vec::new());
+        let refused = joined(&table, &cluster).unwrap_err().diagnostics.remove(0);
+        let help = format!("{refused:?}");
+        assert!(help.contains("`intra_node` and `inter_node`"), "{help}");
+        cluster.nodes = 1;
+        cluster.intra_node = Some(300e9);
+        assert!(joined(&table, &cluster).is_ok());
     }
 }

@@ -82,28 +82,46 @@ fn kind_of(value: Option<&str>) -> std::result::Result<Option<Kind>, Failure> {
     }
 }
 
+/// The GPU of a rank's place on its machine, made this process's.
+///
+/// # Errors
+/// What is missing.
+pub fn gpu(local_rank: u32) -> std::result::Result<u32, Failure> {
+    let begun = cuda::begin(local_rank);
+    let device = begun.map_err(|missing| lacking(&missing, "a GPU is to be measured", ""))?;
+    fixed(device)
+}
+
+/// The GPU that a plan or the environment asks for.
 fn begin(local_rank: u32) -> std::result::Result<u32, Failure> {
-    let device = cuda::begin(local_rank).map_err(|missing| lacking(&missing))?;
+    let way_out = "; PLEACH_DEVICE=cpu computes without it";
+    let begun = cuda::begin(local_rank);
+    let device = begun.map_err(|missing| lacking(&missing, "the plan is for a GPU", way_out))?;
+    fixed(device)
+}
+
+/// The device, with its order of additions fixed where the environment asks for that.
+fn fixed(device: u32) -> std::result::Result<u32, Failure> {
     if std::env::var_os(FIXED).is_some_and(|value| value == "1") {
         cuda::fix_order().map_err(|error| broken(&error))?;
     }
     Ok(device)
 }
 
-fn lacking(missing: &cuda::Missing) -> Failure {
+fn lacking(missing: &cuda::Missing, asked: &str, way_out: &str) -> Failure {
     let help = match missing {
         cuda::Missing::Library(_) | cuda::Missing::Unopened { .. } => {
-            "put the `torch/lib` of a PyTorch 2.11 with CUDA first in LD_LIBRARY_PATH; PLEACH_DEVICE=cpu computes without it"
+            "put the `torch/lib` of a PyTorch 2.11 with CUDA first in LD_LIBRARY_PATH"
         }
         cuda::Missing::NoDevice(_) | cuda::Missing::Broken { .. } => {
-            "`nvidia-smi` must show the device; CUDA_VISIBLE_DEVICES may hide it; PLEACH_DEVICE=cpu computes without it"
+            "`nvidia-smi` must show the device; CUDA_VISIBLE_DEVICES may hide it"
         }
         cuda::Missing::TooFew { .. } => {
             "start no more ranks on a machine than it has devices, or plan for more machines"
         }
     };
-    let message = format!("the plan is for a GPU, and {missing}");
-    Failure::new(Exit::Machine, CODE, message).help(help)
+    let message = format!("{asked}, and {missing}");
+    Failure::new(Exit::Machine, CODE, message).help(format!("{help}{way_out}"))
 }
 
 fn broken(error: &tch::TchError) -> Failure {

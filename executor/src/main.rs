@@ -19,6 +19,7 @@ use pleach_executor::native::{group, version};
 use pleach_executor::process::end;
 use pleach_executor::spoilt::SpoilAt;
 use pleach_executor::train::{Options, train};
+use pleach_plan::hardware::Kind;
 
 /// Runs one rank of a plan with libtorch.
 #[derive(Debug, Parser)]
@@ -102,6 +103,9 @@ enum Command {
         /// Processes to measure with, where no launcher has started them
         #[arg(long, default_value_t = 4)]
         ranks: u32,
+        /// Measure the GPU of this rank in place of the processor
+        #[arg(long)]
+        gpu: bool,
         /// Where the table goes, as TOML
         #[arg(long)]
         out: PathBuf,
@@ -171,12 +175,14 @@ fn run(line: Line, environment: &Environment) -> Result<Option<Exit>, Failure> {
             println!("{}", device::found());
             Ok(None)
         }
-        (Some(Command::Calibrate { ranks, out }), _) => {
-            if environment.world == 1 && ranks > 1 && std::env::var_os("RANK").is_none() {
-                calibrate::spawn(ranks, &out).map(|()| None)
-            } else {
-                calibrate::calibrate(environment, &out).map(|()| None)
-            }
+        (Some(Command::Calibrate { ranks, gpu, out }), _) => {
+            let unlaunched = environment.world == 1 && std::env::var_os("RANK").is_none();
+            let measured = match gpu {
+                true => calibrate::calibrate(environment, Kind::Gpu, &out),
+                false if unlaunched && ranks > 1 => calibrate::spawn(ranks, &out),
+                false => calibrate::calibrate(environment, Kind::Cpu, &out),
+            };
+            measured.map(|()| None)
         }
         (None, Some(arguments)) => run_training(arguments, environment),
         (None, None) => Err(nothing_to_do("--plan and --run are missing")),

@@ -21,6 +21,7 @@ mod runs {
     pub mod resume;
     pub mod saving;
     pub mod splits;
+    pub mod tables;
     pub mod torchrun;
     pub mod watching;
 }

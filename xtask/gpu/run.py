@@ -26,6 +26,8 @@ SHAPES = {
     "pythia": {"layers": 24, "hidden": 1024, "heads": 16, "context": 2048, "batch": 8, "rotary": 16,
                "parallel": True, "tanh": False, "tied": False, "vocab": 50304, "steps": 30},
 }
+# What the device says of itself, in the folder of figures.
+TABLE = "device.toml"
 # What is asked of a CPU instead.
 SMALL = {"layers": 2, "hidden": 64, "heads": 2, "context": 64, "batch": 4, "vocab": 512, "steps": 8}
 
@@ -131,6 +133,10 @@ def train(stages, name, spec, shape, more=(), env=None, limit=90):
     folder = tempfile.mkdtemp(prefix=name + "-", dir=stages.home)
     for file in ("text.txt", spec + ".pleach"):
         shutil.copy(os.path.join(HERE, file), folder)
+    table = os.path.join(stages.out, TABLE)
+    if shape is not SMALL and os.path.exists(table):
+        shutil.copy(table, folder)
+        more = ["--set", f'cluster.device="file:{TABLE}"', *more]
     small = stages.cpu or shape is SMALL
     words = [os.path.join(HERE, "pleach"), "run", spec + ".pleach", "--yes", "--quiet", "--no-progress",
              *settings(shape, small), *more]
@@ -167,10 +173,14 @@ def agreement(stages):
 
 
 def calibrate(stages):
-    table = os.path.join(stages.out, "device.toml")
-    stages.command("calibrate", [os.path.join(HERE, "pleach"), "calibrate", "--ranks", "1", "--out", table], 90)
-    with open(table) as file:
-        return {"table": "device.toml", "lines": len(file.read().splitlines())}
+    """The table of the device; what is raced later is planned with it."""
+    table = os.path.join(stages.out, TABLE)
+    what = ["--ranks", "1"] if stages.cpu else ["--gpu"]
+    words = [os.path.join(HERE, "pleach"), "calibrate", *what, "--out", table, "--json"]
+    found = json.loads(stages.command("calibrate", words, 110))["hardware"]
+    rates = {gemm["dtype"]: gemm["rate"]["value"] / 1e12 for gemm in found["gemm"]}
+    return {"table": TABLE, "about": found["about"], "teraflops": rates, "bandwidth": found["memory"]["bandwidth"]["value"],
+            "launch": found["launch"]["value"], "context": found["overhead"]["context"]["value"]}
 
 
 def twin(stages, name, shape):
@@ -239,7 +249,7 @@ def main():
     arguments.out = os.path.abspath(arguments.out)
     stages = Stages(arguments)
     for name, body in (("versions", versions), ("tests", tests), ("agreement", agreement),
-                       ("gpt2", lambda stages: race(stages, "gpt2")), ("calibrate", calibrate),
+                       ("calibrate", calibrate), ("gpt2", lambda stages: race(stages, "gpt2")),
                        ("pythia", lambda stages: race(stages, "pythia"))):
         stages.stage(name, lambda body=body: body(stages))
     shutil.rmtree(stages.home, ignore_errors=True)

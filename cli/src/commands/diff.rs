@@ -13,6 +13,7 @@ use crate::arguments::{DiffArguments, Global};
 use crate::compile;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::lock;
 use crate::screen::Screen;
 use crate::screen::figures::{bytes, count, seconds};
 use crate::screen::table::table;
@@ -70,7 +71,7 @@ fn planned(screen: &Screen, file: &Path, loaded: Loaded) -> Result<Report, Strin
         Ok((experiment, _)) => experiment,
         Err(_) => return Err("it names no machines".to_owned()),
     };
-    let planned = compile::table(screen, &experiment)
+    let planned = compile::table(screen, &experiment, lock::folder(file))
         .and_then(|hardware| compile::plan_on(file, experiment, hardware, 0));
     planned
         .map(|planned| report(&planned))

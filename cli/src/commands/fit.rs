@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::fit::{Machines, Question, Sizes, of_config, of_preset};
 use crate::loader::Files;
+use crate::lock;
 use crate::misfit;
 use crate::preset;
 use crate::screen::Screen;
@@ -148,7 +149,7 @@ fn answer(
     experiment: Experiment,
     assumptions: &[String],
 ) -> Outcome<Exit> {
-    let hardware = compile::table(screen, &experiment)?;
+    let hardware = compile::table(screen, &experiment, lock::folder(path))?;
     let planned = compile::plan_on(path, experiment, hardware, 0)?;
     let report = report(&planned);
     let largest = largest(&planned);

@@ -73,7 +73,7 @@ fn planned(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outco
     let experiment = compile::experiment(screen, global, file)?;
     compile::supported(&experiment)?;
     weights::agree(screen, &experiment, lock::folder(file))?;
-    let hardware = compile::table(screen, &experiment)?;
+    let hardware = compile::table(screen, &experiment, lock::folder(file))?;
     let planned = compile::plan_by(way, file, experiment.clone(), hardware, top)?;
     if measured.is_empty() {
         return Ok(planned);

@@ -15,6 +15,7 @@ use crate::arguments::{Global, SweepArguments};
 use crate::compile::{self, Planned};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::lock;
 use crate::misfit;
 use crate::screen::Screen;
 use crate::screen::figures::{bytes, count, seconds};
@@ -137,7 +138,7 @@ fn rows(screen: &Screen, file: &Path, experiments: Vec<Experiment>) -> Vec<Row> 
             .push(index);
     }
     let groups: Vec<Vec<usize>> = alike.into_values().collect();
-    let tables = tables(screen, &experiments);
+    let tables = tables(screen, file, &experiments);
     let next = AtomicUsize::new(0);
     let found = Mutex::new(BTreeMap::new());
     let work = || {
@@ -184,10 +185,13 @@ fn planned_part(experiment: &Experiment) -> String {
 /// Tables of devices by the machines and the precision they are for, or why there is none.
 type Tables = BTreeMap<String, Result<Hardware, String>>;
 
-fn tables(screen: &Screen, experiments: &[Experiment]) -> Tables {
+fn tables(screen: &Screen, file: &Path, experiments: &[Experiment]) -> Tables {
     let mut tables = Tables::new();
     for experiment in experiments {
-        let table = || compile::table(screen, experiment).map_err(|failure| reason(&failure));
+        let table = || {
+            let found = compile::table(screen, experiment, lock::folder(file));
+            found.map_err(|failure| reason(&failure))
+        };
         tables.entry(machines(experiment)).or_insert_with(table);
     }
     tables
@@ -387,7 +391,7 @@ fn tell_size(screen: &Screen, file: &Path, spec: &mut Spec, problems: &mut Probl
         .map(|run| Ok(spec.load_run(0, run).into_result()?.0))
         .collect();
     let Ok(experiments) = experiments else { return };
-    let tables = tables(screen, &experiments);
+    let tables = tables(screen, file, &experiments);
     let hours: Result<Vec<f64>, String> = experiments
         .iter()
         .map(|experiment| Ok(figures(file, experiment, &tables)?.gpu_hours))

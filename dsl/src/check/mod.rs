@@ -8,6 +8,7 @@ mod blocks;
 mod data;
 mod evaluation;
 mod experts;
+mod forms;
 mod heads;
 mod independence;
 mod lanes;
@@ -25,6 +26,7 @@ mod schedule;
 mod stack;
 mod stages;
 mod support;
+mod table;
 mod vocabulary;
 
 use num_rational::BigRational;
@@ -180,6 +182,7 @@ pub fn check(resolver: &mut Resolver) {
     amount::check(resolver);
     vocabulary::check(resolver);
     support::check(resolver);
+    table::check(resolver);
     independence::check(resolver);
 }
 

@@ -9,7 +9,7 @@ pub struct Cluster {
     pub nodes: u64,
     /// GPUs of a node (for `this_machine`: ranks that share it).
     pub gpus_per_node: u64,
-    /// What one of them is: the name of a table in `hardware/`, or `this_machine`.
+    /// What one of them is: the name of a table in `hardware/`, `this_machine`, or `file:` and a table below the spec's folder.
     pub device: String,
     /// Memory of one, in bytes; none where the machine is asked.
     pub memory: Option<u64>,

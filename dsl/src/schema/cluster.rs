@@ -36,7 +36,7 @@ pub static CLUSTER: Section = Section {
             "device",
             Type::Text,
             Need::Required,
-            "What one of them is: a table in `hardware/` that measures it, `this_machine`, or a name for the data sheet's figures below.",
+            "What one of them is: a table in `hardware/` that measures it, `this_machine`, `file:TABLE.toml` below the spec's folder, which `pleach calibrate --out` wrote, or a name for the data sheet's figures below.",
         ),
         Field::new(
             "memory",

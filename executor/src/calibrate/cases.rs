@@ -3,39 +3,35 @@
 use std::time::Duration;
 
 use pleach_plan::{Activation, Axis, Charge, Dtype, Mesh, Op, Rank, Split};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use super::probe::{Turns, median, times};
+use super::bench::Bench;
+use super::probe::{Turns, median};
 use crate::collectives::solo::Solo;
 use crate::data::Given;
 use crate::error::Cause;
-use crate::ops::{self, Context, Operands, adam_w, linear, split_heads, tokens};
+use crate::ops::{self, Context, Operands, adam_w, linear, split_heads, tokens, wide};
 use crate::statics::kind;
 
-/// Tokens of the operands: a megabyte in f32, as small models have.
-pub const TOKENS: i64 = 512;
 /// Heads.
 pub const HEADS: i64 = 8;
 const WIDTH: i64 = 512;
-
-/// Random values of a type.
-pub fn random(dims: &[i64], kind: Kind) -> Result<Tensor, Cause> {
-    Ok(Tensor::f_randn(dims, (Kind::Float, Device::Cpu))?.f_to_kind(kind)?)
-}
 
 /// One operation with operands.
 pub struct Case {
     /// The operation.
     pub op: Op,
+    bench: Bench,
     ins: Vec<Tensor>,
     updates: Vec<Tensor>,
     tables: split_heads::Tables,
 }
 
 impl Case {
-    fn new(op: Op, ins: Vec<Tensor>, updates: Vec<Tensor>) -> Self {
+    fn new(bench: &Bench, op: Op, ins: Vec<Tensor>, updates: Vec<Tensor>) -> Self {
         Self {
             op,
+            bench: *bench,
             ins,
             updates,
             tables: split_heads::Tables::default(),
@@ -43,8 +39,8 @@ impl Case {
     }
 
     /// The sum of two tensors.
-    pub fn sum(x: Tensor, y: Tensor) -> Self {
-        Self::new(Op::Add {}, vec![x, y], vec![])
+    pub fn sum(bench: &Bench, x: Tensor, y: Tensor) -> Self {
+        Self::new(bench, Op::Add {}, vec![x, y], vec![])
     }
 
     /// Runs it once.
@@ -55,7 +51,7 @@ impl Case {
     /// Copies of its operands.
     pub fn turns(&self) -> Result<Turns, Cause> {
         let operands: Vec<&Tensor> = self.ins.iter().chain(&self.updates).collect();
-        Turns::of(&operands)
+        Turns::of(&operands, self.bench.passed)
     }
 
     /// Runs it with the copies whose turn it is.
@@ -73,7 +69,7 @@ impl Case {
     }
 
     fn results_of(&self, (ins, updates): (&[&Tensor], &[&Tensor])) -> Result<Vec<Tensor>, Cause> {
-        let positions = TOKENS as u64;
+        let positions = self.bench.tokens.unsigned_abs();
         let mut context = Context {
             mesh: Mesh {
                 dp: 1,
@@ -87,7 +83,7 @@ impl Case {
                 pp: 0,
                 tp: 0,
             },
-            device: Device::Cpu,
+            device: self.bench.device,
             samples: &mut Given::default(),
             collectives: &mut Solo,
             tables: &self.tables,
@@ -123,12 +119,13 @@ impl Case {
     }
 }
 
-/// Every operation that memory limits, on so many tokens.
-pub fn all(dtype: Dtype, tokens: i64) -> Result<Vec<Case>, Cause> {
+/// Every operation that memory limits, on the tokens of a device.
+pub fn all(bench: &Bench, dtype: Dtype) -> Result<Vec<Case>, Cause> {
     let make = Make {
+        bench: *bench,
         kind: kind(dtype),
         wide: wide(kind(dtype)),
-        tokens,
+        tokens: bench.tokens,
     };
     let parts = [
         make.blocks()?,
@@ -139,44 +136,41 @@ pub fn all(dtype: Dtype, tokens: i64) -> Result<Vec<Case>, Cause> {
     Ok(parts.into_iter().flatten().collect())
 }
 
-fn wide(kind: Kind) -> Kind {
-    if kind == Kind::Double {
-        Kind::Double
-    } else {
-        Kind::Float
-    }
-}
-
 /// Makes operands of one size and type.
 #[derive(Clone, Copy)]
 struct Make {
+    bench: Bench,
     kind: Kind,
     wide: Kind,
     tokens: i64,
 }
 
 impl Make {
+    fn case(&self, op: Op, ins: Vec<Tensor>, updates: Vec<Tensor>) -> Case {
+        Case::new(&self.bench, op, ins, updates)
+    }
+
     fn x(self) -> Result<Tensor, Cause> {
-        random(&[1, self.tokens, WIDTH], self.kind)
+        self.bench.random(&[1, self.tokens, WIDTH], self.kind)
     }
 
     fn row(self) -> Result<Tensor, Cause> {
-        random(&[WIDTH], self.wide)
+        self.bench.random(&[WIDTH], self.wide)
     }
 
     fn each_token(self) -> Result<Tensor, Cause> {
-        random(&[1, self.tokens], self.wide)
+        self.bench.random(&[1, self.tokens], self.wide)
     }
 
     fn flat(self) -> Result<Tensor, Cause> {
-        random(&[self.tokens * WIDTH], self.wide)
+        self.bench.random(&[self.tokens * WIDTH], self.wide)
     }
 
     fn ids(self, rows: i64) -> Result<Tensor, Cause> {
         Ok(Tensor::f_randint(
             rows,
             [1, self.tokens],
-            (Kind::Int64, Device::Cpu),
+            (Kind::Int64, self.bench.device),
         )?)
     }
 
@@ -194,30 +188,30 @@ impl Make {
             dim: 1,
         };
         Ok(vec![
-            Case::new(Op::LayerNorm { eps: 1e-5 }, norm, vec![]),
-            Case::new(
+            self.case(Op::LayerNorm { eps: 1e-5 }, norm, vec![]),
+            self.case(
                 Op::LayerNormBackward {},
                 back,
                 vec![self.row()?, self.row()?],
             ),
-            Case::new(Op::Gelu {}, vec![self.x()?], vec![]),
-            Case::new(Op::GeluBackward {}, vec![self.x()?, self.x()?], vec![]),
-            Case::new(
+            self.case(Op::Gelu {}, vec![self.x()?], vec![]),
+            self.case(Op::GeluBackward {}, vec![self.x()?, self.x()?], vec![]),
+            self.case(
                 Op::RmsNorm { eps: 1e-5 },
                 vec![self.x()?, self.row()?],
                 vec![],
             ),
-            Case::new(
+            self.case(
                 Op::RmsNormBackward {},
                 vec![self.x()?, self.x()?, self.row()?, self.each_token()?],
                 vec![self.row()?],
             ),
-            Case::new(gated, vec![self.x()?, self.x()?], vec![]),
-            Case::new(gated_back, vec![self.x()?, self.x()?, self.x()?], vec![]),
-            Case::sum(self.x()?, self.x()?),
-            Case::new(Op::Bias {}, vec![self.x()?, shift], vec![]),
-            Case::new(Op::BiasBackward {}, vec![self.x()?], vec![self.row()?]),
-            Case::new(slice, vec![self.x()?], vec![]),
+            self.case(gated, vec![self.x()?, self.x()?], vec![]),
+            self.case(gated_back, vec![self.x()?, self.x()?, self.x()?], vec![]),
+            Case::sum(&self.bench, self.x()?, self.x()?),
+            self.case(Op::Bias {}, vec![self.x()?, shift], vec![]),
+            self.case(Op::BiasBackward {}, vec![self.x()?], vec![self.row()?]),
+            self.case(slice, vec![self.x()?], vec![]),
         ])
     }
 
@@ -232,17 +226,18 @@ impl Make {
         };
         let dims = [1, self.tokens, HEADS, width];
         let part = || {
-            random(&dims, self.kind)?
+            self.bench
+                .random(&dims, self.kind)?
                 .f_transpose(1, 2)
                 .map_err(Cause::from)
         };
-        let joint = random(&[1, self.tokens, 3 * WIDTH], self.kind)?;
-        let mut split = Case::new(Op::SplitHeads(how), vec![joint], vec![]);
+        let joint = self.bench.random(&[1, self.tokens, 3 * WIDTH], self.kind)?;
+        let mut split = self.case(Op::SplitHeads(how), vec![joint], vec![]);
         let parts = vec![part()?, part()?, part()?];
-        let mut join = Case::new(Op::SplitHeadsBackward(how), parts, vec![]);
+        let mut join = self.case(Op::SplitHeadsBackward(how), parts, vec![]);
         for case in [&mut split, &mut join] {
             case.tables
-                .add(&how, self.tokens as u64, (self.wide, Device::Cpu))?;
+                .add(&how, self.tokens as u64, (self.wide, self.bench.device))?;
         }
         Ok(vec![split, join])
     }
@@ -250,17 +245,17 @@ impl Make {
     /// Embedding and loss, over as many rows of vocabulary as there are columns.
     fn ends(self) -> Result<Vec<Case>, Cause> {
         let (table, dtable) = (
-            random(&[WIDTH, WIDTH], self.kind)?,
-            random(&[WIDTH, WIDTH], self.wide)?,
+            self.bench.random(&[WIDTH, WIDTH], self.kind)?,
+            self.bench.random(&[WIDTH, WIDTH], self.wide)?,
         );
         let (logits, targets) = (self.x()?, self.ids(WIDTH)?);
         let max = ops::cross_entropy::max(&logits)?;
         let terms = ops::cross_entropy::terms(&logits, &targets, &max, 0, false)?;
-        let report = random(&[2], self.wide)?;
+        let report = self.bench.random(&[2], self.wide)?;
         let case = |op, ins: &[&Tensor], updates: &[&Tensor]| {
             let [ins, updates] =
                 [ins, updates].map(|all| all.iter().map(|one| one.shallow_clone()).collect());
-            Case::new(op, ins, updates)
+            self.case(op, ins, updates)
         };
         let (scale, vocab) = (1e-3, None);
         Ok(vec![
@@ -300,9 +295,9 @@ impl Make {
 
     /// What a step does to whole buckets.
     fn storages(self) -> Result<Vec<Case>, Cause> {
-        let narrow = random(&[self.tokens * WIDTH], self.kind)?;
-        let report = random(&[2], self.wide)?;
-        let factor = Tensor::f_ones([1], (self.wide, Device::Cpu))?;
+        let narrow = self.bench.random(&[self.tokens * WIDTH], self.kind)?;
+        let report = self.bench.random(&[2], self.wide)?;
+        let factor = Tensor::f_ones([1], (self.wide, self.bench.device))?;
         let state = vec![
             self.flat()?,
             self.flat()?,
@@ -316,17 +311,20 @@ impl Make {
             weight_decay: 0.1,
         };
         Ok(vec![
-            Case::new(Op::Cast {}, vec![self.flat()?], vec![narrow]),
-            Case::new(Op::Zero {}, vec![], vec![self.flat()?]),
-            Case::new(
+            self.case(Op::Cast {}, vec![self.flat()?], vec![narrow]),
+            self.case(Op::Zero {}, vec![], vec![self.flat()?]),
+            self.case(
                 Op::SumSquares { replicas: 1 },
                 vec![self.flat()?],
                 vec![report],
             ),
-            Case::new(adam, vec![factor], state),
+            self.case(adam, vec![factor], state),
         ])
     }
 }
+
+/// Contention is that of the processor's cores.
+const BENCH: Bench = Bench::CPU;
 
 /// Work that is like training: mostly products, some passes over memory.
 pub struct Mixture {
@@ -337,12 +335,12 @@ pub struct Mixture {
 impl Mixture {
     /// Makes the operands.
     pub fn new() -> Result<Self, Cause> {
-        let x = random(&[1, TOKENS, WIDTH], Kind::Float)?;
-        let weight = random(&[WIDTH, WIDTH], Kind::Float)?;
-        let pass = all(Dtype::F32, TOKENS)?.into_iter();
+        let x = BENCH.random(&[1, BENCH.tokens, WIDTH], Kind::Float)?;
+        let weight = BENCH.random(&[WIDTH, WIDTH], Kind::Float)?;
+        let pass = all(&BENCH, Dtype::F32)?.into_iter();
         let pass = pass.map(|case| case.turns().map(|turns| (case, turns)));
         Ok(Self {
-            product: Turns::of(&[&x, &weight])?,
+            product: Turns::of(&[&x, &weight], BENCH.passed)?,
             pass: pass.collect::<Result<_, _>>()?,
         })
     }
@@ -358,6 +356,8 @@ impl Mixture {
             pass.iter_mut()
                 .try_for_each(|(case, turns)| case.take_turn(turns))
         };
-        Ok(median(&times(Duration::from_millis(400), &mut round)?))
+        Ok(median(
+            &BENCH.times(Duration::from_millis(400), &mut round)?,
+        ))
     }
 }

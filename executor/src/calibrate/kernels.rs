@@ -1,25 +1,23 @@
-//! Kernels on so many threads of one rank, through the same operations that instructions run.
+//! Kernels on so many threads of one rank, or on its GPU, through the same operations that instructions run.
 
 use std::time::Duration;
 
 use pleach_plan::hardware::{Attention, Direction, Elementwise, Form, Gemm, GemmPoint};
 use pleach_plan::{Dtype, Scores};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use super::cases::{Case, HEADS, TOKENS, all, random};
+use super::bench::Bench;
+use super::cases::{Case, HEADS, all};
 use super::measured;
-use super::probe::{Deviations, Turns, median, times};
+use super::probe::{Deviations, Turns, median};
 use crate::error::Cause;
-use crate::native::memory;
-use crate::ops::{attention, linear};
-use crate::process::resident;
+use crate::ops::{attention, linear, wide};
 use crate::statics::kind;
 
 /// Time for each measurement.
 const BUDGET: Duration = Duration::from_millis(40);
-const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F64, Dtype::Bf16];
 
-/// What the threads of one rank reach while the others are idle.
+/// What the threads of one rank reach while the others are idle, or a GPU.
 pub struct Alone {
     /// Bytes per second.
     pub bandwidth: f64,
@@ -33,37 +31,38 @@ pub struct Alone {
     pub elementwise: Vec<Elementwise>,
 }
 
-/// Loads what libraries load when they first compute in a type; gives the resident bytes of the process beside its tensors.
-pub fn warm_up(dtype: Dtype) -> Result<u64, Cause> {
-    let options = (kind(dtype), Device::Cpu);
+/// Loads what libraries load when they first compute in a type.
+pub fn warm_up(bench: &Bench, dtype: Dtype) -> Result<(), Cause> {
+    let options = (kind(dtype), bench.device);
     let zeros = |dims: [i64; 3]| Tensor::f_zeros(dims, options);
     let weight = Tensor::f_zeros([512, 512], options)?;
-    let sum = Tensor::f_zeros([512, 512], (Kind::Float, Device::Cpu))?;
+    let sum = Tensor::f_zeros([512, 512], (Kind::Float, bench.device))?;
     let (x, dy) = (zeros([1, 1024, 512])?, zeros([1, 1024, 512])?);
     drop(linear::forward(&x, &weight, None)?);
     drop(linear::backward_input(&dy, &weight)?);
     linear::backward_weight(&dy, &x, &sum)?;
-    for case in all(dtype, TOKENS)? {
+    for case in all(bench, dtype)? {
         case.run()?;
     }
-    attentions(dtype)?;
-    Ok(resident().now.saturating_sub(memory::extent()))
+    attentions(bench, dtype).map(drop)
 }
 
 /// All measurements.
-pub fn measure(deviations: &mut Deviations) -> Result<Alone, Cause> {
-    let launch = launch()?;
-    let gemm = TYPES
+pub fn measure(bench: &Bench, deviations: &mut Deviations) -> Result<Alone, Cause> {
+    let launch = launch(bench)?;
+    let gemm = bench
+        .types
         .iter()
-        .map(|&dtype| products(dtype, deviations))
+        .map(|&dtype| products(bench, dtype, deviations))
         .collect::<Result<_, _>>()?;
     let mut attention = Vec::new();
     let mut elementwise = Vec::new();
-    for dtype in TYPES {
-        attention.extend(attentions(dtype)?);
-        for case in all(dtype, TOKENS)? {
+    for &dtype in bench.types {
+        attention.extend(attentions(bench, dtype)?);
+        for case in all(bench, dtype)? {
             let mut turns = case.turns()?;
-            let seconds = deviations.take(&times(BUDGET, || case.take_turn(&mut turns))?);
+            let taken = bench.times(BUDGET, || case.take_turn(&mut turns))?;
+            let seconds = deviations.take(&taken);
             let rate = measured(case.bytes() / (seconds - launch).max(seconds / 10.0));
             elementwise.push(Elementwise {
                 op: case.op.name().to_owned(),
@@ -73,7 +72,7 @@ pub fn measure(deviations: &mut Deviations) -> Result<Alone, Cause> {
         }
     }
     Ok(Alone {
-        bandwidth: bandwidth()?,
+        bandwidth: bandwidth(bench)?,
         launch,
         gemm,
         attention,
@@ -82,42 +81,25 @@ pub fn measure(deviations: &mut Deviations) -> Result<Alone, Cause> {
 }
 
 /// An addition of a few elements, through the interpreter's dispatch.
-fn launch() -> Result<f64, Cause> {
-    let x = random(&[8], Kind::Float)?;
-    let case = Case::sum(x.copy(), x);
+fn launch(bench: &Bench) -> Result<f64, Cause> {
+    let x = bench.random(&[8], Kind::Float)?;
+    let case = Case::sum(bench, x.copy(), x);
     let batch = || (0..100).try_for_each(|_| case.run());
-    Ok(median(&times(BUDGET, batch)?) / 100.0)
+    Ok(median(&bench.times(BUDGET, batch)?) / 100.0)
 }
 
 /// A sum of tensors that no cache holds.
-fn bandwidth() -> Result<f64, Cause> {
-    let [x, y] = [
-        random(&[8 << 20], Kind::Float)?,
-        random(&[8 << 20], Kind::Float)?,
-    ];
-    let case = Case::sum(x, y);
-    Ok(case.bytes() / median(&times(4 * BUDGET, || case.run())?))
+fn bandwidth(bench: &Bench) -> Result<f64, Cause> {
+    let part = || bench.random(&[bench.large], Kind::Float);
+    let case = Case::sum(bench, part()?, part()?);
+    Ok(case.bytes() / median(&bench.times(4 * BUDGET, || case.run())?))
 }
 
-fn products(dtype: Dtype, deviations: &mut Deviations) -> Result<Gemm, Cause> {
-    let all: &[[u64; 3]] = if dtype == Dtype::F32 {
-        &[
-            [256, 256, 256],
-            [512, 128, 256],
-            [512, 256, 128],
-            [512, 320, 320],
-            [512, 1024, 256],
-            [512, 256, 1024],
-            [1024, 512, 512],
-            [2048, 1024, 1024],
-        ]
-    } else {
-        &[[256, 256, 256], [512, 512, 512]]
-    };
+fn products(bench: &Bench, dtype: Dtype, deviations: &mut Deviations) -> Result<Gemm, Cause> {
     let mut points = Vec::new();
-    for &[rows, outputs, inputs] in all {
+    for &sizes in bench.products_of(dtype) {
         for form in [Form::Forward, Form::Input, Form::Weight] {
-            points.push(product(form, [rows, outputs, inputs], dtype, deviations)?);
+            points.push(product(bench, form, sizes, dtype, deviations)?);
         }
     }
     let rate = |point: &GemmPoint| 2.0 * (point.m * point.n * point.k) as f64 / point.seconds;
@@ -133,31 +115,23 @@ fn products(dtype: Dtype, deviations: &mut Deviations) -> Result<Gemm, Cause> {
 
 /// One product of a layer with so many rows, outputs and inputs.
 fn product(
+    bench: &Bench,
     form: Form,
     [rows, outputs, inputs]: [u64; 3],
     dtype: Dtype,
     deviations: &mut Deviations,
 ) -> Result<GemmPoint, Cause> {
     let [r, o, i] = [rows as i64, outputs as i64, inputs as i64];
-    let (x, dy) = (
-        random(&[1, r, i], kind(dtype))?,
-        random(&[1, r, o], kind(dtype))?,
-    );
-    let weight = random(&[o, i], kind(dtype))?;
-    let sum = random(
-        &[o, i],
-        if dtype == Dtype::F64 {
-            Kind::Double
-        } else {
-            Kind::Float
-        },
-    )?;
+    let random = |dims: &[i64]| bench.random(dims, kind(dtype));
+    let (x, dy) = (random(&[1, r, i])?, random(&[1, r, o])?);
+    let weight = random(&[o, i])?;
+    let sum = bench.random(&[o, i], wide(kind(dtype)))?;
     let operands = match form {
         Form::Forward => vec![&x, &weight],
         Form::Input => vec![&dy, &weight],
         Form::Weight => vec![&dy, &x, &sum],
     };
-    let mut turns = Turns::of(&operands)?;
+    let mut turns = Turns::of(&operands, bench.passed)?;
     let work = |own: &[Tensor]| {
         Ok(match form {
             Form::Forward => vec![linear::forward(&own[0], &own[1], None)?],
@@ -168,7 +142,7 @@ fn product(
             }
         })
     };
-    let taken = times(BUDGET, || turns.turn(work))?;
+    let taken = bench.times(BUDGET, || turns.turn(work))?;
     let [m, n, k] = match form {
         Form::Forward => [rows, outputs, inputs],
         Form::Input => [rows, inputs, outputs],
@@ -183,11 +157,12 @@ fn product(
     })
 }
 
-fn attentions(dtype: Dtype) -> Result<[Attention; 2], Cause> {
-    let (batch, positions, width) = (2, 256, 64);
+fn attentions(bench: &Bench, dtype: Dtype) -> Result<[Attention; 2], Cause> {
+    let [batch, positions, width] = bench.attention;
     let dims = [batch, positions, HEADS, width];
     let heads = || {
-        random(&dims, kind(dtype))?
+        bench
+            .random(&dims, kind(dtype))?
             .f_transpose(1, 2)
             .map_err(Cause::from)
     };
@@ -195,15 +170,15 @@ fn attentions(dtype: Dtype) -> Result<[Attention; 2], Cause> {
     let how = attention::How::new(&Scores::PLAIN, &q, 0)?;
     let [out, lse] = attention::forward([&q, &k, &v], &how)?;
     let product = 2.0 * (batch * HEADS * positions * positions * width) as f64;
-    let mut heads = Turns::of(&[&q, &k, &v])?;
+    let mut heads = Turns::of(&[&q, &k, &v], bench.passed)?;
     let work = |own: &[Tensor]| Ok(attention::forward([&own[0], &own[1], &own[2]], &how)?.into());
-    let forward = median(&times(BUDGET, || heads.turn(work))?);
-    let mut all = Turns::of(&[&q, &k, &v, &out, &lse])?;
+    let forward = median(&bench.times(BUDGET, || heads.turn(work))?);
+    let mut all = Turns::of(&[&q, &k, &v, &out, &lse], bench.passed)?;
     let work = |own: &[Tensor]| {
         let [q, k, v, out, lse] = [0, 1, 2, 3, 4].map(|at| &own[at]);
         Ok(attention::backward(out, [q, k, v], out, lse, &how)?.into())
     };
-    let backward = median(&times(BUDGET, || all.turn(work))?);
+    let backward = median(&bench.times(BUDGET, || all.turn(work))?);
     let rate = |direction, flops: f64, seconds: f64| Attention {
         dtype,
         direction,

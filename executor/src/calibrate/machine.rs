@@ -12,6 +12,21 @@ pub fn processor() -> String {
     )
 }
 
+/// The model of the first GPU, as its driver calls it.
+pub fn gpu() -> Option<String> {
+    let listed = std::fs::read_dir("/proc/driver/nvidia/gpus").ok()?;
+    let mut places: Vec<_> = listed.flatten().map(|entry| entry.path()).collect();
+    places.sort();
+    let text = std::fs::read_to_string(places.first()?.join("information")).ok()?;
+    model(&text)
+}
+
+fn model(information: &str) -> Option<String> {
+    let mut lines = information.lines();
+    let line = lines.find_map(|line| line.strip_prefix("Model:"))?;
+    Some(line.trim().to_owned())
+}
+
 /// Cores that this process may use.
 pub fn cores() -> u32 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -34,6 +49,13 @@ pub fn memory() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_driver_names_its_device() {
+        let text = "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ:   \t\t 31\n";
+        assert_eq!(super::model(text).as_deref(), Some("NVIDIA H100 80GB HBM3"));
+        assert_eq!(super::model("IRQ: 31\n"), None);
+    }
+
     #[test]
     fn a_machine_has_something_of_each() {
         assert!(!super::processor().is_empty());

@@ -2,9 +2,11 @@
 //!
 //! In comes a job of N ranks on one machine, out comes a [`Hardware`] table. The first rank measures alone while the others
 //! sleep, with one thread and with ever more; then ever more ranks work at once, which says what sharing the cores costs; then they talk. Everything runs through
-//! the same operations and groups as training does.
+//! the same operations and groups as training does. Of a GPU one rank measures what it computes and holds ([`gpu`]).
 
+mod bench;
 mod cases;
+mod gpu;
 mod kernels;
 mod links;
 mod machine;
@@ -21,10 +23,13 @@ use pleach_plan::{Dtype, Reduce};
 
 use crate::collectives::Communicator;
 use crate::collectives::direct::GlooGroup;
+use crate::device;
 use crate::environment::Environment;
 use crate::error::{Cause, Failure};
+use crate::native::memory;
 use crate::process::resident;
 use crate::rendezvous;
+use bench::Bench;
 
 pub use spawn::spawn;
 
@@ -39,25 +44,36 @@ fn measured(value: f64) -> Figure {
     }
 }
 
-/// Takes part in a calibration; rank 0 writes the table to `out`.
+/// Takes part in a calibration of the processor, or of the GPU of this rank's place; rank 0 writes the table to `out`.
 ///
 /// # Errors
-/// The ranks do not meet, a kernel fails, or the table cannot be written.
-pub fn calibrate(environment: &Environment, out: &Path) -> Result<(), Failure> {
+/// There is no GPU, the ranks do not meet, a kernel fails, or the table cannot be written.
+pub fn calibrate(environment: &Environment, kind: Kind, out: &Path) -> Result<(), Failure> {
+    let table = match kind {
+        Kind::Cpu => processor(environment)?,
+        Kind::Gpu => Some(gpu::measure(device::gpu(environment.local_rank)?).map_err(failed)?),
+    };
+    let Some(table) = table else { return Ok(()) };
+    let text = toml::to_string(&table).map_err(|error| Failure::file(out, &error))?;
+    pleach_storage::files::replace(out, text.as_bytes()).map_err(|error| Failure::file(out, &error))
+}
+
+fn failed(cause: Cause) -> Failure {
+    Failure::outside(&cause, "calibrating")
+}
+
+/// The table of the processor; only rank 0 has one at the end.
+fn processor(environment: &Environment) -> Result<Option<Hardware>, Failure> {
     tch::set_num_threads(1);
-    crate::native::memory::count();
-    let fail = |cause: Cause| Failure::outside(&cause, "calibrating");
+    memory::count();
     let meeting = match environment.world {
         1 => None,
         _ => Some(rendezvous::meet(environment, DEADLINE)?),
     };
     let before = resident().now;
-    let mut ranks = Ranks::join(environment, meeting.as_ref()).map_err(fail)?;
+    let mut ranks = Ranks::join(environment, meeting.as_ref()).map_err(failed)?;
     let communication = resident().now.saturating_sub(before);
-    let table = measure(environment, &mut ranks, communication).map_err(fail)?;
-    let Some(table) = table else { return Ok(()) };
-    let text = toml::to_string(&table).map_err(|error| Failure::file(out, &error))?;
-    pleach_storage::files::replace(out, text.as_bytes()).map_err(|error| Failure::file(out, &error))
+    measure(environment, &mut ranks, communication).map_err(failed)
 }
 
 /// The ranks of a calibration: all of them, and the first two.
@@ -114,10 +130,13 @@ fn measure(
     communication: u64,
 ) -> Result<Option<Hardware>, Cause> {
     let mut spread = probe::Deviations::default();
-    let context = kernels::warm_up(Dtype::F32)?;
-    let narrow = kernels::warm_up(Dtype::Bf16)?.saturating_sub(context);
+    let context = warmed_up(Dtype::F32)?;
+    let narrow = warmed_up(Dtype::Bf16)?.saturating_sub(context);
     let alone = match ranks.rank {
-        0 => Some((kernels::measure(&mut spread)?, teams(&mut spread)?)),
+        0 => Some((
+            kernels::measure(&Bench::CPU, &mut spread)?,
+            teams(&mut spread)?,
+        )),
         _ => None,
     };
     ranks.meet()?;
@@ -168,6 +187,12 @@ fn measure(
     }))
 }
 
+/// The resident bytes of this process beside its tensors, once libraries have computed in a type.
+fn warmed_up(dtype: Dtype) -> Result<u64, Cause> {
+    kernels::warm_up(&Bench::CPU, dtype)?;
+    Ok(resident().now.saturating_sub(memory::extent()))
+}
+
 /// What ever more threads of this rank reach together, up to one for each core.
 fn teams(spread: &mut probe::Deviations) -> Result<Vec<Team>, Cause> {
     let cores = machine::cores();
@@ -176,7 +201,7 @@ fn teams(spread: &mut probe::Deviations) -> Result<Vec<Team>, Cause> {
     let mut teams = Vec::new();
     for threads in smaller.chain((cores > 1).then_some(cores)) {
         tch::set_num_threads(i32::try_from(threads).unwrap_or(1));
-        let together = kernels::measure(spread)?;
+        let together = kernels::measure(&Bench::CPU, spread)?;
         teams.push(Team {
             threads,
             launch: measured(together.launch),

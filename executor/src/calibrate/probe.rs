@@ -1,40 +1,15 @@
-//! Timing: how long something takes in the median, and how far repetitions stray.
+//! What times are made of: operands in turn, the middle of repetitions, and how far these stray.
 //!
 //! In a step, hardly an operand is still in the caches that belong to one core: the layers before it have passed through them. So what is
 //! timed works on copies of its operands in turn ([`Turns`]), and its results stay until their turn comes again.
-
-use std::time::{Duration, Instant};
 
 use pleach_plan::hardware::Spread;
 use tch::Tensor;
 
 use crate::error::Cause;
 
-/// Bytes of operands and results that are passed through before one comes again: more than the caches of one core hold.
-const PASSED: usize = 64 << 20;
 /// Copies at most, for small operands.
 const COPIES: usize = 64;
-
-/// Repetitions at least and at most.
-const REPETITIONS: std::ops::RangeInclusive<usize> = 5..=40;
-
-/// Times `body` after one run to warm up, until the budget is used up.
-///
-/// # Errors
-/// The body's.
-pub fn times<E>(budget: Duration, mut body: impl FnMut() -> Result<(), E>) -> Result<Vec<f64>, E> {
-    body()?;
-    let mut times = Vec::new();
-    let end = Instant::now() + budget;
-    while times.len() < *REPETITIONS.start()
-        || (times.len() < *REPETITIONS.end() && Instant::now() < end)
-    {
-        let began = Instant::now();
-        body()?;
-        times.push(began.elapsed().as_secs_f64());
-    }
-    Ok(times)
-}
 
 /// Copies of operands, used in turn.
 pub struct Turns {
@@ -44,14 +19,14 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Copies operands as often as it takes to pass through more than caches hold.
+    /// Copies operands as often as it takes to pass through so many bytes.
     ///
     /// # Errors
     /// libtorch's text.
-    pub fn of(operands: &[&Tensor]) -> Result<Self, Cause> {
+    pub fn of(operands: &[&Tensor], passed: usize) -> Result<Self, Cause> {
         let bytes = |tensor: &&Tensor| tensor.numel() * tensor.kind().elt_size_in_bytes();
         let bytes: usize = operands.iter().map(bytes).sum();
-        let copies = (PASSED / bytes.max(1)).clamp(2, COPIES);
+        let copies = (passed / bytes.max(1)).clamp(2, COPIES);
         let copy = |tensor: &&Tensor| {
             let mut copied = tensor.f_empty_like()?;
             copied.f_copy_(tensor)?;
