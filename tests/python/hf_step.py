@@ -2,7 +2,8 @@
 
 Each job names a model's folder, the token ids of its samples, one more than the sequence is long, and where it is there a folder of gradients under the names and
 in the shapes of the model's own tensors. Prints a JSON object for each: the loss, what the folder lacks or has too much, and for the gradient that is farthest
-off its name and how far, over its own size (or over a millionth of all of them together, where it is nothing but rounding).
+off its name and how far, over its own size (or over a millionth of all of them together, where it is nothing but rounding). Where a job names a file of logits,
+also how far these are off at most, over the largest.
 """
 
 import json
@@ -31,6 +32,10 @@ def main():
         logits = model(samples[:, :-1]).logits
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), samples[:, 1:].flatten())
         answer = {"loss": loss.item(), "dtype": str(model.dtype), "worst": 0.0, "of": None}
+        if job.get("logits"):
+            found = load_file(job["logits"])
+            ours = torch.stack([found[f"logits.{number}"].double() for number in range(len(samples))])
+            answer["logits"] = ((ours - logits).abs().max() / logits.abs().max()).item()
         answer["keys"] = sorted(info["missing_keys"]) + sorted(info["unexpected_keys"])
         if job.get("gradients"):
             loss.backward()

@@ -19,7 +19,7 @@ const TEXTS: [&str; 4] = [
 ];
 
 /// A plan of one rank for the same model: only a placement, so the checkpoint fits.
-fn plan_alone(home: &Workspace, settings: &[&str]) -> PathBuf {
+pub fn plan_alone(home: &Workspace, spec: &Path, settings: &[&str]) -> PathBuf {
     let out = home.path().join("alone.json");
     let alone = [
         "cluster.gpus_per_node=1",
@@ -28,10 +28,7 @@ fn plan_alone(home: &Workspace, settings: &[&str]) -> PathBuf {
         "plan.dp=1",
     ];
     let mut command = home.pleach(["plan"]);
-    command
-        .arg(places::root().join(QUICKSTART))
-        .arg("--out")
-        .arg(&out);
+    command.arg(spec).arg("--out").arg(&out);
     command.args(
         settings
             .iter()
@@ -42,7 +39,8 @@ fn plan_alone(home: &Workspace, settings: &[&str]) -> PathBuf {
     out
 }
 
-fn worker_logits(worker: &Path, plan: &Path, run: &Path, tokens: &Path, out: &Path) {
+/// What the newest checkpoint of a run makes of lists of ids, by a plan of one rank.
+pub fn worker_logits(worker: &Path, plan: &Path, run: &Path, tokens: &Path, out: &Path) {
     let mut command = Command::new(worker);
     command
         .arg("forward")
@@ -104,7 +102,7 @@ fn transformers_gives_the_same_logits() {
             serde_json::to_string(&texts).expect("numbers are JSON"),
         )
         .expect("a file can be written");
-        let alone = plan_alone(&away, &settings);
+        let alone = plan_alone(&away, &places::root().join(QUICKSTART), &settings);
         worker_logits(
             &worker,
             &alone,

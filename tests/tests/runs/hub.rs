@@ -1,5 +1,5 @@
 //! Models of transformers go on here and come back: `pleach import hf` writes their spec, a run begins with their weights, `pleach export` writes what it made
-//! of them. transformers is the judge of all three: the loss of the first step, the gradient of every tensor, the loss of what was exported.
+//! of them. transformers is the judge of all three: the loss of the first step, the gradient of every tensor, the loss and the logits of what was exported.
 //!
 //! Rotation by transformers is exact to 32 bits whatever the type, and so are ALiBi's slopes; hence the bounds.
 
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use xtask::places;
 
 use super::compare::Trained;
+use super::export;
 
 /// Two ranks share a model in three ways, and one has it alone.
 const PLACEMENTS: [&[&str]; 4] = [
@@ -44,6 +45,8 @@ const BATCH: u64 = 8;
 /// How far a loss, or a gradient over its own size, may be off.
 const LOSS: f64 = 1e-7;
 const GRADIENT: f64 = 1e-5;
+/// How far a logit may be off, over the largest.
+const LOGIT: f64 = 1e-6;
 /// The share of a gradient that does not go into the first moment.
 const KEPT: f64 = 0.9;
 
@@ -106,7 +109,13 @@ struct Ran {
     jobs: Vec<Value>,
 }
 
-fn run(home: &Workspace, name: &str, placement: &[&'static str], number: usize) -> Ran {
+fn run(
+    home: &Workspace,
+    worker: &Path,
+    name: &str,
+    placement: &[&'static str],
+    number: usize,
+) -> Ran {
     let away = home.path().join(format!("{name}-{number}"));
     std::fs::create_dir(&away).expect("a folder");
     let mut command = home.pleach(["run", "--yes", "--no-progress", "--steps", "2"]);
@@ -123,13 +132,15 @@ fn run(home: &Workspace, name: &str, placement: &[&'static str], number: usize) 
     let out = away.join("exported");
     let mut export = home.pleach(["export", "--to", "hf"]);
     succeed(export.arg(&folder).arg("--out").arg(&out));
+    let plan = job::plan(&folder);
+    let data = job::data_from(&plan, home.path());
+    let exported = samples(&plan, &data, 2);
+    let logits = logits(home, worker, &folder, &exported, name, &away);
     succeed(home.pleach(["resume", "--no-progress"]).arg(&folder));
     let moved = away.join("run");
     std::fs::rename(home.path().join("runs"), &moved).expect("a folder can be moved");
     let folder = moved.join(folder.file_name().expect("a run's folder has a name"));
     let trained = Trained::read(&folder);
-    let plan = job::plan(&folder);
-    let data = job::data_from(&plan, home.path());
     let gradients = gradients(
         &trained,
         &plan,
@@ -138,13 +149,31 @@ fn run(home: &Workspace, name: &str, placement: &[&'static str], number: usize) 
     );
     let jobs = vec![
         json!({"model": home.path().join("models").join(name), "samples": samples(&plan, &data, 0), "gradients": gradients}),
-        json!({"model": out, "samples": samples(&plan, &data, 2)}),
+        json!({"model": out, "samples": exported, "logits": logits}),
     ];
     Ran {
         name: format!("{name} {placement:?}"),
         trained,
         jobs,
     }
+}
+
+/// The logits of samples, all but the last id of each, by the newest checkpoint of a run.
+fn logits(
+    home: &Workspace,
+    worker: &Path,
+    run: &Path,
+    samples: &[Vec<i64>],
+    name: &str,
+    away: &Path,
+) -> PathBuf {
+    let spec = home.path().join(format!("{name}.pleach"));
+    let alone = export::plan_alone(home, &spec, &COMMON);
+    let (tokens, out) = (away.join("tokens.json"), away.join("logits.safetensors"));
+    let texts: Vec<&[i64]> = samples.iter().map(|ids| &ids[..ids.len() - 1]).collect();
+    std::fs::write(&tokens, json!(texts).to_string()).expect("a file can be written");
+    export::worker_logits(worker, &alone, run, &tokens, &out);
+    out
 }
 
 /// The gradients of the first step under transformers' names and in its shapes.
@@ -196,12 +225,14 @@ fn judge(home: &Workspace, python: &Path, runs: &[Ran]) {
         let worst = answers[0]["worst"].as_f64().expect("a number");
         assert!(worst > 0.0, "{name}: gradients were compared");
         assert!(worst <= GRADIENT, "{name}: {}", answers[0]);
+        let logits = answers[1]["logits"].as_f64().expect("logits were compared");
+        assert!(logits <= LOGIT, "{name}: {}", answers[1]);
     }
 }
 
 #[test]
 fn a_run_begins_with_weights_of_transformers_and_its_model_goes_back() {
-    let (Some(_), Some(python)) = (have::worker(), have::python()) else {
+    let (Some(worker), Some(python)) = (have::worker(), have::python()) else {
         return;
     };
     let home = Workspace::new();
@@ -211,7 +242,7 @@ fn a_run_begins_with_weights_of_transformers_and_its_model_goes_back() {
         // By its place falcon_7b gets no tp, which its single head of keys and values forbids.
         for turn in 0..2 {
             let placement = PLACEMENTS[(number + turn) % PLACEMENTS.len()];
-            runs.push(run(&home, name, placement, turn));
+            runs.push(run(&home, &worker, name, placement, turn));
         }
     }
     judge(&home, &python, &runs);
