@@ -241,6 +241,12 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::Damaged { .. } => Some(
             "delete the file, or the folder of prepared data that it lies in, and make it again",
         ),
+        DataError::Mismatch { origin, .. } if origin.starts_with("cargo:") => {
+            Some("run where the same Cargo.lock is, or begin a new run with `pleach run`")
+        }
+        DataError::Mismatch { .. } => Some(
+            "bring back what the run began with and give the same command again: nothing was changed; other data is another run, `pleach run` begins it",
+        ),
         DataError::BadRecord { .. } => Some(
             "mend it, or have such records left out and counted: `--bad-lines skip`, in a spec `bad_lines = skip`",
         ),

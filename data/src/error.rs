@@ -216,15 +216,16 @@ pub enum DataError {
     },
     /// The data is not that which the plan was made for.
     #[error(
-        "the component `{component}` of the data in {} is not that of the plan: {found} instead of {wanted}; plan again, \
-         or run where the same Cargo.lock is",
-        folder.display()
+        "component `{component}` of {origin} is not what the plan was made with: {} has the fingerprint {found} instead of {wanted}",
+        file.display()
     )]
     Mismatch {
         /// The component.
         component: String,
-        /// The prepared data.
-        folder: PathBuf,
+        /// Where it comes from, as the spec says it.
+        origin: String,
+        /// Its tokens, or the folder where there are none.
+        file: PathBuf,
         /// What is there.
         found: String,
         /// What the plan names.

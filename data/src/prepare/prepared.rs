@@ -100,16 +100,22 @@ impl Prepared {
     /// If there are not so many components.
     pub fn tokens(&self, number: usize) -> Result<TokenFile, DataError> {
         let component = &self.components[number];
-        let own = self
-            .folder
-            .join(Prepared::file_name(number, &component.name));
-        let file = TokenFile::open(component.path.as_ref().unwrap_or(&own))?;
+        let file = TokenFile::open(&self.place(number, component))?;
         if file.len() == component.tokens {
             Ok(file)
         } else {
             let problem = format!("{} tokens, expected {}", file.len(), component.tokens);
             Err(DataError::damaged(file.path(), problem))
         }
+    }
+
+    /// Where the tokens of a component are.
+    fn place(&self, number: usize, component: &PreparedComponent) -> PathBuf {
+        let own = || {
+            self.folder
+                .join(Prepared::file_name(number, &component.name))
+        };
+        component.path.clone().unwrap_or_else(own)
     }
 
     /// Reads every byte and compares the fingerprints.
@@ -152,7 +158,8 @@ impl Prepared {
                 let print = |print: Option<&String>| print.cloned().unwrap_or("nothing".into());
                 return Err(DataError::Mismatch {
                     component: name.or(found.map(|it| it.name.clone())).unwrap_or_default(),
-                    folder: self.folder.clone(),
+                    origin: self.source.clone(),
+                    file: found.map_or(self.folder.clone(), |it| self.place(number, it)),
                     found: print(found.map(|component| &component.fingerprint)),
                     wanted: print(wanted.and_then(|component| component.fingerprint.as_ref())),
                 });

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pleach_tests::have;
-use pleach_tests::job::{answer, spawn, succeed};
+use pleach_tests::job::{Workspace, answer, losses, spawn, succeed};
 use xtask::processes::{self, signal};
 
 use super::{EVERY, LONG, TWO, assert_same, flat, resume, run, saved, undisturbed};
@@ -136,4 +136,84 @@ fn a_restart_falls_back_to_the_newest_good_checkpoint() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
+}
+
+const OWN_DATA: &str = r#"import "presets/clusters.pleach"
+import "presets/models.pleach"
+dataset text {
+  source    = "file:text.bin"
+  tokenizer = "bytes"
+}
+experiment own {
+  model = gpt2_small { layers = 2, hidden = 64, heads = 4, context = 64 tokens, vocab = 256 }
+  data = text
+  train {
+    steps        = 8 steps
+    global_batch = 8 sequences
+    lr           = constant { peak = 1e-3 }
+    precision    = fp32
+  }
+  checkpoints { every = 2 steps }
+  cluster = this_machine { gpus_per_node = 2 }
+  plan { dp = 2 }
+}
+"#;
+
+#[test]
+fn a_shard_of_data_that_was_changed_is_named_and_the_run_waits_until_it_is_back() {
+    if have::worker().is_none() {
+        return;
+    }
+    let home = Workspace::new();
+    let lines =
+        (0..2000u32).map(|line| format!("{{\"text\": \"line {line} of {}\"}}\n", line * 7919));
+    fs::write(home.path().join("text.jsonl"), lines.collect::<String>()).expect("a file");
+    fs::write(home.path().join("own.pleach"), OWN_DATA).expect("a file");
+    let tokenize = [
+        "data",
+        "tokenize",
+        "text.jsonl",
+        "--tokenizer",
+        "bytes",
+        "--out",
+        "text",
+    ];
+    succeed(&mut home.pleach(tokenize));
+    succeed(&mut home.pleach([
+        "run",
+        "own.pleach",
+        "--yes",
+        "--no-progress",
+        "--steps",
+        "3",
+    ]));
+    let folder = home.only_run();
+    let before = losses(&folder);
+    let shard = home.path().join("text.bin");
+    let whole = fs::read(&shard).expect("the shard is there");
+
+    let refused = |parts: &[&str]| {
+        let answer = answer(&mut resume(&home));
+        assert_ne!(answer.code, Some(0));
+        let told = flat(&answer.stderr);
+        for part in parts.iter().chain(&["text."]) {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert_eq!(losses(&folder), before);
+    };
+    flip(&shard, whole.len() / 2);
+    refused(&[
+        "pleach::data::changed",
+        "text.bin has the fingerprint",
+        "bring back",
+    ]);
+    truncate(&shard, 1);
+    refused(&["pleach::data::damaged"]);
+    fs::remove_file(&shard).expect("a file can be removed");
+    refused(&[]);
+
+    fs::write(&shard, &whole).expect("a file");
+    succeed(&mut resume(&home));
+    assert_eq!(losses(&folder).len(), 8);
+    assert_eq!(losses(&folder)[..3], before);
 }
