@@ -285,11 +285,7 @@ impl Planned {
             ))
         })?;
         let mut plan = chosen.plan.clone();
-        plan.prediction = Some(report::prediction(
-            chosen,
-            &self.hardware,
-            &self.experiment.cluster,
-        ));
+        plan.prediction = Some(report::prediction(chosen, &self.hardware, &self.experiment));
         Ok(plan)
     }
 }

@@ -228,7 +228,20 @@ pub fn data_failure(error: &DataError) -> Failure {
         DataError::NoCache => ("pleach::machine::cache", false),
     };
     let message = error.to_string();
-    let help = match error {
+    let failure = if wish {
+        Failure::wish(code, message)
+    } else {
+        Failure::machine(code, message)
+    };
+    match data_help(error) {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
+}
+
+/// What to do about wrong data, where the message does not say it.
+fn data_help(error: &DataError) -> Option<&'static str> {
+    match error {
         DataError::Source { .. } => Some(
             "`pleach plan` plans it as it stands; to run it here, `source = \"file:PATH\"` below the spec's folder, or `\"cargo:dependencies\"` with `files` in its mix",
         ),
@@ -252,15 +265,6 @@ pub fn data_failure(error: &DataError) -> Failure {
         ),
         DataError::Exists { .. } => Some("choose another output, or replace it: `--force`"),
         _ => None,
-    };
-    let failure = if wish {
-        Failure::wish(code, message)
-    } else {
-        Failure::machine(code, message)
-    };
-    match help {
-        Some(help) => failure.help(help),
-        None => failure,
     }
 }
 

@@ -227,9 +227,9 @@ pub enum DataError {
         /// Its tokens, or the folder where there are none.
         file: PathBuf,
         /// What is there.
-        found: String,
+        found: Box<str>,
         /// What the plan names.
-        wanted: String,
+        wanted: Box<str>,
     },
     /// The system has no cache folder for this user.
     #[error("this user has no cache folder; set HOME or XDG_CACHE_HOME")]

@@ -111,7 +111,7 @@ pub fn batch(
         guard: Guard::new(None),
         samples: &mut samples,
         collectives: &mut Solo,
-        drops: false,
+        trains: false,
     };
     let mut logits = None;
     interpreter.run(0, &mut world, &mut [], |_, instr, [ins, _]| {

@@ -23,6 +23,7 @@ use crate::ops::{self, Context, Operands, adam_w, dropout, split_heads, tokens};
 use crate::place::{Place, What};
 use crate::sequences;
 use crate::statics::{Statics, dims, kind};
+use crate::weights;
 
 /// Sees a step happen.
 pub trait Observer {
@@ -38,9 +39,6 @@ pub trait Observer {
     }
 }
 
-/// Elements that are asked at once whether they are finite: the answer takes a byte for each.
-const PIECE: i64 = 1 << 20;
-
 /// What a rank holds, as observers may ask.
 pub trait Memory {
     /// Bytes of the distinct storages behind all named tensors, counted one by one.
@@ -53,8 +51,8 @@ pub struct World<'w> {
     pub samples: &'w mut dyn Samples,
     /// The other ranks.
     pub collectives: &'w mut dyn Collectives,
-    /// Whether dropout drops: in training, not in inference.
-    pub drops: bool,
+    /// Whether this is training: in inference dropout drops nothing, and the loss is the cross entropy alone.
+    pub trains: bool,
     /// The scale of the step's loss, and the updates that were left out so far.
     pub guard: Guard,
 }
@@ -131,21 +129,15 @@ impl<'p> Interpreter<'p> {
     /// # Errors
     /// libtorch's text.
     pub fn weights_are_finite(&self) -> Result<bool, Cause> {
-        let buckets = self.plan.buckets.iter();
-        for bucket in buckets.filter(|bucket| self.role.holds(bucket)) {
-            let kept = bucket.master.unwrap_or(bucket.weights);
-            for layer in self.plan.copies(self.role, bucket.m) {
-                let Some(weights) = self.statics.get(kept, layer) else {
-                    continue;
-                };
-                for part in weights.f_view([-1])?.f_split(PIECE, 0)? {
-                    if !part.f_isfinite()?.f_all()?.f_int64_value(&[])?.eq(&1) {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-        Ok(true)
+        weights::are_finite(self.plan, self.role, &self.statics)
+    }
+
+    /// This rank's part of the sum of all parameters' squares.
+    ///
+    /// # Errors
+    /// libtorch's text.
+    pub fn squared_weights(&self) -> Result<f64, Cause> {
+        weights::squares(self.plan, self.role, &self.statics)
     }
 
     /// The most bytes of named storages that were live at once so far.
@@ -346,7 +338,7 @@ impl<'p> Interpreter<'p> {
             .map(|id| instr.frees.contains(id))
             .collect();
         let batch = self.batch(step, visit.micro_batch);
-        let layer = visit.layer.filter(|_| world.drops);
+        let layer = visit.layer.filter(|_| world.trains);
         let draws = layer.map(|layer| dropout::Draws {
             seed: self.plan.training.seed,
             step,
@@ -366,6 +358,7 @@ impl<'p> Interpreter<'p> {
                 loss_scale: world.guard.scale,
                 rate: self.plan.training.schedule.rate(step),
             },
+            trains: world.trains,
             draws,
         };
         let operands = Operands {

@@ -39,3 +39,4 @@ pub mod statics;
 pub mod trace;
 pub mod train;
 pub mod watchdog;
+pub mod weights;

@@ -371,7 +371,7 @@ impl Run<'_> {
         let mut world = World {
             samples: &mut *self.samples,
             collectives: &mut *self.collectives,
-            drops: true,
+            trains: true,
             guard,
         };
         let mut observers: Vec<&mut dyn Observer> = vec![&mut self.watch, &mut self.pace];
@@ -458,7 +458,7 @@ impl Run<'_> {
             let mut world = World {
                 samples: &mut *samples,
                 collectives: &mut *self.collectives,
-                drops: false,
+                trains: false,
                 guard: self.finite.0.guard,
             };
             let step = self.plan.training.begins.steps + batch;

@@ -72,7 +72,7 @@ fn run_rank(plan: &Plan, rank: u32, folder: &Path, collectives: &mut dyn Collect
             guard: Guard::new(plan.training.scaling.as_ref()),
             samples: &mut samples,
             collectives: &mut *collectives,
-            drops: true,
+            trains: true,
         };
         let watched: &mut dyn Observer = &mut ledger;
         interpreter

@@ -130,6 +130,7 @@ impl Case {
                 rate: 0.01,
                 loss_scale: 4.0,
             },
+            trains: true,
             draws: Some(Draws {
                 seed: 1,
                 step: 0,

@@ -43,7 +43,7 @@ pub use phases::Begins;
 pub use program::{
     Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Ordering, Packing, Parameter, Plan,
     Prediction, Reading, Recompute, Role, RolePrediction, Slot, Training, Transfer, TransferKind,
-    Weights,
+    Useful, Weights,
 };
 pub use saving::Saving;
 pub use schedule::Schedule;

@@ -18,17 +18,23 @@ pub enum Figure {
     Memory,
     /// What the loss is multiplied with before gradients are taken.
     LossScale,
+    /// The norm of all parameters behind the update.
+    ParamNorm,
+    /// The part of a device's peak that the model's own products take.
+    Utilization,
 }
 
 impl Figure {
     /// All of them, as specs order them.
-    pub const ALL: [Figure; 6] = [
+    pub const ALL: [Figure; 8] = [
         Figure::Loss,
         Figure::Lr,
         Figure::GradNorm,
         Figure::Throughput,
         Figure::Memory,
         Figure::LossScale,
+        Figure::ParamNorm,
+        Figure::Utilization,
     ];
 
     /// Those that are written where nothing is said.
@@ -54,6 +60,8 @@ impl Figure {
             Figure::Throughput => "throughput",
             Figure::Memory => "memory",
             Figure::LossScale => "loss_scale",
+            Figure::ParamNorm => "param_norm",
+            Figure::Utilization => "utilization",
         }
     }
 
@@ -62,7 +70,7 @@ impl Figure {
         match self {
             Figure::Throughput => "tokens_per_s",
             Figure::Memory => "memory_bytes",
-            Figure::Loss | Figure::Lr | Figure::GradNorm | Figure::LossScale => self.in_specs(),
+            _ => self.in_specs(),
         }
     }
 }

@@ -561,8 +561,27 @@ pub struct Prediction {
     /// What each rank computes on.
     #[serde(default, skip_serializing_if = "Kind::is_cpu")]
     pub device: Kind,
+    /// What the use of a device is measured by, where its peak is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub useful: Option<Useful>,
     /// What the figures rest on.
     pub assumptions: Vec<String>,
+}
+
+/// What the use of a device is measured by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Useful {
+    /// FLOPs of the model's own products in a step, for each rank: nothing that is computed again counts.
+    pub flops: u64,
+    /// FLOP/s that the device reaches at most in the type that is computed in.
+    pub peak: u64,
+}
+
+impl Useful {
+    /// The part of the peak that a step took of so many seconds.
+    pub fn part(&self, seconds: f64) -> f64 {
+        self.flops as f64 / (self.peak as f64 * seconds)
+    }
 }
 
 /// What the planner expects of one stage's ranks.

@@ -94,7 +94,6 @@ fn what_would_be_left_out_is_refused() {
     );
     for (path, value, at) in [
         ("train.reduce", "bf16", ""),
-        ("log.what", "[loss, param_norm]", ""),
         ("log.to", "wandb", ""),
         ("plan.cp", "2", ""),
         ("plan.schedule", "zero_bubble", ""),

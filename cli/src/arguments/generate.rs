@@ -19,21 +19,34 @@ pub struct GenerateArguments {
     /// How many tokens follow, at most
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub tokens: u64,
-    /// Divides the logits: lower is surer, 0 always takes the likeliest token
-    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = not_negative)]
-    pub temperature: f64,
-    /// Only so many of the likeliest tokens; 0 for all
-    #[arg(long, value_name = "K", default_value_t = 0)]
-    pub top_k: usize,
-    /// Only the likeliest tokens that together have this share
-    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = share)]
-    pub top_p: f64,
-    /// Of the draws: the same seed gives the same text
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
+    /// Divides the logits: lower is surer, 0 always takes the likeliest token [default: 0, or 1 where the next three say how to draw]
+    #[arg(long, value_name = "T", value_parser = not_negative)]
+    pub temperature: Option<f64>,
+    /// Only so many of the likeliest tokens; 0 for all [default: 0]
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Only the likeliest tokens that together have this share [default: 1]
+    #[arg(long, value_name = "P", value_parser = share)]
+    pub top_p: Option<f64>,
+    /// Of the draws: the same seed gives the same text [default: 0]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// The checkpoint of this step, not the newest
     #[arg(long, value_name = "STEP")]
     pub step: Option<u64>,
+}
+
+impl GenerateArguments {
+    /// Whether something is said of how tokens are drawn, beside the temperature.
+    pub fn says_how_to_draw(&self) -> bool {
+        self.top_k.is_some() || self.top_p.is_some() || self.seed.is_some()
+    }
+
+    /// What divides the logits; 0 takes the likeliest.
+    pub fn heat(&self) -> f64 {
+        let usual = if self.says_how_to_draw() { 1.0 } else { 0.0 };
+        self.temperature.unwrap_or(usual)
+    }
 }
 
 fn not_negative(text: &str) -> Result<f64, String> {

@@ -29,6 +29,7 @@ use crate::{meaning, planfile};
 /// Writes on.
 pub fn generate(screen: &Screen, global: &Global, arguments: &GenerateArguments) -> Outcome<Exit> {
     refuse_settings(global, true)?;
+    refuse_contradictions(arguments)?;
     let folder =
         RunFolder::open(&arguments.directory).map_err(|error| attempt::run_failure(&error))?;
     let run = planfile::read(&folder.plan())?;
@@ -58,6 +59,16 @@ pub fn generate(screen: &Screen, global: &Global, arguments: &GenerateArguments)
         );
     }
     Ok(Exit::Fine)
+}
+
+/// Refuses words that the temperature makes say nothing.
+fn refuse_contradictions(arguments: &GenerateArguments) -> Outcome<()> {
+    if arguments.heat() > 0.0 || !arguments.says_how_to_draw() {
+        return Ok(());
+    }
+    let message = "`--temperature 0` always takes the likeliest token: `--top-k`, `--top-p` and `--seed` say nothing beside it";
+    Err(Failure::wish("pleach::command_line", message)
+        .help("without `--temperature` they draw at 1; without them the text is the likeliest"))
 }
 
 /// The text to go on from.
@@ -114,10 +125,10 @@ fn command(arguments: &GenerateArguments, folder: &RunFolder, plan: &Path) -> Ou
         .arg(folder.path());
     for (name, value) in [
         ("--count", arguments.tokens.to_string()),
-        ("--temperature", arguments.temperature.to_string()),
-        ("--top-k", arguments.top_k.to_string()),
-        ("--top-p", arguments.top_p.to_string()),
-        ("--seed", arguments.seed.to_string()),
+        ("--temperature", arguments.heat().to_string()),
+        ("--top-k", arguments.top_k.unwrap_or(0).to_string()),
+        ("--top-p", arguments.top_p.unwrap_or(1.0).to_string()),
+        ("--seed", arguments.seed.unwrap_or(0).to_string()),
     ] {
         command.args([name, &value]);
     }

@@ -155,7 +155,9 @@ impl Prepared {
             });
             if !fits {
                 let name = wanted.map(|component| component.name.clone());
-                let print = |print: Option<&String>| print.cloned().unwrap_or("nothing".into());
+                let print = |print: Option<&String>| {
+                    print.map_or("nothing".into(), |print| print.as_str().into())
+                };
                 return Err(DataError::Mismatch {
                     component: name.or(found.map(|it| it.name.clone())).unwrap_or_default(),
                     origin: self.source.clone(),

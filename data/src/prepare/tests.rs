@@ -112,7 +112,9 @@ fn a_plan_is_stamped_with_its_data_and_refuses_other_data() {
     data.mix[1].fingerprint = Some("0".into());
     let error = prepared.check(&data).unwrap_err().to_string();
     assert!(
-        error.contains("`licences`") && error.contains("0; plan again"),
+        error.contains("`licences`")
+            && error.contains("has the fingerprint")
+            && error.ends_with("instead of 0"),
         "{error}"
     );
     data.mix.truncate(1);

@@ -94,7 +94,7 @@ pub static LOG: Section = Section {
 /// When a run is measured on text it does not train on.
 pub static EVALUATE: Section = Section {
     name: "evaluate",
-    doc: "How the loss is measured on text that is not trained on.",
+    doc: "How the loss is measured on text that is not trained on: the cross entropy alone, without what `train.loss` adds to it.",
     fields: &[
         Field::new(
             "every",

@@ -99,6 +99,7 @@ impl Case {
                 number: 0,
                 rate: 1e-6,
             },
+            trains: true,
             draws: None,
         };
         let operands = Operands {

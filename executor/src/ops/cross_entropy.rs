@@ -79,7 +79,7 @@ pub fn charged(
     if charge.is_smoothed() {
         losses = losses.f_sub_(&terms.f_select(0, 2)?.f_mul_scalar(even)?)?;
     }
-    if let Some(max) = max {
+    if let Some(max) = max.filter(|_| charge.is_squared()) {
         let squared = sums.f_add(max)?.f_square()?;
         losses = losses.f_add_(&squared.f_mul_scalar(charge.z_loss)?)?;
     }

@@ -41,7 +41,7 @@ pub mod split_heads;
 pub mod tokens;
 pub mod zero;
 
-use pleach_plan::{Activation, Axis, Mesh, Op, Rank, Scores};
+use pleach_plan::{Activation, Axis, Charge, Mesh, Op, Rank, Scores};
 use tch::{Device, Kind, Tensor};
 
 use crate::collectives::Collectives;
@@ -67,6 +67,8 @@ pub struct Context<'w> {
     pub batch: tokens::Batch,
     /// Constants of this step's update.
     pub update: adam_w::Step,
+    /// Whether this is training: a loss that is only measured is the cross entropy alone, without what keeps training steady.
+    pub trains: bool,
     /// What dropout draws from; none where nothing is dropped, as in inference and outside of the layers.
     pub draws: Option<dropout::Draws>,
 }
@@ -99,6 +101,14 @@ impl Context<'_> {
         let over = scores.alibi.and_then(|alibi| alibi.over);
         let own = queries.size().get(1).copied().unwrap_or(0);
         self.first_row(over, own).unsigned_abs()
+    }
+
+    /// What tokens are charged with here.
+    fn charge(&self, charge: &Charge) -> Charge {
+        match self.trains {
+            true => *charge,
+            false => Charge::plain(charge.scale),
+        }
     }
 
     /// The first of this rank's rows, of `rows` on each rank.
@@ -261,6 +271,7 @@ fn run_experts(
         (Op::RouteBackward(how), [dweights, logits, choice], []) => {
             one(route::backward(dweights, logits, choice, how)?)
         }
+        (Op::RouterLoss { .. }, [_, _], [_]) if !context.trains => none(()),
         (Op::RouterLoss { loss, replicas }, [logits, choice], [report]) => none(
             router_loss::forward(logits, choice, report, loss, *replicas)?,
         ),
@@ -333,8 +344,9 @@ fn run_rest(
         {
             let others = charge.split(rest).unwrap_or_default();
             let others = others.map(Option::<&&Tensor>::copied);
+            let charge = context.charge(charge);
             none(cross_entropy::loss(
-                terms, others, report, charge, *replicas,
+                terms, others, report, &charge, *replicas,
             )?)
         }
         (

@@ -2,6 +2,7 @@
 //!
 //! What is not finite is not saved: a state is asked before a checkpoint of it is made.
 
+use pleach_plan::Figure;
 use pleach_storage::run::StepMetrics;
 
 use super::Run;
@@ -45,7 +46,9 @@ impl Run<'_> {
                 return Err(*failure);
             }
         }
-        Ok(Some(self.figures(step, report, scale, seconds)))
+        let mut figures = self.figures(step, report, scale, seconds);
+        figures.param_norm = self.param_norm()?;
+        Ok(Some(figures))
     }
 
     /// Whether weights are not finite that are about to be saved, and the run goes back for it.
@@ -76,6 +79,31 @@ impl Run<'_> {
         Ok((worst[0] > 0).then_some(first as u32))
     }
 
+    /// The norm of all parameters, where it is logged: every rank brings its part, and the parts are added in the order of ranks.
+    fn param_norm(&mut self) -> Result<Option<f64>, Failure> {
+        if !self
+            .plan
+            .training
+            .logging
+            .figures
+            .contains(&Figure::ParamNorm)
+        {
+            return Ok(None);
+        }
+        let _doing = self.watch.doing("adding up the squares of all parameters");
+        let outside = |cause| Failure::outside(&cause, "adding up the squares of all parameters");
+        let own = self.interpreter.squared_weights().map_err(outside)?;
+        // Ranks agree on the largest: each has a place of its own, and the bits of what is not negative rise with it.
+        let mut all = vec![0; self.plan.mesh.ranks() as usize];
+        all[self.saver.rank as usize] = own.to_bits().cast_signed();
+        self.collectives.agree(&mut all).map_err(outside)?;
+        let squares: f64 = all
+            .iter()
+            .map(|bits| f64::from_bits(bits.cast_unsigned()))
+            .sum();
+        Ok(Some(squares.sqrt()))
+    }
+
     fn figures(&self, step: u64, report: [f64; 2], scale: f64, seconds: f64) -> StepMetrics {
         let [loss, squares] = report;
         let training = &self.plan.training;
@@ -89,9 +117,16 @@ impl Run<'_> {
             samples: training.samples(step + 1),
             memory_bytes: Some(device::held()),
             loss_scale: training.scaling.map(|_| scale),
+            param_norm: None,
+            utilization: self.utilization(seconds),
             skipped: self.finite.0.guard.skipped,
             validation_loss: None,
             test_loss: None,
         }
+    }
+
+    fn utilization(&self, seconds: f64) -> Option<f64> {
+        let useful = self.plan.prediction.as_ref()?.useful?;
+        Some(useful.part(seconds))
     }
 }

@@ -82,6 +82,7 @@ fn worked(op: &Op, ins: &[Value], updates: &[Value]) -> Vec<Tensor> {
             number: 0,
             rate: sample::plan(sample::ONE).training.schedule.rate(0),
         },
+        trains: true,
         draws: Some(DRAWS),
     };
     let [read, changed] = [&ins, &updates].map(|all| all.iter().collect::<Vec<_>>());

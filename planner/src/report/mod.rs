@@ -11,7 +11,7 @@ pub mod screen;
 mod tests;
 pub mod why;
 
-use pleach_dsl::experiment::{Cluster, Experiment};
+use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::Hardware;
 use pleach_plan::{Instr, Prediction, RolePrediction};
 use serde::Serialize;
@@ -282,7 +282,11 @@ pub fn assumptions(hardware: &Hardware, engine: &str, bands: &bands::Bands) -> V
 }
 
 /// What a plan carries of its own prediction.
-pub fn prediction(evaluated: &Evaluated, hardware: &Hardware, cluster: &Cluster) -> Prediction {
+pub fn prediction(
+    evaluated: &Evaluated,
+    hardware: &Hardware,
+    experiment: &Experiment,
+) -> Prediction {
     let bands = bands::of(hardware, &evaluated.plan.engine);
     let role = |stage: &crate::memory::StageMemory| RolePrediction {
         named_peak: stage.named,
@@ -293,8 +297,9 @@ pub fn prediction(evaluated: &Evaluated, hardware: &Hardware, cluster: &Cluster)
         step_ps: evaluated.simulation.step,
         band_ps: bands.step.around(evaluated.simulation.step),
         roles: evaluated.memory.iter().map(role).collect(),
-        instructions_ps: instructions(&Costs::new(&evaluated.plan, hardware, cluster)),
+        instructions_ps: instructions(&Costs::new(&evaluated.plan, hardware, &experiment.cluster)),
         device: hardware.kind,
+        useful: parts::useful(experiment, hardware, evaluated.plan.mesh.ranks()),
         assumptions: assumptions(hardware, &evaluated.plan.engine, &bands),
     }
 }

@@ -2,7 +2,7 @@
 
 use pleach_dsl::experiment::Experiment;
 use pleach_plan::hardware::Hardware;
-use pleach_plan::{Plan, json};
+use pleach_plan::{Plan, Useful, json};
 use serde::Serialize;
 
 use super::model;
@@ -207,11 +207,7 @@ impl Throughput {
         let step = seconds(evaluated.simulation.step.max(1));
         let gpus = experiment.ranks().max(1) as f64;
         let model = model::model_flops(experiment) / step / gpus;
-        let dtype = model::dtype(experiment.train.precision);
-        let gemm = hardware.gemm.iter().find(|gemm| gemm.dtype == dtype);
-        let own = gemm.map(|gemm| gemm.peak.as_ref().unwrap_or(&gemm.rate).value);
-        let sixteen = dtype.bytes() == 2;
-        let peak = experiment.cluster.peak_flops.filter(|_| sixteen).or(own);
+        let peak = peak(experiment, hardware);
         Throughput {
             tokens_per_s: model::tokens(experiment) / step,
             tokens_per_s_per_gpu: model::tokens(experiment) / step / gpus,
@@ -225,6 +221,30 @@ impl Throughput {
             mfu: peak.map_or(0.0, |peak| model / peak),
         }
     }
+}
+
+/// FLOP/s that utilisation is measured against: the data sheet's, or what products reached; for a type that nobody measured those of the slowest.
+fn peak(experiment: &Experiment, hardware: &Hardware) -> Option<f64> {
+    let dtype = model::dtype(experiment.train.precision);
+    let gemm = hardware.gemm.iter().find(|gemm| gemm.dtype == dtype);
+    let own = gemm.map(|gemm| gemm.peak.as_ref().unwrap_or(&gemm.rate).value);
+    let slowest = || {
+        let rates = hardware.gemm.iter().map(|gemm| gemm.rate.value);
+        rates.reduce(f64::min)
+    };
+    let sixteen = dtype.bytes() == 2;
+    let said = experiment.cluster.peak_flops.filter(|_| sixteen);
+    said.or(own).or_else(slowest)
+}
+
+/// What the use of each of so many ranks is measured by.
+pub(super) fn useful(experiment: &Experiment, hardware: &Hardware, ranks: u32) -> Option<Useful> {
+    let flops = model::model_flops(experiment) / f64::from(ranks.max(1));
+    let peak = peak(experiment, hardware)?;
+    Some(Useful {
+        flops: libm::round(flops) as u64,
+        peak: libm::round(peak).max(1.0) as u64,
+    })
 }
 
 impl Memory {

@@ -179,7 +179,7 @@ fn the_trace_ends_with_the_step_and_the_plan_carries_its_prediction() {
         .map(|event| event.ts + event.dur)
         .fold(0.0, f64::max);
     assert!((end / (chosen.simulation.step as f64 / 1e6) - 1.0).abs() < 1e-9);
-    let prediction = prediction(chosen, hardware, &experiment.cluster);
+    let prediction = prediction(chosen, hardware, experiment);
     assert_eq!(prediction.step_ps, chosen.simulation.step);
     assert_eq!(prediction.roles.len(), 4);
     let lengths = |code: &[pleach_plan::Instr]| code.len();

@@ -1,26 +1,19 @@
 //! What a run does beside training: it saves, writes figures of its steps, and measures the loss on what is held out.
 
 use pleach_dsl::experiment::{Evaluate, Experiment, Log};
-use pleach_plan::Figure;
 
 use super::Unsupported;
 
 /// Everything of `log` and `evaluate` that cannot be done.
 pub fn check(experiment: &Experiment, found: &mut Vec<Unsupported>) {
-    let Log { what, to, .. } = &experiment.log;
+    let Log { to, .. } = &experiment.log;
     let Evaluate {
         every,
         at_end,
         data,
         ..
     } = &experiment.evaluate;
-    let unknown = |name: &String| Figure::find(name).is_none();
     let refused = [
-        (
-            what.iter().any(unknown),
-            "log.what",
-            "the norm of parameters or utilization as a figure",
-        ),
         (
             to.iter().any(|form| form == "wandb"),
             "log.to",

@@ -44,6 +44,12 @@ pub struct StepMetrics {
     /// What the loss was multiplied with before gradients were taken, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<f64>,
+    /// Norm of all parameters behind the update, where it is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub param_norm: Option<f64>,
+    /// Part of a device's peak that the model's own products took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utilization: Option<f64>,
     /// Steps so far whose update was left out, since they were not finite.
     #[serde(default, skip_serializing_if = "is_none")]
     pub skipped: u64,
@@ -64,7 +70,7 @@ fn unwritten() -> f64 {
 }
 
 /// The figures of a step by name, in their order.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "step",
     "loss",
     "grad_norm",
@@ -74,6 +80,8 @@ const NAMES: [&str; 12] = [
     "samples",
     "memory_bytes",
     "loss_scale",
+    "param_norm",
+    "utilization",
     "skipped",
     "validation_loss",
     "test_loss",

@@ -10,6 +10,8 @@ use super::*;
 fn figures(step: u64, loss: f64) -> StepMetrics {
     StepMetrics {
         loss_scale: None,
+        param_norm: None,
+        utilization: None,
         skipped: 0,
         step,
         loss,

@@ -33,6 +33,10 @@ fn a_model_goes_on_from_a_text() {
     assert!(greedy.len() > 80, "{greedy:?}");
     let drawn = |seed: &str| text(&["--temperature", "1", "--top-p", "0.9", "--seed", seed]);
     assert_eq!(drawn("1"), drawn("1"));
+    assert_eq!(drawn("1"), text(&["--top-p", "0.9", "--seed", "1"]));
+    let nothing = answer(&mut write(&["--temperature", "0", "--top-k", "5"]));
+    assert_eq!(nothing.code, Some(1));
+    assert!(nothing.stderr.contains("--top-k"), "{}", nothing.stderr);
     assert_ne!(drawn("1"), drawn("2"));
     let early = text(&["--temperature", "1", "--step", "4"]);
     assert_ne!(early, text(&["--temperature", "1"]));

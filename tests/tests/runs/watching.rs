@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use pleach_storage::checkpoint::{Checkpoint, Kind};
 use pleach_tests::have;
 use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, spawn, succeed};
 use serde_json::Value;
@@ -113,6 +114,100 @@ fn the_loss_on_what_is_held_out_is_the_same_in_every_placement_and_changes_nothi
         for ((_, one), (_, other)) in alone.iter().zip(other) {
             assert!((one - other).abs() < 1e-11 * one, "{one} {other}");
         }
+    }
+}
+
+/// The norm of all parameters of a checkpoint.
+fn norm(of: &Checkpoint) -> f64 {
+    let square = |name: &str| -> f64 {
+        let values = of.logical(name, Kind::Weight).expect("a parameter");
+        values.iter().map(|value| value * value).sum()
+    };
+    of.parameters()
+        .map(|(name, _)| square(name))
+        .sum::<f64>()
+        .sqrt()
+}
+
+#[test]
+fn the_norm_of_parameters_counts_each_once_in_every_placement_and_use_is_of_the_peak() {
+    if have::worker().is_none() {
+        return;
+    }
+    let placements: [&[&str]; 4] = [
+        &ONE,
+        &["plan.tp=2", "plan.pp=2", "cluster.gpus_per_node=4"],
+        &[
+            "plan.tp=1",
+            "plan.pp=1",
+            "plan.zero=1",
+            "cluster.gpus_per_node=2",
+        ],
+        &[
+            "plan.tp=2",
+            "plan.pp=1",
+            "plan.zero=3",
+            "cluster.gpus_per_node=4",
+        ],
+    ];
+    let logging = [
+        "log.to=[jsonl, tensorboard]",
+        "log.what=[loss, param_norm, utilization]",
+        "train.precision=fp64",
+        "model.tied=true",
+    ];
+    let home = Workspace::new();
+    for placed in placements {
+        let away = home.beside();
+        let settings = [&SHORT[..], placed, &logging].concat();
+        succeed(away.run(QUICKSTART, &settings).args(["--steps", "2"]));
+        let trained = Trained::read(&away.only_run());
+        let lines = job::metrics(&trained.folder);
+        let figure = |line: &Value, name: &str| line[name].as_f64().expect("a figure");
+        let (found, wanted) = (
+            figure(&lines[1], "param_norm"),
+            norm(&trained.checkpoint(2)),
+        );
+        assert!(
+            (found - wanted).abs() < 1e-12 * wanted,
+            "{placed:?}: {found} {wanted}"
+        );
+        let [one, other] = [0, 1].map(|at| {
+            let used = figure(&lines[at], "utilization");
+            assert!(used > 0.0 && used < 1.0, "{used}");
+            used * figure(&lines[at], "seconds")
+        });
+        assert!(
+            (one / other - 1.0).abs() < 1e-9,
+            "the same work in both steps"
+        );
+    }
+}
+
+#[test]
+fn what_is_measured_is_the_cross_entropy_alone_whatever_is_trained_on() {
+    if have::worker().is_none() {
+        return;
+    }
+    let home = Workspace::new();
+    let still = "train.lr=constant { peak = 1e-30, warmup = 0 steps }";
+    let run = |placed: &[&str], loss: &str| {
+        let away = home.beside();
+        let settings = [&SHORT[..], &HELD_OUT, placed, &[still, loss]].concat();
+        succeed(away.run(QUICKSTART, &settings).args(["--steps", "8"]));
+        let folder = away.only_run();
+        (job::losses(&folder)[0], validation(&folder)[0].1)
+    };
+    let more = "train.loss=cross_entropy { z_loss = 1e-2, label_smoothing = 10% }";
+    let split = ["plan.tp=2", "plan.pp=1", "cluster.gpus_per_node=2"];
+    let (trained, plain) = run(&ONE, "train.loss=cross_entropy {}");
+    for placed in [&ONE[..], &split] {
+        let (charged, measured) = run(placed, more);
+        assert!(charged > trained + 1e-3, "{charged} {trained}");
+        assert!(
+            (measured - plain).abs() < 1e-11 * plain,
+            "{measured} {plain}"
+        );
     }
 }
 

@@ -211,7 +211,8 @@ fn run_loss(
         {
             let others = charge.split(rest).unwrap_or_default();
             let others = others.map(Option::<&&Tensor>::copied);
-            none(composed::loss(terms, others, report, (charge, *replicas))?)
+            let charge = context.charge(charge);
+            none(composed::loss(terms, others, report, (&charge, *replicas))?)
         }
         (
             Op::CrossEntropyBackward { charge, vocab },
@@ -232,6 +233,7 @@ fn run_loss(
                 fused, logits, &parts, &charge, ends,
             )?)
         }
+        (Op::RouterLoss { .. }, [_, _], [_], _) if !context.trains => none(()),
         (Op::RouterLoss { loss, replicas }, [logits, choice], [report], _) => {
             let sum = super::router_loss::sum(logits, choice, loss)?;
             none(composed::add_to(

@@ -71,7 +71,7 @@ fn a_run_without_any_good_checkpoint_is_refused_and_left_as_it_is() {
     if have::worker().is_none() {
         return;
     }
-    let home = pleach_tests::job::Workspace::new();
+    let home = Workspace::new();
     succeed(run(&home, &TWO).args(["--steps", "8"]));
     let folder = home.only_run();
     for step in saved(&folder) {
@@ -103,7 +103,7 @@ fn a_restart_falls_back_to_the_newest_good_checkpoint() {
     if have::worker().is_none() {
         return;
     }
-    let home = pleach_tests::job::Workspace::new();
+    let home = Workspace::new();
     let settings = [&TWO[..], &[LONG]].concat();
     let child = spawn(run(&home, &settings).args(["--restarts", "1"]));
     let workers = processes::wait_for_workers(child.id(), 2);
