@@ -17,7 +17,7 @@ pub const VARIABLE: &str = "PLEACH_OVERLAP";
 /// What may begin early in a role, and what has.
 pub struct Ahead<'p> {
     behind: HashMap<At, Vec<Early<'p>>>,
-    begun: HashMap<(At, usize), Box<dyn Transfer>>,
+    begun: HashMap<(At, usize), (Box<dyn Transfer>, Option<Tensor>)>,
 }
 
 impl<'p> Ahead<'p> {
@@ -49,24 +49,39 @@ impl<'p> Ahead<'p> {
         operand: &Tensor,
         collectives: &mut dyn Collectives,
     ) -> Result<(), Cause> {
-        let Op::AllReduce { group, reduce } = early.instr.op else {
-            return Ok(());
+        let begun = match early.instr.op {
+            Op::AllReduce { group, reduce } => {
+                let begun = collectives.group(group)?.begin_all_reduce(operand, reduce);
+                begun.map(|transfer| (transfer, None))
+            }
+            Op::ReduceScatter { group, .. } => {
+                let group = collectives.group(group)?;
+                let pieces = operand.f_view([i64::from(group.size()), -1])?;
+                let begun = group.begin_reduce_scatter(&pieces)?;
+                begun.map(|begun| (begun.transfer, Some(begun.result)))
+            }
+            _ => None,
         };
-        let begun = collectives.group(group)?.begin_all_reduce(operand, reduce);
         if let Some(begun) = begun {
             self.begun.insert((early.at, early.index), begun);
         }
         Ok(())
     }
 
-    /// Waits for an instruction that has begun; false for one that has not.
+    /// Waits for an instruction that has begun and gives its results; none for one that has not.
     ///
     /// # Errors
-    /// A member is gone or late.
-    pub fn ended(&mut self, at: At, index: usize) -> Result<bool, Cause> {
-        match self.begun.remove(&(at, index)) {
-            Some(mut begun) => begun.wait().map(|()| true),
-            None => Ok(false),
-        }
+    /// A member is gone or late, or no memory.
+    pub fn ended(&mut self, at: At, index: usize) -> Result<Option<Vec<Tensor>>, Cause> {
+        let Some((mut transfer, result)) = self.begun.remove(&(at, index)) else {
+            return Ok(None);
+        };
+        transfer.wait()?;
+        let copied = result.map(|slice| -> Result<Tensor, Cause> {
+            let mut own = slice.f_empty_like()?;
+            own.f_copy_(&slice)?;
+            Ok(own)
+        });
+        Ok(Some(copied.transpose()?.into_iter().collect()))
     }
 }

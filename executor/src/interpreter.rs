@@ -327,8 +327,8 @@ impl<'p> Interpreter<'p> {
         (index, instr): (usize, &'p Instr),
         world: &mut World<'_>,
     ) -> Result<(), Cause> {
-        if self.ahead.ended((visit.slot, visit.layer), index)? {
-            return self.name(instr, Vec::new());
+        if let Some(results) = self.ahead.ended((visit.slot, visit.layer), index)? {
+            return self.name(instr, results);
         }
         let ins = self.operands(&instr.ins, visit)?;
         let updates = self.operands(&instr.updates, visit)?;

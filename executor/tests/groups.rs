@@ -197,7 +197,7 @@ fn beside_the_computation_nobody_waits_until_the_end_is_asked_for() {
         let id = GroupId(3);
         let group = join(store, "beside", vec![0, 1], rank);
         let thread = Beside::start([(id, group)].into()).unwrap();
-        let mut member = Member::new(id, 2, &thread);
+        let mut member = Member::new(id, [rank, 2], &thread);
         if rank == 1 {
             thread::sleep(Duration::from_millis(500));
         }
@@ -226,12 +226,47 @@ fn a_member_that_is_gone_is_told_where_the_end_is_asked_for() {
             return;
         }
         let thread = Beside::start([(id, group)].into()).unwrap();
-        let mut member = Member::new(id, 2, &thread);
+        let mut member = Member::new(id, [rank, 2], &thread);
         let x = filled(1.0, &[10], Kind::Float);
         let mut begun = [0, 1].map(|_| member.begin_all_reduce(&x, Reduce::Sum).unwrap());
         // Whoever waits for what was asked last hears what broke first.
         begun.reverse();
         let lost = begun.map(|mut one| one.wait().unwrap_err().to_string());
         assert_eq!(lost[0], lost[1]);
+    });
+}
+
+/// A member's slice is summed where it lies, beside the computation and through little room: the same bits as with room of its own, and the
+/// pieces of the others stay.
+#[test]
+fn a_slice_that_is_summed_in_its_place_has_the_same_bits() {
+    with_ranks(3, |rank, store| {
+        let id = GroupId(1);
+        let mut plain = join(store, "plain", vec![0, 1, 2], rank);
+        let group = join(store, "in place", vec![0, 1, 2], rank);
+        let thread = Beside::start([(id, group)].into()).unwrap();
+        let mut member = Member::new(id, [rank, 3], &thread);
+        for (kind, elements) in [
+            (Kind::Double, 7),
+            (Kind::Float, 1_500_001),
+            (Kind::BFloat16, 1000),
+        ] {
+            let places = Tensor::arange(3 * elements, (Kind::Double, Device::Cpu));
+            let values = ((places + f64::from(rank)) * 0.37).sin() * 10f64.powi(rank as i32 * 3);
+            let pieces = values.view([3, elements]).to_kind(kind);
+            let before = pieces.copy();
+            let own = Tensor::zeros([elements], (kind, Device::Cpu));
+            plain.reduce_scatter(&before, &own).unwrap();
+            let mut begun = member.begin_reduce_scatter(&pieces).unwrap().unwrap();
+            begun.transfer.wait().unwrap();
+            assert_eq!(begun.result, own, "{kind:?}");
+            assert_eq!(
+                begun.result.data_ptr(),
+                pieces.get(i64::from(rank)).data_ptr()
+            );
+            for other in (0..3).filter(|other| *other != i64::from(rank)) {
+                assert_eq!(pieces.get(other), before.get(other));
+            }
+        }
     });
 }

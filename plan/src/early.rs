@@ -1,7 +1,8 @@
 //! What of the end of a step may begin before its place in the program: reductions of gradients that are final while others still
 //! form.
 //!
-//! Only sums in place: what else makes room for its results would have it earlier than the plan's memory says.
+//! Only what needs no room of its own before its place: sums in place, and sums of which each replica keeps a slice, where nothing reads what they were
+//! made of any more, so that the slice can wait in there.
 //!
 //! In come a plan and a role, out come those instructions and, for each, behind which body's end all that it reads and changes is settled. The
 //! program stays as it is written: whoever can do something beside the computation may begin there, and whoever cannot does it in its
@@ -24,7 +25,7 @@ pub struct Early<'p> {
     pub at: At,
     /// Its index there.
     pub index: usize,
-    /// The instruction: a sum in place.
+    /// The instruction: a sum in place, or one whose slice can wait in its operand.
     pub instr: &'p Instr,
 }
 
@@ -34,6 +35,7 @@ type Key = (TensorId, Option<u32>);
 /// The instructions of a role that may begin early, in the order in which they may.
 pub fn early<'p>(plan: &'p Plan, role: &'p Role) -> Vec<Early<'p>> {
     let busy = busy(plan, role);
+    let read = read_behind(plan, role);
     let mut last: BTreeMap<Key, (usize, At, BodyKind)> = BTreeMap::new();
     let mut found: Vec<(usize, Early<'p>)> = Vec::new();
     for (number, event) in walk(plan, role).enumerate() {
@@ -46,6 +48,10 @@ pub fn early<'p>(plan: &'p Plan, role: &'p Role) -> Vec<Early<'p>> {
                 let Some(&(since, behind, kind)) = last.get(&key) else {
                     continue;
                 };
+                let is_cut = matches!(instr.op, Op::ReduceScatter { .. });
+                if is_cut && read.contains(&key) {
+                    continue;
+                }
                 if matches!(kind, BodyKind::Backward | BodyKind::Fold) {
                     let early = Early {
                         behind,
@@ -63,6 +69,31 @@ pub fn early<'p>(plan: &'p Plan, role: &'p Role) -> Vec<Early<'p>> {
     }
     found.sort_by_key(|&(since, _)| since);
     found.into_iter().map(|(_, early)| early).collect()
+}
+
+/// Storages whose values are looked at behind a reduction that cuts them into slices: by a later instruction, or by the next step before it zeroes them.
+fn read_behind(plan: &Plan, role: &Role) -> BTreeSet<Key> {
+    let (mut cut, mut zeroed, mut read) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for event in walk(plan, role) {
+        let Event::Run(visit, _, instr) = event else {
+            continue;
+        };
+        for key in keys(plan, instr, visit.layer) {
+            match instr.op {
+                Op::Zero {} => {
+                    zeroed.insert(key);
+                }
+                Op::ReduceScatter { .. } if zeroed.contains(&key) && !cut.contains(&key) => {
+                    cut.insert(key);
+                }
+                _ if cut.contains(&key) || !zeroed.contains(&key) => {
+                    read.insert(key);
+                }
+                _ => {}
+            }
+        }
+    }
+    read
 }
 
 /// Groups that the role's passes or the step as a whole use, and those that other stages wait at.
@@ -93,6 +124,7 @@ fn reductions<'p>(
     for (index, instr) in visit.body.code.iter().enumerate() {
         let id = match instr.op {
             Op::AllReduce { .. } => instr.updates.first(),
+            Op::ReduceScatter { dim: 0, .. } => instr.ins.first(),
             _ => None,
         };
         let key = id.and_then(|&id| key(plan, id, visit.layer));

@@ -10,7 +10,7 @@ use pleach_plan::{GroupId, Reduce};
 use tch::Tensor;
 
 use super::direct::GlooGroup;
-use super::{Communicator, Transfer};
+use super::{Begun, Communicator, Transfer};
 use crate::error::Cause;
 
 /// What is asked of a group.
@@ -18,6 +18,7 @@ enum Work {
     AllReduce(Tensor, Reduce),
     AllGather(Tensor, Tensor),
     ReduceScatter(Tensor, Tensor),
+    ScatterInPlace(Tensor),
 }
 
 struct Job {
@@ -85,6 +86,7 @@ fn run(group: &mut GlooGroup, work: &Work) -> Result<(), Cause> {
         Work::AllReduce(x, reduce) => group.all_reduce(x, *reduce),
         Work::AllGather(own, joined) => group.all_gather(own, joined),
         Work::ReduceScatter(pieces, own) => group.reduce_scatter(pieces, own),
+        Work::ScatterInPlace(pieces) => group.scatter_in_place(pieces),
     }
 }
 
@@ -101,15 +103,17 @@ impl Transfer for Pending {
 /// A group that the thread has, for those who wait and those who do not.
 pub struct Member {
     group: GroupId,
+    own: u32,
     size: u32,
     beside: Beside,
 }
 
 impl Member {
-    /// A group of so many members.
-    pub fn new(group: GroupId, size: u32, beside: &Beside) -> Self {
+    /// A group of so many members, of which this is the one of that number.
+    pub fn new(group: GroupId, [own, size]: [u32; 2], beside: &Beside) -> Self {
         Self {
             group,
+            own,
             size,
             beside: beside.clone(),
         }
@@ -139,5 +143,12 @@ impl Communicator for Member {
     fn begin_all_reduce(&mut self, x: &Tensor, reduce: Reduce) -> Option<Box<dyn Transfer>> {
         let work = Work::AllReduce(x.shallow_clone(), reduce);
         Some(Box::new(self.beside.ask(self.group, work)))
+    }
+
+    fn begin_reduce_scatter(&mut self, pieces: &Tensor) -> Result<Option<Begun>, Cause> {
+        let result = pieces.f_select(0, i64::from(self.own))?;
+        let work = Work::ScatterInPlace(pieces.shallow_clone());
+        let transfer = Box::new(self.beside.ask(self.group, work));
+        Ok(Some(Begun { transfer, result }))
     }
 }

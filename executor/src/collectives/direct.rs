@@ -277,6 +277,45 @@ impl Communicator for GlooGroup {
     }
 }
 
+impl GlooGroup {
+    /// Sums `pieces[own]` over the members where it is, segment by segment through the group's own room: the same bits as
+    /// [`Communicator::reduce_scatter`].
+    ///
+    /// # Errors
+    /// A member is gone or late.
+    pub fn scatter_in_place(&mut self, pieces: &Tensor) -> Result<(), Cause> {
+        let (size, own) = (self.size(), self.own);
+        let bytes = pieces.kind().elt_size_in_bytes() as i64;
+        let room = (ROOM as i64 / bytes / i64::from(size - 1).max(1) - 1).max(1);
+        let flat = pieces.f_view([i64::from(size), -1])?;
+        let elements = flat.size()[1];
+        for start in (0..elements).step_by(room as usize) {
+            let length = room.min(elements - start);
+            let piece = |member: u32| {
+                flat.f_select(0, i64::from(member))?
+                    .f_narrow(0, start, length)
+            };
+            let mine = piece(own)?;
+            let slots = self.slots(&mine, size - 1)?;
+            self.exchange(piece, |member| {
+                Ok(slots[slot_of(member, own)].shallow_clone())
+            })?;
+            let part = |member| match member == own {
+                true => &mine,
+                false => &slots[slot_of(member, own)],
+            };
+            let parts: Vec<&Tensor> = (0..size).map(part).collect();
+            combine(&parts, Reduce::Sum, &mine)?;
+        }
+        Ok(())
+    }
+
+    /// This rank's place among the members.
+    pub fn own(&self) -> u32 {
+        self.own
+    }
+}
+
 /// The place of a member among the others.
 fn slot_of(member: u32, own: u32) -> usize {
     member as usize - usize::from(member > own)

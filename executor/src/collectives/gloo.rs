@@ -107,11 +107,11 @@ impl Gloo {
             .iter()
             .filter_map(|own| own.instr.op.group())
             .collect();
-        let (mut moved, mut sizes) = (BTreeMap::new(), Vec::new());
+        let (mut moved, mut places) = (BTreeMap::new(), Vec::new());
         for (id, member) in std::mem::take(&mut self.groups) {
             match member {
                 Member::Gloo(group) if wanted.contains(&id) => {
-                    sizes.push((id, group.size()));
+                    places.push((id, [group.own(), group.size()]));
                     moved.insert(id, group);
                 }
                 member => self.groups.push((id, member)),
@@ -121,8 +121,8 @@ impl Gloo {
             return Ok(self);
         }
         let thread = Beside::start(moved)?;
-        let members = sizes.into_iter().map(|(id, size)| {
-            let member = beside::Member::new(id, size, &thread);
+        let members = places.into_iter().map(|(id, place)| {
+            let member = beside::Member::new(id, place, &thread);
             (id, Member::Beside(member))
         });
         self.groups.extend(members);

@@ -44,6 +44,24 @@ pub trait Communicator {
         let _ = (x, reduce);
         None
     }
+
+    /// Begins [`Communicator::reduce_scatter`] beside what is computed, into the piece of `pieces` that is this member's, without room of its own;
+    /// answers that piece with it. None where calls wait.
+    ///
+    /// # Errors
+    /// libtorch's text.
+    fn begin_reduce_scatter(&mut self, pieces: &Tensor) -> Result<Option<Begun>, Cause> {
+        let _ = pieces;
+        Ok(None)
+    }
+}
+
+/// What was begun, and where its result will be.
+pub struct Begun {
+    /// Ends when the result is there.
+    pub transfer: Box<dyn Transfer>,
+    /// The result, part of an operand.
+    pub result: Tensor,
 }
 
 /// A transfer under way.
