@@ -17,7 +17,14 @@ pub const VARIABLE: &str = "PLEACH_OVERLAP";
 /// What may begin early in a role, and what has.
 pub struct Ahead<'p> {
     behind: HashMap<At, Vec<Early<'p>>>,
-    begun: HashMap<(At, usize), (Box<dyn Transfer>, Option<Tensor>)>,
+    begun: HashMap<(At, usize), Running>,
+}
+
+/// An instruction that has begun.
+struct Running {
+    transfer: Box<dyn Transfer>,
+    /// Where its result will be, unless it changes its operand.
+    result: Option<Tensor>,
 }
 
 impl<'p> Ahead<'p> {
@@ -52,13 +59,19 @@ impl<'p> Ahead<'p> {
         let begun = match early.instr.op {
             Op::AllReduce { group, reduce } => {
                 let begun = collectives.group(group)?.begin_all_reduce(operand, reduce);
-                begun.map(|transfer| (transfer, None))
+                begun.map(|transfer| Running {
+                    transfer,
+                    result: None,
+                })
             }
             Op::ReduceScatter { group, .. } => {
                 let group = collectives.group(group)?;
                 let pieces = operand.f_view([i64::from(group.size()), -1])?;
                 let begun = group.begin_reduce_scatter(&pieces)?;
-                begun.map(|begun| (begun.transfer, Some(begun.result)))
+                begun.map(|begun| Running {
+                    transfer: begun.transfer,
+                    result: Some(begun.result),
+                })
             }
             _ => None,
         };
@@ -73,11 +86,11 @@ impl<'p> Ahead<'p> {
     /// # Errors
     /// A member is gone or late, or no memory.
     pub fn ended(&mut self, at: At, index: usize) -> Result<Option<Vec<Tensor>>, Cause> {
-        let Some((mut transfer, result)) = self.begun.remove(&(at, index)) else {
+        let Some(mut running) = self.begun.remove(&(at, index)) else {
             return Ok(None);
         };
-        transfer.wait()?;
-        let copied = result.map(|slice| -> Result<Tensor, Cause> {
+        running.transfer.wait()?;
+        let copied = running.result.map(|slice| -> Result<Tensor, Cause> {
             let mut own = slice.f_empty_like()?;
             own.f_copy_(&slice)?;
             Ok(own)
