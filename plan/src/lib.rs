@@ -20,6 +20,7 @@ pub mod measured;
 pub mod mesh;
 pub mod op;
 pub mod phases;
+pub mod prediction;
 pub mod program;
 pub mod reference;
 pub mod saving;
@@ -40,10 +41,10 @@ pub use logging::{Figure, Logging};
 pub use mesh::{Axis, Group, GroupId, Mesh, Part, Rank};
 pub use op::Op;
 pub use phases::Begins;
+pub use prediction::{Prediction, RolePrediction, Useful};
 pub use program::{
     Bucket, Call, Component, DataPlan, Hashes, Init, Mark, Ordering, Packing, Parameter, Plan,
-    Prediction, Reading, Recompute, Role, RolePrediction, Slot, Training, Transfer, TransferKind,
-    Useful, Weights,
+    Reading, Recompute, Role, Slot, Training, Transfer, TransferKind, Weights,
 };
 pub use saving::Saving;
 pub use schedule::Schedule;

@@ -7,6 +7,7 @@
 
 use pleach_plan::Init;
 
+use crate::orthogonal::orthogonal;
 use crate::region::Region;
 pub use crate::region::Shard;
 
@@ -79,6 +80,7 @@ pub fn fill(
         Init::Uniform { bound } => drawn(seed, name, logical_dims, shard, |pair| {
             bound * (2.0 * turn(&pair[..8]) - 1.0)
         }),
+        Init::Orthogonal { gain } => matrices(seed, name, logical_dims, shard, gain),
         Init::Zeros => constant(0.0),
         Init::Ones => constant(1.0),
         Init::LogCounts => log_counts(name, logical_dims, shard),
@@ -89,6 +91,24 @@ pub fn fill(
             step + libm::log(-libm::expm1(-step))
         }),
     }
+}
+
+/// A piece of orthogonal matrices, each of the last two dimensions.
+fn matrices(seed: u64, name: &str, dims: &[u64], shard: Option<Shard>, gain: f64) -> Vec<f64> {
+    let [.., rows, columns] = *dims else {
+        panic!("`{name}` of shape {dims:?} is no matrix");
+    };
+    let normal = fill_normal(seed, name, dims, None, 1.0);
+    let (rows, columns) = (rows as usize, columns as usize);
+    let whole: Vec<f64> = normal
+        .chunks(rows * columns)
+        .flat_map(|matrix| orthogonal(matrix, [rows, columns], gain))
+        .collect();
+    let region = region(name, dims, shard);
+    let runs = region.runs(0..region.elements());
+    runs.flat_map(|run| &whole[run.start as usize..run.end as usize])
+        .copied()
+        .collect()
 }
 
 /// The logarithm of one more than the index in the last dimension.
@@ -169,6 +189,29 @@ mod tests {
         };
         let halves = [0, 1].map(|index| fill(3, "head.weight", &dims, Some(half(index)), &init));
         assert_eq!(halves.concat(), whole);
+    }
+
+    #[test]
+    fn pieces_of_orthogonal_matrices_are_those_of_the_whole() {
+        let (init, dims) = (Init::Orthogonal { gain: 1.5 }, [2, 12, 8]);
+        let whole = fill(3, "experts.weight", &dims, None, &init);
+        for matrix in whole.chunks(96) {
+            let square: f64 = matrix.iter().map(|value| value * value).sum();
+            assert!((square - 8.0 * 2.25).abs() < 1e-12, "{square}");
+        }
+        let piece = |dim, index| {
+            let shard = Shard {
+                dim,
+                index,
+                count: 2,
+            };
+            fill(3, "experts.weight", &dims, Some(shard), &init)
+        };
+        assert_eq!([0, 1].map(|index| piece(0, index)).concat(), whole);
+        let rows: Vec<f64> = whole.chunks(96).flat_map(|it| &it[48..]).copied().collect();
+        assert_eq!(piece(1, 1), rows);
+        let columns = whole.chunks(8).flat_map(|row| &row[..4]);
+        assert_eq!(piece(2, 0), columns.copied().collect::<Vec<_>>());
     }
 
     #[test]

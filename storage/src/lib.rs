@@ -9,6 +9,7 @@ pub mod files;
 pub mod hf;
 pub mod init;
 pub mod lockfile;
+pub mod orthogonal;
 pub mod region;
 pub mod run;
 pub(crate) mod tensor_file;

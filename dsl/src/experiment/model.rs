@@ -272,6 +272,8 @@ pub enum Spread {
     XavierNormal,
     /// Evenly, as far as `sqrt(6 / (rows + columns))`.
     XavierUniform,
+    /// At right angles, each row or column (whichever are fewer) as long as this.
+    Orthogonal(f64),
     /// Normal, with this deviation.
     #[serde(untagged)]
     Normal(f64),

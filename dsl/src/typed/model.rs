@@ -237,6 +237,8 @@ fn init(resolver: &mut Resolver, layers: f64) -> Option<Init> {
         "small_init" => Spread::Normal(libm::sqrt(2.0 / (5.0 * hidden))),
         "wang_init" => Spread::Normal(2.0 / (layers * libm::sqrt(hidden))),
         "xavier_normal" => Spread::XavierNormal,
+        "orthogonal" => Spread::Orthogonal(libm::sqrt(2.0)),
+        "scaled_orthogonal" => Spread::Orthogonal(libm::sqrt(2.0 / layers)),
         _ => Spread::XavierUniform,
     };
     Some(Init {

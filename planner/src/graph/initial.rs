@@ -11,6 +11,7 @@ pub fn matrix(spread: Spread, dims: &[u64]) -> Init {
         Spread::XavierNormal => Init::Normal {
             std: libm::sqrt(2.0 / ends),
         },
+        Spread::Orthogonal(gain) => Init::Orthogonal { gain },
         Spread::XavierUniform => Init::Uniform {
             bound: libm::sqrt(6.0 / ends),
         },

@@ -272,6 +272,7 @@ fn a_z_loss_and_smoothed_targets_agree_in_fp64() {
     let model = [
         "train.loss=cross_entropy { z_loss = 1e-2, label_smoothing = 10% }",
         "model.positions=alibi",
+        "model.init=orthogonal",
         "model.window=16 tokens",
     ];
     agree_in_fp64(&OTHERS[5..6], &model);

@@ -9,17 +9,25 @@ pub const INITS: &[&Section] = &[
     &WANG_INIT,
     &XAVIER_NORMAL,
     &XAVIER_UNIFORM,
+    &ORTHOGONAL,
     &NORMAL,
 ];
 
-const OUTPUTS: &[&str] = &["wang_init", "small_init", "xavier_normal", "xavier_uniform"];
+const OUTPUTS: &[&str] = &[
+    "wang_init",
+    "small_init",
+    "xavier_normal",
+    "xavier_uniform",
+    "orthogonal",
+    "scaled_orthogonal",
+];
 
 const fn output(default: &'static str) -> Field {
     Field::new(
         "output",
         Type::Words(OUTPUTS),
         Need::Default(default),
-        "Matrices that write to the residual stream; `wang_init` is 2 / (layers * sqrt(hidden)).",
+        "Matrices that write to the residual stream; `wang_init` is 2 / (layers * sqrt(hidden)), `scaled_orthogonal` is sqrt(2 / layers).",
     )
 }
 
@@ -48,6 +56,13 @@ static XAVIER_UNIFORM: Section = Section {
     name: "xavier_uniform",
     doc: "Evenly between -a and a, with a = sqrt(6 / (rows + columns)) of each matrix, all heads and their queries, keys and values in one.",
     fields: &[output("xavier_uniform")],
+    later: &[],
+};
+
+static ORTHOGONAL: Section = Section {
+    name: "orthogonal",
+    doc: "At right angles: of each matrix the rows, or the columns where they are fewer, each sqrt(2) long, all heads and their queries, keys and values in one. Every rank makes whole matrices, which takes its time where they are large.",
+    fields: &[output("scaled_orthogonal")],
     later: &[],
 };
 
