@@ -190,20 +190,21 @@ fn oversized(experiment: &Experiment, found: Unsupported) -> Failure {
 
 /// Where the spec asks for something.
 fn asked(experiment: &Experiment, found: &Unsupported, failure: Failure) -> Failure {
-    let below = format!("{}.", found.path);
-    let origin = experiment
-        .origins
-        .iter()
-        .find(|(path, _)| *path == found.path || path.starts_with(&below));
-    match origin {
-        Some((path, origin)) => {
-            let mut lines = origin.text.lines();
-            let first = lines.next().unwrap_or_default();
-            let rest = if lines.next().is_some() { " …" } else { "" };
-            failure.detail(format!("`{path}`: {first}{rest} ({origin})"))
-        }
+    match said(experiment, found.path) {
+        Some(place) => failure.detail(place),
         None => failure,
     }
+}
+
+/// What the spec says of a field or of what is below it, and where.
+fn said(experiment: &Experiment, field: &str) -> Option<String> {
+    let below = format!("{field}.");
+    let mut origins = experiment.origins.iter();
+    let (path, origin) = origins.find(|(path, _)| *path == field || path.starts_with(&below))?;
+    let mut lines = origin.text.lines();
+    let first = lines.next().unwrap_or_default();
+    let rest = if lines.next().is_some() { " …" } else { "" };
+    Some(format!("`{path}`: {first}{rest} ({origin})"))
 }
 
 /// The table of the devices of an experiment, whose own tables lie below a folder.
@@ -211,8 +212,12 @@ pub fn table(screen: &Screen, experiment: &Experiment, folder: &Path) -> Outcome
     let cluster = &experiment.cluster;
     let ranks = u32::try_from(cluster.gpus_per_node).unwrap_or(u32::MAX);
     if let Some(path) = cluster.device.strip_prefix(OWN_TABLE) {
-        let table = machine::read_table(&folder.join(path))?;
-        machine::joined(&table, cluster)?;
+        let place = |failure: Failure| match said(experiment, "cluster.device") {
+            Some(place) => failure.detail(place),
+            None => failure,
+        };
+        let table = machine::read_table(&folder.join(path)).map_err(place)?;
+        machine::joined(&table, cluster).map_err(place)?;
         return Ok(table.shared_by(ranks));
     }
     if cluster.device != THIS_MACHINE {

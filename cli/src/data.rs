@@ -117,14 +117,21 @@ fn made_of(data: &DataPlan) -> DataPlan {
 
 /// The data that a plan asks for, prepared or found. `from` is the folder in which the source is looked up.
 pub fn prepared(screen: &Screen, data: &DataPlan, from: &Path) -> Outcome<Prepared> {
-    screen.note(&format!(
-        "preparing the data `{}` from {}",
-        data.name, data.source
-    ));
     let cache = prepare::default_cache().map_err(|error| data_failure(&error))?;
     let prepared = match known(data, &cache) {
-        Some(prepared) => prepared,
-        None => built(screen, data, from, &cache)?,
+        Some(prepared) => {
+            screen.detail(&format!("prepared data: {}", prepared.folder.display()));
+            screen.note(&format!(
+                "the data `{}` is as it was prepared for this plan; {} is not read again",
+                data.name, data.source
+            ));
+            prepared
+        }
+        None => {
+            let (name, source) = (&data.name, &data.source);
+            screen.note(&format!("preparing the data `{name}` from {source}"));
+            built(screen, data, from, &cache)?
+        }
     };
     prepared.check(data).map_err(|error| data_failure(&error))?;
     Ok(prepared)
@@ -252,13 +259,13 @@ fn data_help(error: &DataError) -> Option<&'static str> {
             "make room there and give the same command again: it goes on where it was; nothing that looks whole was left",
         ),
         DataError::Damaged { .. } => Some(
-            "delete the file, or the folder of prepared data that it lies in, and make it again",
+            "bring the two back as they were written together, or make them again; of prepared data delete the folder",
         ),
-        DataError::Mismatch { origin, .. } if origin.starts_with("cargo:") => {
-            Some("run where the same Cargo.lock is, or begin a new run with `pleach run`")
-        }
+        DataError::Mismatch { origin, .. } if origin.starts_with("cargo:") => Some(
+            "run where the same Cargo.lock is; other data is another run: once the folder of this one is moved away, `pleach run` begins it",
+        ),
         DataError::Mismatch { .. } => Some(
-            "bring back what the run began with and give the same command again: nothing was changed; other data is another run, `pleach run` begins it",
+            "bring back what the run began with and give the same command again: nothing was changed. Other data is another run: once the folder of this one is moved away, `pleach run` begins it",
         ),
         DataError::BadRecord { .. } => Some(
             "mend it, or have such records left out and counted: `--bad-lines skip`, in a spec `bad_lines = skip`",

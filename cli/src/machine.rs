@@ -11,6 +11,7 @@ use pleach_plan::hardware::Hardware;
 use pleach_planner::hardware;
 
 use crate::failure::{Failure, Outcome};
+use crate::shell;
 
 /// The device whose table is this machine's own.
 pub const THIS_MACHINE: &str = "this_machine";
@@ -130,18 +131,40 @@ pub fn cache_folder() -> Outcome<PathBuf> {
 /// Reads a measured table.
 pub fn read_table(path: &Path) -> Outcome<Hardware> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::reading(path, &error))?;
+    let is_own = Machine::here().table_path().is_ok_and(|own| own == path);
+    let help = match is_own {
+        true => "`pleach calibrate` measures again and writes a new one".to_owned(),
+        false => format!(
+            "`{}` measures this machine and writes a new one, with `--gpu` one of its GPUs",
+            shell::line(
+                &["pleach", "calibrate", "--out", &path.display().to_string()],
+                &[]
+            )
+        ),
+    };
     hardware::parse(&text).map_err(|error| {
         Failure::machine(
             "pleach::machine::table",
-            format!("`{}` is not a table of this version", path.display()),
+            format!(
+                "`{}` cannot be used as the table of a device",
+                path.display()
+            ),
         )
         .detail(error.to_string())
-        .help("`pleach calibrate` measures again and writes a new one")
+        .help(help)
     })
 }
 
 /// Refuses a cluster of several GPUs where nobody says what joins them: neither its table nor the spec.
 pub fn joined(table: &Hardware, cluster: &Cluster) -> Outcome<()> {
+    if table.kind.is_cpu() && cluster.gpus_per_node > 1 && table.collective.is_empty() {
+        let message = format!(
+            "`{}` was measured with one rank: it says nothing of messages between {}",
+            cluster.device, cluster.gpus_per_node
+        );
+        let help = "`pleach calibrate --ranks 2 --out …` measures them too";
+        return Err(Failure::wish("pleach::cluster::links", message).help(help));
+    }
     if table.kind.is_cpu() || table.links.is_some() {
         return Ok(());
     }

@@ -61,6 +61,11 @@ impl Screen {
         let mut out = std::io::stdout().lock();
         let line_end = if text.ends_with('\n') { "" } else { "\n" };
         let written = write!(out, "{text}{line_end}").and_then(|()| out.flush());
+        self.answered(written);
+    }
+
+    /// Ends the program where an answer cannot be written. A reader who closed the pipe has seen enough.
+    fn answered(&self, written: std::io::Result<()>) {
         if let Err(error) = written
             && error.kind() != std::io::ErrorKind::BrokenPipe
         {
@@ -77,8 +82,9 @@ impl Screen {
     /// A piece of an answer that comes bit by bit, to stdout at once.
     pub fn stream(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        // A reader who closed the pipe has seen enough.
-        let _ = write!(out, "{text}").and_then(|()| out.flush());
+        let written = write!(out, "{text}").and_then(|()| out.flush());
+        drop(out);
+        self.answered(written);
     }
 
     /// The answer as one JSON value.

@@ -27,9 +27,9 @@ pub struct Request {
     /// The step whose checkpoint is taken, not the newest
     #[arg(long)]
     pub step: Option<u64>,
-    /// The ids of the prompt
-    #[arg(long, value_delimiter = ',')]
-    pub ids: Vec<i64>,
+    /// A file with the ids of the prompt, a JSON list
+    #[arg(long)]
+    pub ids: PathBuf,
     /// How many ids follow, at most
     #[arg(long)]
     pub count: u64,
@@ -110,8 +110,12 @@ pub fn generate(request: &Request, each: &mut dyn FnMut(i64)) -> Result<(), Fail
     let alone = Environment::read(|_| None)?;
     let plan = load::plan(&request.plan, &alone)?;
     let rows = plan.data.vocab as i64;
-    let strange = request.ids.iter().find(|id| !(0..rows).contains(*id));
-    if strange.is_some() || request.ids.is_empty() {
+    let text = std::fs::read_to_string(&request.ids);
+    let text = text.map_err(|error| Failure::file(&request.ids, &error))?;
+    let mut ids: Vec<i64> =
+        serde_json::from_str(&text).map_err(|error| Failure::file(&request.ids, &error))?;
+    let strange = ids.iter().find(|id| !(0..rows).contains(*id));
+    if strange.is_some() || ids.is_empty() {
         let message = match strange {
             Some(id) => format!("the prompt has the id {id}, the vocabulary has {rows} rows"),
             None => "the prompt is empty: there is nothing to go on from".to_owned(),
@@ -126,7 +130,6 @@ pub fn generate(request: &Request, each: &mut dyn FnMut(i64)) -> Result<(), Fail
         &interpreter,
     )?;
     let room = plan.training.sequence as usize;
-    let mut ids = request.ids.clone();
     for position in 0..request.count {
         let text = ids[ids.len().saturating_sub(room)..].to_vec();
         let last = text.len() as i64 - 1;

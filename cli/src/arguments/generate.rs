@@ -20,16 +20,16 @@ pub struct GenerateArguments {
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub tokens: u64,
     /// Divides the logits: lower is surer, 0 always takes the likeliest token [default: 0, or 1 where the next three say how to draw]
-    #[arg(long, value_name = "T", value_parser = not_negative)]
+    #[arg(long, allow_negative_numbers = true, value_name = "T", value_parser = not_negative)]
     pub temperature: Option<f64>,
     /// Only so many of the likeliest tokens; 0 for all [default: 0]
-    #[arg(long, value_name = "K")]
+    #[arg(long, allow_negative_numbers = true, value_name = "K")]
     pub top_k: Option<usize>,
     /// Only the likeliest tokens that together have this share [default: 1]
-    #[arg(long, value_name = "P", value_parser = share)]
+    #[arg(long, allow_negative_numbers = true, value_name = "P", value_parser = share)]
     pub top_p: Option<f64>,
     /// Of the draws: the same seed gives the same text [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, allow_negative_numbers = true, value_name = "N")]
     pub seed: Option<u64>,
     /// The checkpoint of this step, not the newest
     #[arg(long, value_name = "STEP")]

@@ -12,6 +12,7 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::{Plan, Recompute, json};
 use pleach_planner::placement::Placement;
 use pleach_planner::program;
+use pleach_storage::checkpoint;
 use pleach_storage::files::replace;
 use pleach_storage::run::RunFolder;
 use serde_json::Value;
@@ -48,7 +49,11 @@ pub fn generate(screen: &Screen, global: &Global, arguments: &GenerateArguments)
     replace(&place, json::write(&plan).as_bytes())
         .map_err(|error| Failure::machine("pleach::run::file", error.to_string()))?;
     let mut worker = command(arguments, &folder, &place)?;
-    worker.args(["--ids", &listed(&ids)]);
+    let prompt = folder.path().join("generate-ids.json");
+    let text = serde_json::to_string(&ids).expect("numbers are JSON");
+    replace(&prompt, text.as_bytes())
+        .map_err(|error| Failure::machine("pleach::run::file", error.to_string()))?;
+    worker.arg("--ids").arg(&prompt);
     if let Some(end) = tokenizer.end() {
         worker.args(["--end", &end.to_string()]);
     }
@@ -133,10 +138,27 @@ fn command(arguments: &GenerateArguments, folder: &RunFolder, plan: &Path) -> Ou
         command.args([name, &value]);
     }
     if let Some(step) = arguments.step {
+        there(folder, step)?;
         command.args(["--step", &step.to_string()]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     Ok(command)
+}
+
+/// Refuses a step that has no checkpoint, with those that have one.
+fn there(folder: &RunFolder, step: u64) -> Outcome<()> {
+    let found = checkpoint::list(&folder.checkpoints())
+        .map_err(|error| Failure::machine("pleach::run::file", error.to_string()))?;
+    if found.iter().any(|(own, _)| *own == step) {
+        return Ok(());
+    }
+    let steps: Vec<String> = found.iter().map(|(own, _)| own.to_string()).collect();
+    let message = format!("there is no checkpoint of step {step}");
+    let failure = Failure::wish("pleach::generate::step", message);
+    Err(failure.help(match &steps[..] {
+        [] => "the run has no checkpoint yet".to_owned(),
+        some => format!("there are those of the steps {}", some.join(", ")),
+    }))
 }
 
 /// Shows the text as it comes; answers the ids.
@@ -173,9 +195,4 @@ fn listen(screen: &Screen, worker: &mut Command, tokenizer: &Tokenizer) -> Outco
     }
     let message = said.unwrap_or_else(|| format!("the worker ended with {status}"));
     Err(Failure::wish("pleach::generate::worker", message))
-}
-
-fn listed(ids: &[u32]) -> String {
-    let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
-    ids.join(",")
 }

@@ -219,7 +219,8 @@ impl State {
 
     fn collect(&mut self) {
         for worker in &mut self.workers {
-            if worker.status().is_some() {
+            // A signal may have collected one before its end was told here.
+            if self.order.iter().any(|(rank, _)| *rank == worker.rank) {
                 continue;
             }
             let Some(status) = worker.collect() else {
@@ -296,5 +297,32 @@ impl State {
             }
         });
         Ending::judge(ranks.collect(), self.told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A signal collects whoever has ended already; the end counts all the same.
+    #[test]
+    fn a_worker_that_ends_just_before_it_is_signalled_has_ended() {
+        let logs = tempfile::tempdir().expect("a folder");
+        let job = Job {
+            worker: "true".into(),
+            arguments: Vec::new(),
+            ranks: 1,
+            logs: logs.path().to_owned(),
+            says_done: false,
+        };
+        let shared = Rendezvous::new(1).expect("a socket");
+        let worker = Worker::start(&job, &shared, 0).expect("a process");
+        wait_uncollected(worker.id());
+        let mut state = State::new(vec![worker], false);
+        state.told_to_stop();
+        state.collect();
+        assert_eq!(state.order, [(0, true)]);
+        state.collect();
+        assert_eq!(state.order.len(), 1);
     }
 }

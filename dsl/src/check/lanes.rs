@@ -41,10 +41,27 @@ fn power_of_two(resolver: &mut Resolver, lanes: &Known, count: u64) {
         format!("{count} lanes cannot be summed pairwise to the end"),
     );
     let problem = Problem::error(CODE, title, lanes.place, "not a power of two");
-    resolver.report(problem.help(match above <= MOST {
-        true => format!("write `lanes = {}` or `lanes = {above}`", above / 2),
-        false => "lanes are at most as many as the batch has sequences".to_owned(),
+    let most = most(resolver);
+    let offered: Vec<String> = [above / 2, above]
+        .into_iter()
+        .filter(|own| *own <= most)
+        .map(|own| format!("`lanes = {own}`"))
+        .collect();
+    resolver.report(problem.help(match &offered[..] {
+        [] => format!("write `lanes = {most}` or a smaller power of two"),
+        some => format!("write {}", some.join(" or ")),
     }));
+}
+
+/// The most lanes that every batch falls into.
+fn most(resolver: &mut Resolver) -> u64 {
+    let mut most = MOST;
+    for place in resolver.batches() {
+        if let Some((_, sequences)) = sequences(resolver, &place.batch, &place.context) {
+            most = most.min(1u64 << sequences.trailing_zeros().min(20));
+        }
+    }
+    most
 }
 
 /// ZeRO 2 and 3 divide gradients before all are summed.

@@ -5,6 +5,7 @@
 
 pub mod bands;
 pub mod fitted;
+mod limits;
 pub mod sheet;
 
 use pleach_dsl::experiment::{Cluster, Precision};
@@ -70,6 +71,24 @@ pub enum HardwareError {
         field: String,
         /// What it says.
         value: f64,
+    },
+    /// A figure beyond any machine.
+    #[error("`{field}` is {value}, and must be from {low} to {high}")]
+    Beyond {
+        /// Where it stands.
+        field: String,
+        /// What it says.
+        value: f64,
+        /// The least.
+        low: f64,
+        /// The most.
+        high: f64,
+    },
+    /// Nothing is said of something that every plan asks for.
+    #[error("the table has no `{field}`: it was cut, or was never measured whole")]
+    Missing {
+        /// What is not there.
+        field: &'static str,
     },
     /// Points that are out of order.
     #[error("the points of `{field}` must rise in size")]
@@ -139,6 +158,7 @@ fn check(hardware: &Hardware) -> Result<(), HardwareError> {
     positive("memory.capacity", &hardware.memory.capacity)?;
     positive("memory.bandwidth", &hardware.memory.bandwidth)?;
     positive("launch", &hardware.launch)?;
+    limits::check(hardware)?;
     for gemm in &hardware.gemm {
         positive("gemm.rate", &gemm.rate)?;
         for point in &gemm.points {

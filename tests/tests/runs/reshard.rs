@@ -226,7 +226,7 @@ fn the_screen_says_what_goes_on_what_is_kept_and_what_is_done_again() {
              is number 16
   kept       weights, moments
   done again steps 5 to 6; 2 lines of metrics.jsonl are cut off
-preparing the data `letters` from file:letters.txt";
+the data `letters` is as it was prepared for this plan; file:letters.txt is not read again";
     assert_eq!(plain, wanted);
     assert_eq!(Trained::read(&run).losses.len(), 7);
 
