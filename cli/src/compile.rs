@@ -213,7 +213,7 @@ pub fn table(screen: &Screen, experiment: &Experiment, folder: &Path) -> Outcome
     let ranks = u32::try_from(cluster.gpus_per_node).unwrap_or(u32::MAX);
     if let Some(path) = cluster.device.strip_prefix(OWN_TABLE) {
         let place = |failure: Failure| match said(experiment, "cluster.device") {
-            Some(place) => failure.detail(place),
+            Some(place) => failure.line(place),
             None => failure,
         };
         let table = machine::read_table(&folder.join(path)).map_err(place)?;

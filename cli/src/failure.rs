@@ -90,6 +90,18 @@ impl Failure {
         self
     }
 
+    /// The same with one more line below the message.
+    #[must_use]
+    pub fn line(mut self, line: String) -> Self {
+        if let Some(last) = self.diagnostics.last_mut() {
+            last.detail = Some(match last.detail.take() {
+                Some(before) => format!("{before}\n{line}"),
+                None => line,
+            });
+        }
+        self
+    }
+
     /// A file or folder that could not be read, told apart by what the system said.
     pub fn reading(path: &Path, error: &std::io::Error) -> Self {
         let shown = path.display();

@@ -159,7 +159,7 @@ pub fn read_table(path: &Path) -> Outcome<Hardware> {
 pub fn joined(table: &Hardware, cluster: &Cluster) -> Outcome<()> {
     if table.kind.is_cpu() && cluster.gpus_per_node > 1 && table.collective.is_empty() {
         let message = format!(
-            "`{}` was measured with one rank: it says nothing of messages between {}",
+            "`{}` was measured with one rank: it says nothing of messages between {} ranks",
             cluster.device, cluster.gpus_per_node
         );
         let help = "`pleach calibrate --ranks 2 --out …` measures them too";
