@@ -270,6 +270,12 @@ fn data_help(error: &DataError) -> Option<&'static str> {
         DataError::BadRecord { .. } => Some(
             "mend it, or have such records left out and counted: `--bad-lines skip`, in a spec `bad_lines = skip`",
         ),
+        DataError::NoInput { .. } => Some(
+            "paths begin at the spec's folder; bring the files back, or name others: a file, a folder, or a pattern like `text/*.txt`",
+        ),
+        DataError::OtherwiseMade { .. } => Some(
+            "`pleach data tokenize` makes it anew as the spec reads it, or let the spec say how it was made",
+        ),
         DataError::Exists { .. } => Some("choose another output, or replace it: `--force`"),
         _ => None,
     }

@@ -111,8 +111,34 @@ fn enter(global: &Global) -> Outcome<()> {
     }
 }
 
+/// Refuses words that change or choose what a spec says, where no spec is read.
+fn refuse_unread(global: &Global, command: &Command) -> Outcome<()> {
+    let reads_none = matches!(
+        command,
+        Command::Fmt(_)
+            | Command::Import(_)
+            | Command::Export(_)
+            | Command::Calibrate(_)
+            | Command::Doctor
+            | Command::Runs
+            | Command::Schema
+            | Command::Completions(_)
+    );
+    let setting = global.settings.first().map(|it| format!("--set {it}"));
+    let choice = global.experiment.as_ref();
+    let said = setting.or(choice.map(|name| format!("--experiment {name}")));
+    match said.filter(|_| reads_none) {
+        Some(words) => {
+            let message = format!("`{words}` is about a spec, and this command reads none");
+            Err(Failure::wish("pleach::command_line", message).help("leave it out"))
+        }
+        None => Ok(()),
+    }
+}
+
 fn dispatch(screen: &Screen, arguments: &Arguments) -> Outcome<Exit> {
     let global = &arguments.global;
+    refuse_unread(global, &arguments.command)?;
     match &arguments.command {
         Command::Check(arguments) => commands::check::check(screen, global, arguments),
         Command::Fmt(arguments) => commands::fmt::fmt(screen, arguments),

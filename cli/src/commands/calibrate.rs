@@ -28,6 +28,10 @@ pub fn calibrate(screen: &Screen, arguments: &CalibrateArguments) -> Outcome<Exi
         Some(path) => path.clone(),
         None => Machine::here().table_path()?,
     };
+    if target.is_dir() {
+        let error = std::io::Error::from(std::io::ErrorKind::IsADirectory);
+        return Err(Failure::writing(&target, &error));
+    }
     let aside = PathBuf::from(format!("{}.part", target.display()));
     let logs = cache_folder()?.join("machines").join("log");
     for folder in [target.parent(), Some(logs.as_path())]

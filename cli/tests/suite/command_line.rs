@@ -51,6 +51,9 @@ fn a_wrong_line_is_the_readers_slip() {
         &["--nothing", "runs"],
         &["calibrate", "--ranks", "0"],
         &["resume", "x", "--steps", "0"],
+        &["calibrate", "--set", "train.steps=2"],
+        &["runs", "--experiment", "one"],
+        &["generate", "x", "--prompt", "a", "--temperature", "-1"],
     ] {
         let output = run(folder.path(), line);
         assert_eq!(output.status.code(), Some(1), "{line:?}");

@@ -255,8 +255,11 @@ fn made(
 
 /// Refuses a token file whose description says that it was made otherwise than the spec reads it.
 fn described(data: &DataPlan, tokenizer: &Tokenizer, path: &Path) -> Result<(), DataError> {
-    let Ok(description) = Description::read(&path.with_extension("json")) else {
-        return Ok(());
+    let place = path.with_extension("json");
+    let description = match Description::read(&place) {
+        Ok(description) => description,
+        Err(error) if is_torn(&place) => return Err(error),
+        Err(_) => return Ok(()),
     };
     let pairs = |is: bool| match is {
         true => "prompts and answers",
@@ -280,6 +283,12 @@ fn described(data: &DataPlan, tokenizer: &Tokenizer, path: &Path) -> Result<(), 
         made,
         wanted,
     })
+}
+
+/// Whether a file is there and no JSON: what others put beside their token files is theirs, but a description that was cut is none.
+fn is_torn(path: &Path) -> bool {
+    let text = fs::read_to_string(path);
+    text.is_ok_and(|text| serde_json::from_str::<serde_json::Value>(&text).is_err())
 }
 
 /// A token file that is read where it lies.

@@ -261,6 +261,21 @@ fn files_of_ones_own_are_tokenized_once_and_token_files_read_where_they_lie() {
     );
 }
 
+/// What others put beside their files is theirs; a description that was cut is not passed over.
+#[test]
+fn a_description_beside_a_token_file_is_read_or_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, cache) = (folder.path().join("spec"), folder.path().join("cache"));
+    fs::create_dir(&from).unwrap();
+    let data = own(&from);
+    fs::write(from.join("ready.json"), "{\"made\": \"elsewhere\"}").unwrap();
+    build(&data, &from, &cache).unwrap();
+    fs::write(from.join("ready.json"), "{\"schema\": 1, \"tok").unwrap();
+    let other = folder.path().join("other cache");
+    let error = build(&data, &from, &other).unwrap_err().to_string();
+    assert!(error.contains("ready.json"), "{error}");
+}
+
 #[test]
 fn prompts_and_answers_are_two_sequences_each_and_only_answers_count() {
     let folder = tempfile::tempdir().unwrap();
