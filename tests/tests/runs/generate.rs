@@ -48,7 +48,13 @@ fn a_model_goes_on_from_a_text() {
 
     let missing = answer(&mut write(&["--step", "3"]));
     assert_eq!(missing.code, Some(1));
-    assert!(missing.stderr.contains("step-000003"), "{}", missing.stderr);
+    for part in ["no checkpoint of step 3", "those of the steps 4"] {
+        assert!(missing.stderr.contains(part), "{}", missing.stderr);
+    }
+    let long = "let x = 1;\n".repeat(20_000);
+    std::fs::write(home.path().join("long.txt"), long).expect("a file");
+    let file = ["--prompt-file", "long.txt", "--tokens", "4"];
+    succeed(home.pleach(["generate"]).arg(&run).args(file));
     let empty = answer(home.pleach(["generate"]).arg(&run).args(["--prompt", ""]));
     assert_eq!(empty.code, Some(1));
     assert!(
