@@ -51,7 +51,7 @@ pub fn plan(screen: &Screen, global: &Global, folder: &RunFolder, old: &Plan) ->
         .into_result()
         .map_err(|problems| Failure::problems(vec![problems]))?;
     screen.warn_of(&warnings);
-    let hardware = compile::table(screen, &experiment, &data_from(folder))?;
+    let hardware = compile::table(screen, &experiment, &files_from(folder))?;
     let planned = compile::plan_on(&folder.spec(), experiment, hardware, 0)?;
     if let Some(failure) = misfit::judge(&planned) {
         return Err(failure);
@@ -277,8 +277,8 @@ fn would_run(global: &Global, folder: &RunFolder, old: &Plan, settings: &[Settin
     planned.is_ok_and(|anew| planfile::runs_here(&anew.plan, &Machine::here()).is_ok())
 }
 
-/// Where the data of a run is looked up that was not prepared yet: beside its spec, or in its folder.
-pub fn data_from(folder: &RunFolder) -> PathBuf {
+/// Where files are looked up that the spec of a run names, data and a device's table: beside that spec, or in the run's folder.
+pub fn files_from(folder: &RunFolder) -> PathBuf {
     source(folder).map_or_else(
         || folder.path().to_owned(),
         |source| lock::folder(Path::new(&source)).to_owned(),

@@ -22,6 +22,7 @@ use crate::launch::supervise::supervise;
 use crate::launch::{Job, find};
 use crate::progress::{Measured, Progress};
 use crate::screen::{Screen, comparison, figures};
+use crate::shell;
 
 /// What to run.
 #[derive(Debug)]
@@ -405,13 +406,15 @@ pub fn run_failure(error: &RunError) -> Failure {
 
 /// A file of a run's folder that is not what was written. Neither is needed to go on.
 fn damaged(error: &RunError, path: &Path, line: Option<usize>) -> Failure {
-    let shown = path.display();
+    let shown = path.display().to_string();
     let help = match line {
         Some(line) => format!(
-            "`sed -i {line}d {shown}` takes the line out: the figures of one step are lost, and nothing else reads them"
+            "`{}` takes the line out: the figures of one step are lost, and nothing else reads them",
+            shell::line(&["sed", "-i", &format!("{line}d"), &shown], &[])
         ),
         None => format!(
-            "restore it from a copy, or `mv {shown} {shown}.damaged`: the run goes on from its checkpoints, and what is known of earlier attempts is lost"
+            "restore it from a copy, or `{}`: the run goes on from its checkpoints, and what is known of earlier attempts is lost",
+            shell::line(&["mv", &shown, &format!("{shown}.damaged")], &[])
         ),
     };
     Failure::machine("pleach::run::damaged", error.to_string()).help(help)

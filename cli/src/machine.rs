@@ -155,7 +155,7 @@ pub fn read_table(path: &Path) -> Outcome<Hardware> {
     })
 }
 
-/// Refuses a cluster of several GPUs where nobody says what joins them: neither its table nor the spec.
+/// Refuses several ranks or nodes where nobody says what messages between them take: neither the table nor, for GPUs, the spec.
 pub fn joined(table: &Hardware, cluster: &Cluster) -> Outcome<()> {
     if table.kind.is_cpu() && cluster.gpus_per_node > 1 && table.collective.is_empty() {
         let message = format!(
@@ -254,19 +254,7 @@ mod tests {
     #[test]
     fn several_gpus_need_links_that_somebody_knows() {
         let mut table = hardware::find("a100_40g", None).unwrap();
-        let mut cluster = Cluster {
-            name: "cluster".to_owned(),
-            nodes: 2,
-            gpus_per_node: 8,
-            device: "file:ours.toml".to_owned(),
-            memory: None,
-            peak_flops: None,
-            intra_node: None,
-            inter_node: None,
-            bandwidth: None,
-            peak_fp32: None,
-            price: None,
-        };
+        let mut cluster = Cluster::plain("file:ours.toml", 2, 8);
         assert!(joined(&table, &cluster).is_ok());
         (table.links, table.collective) = (None, Vec::new());
         let refused = joined(&table, &cluster).unwrap_err().diagnostics.remove(0);

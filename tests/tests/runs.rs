@@ -20,6 +20,7 @@ mod runs {
     pub mod reshard;
     pub mod resume;
     pub mod saving;
+    pub mod small;
     pub mod splits;
     pub mod tables;
     pub mod torchrun;

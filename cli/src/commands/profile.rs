@@ -58,7 +58,7 @@ pub fn profile(screen: &Screen, global: &Global, arguments: &ProfileArguments) -
         Some(experiment) => experiment,
         None => compile::experiment(screen, global, &folder.spec())?,
     };
-    let hardware = compile::table(screen, &experiment, &anew::data_from(&folder))?;
+    let hardware = compile::table(screen, &experiment, &anew::files_from(&folder))?;
     let costs = Costs::new(plan, &hardware, &experiment.cluster);
     let trace = trace::trace(&costs)
         .map_err(|stuck| Failure::machine("pleach::fault::stuck", stuck.to_string()))?;

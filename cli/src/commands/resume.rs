@@ -52,7 +52,7 @@ pub fn resume(screen: &Screen, global: &Global, arguments: &ResumeArguments) -> 
         false => Some(anew::plan(screen, global, &folder, &old)?),
     };
     let going = Going {
-        data_from: anew::data_from(&folder),
+        data_from: anew::files_from(&folder),
         folder,
         held,
         old,

@@ -148,21 +148,7 @@ impl GlooGroup {
 
     /// Combines `flat` over the members by sending all of it to everybody.
     fn reduce_at_once(&mut self, flat: &Tensor, reduce: Reduce) -> Result<(), Cause> {
-        let slots = self.slots(flat, self.size() - 1)?;
-        let own = self.own;
-        self.exchange(
-            |_| Ok(flat.shallow_clone()),
-            |member| Ok(slots[slot_of(member, own)].shallow_clone()),
-        )?;
-        let part = |member| {
-            if member == own {
-                flat
-            } else {
-                &slots[slot_of(member, own)]
-            }
-        };
-        let parts: Vec<&Tensor> = (0..self.size()).map(part).collect();
-        combine(&parts, reduce, flat)
+        self.sum_here(|_| Ok(flat.shallow_clone()), flat, reduce)
     }
 
     /// Combines `flat` over the members piece by piece, each on one member, then shares the pieces.
@@ -176,20 +162,28 @@ impl GlooGroup {
             flat.f_narrow(0, bounds[at], bounds[at + 1] - bounds[at])
         };
         let mine = piece(own)?;
-        let slots = self.slots(&mine, size - 1)?;
-        self.exchange(piece, |member| {
+        self.sum_here(piece, &mine, reduce)?;
+        self.exchange(|_| Ok(mine.shallow_clone()), piece)
+    }
+
+    /// Combines what the members have of `mine` where it is, through the group's room; each other member is sent its own `outgoing[member]`.
+    fn sum_here(
+        &mut self,
+        outgoing: impl Fn(u32) -> native::Result<Tensor>,
+        mine: &Tensor,
+        reduce: Reduce,
+    ) -> Result<(), Cause> {
+        let (size, own) = (self.size(), self.own);
+        let slots = self.slots(mine, size - 1)?;
+        self.exchange(outgoing, |member| {
             Ok(slots[slot_of(member, own)].shallow_clone())
         })?;
-        let part = |member| {
-            if member == own {
-                &mine
-            } else {
-                &slots[slot_of(member, own)]
-            }
+        let part = |member| match member == own {
+            true => mine,
+            false => &slots[slot_of(member, own)],
         };
         let parts: Vec<&Tensor> = (0..size).map(part).collect();
-        combine(&parts, reduce, &mine)?;
-        self.exchange(|_| Ok(mine.shallow_clone()), piece)
+        combine(&parts, reduce, mine)
     }
 
     /// Sends `outgoing[member]` to each other member, receives into `incoming[member]`, and waits for all of it.
@@ -295,17 +289,7 @@ impl GlooGroup {
                 flat.f_select(0, i64::from(member))?
                     .f_narrow(0, start, length)
             };
-            let mine = piece(own)?;
-            let slots = self.slots(&mine, size - 1)?;
-            self.exchange(piece, |member| {
-                Ok(slots[slot_of(member, own)].shallow_clone())
-            })?;
-            let part = |member| match member == own {
-                true => &mine,
-                false => &slots[slot_of(member, own)],
-            };
-            let parts: Vec<&Tensor> = (0..size).map(part).collect();
-            combine(&parts, Reduce::Sum, &mine)?;
+            self.sum_here(piece, &piece(own)?, Reduce::Sum)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! A device without a table is planned from its data sheet, [`sheet`]. [`bands`] says how far predictions were from published runs.
 
 pub mod bands;
+pub mod chip;
 pub mod fitted;
 mod limits;
 pub mod sheet;

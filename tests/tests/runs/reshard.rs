@@ -14,31 +14,14 @@ use serde_json::Value;
 use xtask::processes;
 
 use super::compare::{Trained, loss_difference, same_bits};
+use super::small::{Small, resume};
 
-const SPEC: &str = r#"
-import "presets/clusters.pleach"
-
-dataset letters {
-  source    = "file:letters.txt"
-  tokenizer = "bytes"
-  repeat    = 1000
-}
-
-experiment small {
-  seed  = 7
-  model = transformer { layers = 2, hidden = 32, heads = 4, context = 16 tokens, vocab = 256 }
-  data  = letters
-  train {
-    steps        = 31 steps
-    global_batch = 4 sequences
-    optimizer    = adamw {}
-    lr           = constant { peak = 1e-2 }
-    precision    = fp64
-  }
-  checkpoints { every = 1 steps, keep = 40 }
-  cluster = this_machine { gpus_per_node = 1 }
-}
-"#;
+const SMALL: Small = Small {
+    steps: 31,
+    precision: "fp64",
+    checkpoints: [1, 40],
+    ranks: 1,
+};
 
 /// What each placement pins, and on how many ranks.
 const PLACEMENTS: [(&str, [&str; 5]); 6] = [
@@ -77,29 +60,9 @@ fn walk(places: usize) -> Vec<usize> {
     walk
 }
 
-fn with<S: AsRef<str>>(mut command: Command, settings: &[S]) -> Command {
-    for setting in settings {
-        command.args(["--set", setting.as_ref()]);
-    }
-    command
-}
-
-/// `pleach run` of the small model, its text and its spec beside it.
+/// `pleach run` of the small model.
 fn begin<S: AsRef<str>>(home: &Workspace, settings: &[S]) -> Command {
-    let text: String = (0..4000u32)
-        .map(|at| char::from(b'a' + ((at * at / 7 + at) % 23) as u8))
-        .collect();
-    fs::write(home.path().join("letters.txt"), text).expect("a file");
-    fs::write(home.path().join("small.pleach"), SPEC).expect("a spec");
-    let command = home.pleach(["run", "--yes", "--no-progress", "small.pleach"]);
-    with(command, settings)
-}
-
-/// `pleach resume` of the only run.
-fn resume<S: AsRef<str>>(home: &Workspace, settings: &[S]) -> Command {
-    let mut command = home.pleach(["resume", "--yes", "--no-progress"]);
-    command.arg(home.only_run());
-    with(command, settings)
+    SMALL.run(home, settings)
 }
 
 fn opened(folder: &Path, step: u64) -> Checkpoint {

@@ -18,34 +18,18 @@ use pleach_storage::checkpoint;
 use pleach_tests::job::{Workspace, succeed};
 
 use super::compare::{Trained, same_bits};
-
-const SPEC: &str = r#"
-import "presets/clusters.pleach"
-
-dataset letters {
-  source    = "file:letters.txt"
-  tokenizer = "bytes"
-  repeat    = 1000
-}
-
-experiment small {
-  seed  = 7
-  model = transformer { layers = 2, hidden = 32, heads = 4, context = 16 tokens, vocab = 256 }
-  data  = letters
-  train {
-    steps        = 40 steps
-    global_batch = 4 sequences
-    optimizer    = adamw {}
-    lr           = constant { peak = 1e-2 }
-    precision    = fp32
-  }
-  checkpoints { every = 4 steps, keep = 3 }
-  cluster = this_machine { gpus_per_node = 2 }
-}
-"#;
+use super::small::{self, Small};
 
 /// Steps from one checkpoint to the next.
 const EVERY: u64 = 4;
+
+const SMALL: Small = Small {
+    steps: 40,
+    precision: "fp32",
+    checkpoints: [EVERY, 3],
+    ranks: 2,
+};
+
 /// A run that does not end by itself while it is disturbed.
 const LONG: &str = "train.steps=1_000_000 steps";
 
@@ -54,23 +38,14 @@ const FOUR: [&str; 3] = ["cluster.gpus_per_node=4", "plan.tp=2", "plan.pp=2"];
 /// Two replicas.
 const TWO: [&str; 1] = ["plan.dp=2"];
 
-/// `pleach run` of the small model, its text and its spec beside it.
+/// `pleach run` of the small model.
 fn run(home: &Workspace, settings: &[&str]) -> Command {
-    let text: String = (0..4000u32)
-        .map(|at| char::from(b'a' + ((at * at / 7 + at) % 23) as u8))
-        .collect();
-    std::fs::write(home.path().join("letters.txt"), text).expect("a file");
-    std::fs::write(home.path().join("small.pleach"), SPEC).expect("a spec");
-    let mut command = home.pleach(["run", "--yes", "--no-progress", "small.pleach"]);
-    command.args(settings.iter().flat_map(|setting| ["--set", setting]));
-    command
+    SMALL.run(home, settings)
 }
 
 /// `pleach resume` of the only run.
 fn resume(home: &Workspace) -> Command {
-    let mut command = home.pleach(["resume", "--no-progress"]);
-    command.arg(home.only_run());
-    command
+    small::resume::<&str>(home, &[])
 }
 
 /// The run that nothing befalls.
