@@ -3,7 +3,7 @@
 //! In comes a plan; out come its model's dimensions and choices: shapes from the parameters, the rest from the instructions that
 //! will run, so that the exported model is the one that was trained and not the one that somebody meant.
 
-use pleach_plan::{Activation, Body, BodyKind, Instr, Op, Plan, Split};
+use pleach_plan::{Activation, Body, BodyKind, Instr, Op, Plan, Split, TensorId};
 
 use super::ExportError;
 
@@ -203,10 +203,17 @@ fn norms(plan: &Plan) -> Result<(bool, f64), ExportError> {
     }
 }
 
-/// Two norms of one input are a parallel residual, two of different inputs a sequential one.
+/// Two norms of one input are a parallel residual, two of different inputs a sequential one. A placement may gather what norms read.
 fn residual(forward: &Body) -> Result<Residual, ExportError> {
+    let before = |read: TensorId| {
+        let whole = |instr: &&Instr| matches!(instr.op, Op::AllGather { .. });
+        let mut gathers = forward.code.iter().filter(whole);
+        let made = gathers.find(|instr| instr.outs.contains(&read));
+        made.and_then(|instr| instr.ins.first().copied())
+            .unwrap_or(read)
+    };
     let norm = |instr: &Instr| match instr.op {
-        Op::LayerNorm { .. } | Op::RmsNorm { .. } => Some(instr.ins.first().copied()),
+        Op::LayerNorm { .. } | Op::RmsNorm { .. } => Some(instr.ins.first().copied().map(before)),
         _ => None,
     };
     let found: Vec<_> = forward.code.iter().filter_map(norm).collect();
@@ -299,7 +306,7 @@ fn inexpressible<T>(what: String) -> Result<T, ExportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pleach_plan::{BodyId, Port, TensorId, Wire};
+    use pleach_plan::{BodyId, Port, Wire};
 
     fn layer(norms: &[u32]) -> Body {
         let norm = |&input: &u32| Instr {

@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use pleach_storage::hf::Decoder;
 use pleach_tests::have;
 use pleach_tests::job::{QUICKSTART, SHORT, Workspace, succeed};
 use serde_json::Value;
 use xtask::places;
+
+use super::matrix::{BLOOM, FALCON, FP64, GPT2, LLAMA, NEOX, OPT, Row, all_settings};
 
 const COMPARE: &str = "tests/python/hf_logits.py";
 
@@ -79,13 +82,14 @@ fn transformers_gives_the_same_logits() {
     };
     let home = Workspace::new();
     // transformers computes rotary angles in fp32 whatever the model's type, so fp64 agrees to about 1e-7.
-    for (precision, bound) in [("fp64", 1e-6), ("fp32", 1e-5)] {
+    for (precision, bound, cut) in [("fp64", 1e-6, "true"), ("fp32", 1e-5, "false")] {
         let away = home.beside();
         let precision = format!("train.precision={precision}");
         let settings = [&SHORT[..], &[&*precision]].concat();
+        let cut = format!("plan.sequence_parallel={cut}");
         succeed(&mut away.run(
             QUICKSTART,
-            &[&settings[..], &["plan.tp=2", "plan.pp=2"]].concat(),
+            &[&settings[..], &["plan.tp=2", "plan.pp=2", &cut]].concat(),
         ));
         let run = away.only_run();
         let place = |name: &str| away.path().join(name);
@@ -120,5 +124,33 @@ fn transformers_gives_the_same_logits() {
         let report: Value =
             serde_json::from_str(&answer.stdout).expect("the comparison prints JSON");
         same_logits(&report, &precision, bound);
+    }
+}
+
+/// The model that is read off a plan of a placement.
+fn decoder(home: &Workspace, row: &Row, placement: &[&str]) -> Decoder {
+    let out = home.path().join("plan.json");
+    let mut command = home.pleach(["plan"]);
+    command.arg(places::root().join(QUICKSTART));
+    for setting in all_settings(row, placement, FP64) {
+        command.arg("--set").arg(setting);
+    }
+    succeed(command.arg("--out").arg(&out));
+    let text = std::fs::read_to_string(&out).expect("a plan was written");
+    let plan = pleach_plan::json::read(&text).expect("a plan");
+    Decoder::of(&plan).unwrap_or_else(|error| panic!("{placement:?}: {error}"))
+}
+
+#[test]
+fn a_model_is_read_off_all_its_placements_alike() {
+    let home = Workspace::new();
+    for row in [NEOX, GPT2, LLAMA, BLOOM, FALCON, OPT] {
+        let alone = decoder(&home, &row, &[]);
+        let cut = ["tp=2", "sequence_parallel=true"];
+        let heads_can_be_cut = alone.kv_heads > 1;
+        let cut = heads_can_be_cut.then_some(&cut[..]);
+        for placement in row.placements.iter().copied().chain(cut) {
+            assert_eq!(decoder(&home, &row, placement), alone, "{placement:?}");
+        }
     }
 }

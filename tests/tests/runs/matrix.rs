@@ -86,7 +86,7 @@ pub(super) const GPT2: Row = Row {
 };
 
 /// Root mean squares, gated halves, shared keys and values, no biases.
-const LLAMA: Row = Row {
+pub(super) const LLAMA: Row = Row {
     model: &[
         "model.layers=4",
         "model.kv_heads=2",
@@ -111,7 +111,7 @@ const LLAMA: Row = Row {
 };
 
 /// Slopes in place of positions, a norm behind the embedding, embedding and head shared.
-const BLOOM: Row = Row {
+pub(super) const BLOOM: Row = Row {
     model: &[
         "model.layers=4",
         "model.positions=alibi",
@@ -135,7 +135,7 @@ const BLOOM: Row = Row {
 };
 
 /// One head of keys and values, which no two ranks can share; one norm for both halves.
-const FALCON: Row = Row {
+pub(super) const FALCON: Row = Row {
     model: &[
         "model.layers=4",
         "model.kv_heads=1",
@@ -159,7 +159,7 @@ const FALCON: Row = Row {
 };
 
 /// Rectified halves, a table of positions with two rows more than are used, layers that no two stages share evenly.
-const OPT: Row = Row {
+pub(super) const OPT: Row = Row {
     model: &[
         "model.layers=5",
         "model.positions=learned { rows = 34 tokens }",
@@ -181,7 +181,7 @@ const OPT: Row = Row {
     ],
 };
 
-const FP64: &str = "train.precision=fp64";
+pub(super) const FP64: &str = "train.precision=fp64";
 const FP32: &str = "train.precision=fp32";
 const FP16: &str = "train.precision=fp16";
 const BF16: &str = "train.precision=bf16";
