@@ -369,6 +369,10 @@ pub struct Attention {
     pub direction: Direction,
     /// FLOP/s at lengths that matter.
     pub rate: Figure,
+    /// Seconds for each score of the square, `B A S²` of them, whatever a head's width: exponentials, masks, conversions. None where the
+    /// rate holds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Figure>,
 }
 
 /// The rate of one operation that memory (or, on a CPU, its arithmetic) limits.

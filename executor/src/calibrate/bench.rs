@@ -29,8 +29,10 @@ pub struct Bench {
     pub others: Products,
     /// Tokens of the operands that memory limits.
     pub tokens: i64,
-    /// Attention: sequences, positions, width of a head.
-    pub attention: [i64; 3],
+    /// Attention: sequences and positions.
+    pub attention: [i64; 2],
+    /// A narrow head and a wide one.
+    pub widths: [i64; 2],
     /// Elements of tensors that no cache holds.
     pub large: i64,
     /// Bytes of operands and results that are passed through before one comes again: more than caches hold.
@@ -56,7 +58,8 @@ impl Bench {
         ],
         others: &[[256, 256, 256], [512, 512, 512]],
         tokens: 512,
-        attention: [2, 256, 64],
+        attention: [2, 256],
+        widths: [32, 128],
         large: 8 << 20,
         passed: 64 << 20,
         together: 1,
@@ -88,7 +91,8 @@ impl Bench {
                 [4096, 4096, 4096],
             ],
             tokens: 16_384,
-            attention: [8, 1024, 64],
+            attention: [8, 1024],
+            widths: [64, 128],
             large: 64 << 20,
             passed: 256 << 20,
             together: 8,

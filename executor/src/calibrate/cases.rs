@@ -362,3 +362,21 @@ impl Mixture {
         ))
     }
 }
+
+/// What a rank computes between two collectives: a product of a small model's layer, some milliseconds of one thread.
+pub struct Stint(Turns);
+
+impl Stint {
+    /// Makes the operands.
+    pub fn new() -> Result<Self, Cause> {
+        let x = BENCH.random(&[1, BENCH.tokens, WIDTH], Kind::Float)?;
+        let weight = BENCH.random(&[WIDTH, WIDTH], Kind::Float)?;
+        Turns::of(&[&x, &weight], BENCH.passed).map(Self)
+    }
+
+    /// Computes it once.
+    pub fn work(&mut self) -> Result<(), Cause> {
+        self.0
+            .turn(|operands| Ok(vec![linear::forward(&operands[0], &operands[1], None)?]))
+    }
+}

@@ -157,8 +157,37 @@ fn product(
     })
 }
 
+/// Both directions, each by what it takes with a narrow head and with a wide one.
 fn attentions(bench: &Bench, dtype: Dtype) -> Result<[Attention; 2], Cause> {
-    let [batch, positions, width] = bench.attention;
+    let [batch, positions] = bench.attention;
+    let scores = (batch * HEADS * positions * positions) as f64;
+    let [narrow, wide] = bench.widths.map(|width| attention(bench, dtype, width));
+    let ([narrow, wide], widths) = ([narrow?, wide?], bench.widths.map(|width| width as f64));
+    let directions = [(Direction::Forward, 2.0), (Direction::Backward, 5.0)];
+    Ok([0, 1].map(|index| {
+        let (direction, products) = directions[index];
+        let [each, score] = line(widths, [narrow[index], wide[index]]);
+        Attention {
+            dtype,
+            direction,
+            rate: measured(2.0 * products * scores / each),
+            score: Some(measured(score / scores)),
+        }
+    }))
+}
+
+/// Seconds for each unit of width, and those that are there whatever the width.
+fn line(widths: [f64; 2], seconds: [f64; 2]) -> [f64; 2] {
+    let rise = (seconds[1] - seconds[0]) / (widths[1] - widths[0]);
+    // More than in proportion is noise, and so is no rise at all.
+    let proportion = (seconds[0] + seconds[1]) / (widths[0] + widths[1]);
+    let each = rise.clamp(proportion / 100.0, proportion);
+    [each, (proportion - each) * (widths[0] + widths[1]) / 2.0]
+}
+
+/// Seconds of attention, forward and backward.
+fn attention(bench: &Bench, dtype: Dtype, width: i64) -> Result<[f64; 2], Cause> {
+    let [batch, positions] = bench.attention;
     let dims = [batch, positions, HEADS, width];
     let heads = || {
         bench
@@ -169,7 +198,6 @@ fn attentions(bench: &Bench, dtype: Dtype) -> Result<[Attention; 2], Cause> {
     let [q, k, v] = [heads()?, heads()?, heads()?];
     let how = attention::How::new(&Scores::PLAIN, &q, 0)?;
     let [out, lse] = attention::forward([&q, &k, &v], &how)?;
-    let product = 2.0 * (batch * HEADS * positions * positions * width) as f64;
     let mut heads = Turns::of(&[&q, &k, &v], bench.passed)?;
     let work = |own: &[Tensor]| Ok(attention::forward([&own[0], &own[1], &own[2]], &how)?.into());
     let forward = median(&bench.times(BUDGET, || heads.turn(work))?);
@@ -179,13 +207,25 @@ fn attentions(bench: &Bench, dtype: Dtype) -> Result<[Attention; 2], Cause> {
         Ok(attention::backward(out, [q, k, v], out, lse, &how)?.into())
     };
     let backward = median(&bench.times(BUDGET, || all.turn(work))?);
-    let rate = |direction, flops: f64, seconds: f64| Attention {
-        dtype,
-        direction,
-        rate: measured(flops / seconds),
-    };
-    Ok([
-        rate(Direction::Forward, 2.0 * product, forward),
-        rate(Direction::Backward, 5.0 * product, backward),
-    ])
+    Ok([forward, backward])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_whatever_the_width_is_told_from_what_grows_with_it() {
+        let near = |x: f64, y: f64| (x - y).abs() < 1e-12;
+        let [each, score] = line([32.0, 128.0], [3.0 + 32.0, 3.0 + 128.0]);
+        assert!(near(each, 1.0) && near(score, 3.0), "{each} {score}");
+        assert_eq!(line([32.0, 128.0], [32.0, 128.0]), [1.0, 0.0]);
+        let [each, score] = line([32.0, 128.0], [20.0, 200.0]);
+        assert!(
+            score == 0.0 && near(each, 220.0 / 160.0),
+            "more than in proportion"
+        );
+        let [each, score] = line([32.0, 128.0], [5.0, 4.0]);
+        assert!(each > 0.0 && score > 4.0, "no rise");
+    }
 }

@@ -23,13 +23,18 @@ pub struct Shape {
 impl Shape {
     /// FLOPs of the whole square, or of as much of it as there is on both sides of the diagonal in a window: two products forward; backward five, of which one computes the scores again.
     pub fn flops(self, direction: Direction) -> f64 {
-        let hidden = self.sequence - self.window;
-        let pairs = self.sequence * self.sequence - hidden * hidden;
-        let product = 2.0 * self.matrices as f64 * (pairs * self.width) as f64;
+        let product = 2.0 * self.pairs() * self.width as f64;
         match direction {
             Direction::Forward => 2.0 * product,
             Direction::Backward => 5.0 * product,
         }
+    }
+
+    /// Scores of all heads and sequences, without those that a window hides.
+    fn pairs(self) -> f64 {
+        let hidden = self.sequence - self.window;
+        let pairs = self.sequence * self.sequence - hidden * hidden;
+        self.matrices as f64 * pairs as f64
     }
 
     /// Bytes of one matrix of scores for each head and sequence, in 16 bits.
@@ -111,9 +116,12 @@ impl Costs<'_> {
             .find(|own| own.dtype == dtype && own.direction == direction);
         // Without a table of its own: causal, so half the square, at half the rate of large products.
         let rate = table.map_or_else(|| self.products.rate(dtype), |own| own.rate.value);
+        let score = table.and_then(|own| own.score.as_ref());
+        let scores = score.map_or(0.0, |score| score.value) * shape.pairs();
+        let computed = (shape.flops(direction) / rate + scores) / part;
         let streamed =
             (work.bytes_read + work.bytes_written) as f64 / self.hardware.memory.bandwidth.value;
-        self.hardware.launch.value + (shape.flops(direction) / (part * rate)).max(streamed)
+        self.hardware.launch.value + computed.max(streamed)
     }
 
     /// Forward: scores, softmax, values. Backward: two products each for scores and values, and softmax's derivative.

@@ -65,6 +65,10 @@ fn times(hardware: &Hardware) -> Result<(), HardwareError> {
     for point in products {
         within("gemm.points.seconds", point.seconds, 0.0, SECONDS)?;
     }
+    for attention in &hardware.attention {
+        let score = attention.score.as_ref().map_or(0.0, |own| own.value);
+        within("attention.score", score, 0.0, SECONDS)?;
+    }
     for collective in &hardware.collective {
         let ranks = f64::from(collective.ranks);
         within("collective.ranks", ranks, 2.0, f64::from(MANY))?;

@@ -147,6 +147,7 @@ fn attention(peak: f64) -> Vec<Attention> {
             dtype,
             direction,
             rate: figure(peak * part, source),
+            score: None,
         })
         .collect()
 }
