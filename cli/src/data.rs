@@ -258,6 +258,15 @@ fn data_help(error: &DataError) -> Option<&'static str> {
         DataError::File(error) if error.is_full() => Some(
             "make room there and give the same command again: it goes on where it was; nothing that looks whole was left",
         ),
+        DataError::File(error) if error.is_missing() => Some(
+            "bring it back; a token file is a `.bin` and the `.idx` beside it, which says where documents begin",
+        ),
+        DataError::Empty { .. } => Some(
+            "`files` counts from the source's folder, `**/` goes through all folders below it, and an empty file holds nothing",
+        ),
+        DataError::Vocabulary { .. } => Some(
+            "`model.vocab` has to be larger than the largest id; other ids come from another tokenizer",
+        ),
         DataError::Damaged { .. } => Some(
             "bring the two back as they were written together, or make them again; of prepared data delete the folder",
         ),
@@ -294,7 +303,7 @@ pub fn order_failure(error: &OrderError) -> Failure {
         OrderError::NoAnswers { .. } => Failure::wish("pleach::data::short", error.to_string())
             .help("`records = instructions { loss = all }` counts prompts too"),
         OrderError::TooShort { .. } => Failure::wish("pleach::data::short", error.to_string())
-            .help("give the component more files, or make `model.context` shorter"),
+            .help("give the component more files or a larger share of `split`, which deals out whole documents, or make `model.context` shorter"),
         OrderError::Seed { .. } | OrderError::Indices { .. } => {
             Failure::wish("pleach::data::order_named", error.to_string())
                 .help("`order = counter` has no such bounds")

@@ -4,6 +4,7 @@
 //! `this_machine`: measured by `pleach calibrate` and kept in the user's cache for each kind of machine, or a cautious table
 //! that is compiled in and says of itself that it was not measured here.
 
+use std::io::Error;
 use std::path::{Path, PathBuf};
 
 use pleach_dsl::experiment::Cluster;
@@ -130,7 +131,12 @@ pub fn cache_folder() -> Outcome<PathBuf> {
 
 /// Reads a measured table.
 pub fn read_table(path: &Path) -> Outcome<Hardware> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::reading(path, &error))?;
+    let unread = |error: Error| Failure::reading(path, &error);
+    let there = std::fs::metadata(path).map_err(unread)?;
+    if !there.is_file() && !there.is_dir() {
+        return Err(unread(Error::other("a pipe or a device is no table")));
+    }
+    let text = std::fs::read_to_string(path).map_err(unread)?;
     let is_own = Machine::here().table_path().is_ok_and(|own| own == path);
     let help = match is_own {
         true => "`pleach calibrate` measures again and writes a new one".to_owned(),

@@ -8,18 +8,16 @@ mod size;
 mod train;
 
 use pleach_dsl::experiment::Experiment;
+use pleach_plan::hardware::Hardware;
 
 pub use data::{is_weighted, unread};
 pub use size::oversized;
 
 use crate::graph::beyond::beyond;
 
-/// The device that the worker computes on: the processor of the machine at hand.
-const RUN_ON: &str = "this_machine";
-
-/// Whether a run of it can be started here, where its data is or can be fetched.
-pub fn is_run(experiment: &Experiment) -> bool {
-    experiment.cluster.device == RUN_ON && data::is_read(experiment)
+/// Whether a run of it can be started here, on this machine's processor, where its data is or can be fetched.
+pub fn is_run(experiment: &Experiment, devices: &Hardware) -> bool {
+    devices.kind.is_cpu() && data::is_read(experiment)
 }
 
 /// One thing that cannot be planned.

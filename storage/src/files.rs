@@ -29,6 +29,11 @@ impl FileError {
             StorageFull | QuotaExceeded | FileTooLarge
         )
     }
+
+    /// Whether there is no such file.
+    pub fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
 }
 
 /// Says what was tried on which file when the system refuses.

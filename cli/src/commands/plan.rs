@@ -52,7 +52,7 @@ pub fn plan(screen: &Screen, global: &Global, arguments: &PlanArguments) -> Outc
         screen.note(&format!("report written to {}", path.display()));
     }
     show(screen, arguments, [&planned, focus], &asked);
-    if support::is_run(&planned.experiment) {
+    if support::is_run(&planned.experiment, &planned.hardware) {
         data::tell_order(screen, &verified, lock::folder(&arguments.file));
     }
     misfit::judge(&planned).map_or(Ok(Exit::Fine), Err)

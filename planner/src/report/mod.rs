@@ -171,7 +171,7 @@ impl Report {
         let parameters = model::parameters(chosen);
         let engine = engine::find(&chosen.plan.engine);
         let supported = match engine.map_or("plan", |engine| engine.supported) {
-            "run" if !support::is_run(experiment) => "plan",
+            "run" if !support::is_run(experiment, hardware) => "plan",
             supported => supported,
         };
         Report {

@@ -1,5 +1,7 @@
 //! A machine measures itself into a file beside a spec: that spec plans with it, runs, and goes on elsewhere with it.
 
+use std::process::Command;
+
 use pleach_tests::have;
 use pleach_tests::job::{self, QUICKSTART, SHORT, Workspace, answer, succeed};
 use xtask::places;
@@ -28,12 +30,19 @@ fn a_spec_plans_and_runs_with_a_table_that_lies_beside_it() {
         missing.stderr
     );
 
+    let table = home.path().join("tables/ours.toml");
     std::fs::create_dir(home.path().join("tables")).expect("a folder");
+    succeed(Command::new("mkfifo").arg(&table));
+    let pipe = answer(&mut home.run(named, &settings));
+    assert!(pipe.stderr.contains("is no table"), "{}", pipe.stderr);
+    std::fs::remove_file(&table).expect("a pipe can be removed");
     succeed(&mut home.pleach(["calibrate", "--ranks", "2", "--out", "tables/ours.toml"]));
     let told = succeed(home.run(named, &settings).args(["--steps", "2"]));
-    assert!(!told.stderr.contains("not measured"), "{}", told.stderr);
+    let said = told.stdout + &told.stderr;
+    assert!(said.contains("pleach (run)"), "{said}");
+    assert!(!said.contains("not measured"), "{said}");
     let run = home.only_run();
-    let text = std::fs::read_to_string(home.path().join("tables/ours.toml")).expect("a table");
+    let text = std::fs::read_to_string(&table).expect("a table");
     let table = pleach_planner::hardware::parse(&text).expect("a table");
     let step = |folder| job::plan(folder).prediction.expect("a prediction").step_ps;
     let alone = step(&run);
