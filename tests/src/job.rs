@@ -79,11 +79,26 @@ impl Workspace {
 
     /// `pleach` with its working folder here; ends when `answer` is called, or runs on beside the test after `spawn`.
     pub fn pleach<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(have::pleach());
+        let mut command = self.here(have::pleach());
+        command.args(arguments);
+        command
+    }
+
+    /// A line for the shell, with its working folder here.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut command = self.here("sh");
+        command.args(["-c", line]);
+        command
+    }
+
+    /// A program with its working folder here and a cache for tests only: what somebody measured of this machine, which is another from day
+    /// to day, does not choose what is tested.
+    fn here(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         command
             .current_dir(self.path())
-            .args(arguments)
             .env("NO_COLOR", "1")
+            .env("XDG_CACHE_HOME", places::binaries("tmp").join("cache"))
             .stdin(Stdio::null());
         command
     }

@@ -141,6 +141,16 @@ const OTHERS: [Placement; 10] = [
     },
 ];
 
+/// The quickstart, as small and as short as shows that a cut changes nothing.
+const SMALL: [&str; 5] = [
+    "model.layers=4",
+    "model.hidden=64",
+    "model.context=64 tokens",
+    "train.global_batch=8 sequences",
+    "train.steps=8 steps",
+];
+const STEPS: u64 = 8;
+
 /// A model with parts that the quickstart's own has not.
 const PARTS: [&str; 8] = [
     "model.stack=2 * [layer(attention { window = 16 tokens }, mlp), layer(attention, mlp)]",
@@ -153,16 +163,16 @@ const PARTS: [&str; 8] = [
     "model.head.cap=30",
 ];
 
-/// Trains the short quickstart and keeps the checkpoint of every step.
+/// Trains it and keeps the checkpoint of every step.
 fn train(workspace: &Workspace, placement: &Placement, settings: &[&str]) -> Trained {
     let ranks = format!("cluster.gpus_per_node={}", placement.ranks);
     let more = [
         &*ranks,
         "plan.micro_batch=2 sequences",
         "checkpoints.every=1 steps",
-        "checkpoints.keep=20",
+        "checkpoints.keep=all",
     ];
-    let settings = [&SHORT[..], &placement.pins[..], &more[..], settings].concat();
+    let settings = [&SMALL[..], &placement.pins[..], &more[..], settings].concat();
     succeed(&mut workspace.run(pleach_tests::job::QUICKSTART, &settings));
     Trained::read(&workspace.only_run())
 }
@@ -181,7 +191,7 @@ fn agree_on<'p>(
     }
     let home = Workspace::new();
     let one = train(&home, &ONE, settings);
-    assert_eq!(one.losses.len(), 20);
+    assert_eq!(one.losses.len(), STEPS as usize);
     for placement in placements {
         let away = home.beside();
         let other = train(&away, placement, settings);
@@ -231,7 +241,7 @@ fn other_optimizers_agree_in_fp64() {
         ];
         agree_on([&OTHERS[other]], &settings, |name, one, other| {
             let losses = loss_difference(&one.losses, &other.losses);
-            let ends = [one, other].map(|run| run.checkpoint(20));
+            let ends = [one, other].map(|run| run.checkpoint(STEPS));
             let (weight, which) = state_difference(&ends[0], &ends[1], Kind::Weight);
             let (moment, of) = state_difference(&ends[0], &ends[1], Kind::M);
             println!(

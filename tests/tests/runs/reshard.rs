@@ -234,9 +234,7 @@ fn what_would_be_another_experiment_is_refused_with_a_command_that_begins_it() {
         "{} {command} --yes --no-progress --steps 1",
         have::pleach().display()
     );
-    let mut shell = Command::new("sh");
-    shell.current_dir(home.path()).args(["-c", &script]);
-    succeed(&mut shell);
+    succeed(&mut home.shell(&script));
     let runs = fs::read_dir(home.path().join("runs")).expect("runs");
     assert_eq!(runs.count(), 2, "a new run has begun: {help}");
 }
@@ -347,8 +345,7 @@ fn a_torn_last_line_is_cut_and_damage_is_named_before_a_worker_starts() {
     };
     let follow = |help: &str| {
         let command = help.split('`').nth(1).expect("a command");
-        let mut shell = Command::new("sh");
-        succeed(shell.current_dir(home.path()).args(["-c", command]));
+        succeed(&mut home.shell(command));
     };
     fs::write(&metrics, whole.replacen("\"step\":2", "\"step\":\u{0}", 1)).expect("a file");
     let [message, help] = refused();
@@ -395,8 +392,7 @@ fn a_plan_for_gpus_that_are_not_here_is_refused_with_settings_that_work() {
     let command = help.split('`').nth(1).expect("a command");
     let command = command.trim_start_matches("pleach");
     let script = format!("{} {command} --yes --steps 3", have::pleach().display());
-    let mut shell = Command::new("sh");
-    succeed(shell.current_dir(home.path()).args(["-c", &script]));
+    succeed(&mut home.shell(&script));
     assert_eq!(Trained::read(&run).losses.len(), 3);
 }
 
