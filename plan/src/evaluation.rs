@@ -35,4 +35,13 @@ impl Evaluation {
             .is_some_and(|every| every > 0 && done.is_multiple_of(every));
         regular || self.at_end && done == steps
     }
+
+    /// How often it is due on the way behind the steps `after + 1` to `last`, and whether once more because the last one ends the run.
+    pub fn times(&self, after: u64, last: u64) -> (u64, bool) {
+        let Some(every) = self.every.filter(|&every| every > 0) else {
+            return (0, self.at_end);
+        };
+        let once_more = self.at_end && !last.is_multiple_of(every);
+        (last / every - after / every, once_more)
+    }
 }

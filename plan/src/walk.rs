@@ -39,35 +39,50 @@ pub enum Event<'p> {
 
 /// One step of a role, in order.
 pub fn walk<'p>(plan: &'p Plan, role: &'p Role) -> impl Iterator<Item = Event<'p>> {
-    role.slots.iter().enumerate().flat_map(
-        move |(index, slot)| -> Box<dyn Iterator<Item = Event<'p>> + 'p> {
-            match slot {
-                Slot::Call(call) => Box::new(visits(plan, index, call).flat_map(events)),
-                Slot::Start(transfer) => Box::new(std::iter::once(Event::Start(index, transfer))),
-                Slot::Wait(token) => Box::new(std::iter::once(Event::Wait(index, *token))),
-                Slot::Mark(mark) => Box::new(std::iter::once(Event::Mark(index, *mark))),
-            }
-        },
-    )
+    let slots = role.slots.iter().enumerate();
+    slots.flat_map(move |(index, slot)| unrolled(plan, index, slot))
+}
+
+fn unrolled<'p>(
+    plan: &'p Plan,
+    index: usize,
+    slot: &'p Slot,
+) -> Box<dyn Iterator<Item = Event<'p>> + 'p> {
+    match slot {
+        Slot::Call(call) => Box::new(visits(plan, index, call).flat_map(events)),
+        Slot::Start(transfer) => Box::new(std::iter::once(Event::Start(index, transfer))),
+        Slot::Wait(token) => Box::new(std::iter::once(Event::Wait(index, *token))),
+        Slot::Mark(mark) => Box::new(std::iter::once(Event::Mark(index, *mark))),
+    }
 }
 
 /// What of a step measures its loss and changes no parameter: the report is cleared, all forwards run with the transfers between
 /// them, and the report is summed. Nothing takes the frames that forwards leave.
 pub fn measure<'p>(plan: &'p Plan, role: &'p Role) -> impl Iterator<Item = Event<'p>> {
+    let measured = measured(plan, role);
+    let slots = role.slots.iter().enumerate();
+    slots
+        .filter(move |(_, slot)| measured(slot))
+        .flat_map(move |(index, slot)| unrolled(plan, index, slot))
+}
+
+/// Which slots of a role are those of [`measure`].
+pub fn measured<'p>(plan: &'p Plan, role: &'p Role) -> impl Fn(&Slot) -> bool + use<'p> {
     let gradients = role.slots.iter().filter_map(|slot| match slot {
         Slot::Start(transfer) if transfer.wire == Wire::Gradient => Some(transfer.token),
         _ => None,
     });
     let gradients: BTreeSet<u32> = gradients.collect();
     let of_step = |body: &Body| body.block == "step" && body.kind != BodyKind::Update;
-    walk(plan, role).filter(move |event| match event {
-        Event::Enter(visit) | Event::Run(visit, ..) | Event::Leave(visit) => {
-            visit.body.kind == BodyKind::Forward || of_step(visit.body)
+    move |slot| match slot {
+        Slot::Call(call) => {
+            let body = &plan.bodies[call.body.0 as usize];
+            body.kind == BodyKind::Forward || of_step(body)
         }
-        Event::Start(_, transfer) => transfer.wire == Wire::Hidden,
-        Event::Wait(_, token) => !gradients.contains(token),
-        Event::Mark(..) => false,
-    })
+        Slot::Start(transfer) => transfer.wire == Wire::Hidden,
+        Slot::Wait(token) => !gradients.contains(token),
+        Slot::Mark(_) => false,
+    }
 }
 
 /// The visits of a call: one for its block, or one for each layer in the direction of the body's kind.

@@ -513,6 +513,11 @@ const ENGINES: [&Engine; 20] = [
     &fsdp::COMPOSER_PURE,
 ];
 
+/// The names of all.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ENGINES.iter().map(|engine| engine.name)
+}
+
 /// The engine of that name.
 pub fn find(name: &str) -> Option<&'static Engine> {
     ENGINES.into_iter().find(|engine| engine.name == name)

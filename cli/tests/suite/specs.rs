@@ -37,7 +37,7 @@ const PROMISED: &str = "
     memory/low_bytes memory/high_bytes memory/allocated_bytes memory/capacity_bytes memory/fits
     memory/per_stage/0/parameters memory/per_stage/0/gradients memory/per_stage/0/optimizer
     memory/per_stage/0/activations memory/per_stage/0/buffers memory/per_stage/0/overhead memory/per_stage/0/peak
-    run/steps run/tokens run/seconds run/gpu_hours run/cost_usd search/candidates search/feasible search/seconds
+    run/steps run/tokens run/seconds run/gpu_hours run/cost_usd run/evaluation search/candidates search/feasible search/seconds
     alternatives rejected
 ";
 

@@ -46,8 +46,10 @@ fn part_of_the_data(resolver: &mut Resolver) -> Option<()> {
         Some(split) => problem.and(split.place, "all of it is trained on"),
         None => problem,
     };
-    resolver.report(problem.help(
-        "name other text, `evaluate { data = … }`, or split the data: `split = [99%, 1%, 0%]`",
-    ));
+    let shares = match index {
+        1 => "[99%, 1%, 0%]",
+        _ => "[98%, 1%, 1%]",
+    };
+    resolver.report(problem.help(format!("split the data: `split = {shares}`")));
     None
 }

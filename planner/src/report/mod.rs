@@ -20,6 +20,7 @@ use crate::cost::Costs;
 use crate::engine;
 use crate::hardware::bands;
 use crate::search::{Answer, Evaluated, Rejected};
+use crate::simulate;
 use crate::support;
 use parts::{Memory, Placed, Run, Throughput, Time};
 
@@ -168,6 +169,8 @@ impl Report {
         let chosen = &answer.chosen;
         let settled = experiment.on_nodes(chosen.nodes);
         let bands = bands::of(hardware, &chosen.plan.engine);
+        let costs = Costs::new(&chosen.plan, hardware, &settled.cluster);
+        let measuring = simulate::measuring(&costs).ok();
         let parameters = model::parameters(chosen);
         let engine = engine::find(&chosen.plan.engine);
         let supported = match engine.map_or("plan", |engine| engine.supported) {
@@ -202,7 +205,7 @@ impl Report {
             time: Time::of(chosen, &bands.step),
             throughput: Throughput::of(&settled, hardware, chosen),
             memory: Memory::of(chosen, &bands.memory),
-            run: Run::of(&settled, chosen),
+            run: Run::of(&settled, chosen, measuring),
             phases: Vec::new(),
             search: Searched {
                 candidates: answer.candidates,
@@ -229,14 +232,18 @@ impl Report {
 impl Report {
     /// The report of a run of phases from theirs, in order, with their names.
     pub fn of_phases(phases: Vec<(String, Report)>) -> Option<Self> {
-        let phase = |(name, report): &(String, Report)| Phase {
+        let last = phases.len().saturating_sub(1);
+        let phase = |(index, (name, report)): (usize, &(String, Report))| Phase {
             name: name.clone(),
             placement: report.placement.clone(),
             time: report.time,
             memory: report.memory.clone(),
-            run: report.run,
+            run: match index == last {
+                true => report.run,
+                false => report.run.going_on(),
+            },
         };
-        let all: Vec<Phase> = phases.iter().map(phase).collect();
+        let all: Vec<Phase> = phases.iter().enumerate().map(phase).collect();
         let runs: Vec<Run> = all.iter().map(|phase| phase.run).collect();
         let (_, mut whole) = phases.into_iter().next()?;
         whole.run = Run::sum(&runs);

@@ -132,6 +132,53 @@ pub struct Run {
     pub gpu_hours: f64,
     /// US dollars, where the price is known.
     pub cost_usd: Option<f64>,
+    /// What measuring the loss on what is held out adds; none where it is not measured.
+    pub evaluation: Option<Evaluations>,
+}
+
+/// How often the loss on what is held out is measured, and what that takes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Evaluations {
+    /// How often.
+    pub times: u64,
+    /// Global batches each time, where the data has as many.
+    pub batches: u64,
+    /// Seconds of all of them.
+    pub seconds: f64,
+    /// Whether one is there because the run ends.
+    #[serde(skip)]
+    once_more: bool,
+}
+
+impl Evaluations {
+    /// Of a plan whose batch is measured in so many picoseconds, if it is the last of its run.
+    fn of(plan: &Plan, batch: u64) -> Option<Self> {
+        let (training, own) = (&plan.training, plan.training.evaluation?);
+        let (regular, once_more) = own.times(training.begins.steps, training.steps);
+        let evaluations = Evaluations {
+            times: regular + u64::from(once_more),
+            batches: own.batches,
+            seconds: 0.0,
+            once_more,
+        };
+        Some(evaluations.taking(seconds(batch) * own.batches as f64))
+    }
+
+    fn taking(self, each: f64) -> Self {
+        let seconds = each * self.times as f64;
+        Evaluations { seconds, ..self }
+    }
+
+    /// The same of a phase behind which the run goes on.
+    fn going_on(self) -> Self {
+        let each = self.seconds / self.times.max(1) as f64;
+        let goes_on = Evaluations {
+            times: self.times - u64::from(self.once_more),
+            once_more: false,
+            ..self
+        };
+        goes_on.taking(each)
+    }
 }
 
 fn seconds(ps: u64) -> f64 {
@@ -278,8 +325,8 @@ impl Memory {
 }
 
 impl Run {
-    /// Of an evaluated placement.
-    pub fn of(experiment: &Experiment, evaluated: &Evaluated) -> Self {
+    /// Of an evaluated placement, with the picoseconds in which it measures a batch, unless it would stand still there.
+    pub fn of(experiment: &Experiment, evaluated: &Evaluated, measuring: Option<u64>) -> Self {
         let steps = experiment.train.steps;
         let time = seconds(evaluated.simulation.step) * steps as f64;
         Run {
@@ -288,11 +335,24 @@ impl Run {
             seconds: time,
             gpu_hours: time / 3600.0 * experiment.cluster.gpus() as f64,
             cost_usd: evaluated.scope(experiment).cost(),
+            evaluation: measuring.and_then(|batch| Evaluations::of(&evaluated.plan, batch)),
         }
+    }
+
+    /// The same of a phase behind which the run goes on.
+    pub fn going_on(self) -> Self {
+        let evaluation = self.evaluation.map(Evaluations::going_on);
+        Run { evaluation, ..self }
     }
 
     /// Several of them, one behind the other.
     pub fn sum(runs: &[Run]) -> Self {
+        let measured = runs.iter().filter_map(|run| run.evaluation);
+        let evaluation = measured.reduce(|all, own| Evaluations {
+            times: all.times + own.times,
+            seconds: all.seconds + own.seconds,
+            ..own
+        });
         let costs: Option<Vec<f64>> = runs.iter().map(|run| run.cost_usd).collect();
         Run {
             steps: runs.iter().map(|run| run.steps).sum(),
@@ -300,6 +360,7 @@ impl Run {
             seconds: runs.iter().map(|run| run.seconds).sum(),
             gpu_hours: runs.iter().map(|run| run.gpu_hours).sum(),
             cost_usd: costs.map(|costs| costs.iter().sum()),
+            evaluation,
         }
     }
 }

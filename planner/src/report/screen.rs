@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::parts::{Memory, Placed, Run, Stage, Throughput, Time};
+use super::parts::{Evaluations, Memory, Placed, Run, Stage, Throughput, Time};
 use super::{Machines, Price, Report};
 use crate::search::Rejected;
 
@@ -152,8 +152,20 @@ pub fn run_line(run: &Run) -> String {
     format!("{steps} steps, {tokens} tokens: {}", span(run.seconds))
 }
 
+/// What is measured of what is held out, and how much longer the run is for it.
+fn evaluation_line(own: &Evaluations) -> String {
+    let [times, batches] = [own.times, own.batches].map(|number| count(number as f64));
+    format!(
+        "{} more to evaluate {times} times {batches} batches",
+        span(own.seconds)
+    )
+}
+
 fn run(out: &mut String, run: &Run, price: Option<&Price>) {
     row(out, "run", &run_line(run));
+    if let Some(own) = &run.evaluation {
+        row(out, "", &evaluation_line(own));
+    }
     let hours = hours(run.gpu_hours);
     let (Some(cost), Some(price)) = (run.cost_usd, price) else {
         row(out, "", &format!("{hours} GPU-hours, no price known"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use pleach_dsl::experiment::{Experiment, Mixer};
+use pleach_plan::{Evaluation, HeldOut};
 
 use super::model::{model_flops, tokens};
 use super::screen::{memory_screen, screen};
@@ -70,6 +71,35 @@ fn the_published_step_lies_in_the_band_and_the_run_fits() {
         .map(|[first, last]| last - first + 1)
         .collect();
     assert_eq!(stages, [11, 12, 11, 10]);
+}
+
+#[test]
+fn evaluations_are_told_apart_from_training_and_only_a_run_has_an_end() {
+    let mut answer = FLAGSHIP.answer.clone();
+    answer.chosen.plan.training.evaluation = Some(Evaluation {
+        every: Some(40_000),
+        at_end: true,
+        batches: 10,
+        part: HeldOut::Validation,
+    });
+    let evaluated = Report::new(&FLAGSHIP.experiment, &FLAGSHIP.hardware, &answer, 0.0);
+    let own = evaluated.run.evaluation.unwrap();
+    assert_eq!((own.times, own.batches), (4, 10));
+    let part = own.seconds / 40.0 / evaluated.time.step_s;
+    assert!((0.2..0.4).contains(&part), "{part} of a step");
+    let row = "more to evaluate 4 times 10 batches";
+    assert!(screen(&evaluated).contains(row), "{}", screen(&evaluated));
+    assert_eq!(
+        (evaluated.run.seconds, report().run.evaluation),
+        (report().run.seconds, None)
+    );
+
+    let phases = ["one", "two"].map(|name| (name.to_owned(), evaluated.clone()));
+    let whole = Report::of_phases(phases.into()).unwrap();
+    let both = whole.run.evaluation.unwrap();
+    assert_eq!(whole.phases[0].run.evaluation.unwrap().times, 3);
+    assert_eq!(both.times, 7);
+    assert!((both.seconds / own.seconds - 7.0 / 4.0).abs() < 1e-9);
 }
 
 #[test]

@@ -3,11 +3,13 @@
 //! Bodies are priced once; a call for `n` layers is `n` times its body. On a device of its own only the sums matter, on shared
 //! cores the alternation of computing and communicating does, so there neighbours are joined only where they are alike.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use pleach_plan::walk::visits;
+use pleach_plan::walk::{self, visits};
 use pleach_plan::{
-    Body, BodyKind, Call, Instr, Mark, Op, Plan, Recompute, Slot, Transfer, TransferKind, Wire,
+    Body, BodyKind, Call, Instr, Mark, Op, Plan, Recompute, Role, Slot, Transfer, TransferKind,
+    Wire,
 };
 
 use super::beside::{self, Moved, Queue};
@@ -232,8 +234,26 @@ fn alike(one: &Cost, other: &Cost) -> bool {
 }
 
 impl Program {
-    /// Compiles all roles of a plan.
+    /// Compiles the steps of all roles of a plan.
     pub fn of(costs: &Costs<'_>, detail: Detail) -> Self {
+        Self::over(costs, detail, |role| Cow::Borrowed(&role.slots))
+    }
+
+    /// Compiles what of the steps measures the loss and trains nothing.
+    pub fn measuring(costs: &Costs<'_>) -> Self {
+        let plan = costs.plan();
+        Self::over(costs, Detail::Calls, |role| {
+            let measured = walk::measured(plan, role);
+            let slots = role.slots.iter().filter(|slot| measured(slot));
+            Cow::Owned(slots.cloned().collect())
+        })
+    }
+
+    fn over<'r>(
+        costs: &'r Costs<'_>,
+        detail: Detail,
+        slots: impl Fn(&'r Role) -> Cow<'r, [Slot]>,
+    ) -> Self {
         let plan = costs.plan();
         let summaries = plan
             .bodies
@@ -253,7 +273,7 @@ impl Program {
         let roles = plan
             .roles
             .iter()
-            .map(|role| compiler.role(role.stage, &role.slots))
+            .map(|role| compiler.role(role.stage, &slots(role)))
             .collect();
         Program {
             roles,

@@ -124,3 +124,12 @@ pub fn run(costs: &Costs<'_>, detail: Detail) -> Result<Simulation, Stuck> {
     let simulation = clock::run(&program, detail == Detail::Instructions)?;
     Ok(simulation.times(costs.hardware().time_factor()))
 }
+
+/// Picoseconds in which a global batch is measured: all forwards with the transfers between them, and nothing that trains.
+///
+/// # Errors
+/// The stages wait for each other for ever: the plan is wrong.
+pub fn measuring(costs: &Costs<'_>) -> Result<u64, Stuck> {
+    let simulation = clock::run(&actions::Program::measuring(costs), false)?;
+    Ok(simulation.times(costs.hardware().time_factor()).step)
+}

@@ -127,6 +127,9 @@ fn derived(report: &Report) -> [Tile; 3] {
     let cost = run
         .cost_usd
         .map_or_else(String::new, |cost| format!(", {} usd", count(cost)));
+    let evaluating = run.evaluation.map_or_else(String::new, |own| {
+        format!("; {} more to evaluate", span(own.seconds))
+    });
     let [steps, hours] = [run.steps as f64, run.gpu_hours].map(count);
     let engine = format!(
         "parameters; engine {} ({})",
@@ -137,7 +140,7 @@ fn derived(report: &Report) -> [Tile; 3] {
         (
             "the run",
             span(run.seconds),
-            format!("{steps} steps, {hours} GPU-hours{cost}"),
+            format!("{steps} steps, {hours} GPU-hours{cost}{evaluating}"),
         ),
         ("the model", count(report.model.parameters as f64), engine),
     ]
