@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
 use crate::hugging_face;
+use crate::machine::OWN_TABLE;
 
 /// The longest sequence that is assumed where nothing is said.
 const CONTEXT: u64 = 4096;
@@ -33,6 +34,11 @@ impl Machines {
         let wrong = || format!("`{text}` names no machines; write for example \"2 x 8 h100_80g\"");
         let words: Vec<&str> = text.split_whitespace().collect();
         let (name, sizes) = words.split_last().ok_or_else(wrong)?;
+        if name.starts_with(OWN_TABLE) {
+            return Err(format!(
+                "`{name}` is a table, not machines; a spec names it, `cluster.device = \"{name}\"`, and `pleach fit SPEC` asks about that"
+            ));
+        }
         let sizes = sizes.join(" ").replace(['×', 'x', 'X'], " ");
         let sizes: Result<Vec<u64>, _> = sizes.split_whitespace().map(str::parse).collect();
         let (nodes, gpus_per_node) = match sizes.map_err(|_| wrong())?[..] {

@@ -123,4 +123,6 @@ fn machines_are_named_in_three_ways() {
     ] {
         assert!(of(wrong).is_err(), "{wrong}");
     }
+    let table = of("2 file:ours.toml").unwrap_err();
+    assert!(table.contains("`pleach fit SPEC`"), "{table}");
 }
