@@ -29,9 +29,7 @@ impl Group {
             _ if value.shrinks() && block.name == "embedding" => Group::Embedding,
             _ if value.shrinks() => Group::Matrix,
             name if name.ends_with("bias") => Group::Bias,
-            name if name.ends_with("norm.weight") || name.ends_with("norm_after.weight") => {
-                Group::Norm
-            }
+            _ if value.is_of_norm() => Group::Norm,
             _ => Group::Constant,
         }
     }

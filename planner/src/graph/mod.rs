@@ -82,8 +82,16 @@ impl Value {
 
     /// Whether it is kept in the type of accumulators: norms, and what makes up a state space.
     pub fn wide(&self) -> bool {
-        let name = self.name.as_str();
-        name.contains("norm.") || [mamba::DECAY, mamba::SKIP].contains(&name)
+        self.is_of_norm() || [mamba::DECAY, mamba::SKIP].contains(&self.name.as_str())
+    }
+
+    /// Whether it belongs to a norm: `norm.weight`, `attention.q_norm.weight`, `mlp.norm_after.bias`.
+    pub fn is_of_norm(&self) -> bool {
+        let owner = self.name.rsplit('.').nth(1).unwrap_or_default();
+        owner
+            .strip_suffix("_after")
+            .unwrap_or(owner)
+            .ends_with("norm")
     }
 
     /// Whether it is a parameter, of this block or another.

@@ -9,8 +9,8 @@ pub fn forward(norm: &HeadNorm) -> Result<Signature, Misfit> {
     let [packed, weight, rows] = patterns(norm)?;
     Ok(Signature::new()
         .read("qkv", &packed, "T")
-        .read("q_weight", &weight, "W")
-        .read("k_weight", &weight, "W")
+        .read("q_weight", &weight, "A")
+        .read("k_weight", &weight, "A")
         .make("y", &packed, "T")
         .make("rstd", &rows, "A"))
 }
@@ -21,8 +21,8 @@ pub fn backward(norm: &HeadNorm) -> Result<Signature, Misfit> {
     Ok(Signature::new()
         .read("dy", &packed, "T")
         .read("qkv", &packed, "T")
-        .read("q_weight", &weight, "W")
-        .read("k_weight", &weight, "W")
+        .read("q_weight", &weight, "A")
+        .read("k_weight", &weight, "A")
         .read("rstd", &rows, "A")
         .update("dq_weight", &weight, "G")
         .update("dk_weight", &weight, "G")

@@ -1,4 +1,4 @@
-//! Signatures of layer norm: statistics may be of a wider type than activations, and so may weights and gradients.
+//! Signatures of layer norm: statistics may be of a wider type than activations, weights are of theirs, and gradients may be wider too.
 
 use super::law;
 use crate::check::signature::{Misfit, Signature};
@@ -13,10 +13,10 @@ pub fn forward(eps: f64, reads: usize) -> Result<Signature, Misfit> {
     )?;
     let operands = Signature::new()
         .read("x", "B S H", "T")
-        .read("weight", "H", "W");
+        .read("weight", "H", "A");
     let operands = match reads {
         2 => operands,
-        _ => operands.read("bias", "H", "W"),
+        _ => operands.read("bias", "H", "A"),
     };
     Ok(operands
         .make("y", "B S H", "T")
@@ -29,7 +29,7 @@ pub fn backward(updates: usize) -> Signature {
     let operands = Signature::new()
         .read("dy", "B S H", "T")
         .read("x", "B S H", "T")
-        .read("weight", "H", "W")
+        .read("weight", "H", "A")
         .read("mean", "B S", "A")
         .read("rstd", "B S", "A")
         .update("dweight", "H", "G");

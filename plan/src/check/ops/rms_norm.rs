@@ -1,4 +1,4 @@
-//! Signatures of RMSNorm: the statistic may be of a wider type than activations, and so may weights and gradients.
+//! Signatures of RMSNorm: the statistic may be of a wider type than activations, weights are of its type, and gradients may be wider too.
 
 use super::law;
 use crate::check::signature::{Misfit, Signature};
@@ -13,7 +13,7 @@ pub fn forward(eps: f64) -> Result<Signature, Misfit> {
     )?;
     Ok(Signature::new()
         .read("x", "B S H", "T")
-        .read("weight", "H", "W")
+        .read("weight", "H", "A")
         .make("y", "B S H", "T")
         .make("rstd", "B S", "A"))
 }
@@ -23,7 +23,7 @@ pub fn backward() -> Signature {
     Signature::new()
         .read("dy", "B S H", "T")
         .read("x", "B S H", "T")
-        .read("weight", "H", "W")
+        .read("weight", "H", "A")
         .read("rstd", "B S", "A")
         .update("dweight", "H", "G")
         .make("dx", "B S H", "T")
