@@ -336,7 +336,7 @@ pub struct RunArguments {
     /// The spec that a plan file was made from, to verify the plan against
     #[arg(long, value_name = "FILE")]
     pub spec: Option<PathBuf>,
-    /// Go on with the latest run of this experiment, where there is one, under this plan
+    /// Go on with the run of this very plan, or else the latest one of this experiment, under this plan
     #[arg(long)]
     pub resume: bool,
     /// End after so many steps of the run (the schedule stays that of the whole run)
@@ -381,6 +381,9 @@ pub struct ExportArguments {
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// The checkpoint of a step, in place of the newest
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<u64>,
 }
 
 /// Programs that a model can be written for and read from.

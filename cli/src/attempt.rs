@@ -365,6 +365,34 @@ pub fn newest(
     Ok(Some(good))
 }
 
+/// The checkpoint of a step; a step without one is refused with those that have one.
+pub fn of_step(folder: &RunFolder, plan: &Plan, step: u64) -> Outcome<Checkpoint> {
+    let good = Checkpoint::open(&folder_of_step(folder, step)?).map_err(|error| {
+        let message = format!("the checkpoint of step {step} cannot be believed");
+        Failure::machine("pleach::checkpoint::damaged", message)
+            .detail(error.to_string())
+            .help("restore its files from a copy, or take another step; nothing was changed")
+    })?;
+    good.check(plan)
+        .map_err(|error| Failure::wish("pleach::checkpoint::other", error.to_string()))?;
+    Ok(good)
+}
+
+/// Where the checkpoint of a step lies.
+pub fn folder_of_step(folder: &RunFolder, step: u64) -> Outcome<PathBuf> {
+    let found = checkpoint::list(&folder.checkpoints())
+        .map_err(|error| Failure::machine("pleach::checkpoint::file", error.to_string()))?;
+    let steps: Vec<String> = found.iter().map(|(own, _)| own.to_string()).collect();
+    let own = found.into_iter().find(|(own, _)| *own == step);
+    own.map(|(_, path)| path).ok_or_else(|| {
+        let message = format!("there is no checkpoint of step {step}");
+        Failure::wish("pleach::checkpoint::step", message).help(match &steps[..] {
+            [] => "the run has no checkpoint yet".to_owned(),
+            some => format!("there are those of the steps {}", some.join(", ")),
+        })
+    })
+}
+
 /// A run cannot go on without what its optimizer keeps.
 fn weights_alone(found: &Checkpoint) -> Failure {
     let message = format!(

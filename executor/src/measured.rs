@@ -36,10 +36,11 @@ impl Tally {
     }
 
     /// What was added up over so many steps of a phase.
-    pub fn measured(&self, rank: u32, phase: usize, steps: u64) -> Measured {
+    pub fn measured(&self, rank: u32, phase: usize, placement: &str, steps: u64) -> Measured {
         Measured {
             rank,
             phase,
+            placement: placement.to_owned(),
             steps,
             instructions: self.all.values().cloned().collect(),
         }

@@ -83,10 +83,15 @@ impl Records {
             write(&PathBuf::from(name), &json!(trace.finish()))?;
         }
         let steps = self.seen.saturating_sub(WARMUP);
-        let measured = self.tally.measured(self.rank, options.phase, steps);
+        let placement = &plan.hashes.placement;
+        let measured = self
+            .tally
+            .measured(self.rank, options.phase, placement, steps);
         let name = format!("rank-{}.json", self.rank);
-        // The model is trained; a disk that has no room for these figures does not undo that.
-        let _ = write(&options.run.join("measured").join(&name), &json!(measured));
+        if steps > 0 {
+            // The model is trained; a disk that has no room for these figures does not undo that.
+            let _ = write(&options.run.join("measured").join(&name), &json!(measured));
+        }
         if let Some(ledger) = &self.ledger {
             let planned: Vec<Boundary> =
                 boundaries(plan, &plan.roles[self.stage as usize]).collect();

@@ -9,6 +9,9 @@ pub struct Measured {
     pub rank: u32,
     /// The phase of the run, by its place from 0.
     pub phase: usize,
+    /// Hash of the placement that ran.
+    #[serde(default)]
+    pub placement: String,
     /// Steps that were added up.
     pub steps: u64,
     /// By instruction.

@@ -1,4 +1,4 @@
-//! `pleach export RUN_DIR --to hf --out DIR`: the model of a run's newest good checkpoint for another program.
+//! `pleach export RUN_DIR --to hf --out DIR`: the model of a run's newest good checkpoint, or that of a step, for another program.
 
 use pleach_storage::hf::{self, ExportError};
 use pleach_storage::run::RunFolder;
@@ -18,7 +18,11 @@ pub fn export(screen: &Screen, arguments: &ExportArguments) -> Outcome<Exit> {
         RunFolder::open(&arguments.directory).map_err(|error| attempt::run_failure(&error))?;
     let plan = planfile::read(&folder.plan())?;
     let shown = folder.path().display();
-    let checkpoint = attempt::newest(screen, &folder, &plan, false)?.ok_or_else(|| {
+    let found = match arguments.step {
+        Some(step) => Some(attempt::of_step(&folder, &plan, step)?),
+        None => attempt::newest(screen, &folder, &plan, false)?,
+    };
+    let checkpoint = found.ok_or_else(|| {
         Failure::wish(
             "pleach::export::no_checkpoint",
             format!("`{shown}` has no complete checkpoint yet"),

@@ -12,7 +12,6 @@ use pleach_dsl::experiment::Experiment;
 use pleach_plan::{Plan, Recompute, json};
 use pleach_planner::placement::Placement;
 use pleach_planner::program;
-use pleach_storage::checkpoint;
 use pleach_storage::files::replace;
 use pleach_storage::run::RunFolder;
 use serde_json::Value;
@@ -138,27 +137,11 @@ fn command(arguments: &GenerateArguments, folder: &RunFolder, plan: &Path) -> Ou
         command.args([name, &value]);
     }
     if let Some(step) = arguments.step {
-        there(folder, step)?;
+        attempt::folder_of_step(folder, step)?;
         command.args(["--step", &step.to_string()]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     Ok(command)
-}
-
-/// Refuses a step that has no checkpoint, with those that have one.
-fn there(folder: &RunFolder, step: u64) -> Outcome<()> {
-    let found = checkpoint::list(&folder.checkpoints())
-        .map_err(|error| Failure::machine("pleach::run::file", error.to_string()))?;
-    if found.iter().any(|(own, _)| *own == step) {
-        return Ok(());
-    }
-    let steps: Vec<String> = found.iter().map(|(own, _)| own.to_string()).collect();
-    let message = format!("there is no checkpoint of step {step}");
-    let failure = Failure::wish("pleach::generate::step", message);
-    Err(failure.help(match &steps[..] {
-        [] => "the run has no checkpoint yet".to_owned(),
-        some => format!("there are those of the steps {}", some.join(", ")),
-    }))
 }
 
 /// Shows the text as it comes; answers the ids.

@@ -47,7 +47,7 @@ pub fn profile(screen: &Screen, global: &Global, arguments: &ProfileArguments) -
     let folder =
         RunFolder::open(&arguments.directory).map_err(|error| attempt::run_failure(&error))?;
     let run = planfile::read(&folder.plan())?;
-    let measured = measured(&folder, run.mesh.ranks())?;
+    let measured = measured(&folder, &run)?;
     let silent: Vec<String> = missing(&measured, run.mesh.ranks());
     if !silent.is_empty() {
         screen.note(&format!("no figures of rank {}", silent.join(", ")));
@@ -96,11 +96,16 @@ fn missing(measured: &[Measured], ranks: u32) -> Vec<String> {
     silent.map(|rank| rank.to_string()).collect()
 }
 
-/// What every rank measured.
-fn measured(folder: &RunFolder, ranks: u32) -> Outcome<Vec<Measured>> {
+/// What every rank measured last under the run's placement.
+fn measured(folder: &RunFolder, run: &Plan) -> Outcome<Vec<Measured>> {
+    let ranks = run.phases().map(|phase| phase.mesh.ranks()).max();
+    let is_of_run = |own: &Measured| {
+        let phase = run.phases().nth(own.phase);
+        phase.is_some_and(|phase| phase.hashes.placement == own.placement)
+    };
     let place = folder.path().join("measured");
     let mut all = Vec::new();
-    for rank in 0..ranks {
+    for rank in 0..ranks.unwrap_or(0) {
         let path = place.join(format!("rank-{rank}.json"));
         if !path.exists() {
             continue;
@@ -113,7 +118,7 @@ fn measured(folder: &RunFolder, ranks: u32) -> Outcome<Vec<Measured>> {
             )
             .help("delete it; an attempt that comes to its end writes it anew")
         })?;
-        all.push(own);
+        all.extend(Some(own).filter(is_of_run));
     }
     if all.iter().any(|own| own.steps > 0) {
         return Ok(all);
@@ -123,7 +128,7 @@ fn measured(folder: &RunFolder, ranks: u32) -> Outcome<Vec<Measured>> {
         "pleach::profile::nothing",
         format!("`{shown}` has no measured instructions"),
     )
-    .help("an attempt leaves them when it ends after two steps or more, also when it is asked to stop"))
+    .help("an attempt leaves them when it ends after two steps or more, also when it is asked to stop; figures of another placement do not count"))
 }
 
 fn predicted(trace: &Trace) -> Predicted {

@@ -1,7 +1,7 @@
 //! `pleach run FILE|PLAN.json`: from a spec it plans, shows, asks and runs; from a plan file it runs exactly that plan.
 //!
 //! Whatever can be refused is refused before a folder is made: the plan's hash, structure and meaning, the data, the memory of
-//! this machine, the worker. With `--resume` the latest run of the experiment goes on under this plan.
+//! this machine, the worker. With `--resume` the run of this plan goes on, or else the latest of the experiment under this plan.
 
 use std::path::{Path, PathBuf};
 

@@ -221,7 +221,11 @@ fn what_a_kill_behind_the_last_name_leaves_is_cleared() {
     assert!(quiet(&job).unwrap().was_there);
     assert!(partial.exists(), "another process holds the lock");
     drop(writer);
-    assert!(quiet(&job).unwrap().was_there);
+    // A process that another test starts at this moment holds a copy of the lock until it runs its own program.
+    let patience = Instant::now() + Duration::from_secs(10);
+    while partial.exists() && Instant::now() < patience {
+        assert!(quiet(&job).unwrap().was_there);
+    }
     output(folder.path(), "one");
 }
 

@@ -24,8 +24,8 @@ pub fn check(resolver: &mut Resolver) -> Option<()> {
             let sizes = divisors(replicas).into_iter();
             let sizes: Vec<u64> = sizes.filter(|&size| size > 1).collect();
             let help = match sizes[..] {
-                [] => "leave `shards` out".to_owned(),
-                _ => format!("use {}, or leave `shards` out", either(&sizes)),
+                [] => "write `shards = auto`".to_owned(),
+                _ => format!("use {}, or `auto`", either(&sizes)),
             };
             let problem = problem.and(dp.place, format!("{replicas} replicas"));
             resolver.report(problem.help(help));
@@ -40,7 +40,7 @@ pub fn check(resolver: &mut Resolver) -> Option<()> {
         resolver.report(
             problem
                 .and(zero.place, "nothing is divided")
-                .help("leave `shards` out, or give `zero` a stage from 1 to 3"),
+                .help("write `shards = auto`, or give `zero` a stage from 1 to 3"),
         );
     }
     None

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use pleach_storage::hf::Decoder;
 use pleach_tests::have;
-use pleach_tests::job::{QUICKSTART, SHORT, Workspace, succeed};
+use pleach_tests::job::{QUICKSTART, SHORT, Workspace, answer, succeed};
 use serde_json::Value;
 use xtask::places;
 
@@ -153,4 +153,38 @@ fn a_model_is_read_off_all_its_placements_alike() {
             assert_eq!(decoder(&home, &row, placement), alone, "{placement:?}");
         }
     }
+}
+
+#[test]
+fn an_earlier_step_is_exported_too() {
+    if have::worker().is_none() {
+        return;
+    }
+    let home = Workspace::new();
+    let settings = all_settings(&NEOX, &[], "train.precision=fp32");
+    let of_model = |setting: &&str| !setting.starts_with("checkpoints.");
+    let settings = settings.iter().map(String::as_str).filter(of_model);
+    let settings: Vec<&str> = settings.chain(["checkpoints.every=2 steps"]).collect();
+    let trained = |steps: &str| {
+        let away = home.beside();
+        succeed(away.run(QUICKSTART, &settings).args(["--steps", steps]));
+        away
+    };
+    let export = |of: &Workspace, out: &str, step: &[&str]| {
+        let mut command = of.pleach(["export", "--to", "hf", "--out", out]);
+        answer(command.args(step).arg(of.only_run()))
+    };
+    let (short, long) = (trained("2"), trained("4"));
+    assert_eq!(export(&short, "newest", &[]).code, Some(0));
+    let earlier = export(&long, "earlier", &["--step", "2"]);
+    assert!(earlier.stdout.contains("after step 2"), "{earlier:?}");
+    assert_eq!(export(&long, "newest", &[]).code, Some(0));
+    let weights = |of: &Workspace, name: &str| {
+        let file = of.path().join(name).join("model.safetensors");
+        std::fs::read(file).expect("weights were written")
+    };
+    assert!(weights(&long, "earlier") == weights(&short, "newest"));
+    assert!(weights(&long, "newest") != weights(&short, "newest"));
+    let none = export(&long, "none", &["--step", "3"]);
+    assert!(none.stderr.contains("the steps 2, 4"), "{}", none.stderr);
 }

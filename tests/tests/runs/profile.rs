@@ -73,6 +73,7 @@ fn every_instruction_is_measured_and_collectives_stand_apart() {
     assert!(sum("operations", "planned_s") > 0.0 && sum("collectives", "planned_s") > 0.0);
     let shown = succeed(pleach(&["profile"]).arg(&run)).stdout;
     assert!(shown.contains("linear_backward_weight") && shown.contains("communication"));
+    only_of_the_last_placement(&home, &run, &told);
 }
 
 /// The record names the experiment, the placement, the order of the data and, for each attempt, the worker.
@@ -88,4 +89,20 @@ fn recorded(run: &Path, plan: &Plan) {
     for attempt in record["attempts"].as_array().expect("attempts") {
         assert_eq!(attempt["worker"], worker.as_str());
     }
+}
+
+/// An attempt too short to measure keeps what there was; figures of another placement are not shown for this one's.
+fn only_of_the_last_placement(home: &Workspace, run: &Path, told: &Value) {
+    let go_on = |steps: &str, settings: &[&str]| {
+        let mut command = home.pleach(["resume", "--no-progress", "--steps", steps]);
+        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
+        succeed(command.arg(run));
+    };
+    go_on("7", &[]);
+    let again = succeed(home.pleach(["profile", "--json"]).arg(run)).stdout;
+    let again: Value = serde_json::from_str(&again).expect("it prints JSON");
+    assert_eq!(again, *told);
+    go_on("8", &["plan.pp=1", "plan.dp=2"]);
+    let none = job::answer(home.pleach(["profile"]).arg(run));
+    assert!(none.stderr.contains("another placement"), "{}", none.stderr);
 }
