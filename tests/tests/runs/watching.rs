@@ -174,7 +174,8 @@ fn the_norm_of_parameters_counts_each_once_in_every_placement_and_use_is_of_the_
         );
         let [one, other] = [0, 1].map(|at| {
             let used = figure(&lines[at], "utilization");
-            assert!(used > 0.0 && used < 1.0, "{used}");
+            // The peak is that of the assumed table, which this machine may well exceed.
+            assert!(used > 0.0 && used.is_finite(), "{used}");
             used * figure(&lines[at], "seconds")
         });
         assert!(
