@@ -84,7 +84,18 @@ impl Trouble {
         Problems::new(vec![problem], self.sources)
     }
 
+    /// The value of a `--set`, shown as it was given: `plan.tp=2`.
+    fn setting(&mut self, origin: &Origin) -> Place {
+        let line = origin.text.clone();
+        let (start, end) = (line.find('=').map_or(0, |at| at + 1), line.len());
+        let file = self.sources.add(origin.file.clone(), line, false);
+        Place { file, start, end }
+    }
+
     fn place(&mut self, spec: &Path, origin: &Origin) -> Option<Place> {
+        if origin.layer == Layer::CommandLine {
+            return Some(self.setting(origin));
+        }
         let main = spec.to_string_lossy();
         let (file, text) = if origin.file == main {
             (0, self.sources.get(0).text.clone())

@@ -15,6 +15,15 @@ const NOWHERE: &str = r#"pleach::memory::too_large
   │ activations        # B
   │ buffers        # GiB
   │ overhead       # GiB
+   ╭─[--set:1:15]
+ 1 │ cluster.nodes=1
+   ·               ┬
+   ·               ╰── 8 x # GiB
+   ╰────
+  help: 2 nodes fit (# GiB on the fullest GPU): `cluster.nodes = 2`
+
+Advice: 
+  ☞ the other half is in examples/neox_20b.pleach
     ╭─[examples/neox_20b.pleach:12:17]
  11 │     layers    = 44
  12 │     hidden    = 6144
@@ -22,7 +31,6 @@ const NOWHERE: &str = r#"pleach::memory::too_large
     ·                   ╰── 20,554,567,680 parameters
  13 │     heads     = 64
     ╰────
-  help: 2 nodes fit (# GiB on the fullest GPU): `cluster.nodes = 2`
 "#;
 
 const PINNED: &str = r#"pleach::memory::placement_too_large
