@@ -157,6 +157,7 @@ fn the_norm_of_parameters_counts_each_once_in_every_placement_and_use_is_of_the_
         "model.tied=true",
     ];
     let home = Workspace::new();
+    let mut works = Vec::new();
     for placed in placements {
         let away = home.beside();
         let settings = [&SHORT[..], placed, &logging].concat();
@@ -172,16 +173,19 @@ fn the_norm_of_parameters_counts_each_once_in_every_placement_and_use_is_of_the_
             (found - wanted).abs() < 1e-12 * wanted,
             "{placed:?}: {found} {wanted}"
         );
-        let [one, other] = [0, 1].map(|at| {
-            let used = figure(&lines[at], "utilization");
-            // The peak is that of the assumed table, which this machine may well exceed.
-            assert!(used > 0.0 && used.is_finite(), "{used}");
-            used * figure(&lines[at], "seconds")
-        });
-        assert!(
-            (one / other - 1.0).abs() < 1e-9,
-            "the same work in both steps"
-        );
+        let prediction = job::plan(&trained.folder).prediction;
+        let useful = prediction.and_then(|own| own.useful).expect("a peak");
+        for line in &lines {
+            let (used, seconds) = (figure(line, "utilization"), figure(line, "seconds"));
+            let wanted = useful.part(seconds);
+            assert!((used / wanted - 1.0).abs() < 1e-9, "{used} {wanted}");
+        }
+        works.push((useful, job::plan(&trained.folder).mesh.ranks()));
+    }
+    let (whole, _) = works[0];
+    for (useful, ranks) in works {
+        let all = useful.flops * u64::from(ranks);
+        assert!(all.abs_diff(whole.flops) <= u64::from(ranks), "{all}");
     }
 }
 
