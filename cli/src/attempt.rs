@@ -351,8 +351,7 @@ pub fn newest(
             .detail(reasons.join("\n"))
             .help("restore the files from a copy, or move the run away and begin again; nothing was changed"));
     };
-    good.check(plan)
-        .map_err(|error| Failure::wish("pleach::checkpoint::other", error.to_string()))?;
+    of_this_model(&good, plan)?;
     if !good.has_moments() && wants_all {
         return Err(weights_alone(&good));
     }
@@ -373,9 +372,13 @@ pub fn of_step(folder: &RunFolder, plan: &Plan, step: u64) -> Outcome<Checkpoint
             .detail(error.to_string())
             .help("restore its files from a copy, or take another step; nothing was changed")
     })?;
-    good.check(plan)
-        .map_err(|error| Failure::wish("pleach::checkpoint::other", error.to_string()))?;
+    of_this_model(&good, plan)?;
     Ok(good)
+}
+
+fn of_this_model(checkpoint: &Checkpoint, plan: &Plan) -> Outcome<()> {
+    let checked = checkpoint.check(plan);
+    checked.map_err(|error| Failure::wish("pleach::checkpoint::other", error.to_string()))
 }
 
 /// Where the checkpoint of a step lies.
